@@ -1,0 +1,1 @@
+"""What the cluster speaks: one file per kind, an explicit registry."""

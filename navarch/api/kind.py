@@ -1,0 +1,118 @@
+"""`Kind`: everything there is to say about one kind of object, in one value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from navarch.apimachinery.errors import FieldError, Object
+
+Validate = Callable[[Object], Iterable[FieldError]]
+ValidateUpdate = Callable[[Object, Object], Iterable[FieldError]]
+"""(new, old)."""
+Default = Callable[[Object], Object]
+"""Returns the object with defaults; may change the object it is given, which nobody else holds."""
+Prepare = Callable[[Object], Object]
+PrepareUpdate = Callable[[Object, Object], Object]
+"""(new, old) -> new."""
+Getter = Callable[[Object], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One printed column of a table; `value` yields the cell."""
+
+    name: str
+    type: str
+    value: Getter
+    description: str = ""
+    format: str = ""
+    priority: int = 0
+    """0 is shown always, 1 only in wide output."""
+
+
+def _unchanged(obj: Object) -> Object:
+    return obj
+
+
+def _no_errors(*_: Object) -> Iterable[FieldError]:
+    return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """One kind. Functions on it are pure."""
+
+    group: str
+    """"" is the core group."""
+    version: str
+    kind: str
+    plural: str
+    singular: str = ""
+    namespaced: bool = True
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+    subresources: tuple[str, ...] = ()
+    """``status``, ``scale``, and those that a module of apiserver/subresources serves."""
+    schema: str = ""
+    """Name of the schema definition, e.g. ``io.k8s.api.core.v1.Pod``; "" derives it from group, version and kind."""
+    storage_prefix: str = ""
+    """Where objects are stored under /registry, e.g. ``services/specs``; "" means the plural."""
+
+    default: Default = _unchanged
+    validate: Validate = _no_errors
+    """Of an object to be created, defaults applied; metadata is checked for every kind alike."""
+    validate_update: ValidateUpdate | None = None
+    """Of an update, beside `validate` of the new object: what may not change."""
+    validate_status_update: ValidateUpdate = _no_errors
+    validate_name: Callable[[str], Iterable[str]] | None = None
+    """Yields what is wrong with a name; None means a DNS-1123 subdomain."""
+    prepare_create: Prepare = _unchanged
+    """What the server sets or clears when an object is made; `status` of kinds with that subresource is cleared already."""
+    prepare_update: PrepareUpdate | None = None
+    prepare_status_update: PrepareUpdate | None = None
+    spec_fields: tuple[str, ...] = ("spec",)
+    """Top-level fields whose change counts up `metadata.generation`; () for kinds without one."""
+    has_generation: bool = False
+    selectable_fields: Mapping[str, Getter] = field(default_factory=dict)
+    """Field selectors beside metadata.name and metadata.namespace."""
+    columns: tuple[Column, ...] = ()
+    """Of tables, after Name and before Age, unless `own_columns`."""
+    table: Callable[[Object], list[Any]] | None = None
+    """All cells of a row at once, where that is easier than one function per column."""
+    allow_create_on_update: bool = False
+    """Whether PUT of a missing object creates it."""
+    allow_unconditional_update: bool = True
+    """Whether PUT without a resourceVersion is taken."""
+    graceful_seconds: Callable[[Object], int | None] | None = None
+    """Grace period of a deletion where none is asked for; None means objects go at once."""
+    default_propagation: str = "Background"
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def api_path(self) -> str:
+        """``/api/v1`` or ``/apis/group/version``."""
+        return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+
+    @property
+    def list_kind(self) -> str:
+        return f"{self.kind}List"
+
+    @property
+    def resource(self) -> str:
+        """``plural.group``, or ``plural`` in the core group."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @property
+    def key_prefix(self) -> str:
+        """Where this kind's objects are in the store: ``/registry/pods/``."""
+        return f"/registry/{self.storage_prefix or self.plural}/"
+
+    def key(self, namespace: str, name: str) -> str:
+        """The store's key of an object."""
+        return f"{self.key_prefix}{namespace}/{name}" if self.namespaced else f"{self.key_prefix}{name}"

@@ -1,0 +1,1 @@
+"""Pure API machinery; knows no kind: errors, selectors, quantities, names, schemas, patches."""

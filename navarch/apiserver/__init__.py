@@ -1,0 +1,1 @@
+"""The API server: a straight pipeline from request to store and back."""

@@ -1,0 +1,1 @@
+"""Clients of the API: transports, client, informers, work queues, events."""

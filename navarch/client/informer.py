@@ -1,0 +1,223 @@
+"""Informers: a local, indexed, current copy of one resource, with handlers that are told of every change.
+
+An informer lists, then watches from the list's revision, and does so again whenever the watch breaks; handlers see a
+difference only once, also over a relist. Objects are shared and must not be mutated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from navarch.apimachinery import meta
+from navarch.apimachinery.errors import Object, StatusError
+from navarch.client.client import Client
+from navarch.component import clock
+from navarch.component.tasks import Tasks
+
+logger = logging.getLogger(__name__)
+
+Handler = Callable[[Object | None, Object | None], None]
+"""Called with (old, new): old is None for an added object, new is None for a deleted one."""
+Indexer = Callable[[Object], Iterable[str]]
+
+RELIST_BACKOFF_INITIAL_SECONDS = 0.2
+RELIST_BACKOFF_MAX_SECONDS = 10.0
+
+NAMESPACE_INDEX = "namespace"
+
+
+class Informer:
+    """A current copy of the objects of one resource that match the selectors."""
+
+    def __init__(
+        self,
+        client: Client,
+        resource: str,
+        *,
+        namespace: str = "",
+        label_selector: str = "",
+        field_selector: str = "",
+        indexers: Mapping[str, Indexer] | None = None,
+    ) -> None:
+        self.resource = resource
+        self._client = client
+        self._namespace = namespace
+        self._selectors: dict[str, Any] = {"label_selector": label_selector, "field_selector": field_selector}
+        self._objects: dict[str, Object] = {}
+        self._indexers: dict[str, Indexer] = {NAMESPACE_INDEX: _namespaces, **(indexers or {})}
+        self._indices: dict[str, dict[str, set[str]]] = {name: {} for name in self._indexers}
+        self._handlers: list[Handler] = []
+        self._synced = asyncio.Event()
+        self.resource_version = "0"
+        """The newest revision this copy has seen."""
+
+    # What it knows.
+
+    @property
+    def has_synced(self) -> bool:
+        return self._synced.is_set()
+
+    async def wait_synced(self) -> None:
+        """Until the first list has been taken in."""
+        await self._synced.wait()
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+    def get(self, key: str) -> Object | None:
+        """The object with that ``namespace/name`` (or ``name``)."""
+        return self._objects.get(key)
+
+    def list(self, namespace: str = "") -> list[Object]:
+        """All objects, or those of one namespace."""
+        return self.by_index(NAMESPACE_INDEX, namespace) if namespace else list(self._objects.values())
+
+    def by_index(self, index: str, value: str) -> list[Object]:
+        """The objects for which the indexer named `index` yields `value`."""
+        return [self._objects[key] for key in self._indices[index].get(value, ())]
+
+    # Whom it tells.
+
+    def add_handler(self, handler: Handler) -> None:
+        """Call `handler` for every change from now on, first for the objects already known."""
+        self._handlers.append(handler)
+        for obj in list(self._objects.values()):
+            handler(None, obj)
+
+    def add_indexer(self, name: str, indexer: Indexer) -> None:
+        """Keep one more index, also over the objects already known."""
+        self._indexers[name] = indexer
+        index = self._indices[name] = {}
+        for key, obj in self._objects.items():
+            for value in indexer(obj):
+                index.setdefault(value, set()).add(key)
+
+    # How it keeps up.
+
+    async def run(self) -> None:
+        """List and watch until cancelled."""
+        backoff = RELIST_BACKOFF_INITIAL_SECONDS
+        fresh = False
+        while True:
+            try:
+                if not fresh:
+                    await self._list()
+                    fresh = True
+                await self._watch()
+                backoff = RELIST_BACKOFF_INITIAL_SECONDS
+                continue
+            except StatusError as error:
+                # Watched too far in the past, or whatever else the server won't go on with: start from a list.
+                fresh = False
+                if error.code != 410:
+                    logger.warning("cannot list or watch %s: %s", self.resource, error.message)
+            except (ConnectionError, TimeoutError, OSError) as error:
+                logger.debug("connection lost while watching %s: %s", self.resource, error)
+            await clock.sleep(clock.jitter(backoff, 0.5))
+            backoff = min(backoff * 2, RELIST_BACKOFF_MAX_SECONDS)
+
+    async def _list(self) -> None:
+        answer = await self._client.list(self.resource, self._namespace, **self._selectors)
+        kind, version = answer["kind"].removesuffix("List"), answer["apiVersion"]
+        present = set()
+        for item in answer.get("items") or ():
+            obj = item if "kind" in item else {"apiVersion": version, "kind": kind, **item}
+            key = meta.key(obj)
+            present.add(key)
+            known = self._objects.get(key)
+            if known is None or known["metadata"]["resourceVersion"] != obj["metadata"]["resourceVersion"]:
+                self._store(key, obj)
+        for key in [key for key in self._objects if key not in present]:
+            self._remove(key)
+        self.resource_version = answer["metadata"]["resourceVersion"]
+        self._synced.set()
+
+    async def _watch(self) -> None:
+        events = self._client.watch(
+            self.resource, self._namespace, resourceVersion=self.resource_version, allowWatchBookmarks="true", **self._selectors
+        )
+        async for event in events:
+            obj = event.object
+            if event.type == "BOOKMARK":
+                pass
+            elif event.type == "DELETED":
+                self._remove(meta.key(obj))
+            else:
+                self._store(meta.key(obj), obj)
+            self.resource_version = obj["metadata"]["resourceVersion"]
+
+    def _store(self, key: str, obj: Object) -> None:
+        old = self._objects.get(key)
+        if old is not None and meta.uid(old) != meta.uid(obj):
+            # Deleted and made anew while this copy did not look: two different objects.
+            self._remove(key)
+            old = None
+        self._unindex(key, old)
+        self._objects[key] = obj
+        for name, indexer in self._indexers.items():
+            for value in indexer(obj):
+                self._indices[name].setdefault(value, set()).add(key)
+        self._tell(old, obj)
+
+    def _remove(self, key: str) -> None:
+        old = self._objects.pop(key, None)
+        if old is None:
+            return
+        self._unindex(key, old)
+        self._tell(old, None)
+
+    def _unindex(self, key: str, obj: Object | None) -> None:
+        if obj is None:
+            return
+        for name, indexer in self._indexers.items():
+            index = self._indices[name]
+            for value in indexer(obj):
+                keys = index.get(value)
+                if keys is not None:
+                    keys.discard(key)
+                    if not keys:
+                        del index[value]
+
+    def _tell(self, old: Object | None, new: Object | None) -> None:
+        for handler in self._handlers:
+            try:
+                handler(old, new)
+            except Exception:
+                # One handler's defect must not keep the others from hearing of the change.
+                logger.exception("a handler of %s failed", self.resource)
+
+
+def _namespaces(obj: Object) -> Iterable[str]:
+    namespace = obj["metadata"].get("namespace")
+    return (namespace,) if namespace else ()
+
+
+class Informers:
+    """The informers a process shares: one for each resource, started when first asked for."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self._informers: dict[str, Informer] = {}
+        self._tasks = Tasks("informers")
+
+    def get(self, resource: str, **indexers: Indexer) -> Informer:
+        """The informer of all objects of `resource`, with these indices among its own."""
+        informer = self._informers.get(resource)
+        if informer is None:
+            informer = self._informers[resource] = Informer(self.client, resource)
+            self._tasks.run_forever(informer.run, name=resource)
+        for name, indexer in indexers.items():
+            if name not in informer._indexers:
+                informer.add_indexer(name, indexer)
+        return informer
+
+    async def wait_synced(self) -> None:
+        """Until every informer asked for so far has its first list."""
+        for informer in list(self._informers.values()):
+            await informer.wait_synced()
+
+    async def stop(self) -> None:
+        await self._tasks.stop()

@@ -1,0 +1,1 @@
+"""What every component needs: clock, tasks, logs, HTTP, metrics, configuration, certificates."""

@@ -1,0 +1,106 @@
+"""The one door through which time and randomness enter.
+
+Nothing else in navarch reads the clock, draws a random number or invents a name. The current `Clock` is a context variable:
+tasks inherit it, so a simulated cluster brings its own and several clusters can live in one process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random as _random
+import time
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Protocol
+
+# Letters and digits of generated names: no vowels, and nothing that reads like another character
+# (Kubernetes: k8s.io/apimachinery/pkg/util/rand), so that no name spells a word.
+NAME_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+
+
+class Clock(Protocol):
+    """Where time and chance come from."""
+
+    random: _random.Random
+
+    def time(self) -> float:
+        """Seconds since the epoch (UTC)."""
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never goes back."""
+
+
+class SystemClock:
+    """The machine's clock and entropy."""
+
+    def __init__(self) -> None:
+        self.random: _random.Random = _random.SystemRandom()
+
+    def time(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+_current: ContextVar[Clock] = ContextVar("navarch_clock", default=SystemClock())  # noqa: B039 - it has no state of its own
+
+
+def use(clock: Clock) -> None:
+    """Make `clock` the current one for this context and the tasks started from it."""
+    _current.set(clock)
+
+
+def time_seconds() -> float:
+    """Seconds since the epoch."""
+    return _current.get().time()
+
+
+def now() -> datetime:
+    """The current time, aware, in UTC."""
+    return datetime.fromtimestamp(_current.get().time(), UTC)
+
+
+def monotonic() -> float:
+    """Seconds on a clock that never goes back; only differences mean anything."""
+    return _current.get().monotonic()
+
+
+def timestamp() -> str:
+    """Now as `metav1.Time`: RFC 3339 with seconds, e.g. ``2026-01-02T03:04:05Z``."""
+    return now().strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def micro_timestamp() -> str:
+    """Now as `metav1.MicroTime`: RFC 3339 with microseconds."""
+    return now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+async def sleep(seconds: float) -> None:
+    """Let other tasks run for `seconds` of the event loop's time."""
+    await asyncio.sleep(seconds)
+
+
+def random() -> _random.Random:
+    """The current source of randomness."""
+    return _current.get().random
+
+
+def jitter(seconds: float, factor: float) -> float:
+    """`seconds`, lengthened at random by up to `factor` of itself."""
+    return seconds * (1 + factor * _current.get().random.random())
+
+
+def uid() -> str:
+    """A random (version 4) UUID."""
+    bits = _current.get().random.getrandbits(128)
+    bits = (bits & ~(0xF << 76)) | (4 << 76)
+    bits = (bits & ~(0x3 << 62)) | (2 << 62)
+    text = f"{bits:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def name_suffix(length: int = 5) -> str:
+    """Random characters for a generated name."""
+    source = _current.get().random
+    return "".join(source.choice(NAME_ALPHABET) for _ in range(length))

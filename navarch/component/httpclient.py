@@ -1,0 +1,311 @@
+"""An HTTP/1.1 client with kept connections, streamed bodies and upgrades; httptools parses.
+
+Small on purpose: what navarch's components need to reach the API server, kubelets and webhooks, without the CPU and memory of a
+general client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import httptools
+
+from navarch.component.bytestream import ByteStream
+
+CONNECT_TIMEOUT_SECONDS = 10.0
+REQUEST_TIMEOUT_SECONDS = 60.0
+IDLE_CONNECTIONS_LIMIT = 16
+UNREAD_LIMIT_BYTES = 1024 * 1024
+
+
+@dataclass(slots=True)
+class Answer:
+    """An answer whose body has been read."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class StreamedAnswer:
+    """An answer whose body is read as it comes. Use as an async iterator of bytes; `close` when done early."""
+
+    def __init__(self, connection: _Connection) -> None:
+        self._connection = connection
+        self.status = connection.status
+        self.headers: Mapping[str, str] = connection.headers
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._connection.body()
+
+    async def read(self) -> bytes:
+        """All that is left of the body."""
+        return b"".join([chunk async for chunk in self])
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class HTTPClient:
+    """Requests to one server. Raises OSError (ConnectionError, ssl.SSLError, TimeoutError) when it cannot be reached."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        tls: ssl.SSLContext | None = None,
+        headers: Mapping[str, str] | None = None,
+        unix_socket: str | None = None,
+        server_name: str | None = None,
+    ) -> None:
+        parts = urlsplit(url)
+        self.secure = parts.scheme == "https"
+        self.host = parts.hostname or "localhost"
+        self.port = parts.port or (443 if self.secure else 80)
+        self._tls = tls
+        self._headers = dict(headers or {})
+        self._unix_socket = unix_socket
+        self._server_name = server_name
+        self._idle: deque[_Connection] = deque()
+        self._open: set[_Connection] = set()
+
+    async def request(
+        self,
+        method: str,
+        target: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        timeout_seconds: float | None = REQUEST_TIMEOUT_SECONDS,
+    ) -> Answer:
+        """One request, its answer read whole. `target` is path and query."""
+        async with asyncio.timeout(timeout_seconds):
+            connection = await self._send(method, target, headers, body)
+            try:
+                content = b"".join([chunk async for chunk in connection.body()])
+            except BaseException:
+                connection.close()
+                raise
+        self._keep(connection)
+        return Answer(connection.status, connection.headers, content)
+
+    async def stream(
+        self, method: str, target: str, *, headers: Mapping[str, str] | None = None, body: bytes = b""
+    ) -> StreamedAnswer:
+        """One request; returns when the answer's headers have come. The connection is not used again."""
+        return StreamedAnswer(await self._send(method, target, headers, body))
+
+    async def upgrade(
+        self, method: str, target: str, *, headers: Mapping[str, str]
+    ) -> tuple[Mapping[str, str], ByteStream] | Answer:
+        """Ask to leave HTTP (`headers` hold Connection and Upgrade). Returns the answer's headers and the raw
+        connection, or the answer if the server will not switch."""
+        connection = await self._send(method, target, headers, b"", fresh=True)
+        if connection.stream is not None:
+            return connection.headers, connection.stream
+        content = b"".join([chunk async for chunk in connection.body()])
+        connection.close()
+        return Answer(connection.status, connection.headers, content)
+
+    def close(self) -> None:
+        """Drop every connection."""
+        for connection in list(self._open):
+            connection.close()
+        self._idle.clear()
+
+    async def _send(
+        self, method: str, target: str, headers: Mapping[str, str] | None, body: bytes, *, fresh: bool = False
+    ) -> _Connection:
+        lines = [f"{method} {target} HTTP/1.1", f"Host: {self.host}:{self.port}"]
+        lines += [f"{name}: {value}" for name, value in {**self._headers, **(headers or {})}.items()]
+        if body or method in ("POST", "PUT", "PATCH"):
+            lines.append(f"Content-Length: {len(body)}")
+        head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+        while True:
+            connection, reused = await self._connection(fresh)
+            try:
+                await connection.send(head + body, method)
+                return connection
+            except ConnectionError:
+                connection.close()
+                # A kept connection may have been closed by the server just now: nothing was processed then.
+                if not reused:
+                    raise
+            except BaseException:
+                connection.close()
+                raise
+
+    async def _connection(self, fresh: bool) -> tuple[_Connection, bool]:
+        while self._idle and not fresh:
+            connection = self._idle.pop()
+            if not connection.is_closing:
+                return connection, True
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
+            if self._unix_socket is not None:
+                _, connection = await loop.create_unix_connection(lambda: _Connection(self._open), self._unix_socket)
+            else:
+                name = (self._server_name or self.host) if self.secure else None
+                _, connection = await loop.create_connection(
+                    lambda: _Connection(self._open),
+                    self.host,
+                    self.port,
+                    ssl=self._tls if self.secure else None,
+                    server_hostname=name,
+                )
+        return connection, False
+
+    def _keep(self, connection: _Connection) -> None:
+        if connection.keep_alive and not connection.is_closing and len(self._idle) < IDLE_CONNECTIONS_LIMIT:
+            self._idle.append(connection)
+        else:
+            connection.close()
+
+
+class _Connection(asyncio.Protocol):
+    """One connection to the server, one request at a time."""
+
+    def __init__(self, registry: set[_Connection]) -> None:
+        self._registry = registry
+        self._transport: asyncio.Transport = None  # type: ignore[assignment]
+        self.stream: ByteStream | None = None
+        self.keep_alive = False
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self._chunks: deque[bytes] = deque()
+        self._unread = 0
+        self._complete = True
+        self._error: Exception | None = None
+        self._head: asyncio.Future[None] | None = None
+        self._wakeup = asyncio.Event()
+        self._head_request = False
+
+    @property
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def close(self) -> None:
+        self._registry.discard(self)
+        self._transport.close()
+
+    async def send(self, data: bytes, method: str) -> None:
+        """Send a request and wait for the answer's headers."""
+        self._parser = httptools.HttpResponseParser(self)
+        self.status, self.headers, self.keep_alive = 0, {}, False
+        self._chunks.clear()
+        self._unread, self._complete = 0, False
+        self._head_request = method == "HEAD"
+        self._head = asyncio.get_running_loop().create_future()
+        self._transport.write(data)
+        await self._head
+
+    async def body(self) -> AsyncIterator[bytes]:
+        """Chunks as they come; raises ConnectionError if the body ends too early."""
+        while True:
+            if self._chunks:
+                chunk = self._chunks.popleft()
+                if self._unread > UNREAD_LIMIT_BYTES >= self._unread - len(chunk):
+                    self._transport.resume_reading()
+                self._unread -= len(chunk)
+                yield chunk
+            elif self._complete:
+                return
+            elif self._error is not None:
+                raise self._error
+            else:
+                self._wakeup.clear()
+                await self._wakeup.wait()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._registry.add(self)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._registry.discard(self)
+        if self.stream is not None:
+            self.stream.feed_eof()
+            return
+        self._fail(ConnectionResetError(f"the connection was closed: {error}" if error else "the connection was closed"))
+
+    def data_received(self, data: bytes) -> None:
+        if self.stream is not None:
+            self.stream.feed_data(data)
+            return
+        if self._head is None:
+            self._transport.close()
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self.stream = ByteStream(self._transport)
+            self.stream.feed_data(data[upgrade.args[0] :])
+            self._have_head()
+        except httptools.HttpParserError as error:
+            self._fail(ConnectionError(f"malformed HTTP answer: {error}"))
+            self._transport.close()
+
+    def eof_received(self) -> bool:
+        if self.stream is not None:
+            self.stream.feed_eof()
+            return True
+        if "content-length" not in self.headers and "transfer-encoding" not in self.headers and self.status:
+            # A body without a length ends with the connection.
+            self._complete = True
+            self._wakeup.set()
+        return False
+
+    def pause_writing(self) -> None:
+        if self.stream is not None:
+            self.stream.pause_writing()
+
+    def resume_writing(self) -> None:
+        if self.stream is not None:
+            self.stream.resume_writing()
+
+    # httptools' callbacks
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        present = self.headers.get(key)
+        self.headers[key] = text if present is None else f"{present}, {text}"
+
+    def on_headers_complete(self) -> None:
+        self.status = self._parser.get_status_code()
+        if self.status == 100:
+            return
+        if self.status != 101:
+            self._have_head()
+        if self._head_request:
+            self._complete = True
+
+    def on_body(self, body: bytes) -> None:
+        self._chunks.append(body)
+        self._unread += len(body)
+        if self._unread > UNREAD_LIMIT_BYTES:
+            self._transport.pause_reading()
+        self._wakeup.set()
+
+    def on_message_complete(self) -> None:
+        if self.status in (100, 101):
+            return
+        self.keep_alive = self._parser.should_keep_alive()
+        self._complete = True
+        self._wakeup.set()
+
+    def _have_head(self) -> None:
+        if self._head is not None and not self._head.done():
+            self._head.set_result(None)
+
+    def _fail(self, error: Exception) -> None:
+        self._error = error
+        if self._head is not None and not self._head.done():
+            self._head.set_exception(error)
+        self._wakeup.set()

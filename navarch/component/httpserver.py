@@ -1,0 +1,335 @@
+"""An HTTP/1.1 server: httptools parses, one protocol object per connection answers in order.
+
+Bodies of requests are read whole, up to a limit; bodies of responses are bytes or an async iterator (sent chunked). A response
+of status 101 hands the connection over as a `ByteStream`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+import httptools
+
+from navarch.component.bytestream import ByteStream
+
+logger = logging.getLogger(__name__)
+
+BODY_LIMIT_BYTES = 3 * 1024 * 1024
+HEADERS_LIMIT_BYTES = 64 * 1024
+PIPELINE_LIMIT = 16
+WRITE_BUFFER_HIGH_BYTES = 256 * 1024
+SHUTDOWN_GRACE_SECONDS = 2.0
+
+_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+
+
+@dataclass(slots=True)
+class Request:
+    """One request, body included."""
+
+    method: str
+    path: str
+    """As sent, still percent-encoded."""
+    query: str
+    """As sent, without the question mark."""
+    headers: Mapping[str, str]
+    """Names in lower case; repeated ones joined by ", "."""
+    body: bytes = b""
+    peer_certificate: Mapping[str, Any] | None = None
+    """`ssl.SSLSocket.getpeercert()` of a verified client certificate."""
+    remote_address: str = ""
+    body_too_large: bool = False
+    """The body was over the limit and thrown away."""
+
+    @property
+    def wants_upgrade(self) -> bool:
+        return "upgrade" in self.headers.get("connection", "").lower()
+
+
+@dataclass(slots=True)
+class Response:
+    """One answer."""
+
+    status: int = 200
+    headers: Iterable[tuple[str, str]] = ()
+    """Without Content-Length, Transfer-Encoding and Date, which the server writes."""
+    body: bytes | AsyncIterator[bytes] = b""
+    takeover: Callable[[ByteStream], Awaitable[None]] | None = None
+    """With status 101: what goes on on the connection."""
+
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(slots=True)
+class Server:
+    """A listening server; `close` ends it and every connection."""
+
+    listener: asyncio.Server
+    connections: set[_Connection] = field(default_factory=set)
+
+    @property
+    def port(self) -> int:
+        return int(self.listener.sockets[0].getsockname()[1])
+
+    async def close(self) -> None:
+        """Stop listening, let answers under way finish for a moment, then drop the connections."""
+        self.listener.close()
+        for connection in list(self.connections):
+            connection.shut_down()
+        deadline = asyncio.get_running_loop().time() + SHUTDOWN_GRACE_SECONDS
+        while self.connections and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.01)
+        for connection in list(self.connections):
+            connection.abort()
+
+
+async def serve(
+    handler: Handler,
+    host: str | None = None,
+    port: int | None = None,
+    *,
+    path: str | None = None,
+    sock: Any = None,
+    tls: ssl.SSLContext | None = None,
+    body_limit_bytes: int = BODY_LIMIT_BYTES,
+) -> Server:
+    """Listen on host and port, a socket already bound, or the unix socket at `path`. Raises OSError if taken."""
+    loop = asyncio.get_running_loop()
+    connections: set[_Connection] = set()
+
+    def protocol() -> _Connection:
+        return _Connection(handler, connections, body_limit_bytes)
+
+    if path is not None:
+        listener = await loop.create_unix_server(protocol, path, ssl=tls, backlog=1024)
+    elif sock is not None:
+        listener = await loop.create_server(protocol, sock=sock, ssl=tls, backlog=1024)
+    else:
+        listener = await loop.create_server(protocol, host, port, ssl=tls, backlog=1024, reuse_address=True)
+    return Server(listener, connections)
+
+
+class _Connection(asyncio.Protocol):
+    """One client. Requests of a pipeline wait in `_requests`; one task answers them in order."""
+
+    def __init__(self, handler: Handler, connections: set[_Connection], body_limit_bytes: int) -> None:
+        self._handler = handler
+        self._connections = connections
+        self._body_limit = body_limit_bytes
+        self._parser = httptools.HttpRequestParser(self)
+        self._requests: deque[tuple[Request, bool]] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._stream: ByteStream | None = None
+        self._awaiting_upgrade = False
+        self._early: list[bytes] = []
+        self._closing = False
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._transport: asyncio.Transport = None  # type: ignore[assignment]
+        self._reset()
+
+    def _reset(self) -> None:
+        self._url = b""
+        self._headers: dict[str, str] = {}
+        self._headers_size = 0
+        self._body: list[bytes] = []
+        self._body_size = 0
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.set_write_buffer_limits(high=WRITE_BUFFER_HIGH_BYTES)
+        self._connections.add(self)
+        tls = transport.get_extra_info("ssl_object")
+        self._certificate = tls.getpeercert() if tls is not None else None
+        peer = transport.get_extra_info("peername")
+        self._remote = str(peer[0]) if isinstance(peer, tuple) else ""
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._connections.discard(self)
+        self._closing = True
+        self._writable.set()
+        if self._stream is not None:
+            self._stream.feed_eof()
+        elif self._task is not None:
+            self._task.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        if self._stream is not None:
+            self._stream.feed_data(data)
+            return
+        if self._awaiting_upgrade:
+            self._early.append(data)
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._awaiting_upgrade = True
+            self._early.append(data[upgrade.args[0] :])
+        except httptools.HttpParserError as error:
+            self._refuse(400, f"malformed HTTP request: {error}")
+
+    def eof_received(self) -> bool:
+        if self._stream is not None:
+            self._stream.feed_eof()
+            return True
+        return False
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+        if self._stream is not None:
+            self._stream.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+        if self._stream is not None:
+            self._stream.resume_writing()
+
+    # httptools' callbacks
+
+    def on_message_begin(self) -> None:
+        self._reset()
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+        self._count_headers(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count_headers(len(name) + len(value))
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        present = self._headers.get(key)
+        self._headers[key] = text if present is None else f"{present}, {text}"
+
+    def on_headers_complete(self) -> None:
+        if self._headers.get("expect", "").lower() == "100-continue":
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, body: bytes) -> None:
+        self._body_size += len(body)
+        if self._body_size <= self._body_limit:
+            self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        path, _, query = self._url.decode("latin-1").partition("?")
+        request = Request(
+            self._parser.get_method().decode("latin-1"),
+            path,
+            query,
+            self._headers,
+            b"".join(self._body) if len(self._body) != 1 else self._body[0],
+            self._certificate,
+            self._remote,
+            self._body_size > self._body_limit,
+        )
+        keep_alive = self._parser.should_keep_alive()
+        if self._closing or len(self._requests) >= PIPELINE_LIMIT:
+            self._transport.close()
+            return
+        self._requests.append((request, keep_alive))
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._answer_all())
+
+    def _count_headers(self, size: int) -> None:
+        self._headers_size += size
+        if self._headers_size > HEADERS_LIMIT_BYTES:
+            self._refuse(431, "request header fields too large")
+
+    # Answers
+
+    def _refuse(self, status: int, message: str) -> None:
+        if not self._closing:
+            self._closing = True
+            body = message.encode()
+            head = b"Content-Type: text/plain\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
+            self._transport.write(_STATUS_LINES[status] + head + body)
+            self._transport.close()
+
+    async def _answer_all(self) -> None:
+        try:
+            while self._requests:
+                request, keep_alive = self._requests.popleft()
+                response = await self._handler(request)
+                if response.takeover is not None:
+                    await self._hand_over(response)
+                    return
+                await self._send(request, response, keep_alive)
+                if not keep_alive or self._closing:
+                    self._transport.close()
+                    return
+        except ConnectionError:
+            self._transport.abort()
+        except Exception:
+            logger.exception("a request could not be answered")
+            self._transport.abort()
+        finally:
+            self._task = None
+
+    async def _send(self, request: Request, response: Response, keep_alive: bool) -> None:
+        head = [_STATUS_LINES.get(response.status) or b"HTTP/1.1 %d \r\n" % response.status]
+        head += [f"{name}: {value}\r\n".encode("latin-1", "replace") for name, value in response.headers]
+        if not keep_alive:
+            head.append(b"Connection: close\r\n")
+        body = response.body
+        if isinstance(body, bytes):
+            head.append(b"Content-Length: %d\r\n\r\n" % len(body))
+            if request.method != "HEAD":
+                head.append(body)
+            self._transport.write(b"".join(head))
+            if not self._writable.is_set():
+                await self._writable.wait()
+            return
+        head.append(b"Transfer-Encoding: chunked\r\n\r\n")
+        self._transport.write(b"".join(head))
+        try:
+            async for chunk in body:
+                if chunk:
+                    if self._transport.is_closing():
+                        return
+                    self._transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+                    if not self._writable.is_set():
+                        await self._writable.wait()
+            self._transport.write(b"0\r\n\r\n")
+        finally:
+            close = getattr(body, "aclose", None)
+            if close is not None:
+                await close()
+
+    async def _hand_over(self, response: Response) -> None:
+        assert response.takeover is not None
+        head = [_STATUS_LINES[101]]
+        head += [f"{name}: {value}\r\n".encode("latin-1") for name, value in response.headers]
+        self._transport.write(b"".join(head) + b"\r\n")
+        self._stream = stream = ByteStream(self._transport)
+        if not self._writable.is_set():
+            stream.pause_writing()
+        for data in self._early:
+            stream.feed_data(data)
+        self._early.clear()
+        try:
+            await response.takeover(stream)
+        finally:
+            stream.close()
+
+    # Shutdown
+
+    def shut_down(self) -> None:
+        """Close when nothing is being answered; otherwise stop what is endless."""
+        self._closing = True
+        if self._task is None:
+            self._transport.close()
+        else:
+            self._task.cancel()
+            self._transport.close()
+
+    def abort(self) -> None:
+        self._transport.abort()

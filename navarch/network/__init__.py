@@ -1,0 +1,1 @@
+"""Service proxy, cluster DNS, CNI configuration and the overlay between nodes."""

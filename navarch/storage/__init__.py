@@ -1,0 +1,1 @@
+"""The revisioned log and its backends."""
