@@ -1,0 +1,185 @@
+"""What names, labels, annotations and ports may look like (k8s.io/apimachinery/pkg/util/validation).
+
+Each function yields what is wrong with a value, in Kubernetes' words; nothing means it is fine.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator
+
+DNS1123_LABEL_LIMIT = 63
+DNS1123_SUBDOMAIN_LIMIT = 253
+LABEL_VALUE_LIMIT = 63
+QUALIFIED_NAME_LIMIT = 63
+
+_LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
+_DNS1035 = "[a-z]([-a-z0-9]*[a-z0-9])?"
+_QUALIFIED = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
+_LABEL_RE = re.compile(rf"{_LABEL}\Z")
+_SUBDOMAIN_RE = re.compile(rf"{_SUBDOMAIN}\Z")
+_DNS1035_RE = re.compile(rf"{_DNS1035}\Z")
+_QUALIFIED_RE = re.compile(rf"{_QUALIFIED}\Z")
+_LABEL_VALUE_RE = re.compile(rf"({_QUALIFIED})?\Z")
+_ENV_RE = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*\Z")
+_RELAXED_ENV_RE = re.compile(r"[ -<>-~]+\Z")
+_CONFIG_KEY_RE = re.compile(r"[-._a-zA-Z0-9]+\Z")
+_PORT_NAME_RE = re.compile(r"[-a-z0-9]+\Z")
+_HTTP_HEADER_RE = re.compile(r"[-A-Za-z0-9]+\Z")
+
+_SUBDOMAIN_ERROR = (
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end "
+    "with an alphanumeric character"
+)
+_LABEL_ERROR = (
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an "
+    "alphanumeric character"
+)
+_DNS1035_ERROR = (
+    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end "
+    "with an alphanumeric character"
+)
+_QUALIFIED_ERROR = (
+    "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"
+)
+_LABEL_VALUE_ERROR = (
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with "
+    "an alphanumeric character"
+)
+
+
+def _with_pattern(message: str, pattern: str, *examples: str) -> str:
+    shown = f"{message} ("
+    for index, example in enumerate(examples):
+        shown += ("e.g. " if index == 0 else "or ") + f"'{example}', "
+    return f"{shown}regex used for validation is '{pattern}')"
+
+
+def too_long(limit: int) -> str:
+    return f"must be no more than {limit} characters"
+
+
+def dns1123_label(value: str) -> Iterator[str]:
+    if len(value) > DNS1123_LABEL_LIMIT:
+        yield too_long(DNS1123_LABEL_LIMIT)
+    if not _LABEL_RE.match(value):
+        if _SUBDOMAIN_RE.match(value):
+            yield "must not contain dots"
+        else:
+            yield _with_pattern(_LABEL_ERROR, _LABEL, "my-name", "123-abc")
+
+
+def dns1123_subdomain(value: str) -> Iterator[str]:
+    if len(value) > DNS1123_SUBDOMAIN_LIMIT:
+        yield too_long(DNS1123_SUBDOMAIN_LIMIT)
+    if not _SUBDOMAIN_RE.match(value):
+        yield _with_pattern(_SUBDOMAIN_ERROR, _SUBDOMAIN, "example.com")
+
+
+def dns1035_label(value: str) -> Iterator[str]:
+    if len(value) > DNS1123_LABEL_LIMIT:
+        yield too_long(DNS1123_LABEL_LIMIT)
+    if not _DNS1035_RE.match(value):
+        yield _with_pattern(_DNS1035_ERROR, _DNS1035, "my-name", "abc-123")
+
+
+def path_segment(value: str) -> Iterator[str]:
+    """Names that only have to fit into a URL path."""
+    if value in (".", ".."):
+        yield f"may not be '{value}'"
+    for character in "/%":
+        if character in value:
+            yield f"may not contain '{character}'"
+
+
+def qualified_name(value: str) -> Iterator[str]:
+    """``name`` or ``prefix/name``: keys of labels, annotations, finalizers, resources."""
+    prefix, slash, last = value.rpartition("/")
+    if value.count("/") > 1:
+        pattern = _with_pattern(_QUALIFIED_ERROR, _QUALIFIED, "MyName", "my.name", "123-abc")
+        yield f"a qualified name {pattern} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
+        return
+    if slash:
+        if not prefix:
+            yield "prefix part must be non-empty"
+        else:
+            yield from (f"prefix part {error}" for error in dns1123_subdomain(prefix))
+    if not last:
+        yield "name part must be non-empty"
+    elif len(last) > QUALIFIED_NAME_LIMIT:
+        yield f"name part {too_long(QUALIFIED_NAME_LIMIT)}"
+    if not _QUALIFIED_RE.match(last):
+        yield "name part " + _with_pattern(_QUALIFIED_ERROR, _QUALIFIED, "MyName", "my.name", "123-abc")
+
+
+def label_value(value: str) -> Iterator[str]:
+    if len(value) > LABEL_VALUE_LIMIT:
+        yield too_long(LABEL_VALUE_LIMIT)
+    if not _LABEL_VALUE_RE.match(value):
+        yield _with_pattern(_LABEL_VALUE_ERROR, f"({_QUALIFIED})?", "MyValue", "my_value", "12345")
+
+
+def env_var_name(value: str) -> Iterator[str]:
+    """Any printable ASCII but "=" (relaxed environment variable names)."""
+    if not value:
+        yield "environment variable name must not be empty"
+    elif not _RELAXED_ENV_RE.match(value):
+        yield _with_pattern(
+            "a valid environment variable name must consist only of printable ASCII characters other than '='",
+            "^[ -<>-~]+$",
+        ).replace(" (regex", " (regex")
+
+
+def config_key(value: str) -> Iterator[str]:
+    """Keys of ConfigMaps and Secrets, which become file names."""
+    if len(value) > DNS1123_SUBDOMAIN_LIMIT:
+        yield too_long(DNS1123_SUBDOMAIN_LIMIT)
+    if not _CONFIG_KEY_RE.match(value):
+        yield _with_pattern(
+            "a valid config key must consist of alphanumeric characters, '-', '_' or '.'",
+            "[-._a-zA-Z0-9]+",
+            "key.name",
+            "KEY_NAME",
+            "key-name",
+        )
+    if value == ".":
+        yield "must not be '.'"
+    elif value == "..":
+        yield "must not be '..'"
+    elif value.startswith(".."):
+        yield "must not start with '..'"
+
+
+def port_number(value: int) -> Iterator[str]:
+    if not 1 <= value <= 65535:
+        yield "must be between 1 and 65535, inclusive"
+
+
+def port_name(value: str) -> Iterator[str]:
+    """IANA_SVC_NAME."""
+    if len(value) > 15:
+        yield "must be no more than 15 characters"
+    if not _PORT_NAME_RE.match(value):
+        yield "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)"
+    if not re.search("[a-z]", value):
+        yield "must contain at least one letter (a-z)"
+    if "--" in value:
+        yield "must not contain consecutive hyphens"
+    if value and (value[0] == "-" or value[-1] == "-"):
+        yield "must not begin or end with a hyphen"
+
+
+def http_header_name(value: str) -> Iterator[str]:
+    if not _HTTP_HEADER_RE.match(value):
+        yield _with_pattern(
+            "a valid HTTP header must consist of alphanumeric characters or '-'", "[-A-Za-z0-9]+", "X-Header-Name"
+        )
+
+
+def ip_address(value: str) -> Iterator[str]:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        yield "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
