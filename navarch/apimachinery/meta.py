@@ -41,7 +41,7 @@ def labels(obj: Object) -> Mapping[str, str]:
     return obj["metadata"].get("labels") or EMPTY
 
 
-def annotations(obj: Object) -> Mapping[str, str]:
+def annotations(obj: Object) -> Mapping[str, str]:  # type: ignore[no-redef]
     return obj["metadata"].get("annotations") or EMPTY
 
 

@@ -1,6 +1,7 @@
 """Resource quantities: ``100m``, ``1.5Gi``, ``2e3`` (k8s.io/apimachinery/pkg/api/resource).
 
-Exact: a quantity is a `Fraction`. Canonical form keeps the value, writes no fraction, and takes the largest suffix that allows it.
+Exact: a quantity is a `Fraction`. Canonical form keeps the value, writes no fraction, and takes the largest suffix that
+allows it.
 """
 
 from __future__ import annotations
@@ -79,9 +80,9 @@ def format_quantity(amount: Fraction | int, form: str = "decimal") -> str:
             return str(amount.numerator)
         form = "decimal"
     exponent = -9
-    number = amount / _NANO
-    assert number.denominator == 1
-    digits = number.numerator
+    nanos = amount / _NANO
+    assert nanos.denominator == 1
+    digits = nanos.numerator
     while exponent < 18 and digits % 1000 == 0:
         digits, exponent = digits // 1000, exponent + 3
     if form == "exponent":

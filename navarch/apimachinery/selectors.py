@@ -177,7 +177,7 @@ def _requirement(key: str, operator: str, values: tuple[str, ...]) -> Requiremen
         if operator in ("gt", "lt"):
             if not re.fullmatch(r"[+-]?[0-9]+", value):
                 raise ValueError(
-                    "values[0]: Invalid value: \"%s\": for 'Gt', 'Lt' operators, the value must be an integer" % value
+                    f"values[0]: Invalid value: \"{value}\": for 'Gt', 'Lt' operators, the value must be an integer"
                 )
             continue
         problems = list(names.label_value(value))

@@ -1,0 +1,321 @@
+"""Schemas of objects: what Kubernetes' OpenAPI says about structure, and decoding untrusted JSON by it.
+
+A `Schema` is one node: a struct, a map, a list or a scalar. `decode` does what unmarshalling into Go's types does upstream:
+refuses wrong types with the same words, drops nulls, notes unknown fields, and writes quantities and times canonically.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from navarch.apimachinery import meta, quantity
+
+_QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
+_RAW = frozenset(
+    {
+        "io.k8s.apimachinery.pkg.runtime.RawExtension",
+        "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1",
+        "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON",
+    }
+)
+_JSON_UNIONS = "JSONSchemaPropsOr"
+DEPTH_LIMIT = 10_000
+_TIME_LAYOUT = "2006-01-02T15:04:05Z07:00"
+_MICRO_TIME_LAYOUT = "2006-01-02T15:04:05.000000Z07:00"
+_TIME_RE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)\Z", re.ASCII)
+
+
+class DecodeError(ValueError):
+    """The object cannot be read as its kind; the text is what Go's decoder would say."""
+
+
+class Definitions:
+    """Named definitions, turned into `Schema` nodes when first needed."""
+
+    def __init__(self, sources: Mapping[str, Mapping[str, Any]]) -> None:
+        self.sources = sources
+        self._nodes: dict[str, Schema] = {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.sources
+
+    def get(self, name: str) -> Schema:
+        """The schema of a definition. Raises KeyError."""
+        node = self._nodes.get(name)
+        if node is None:
+            node = self._nodes[name] = self.node(self.sources[name], name)
+        return node
+
+    def node(self, source: Mapping[str, Any], name: str = "") -> Schema:
+        """A schema from its OpenAPI form; `name` is the definition it is, or ""."""
+        reference = source.get("$ref")
+        if reference is not None:
+            target = self.get(reference)
+            extensions = {key: value for key, value in source.items() if key.startswith("x-kubernetes-")}
+            return target if not extensions else target.with_extensions(extensions)
+        return Schema(_type(source, name), source, self, name)
+
+
+def _type(source: Mapping[str, Any], name: str) -> str:
+    if name == _QUANTITY:
+        return "quantity"
+    if name in _RAW or _JSON_UNIONS in name or source.get("x-kubernetes-preserve-unknown-fields"):
+        return "any"
+    form = source.get("format")
+    match source.get("type"):
+        case "object":
+            if "properties" in source:
+                return "struct"
+            return "map" if "additionalProperties" in source else "any" if not name else "struct"
+        case "array":
+            return "list"
+        case "string":
+            if form == "date-time":
+                return "microtime" if name.endswith("MicroTime") else "time"
+            return {"int-or-string": "intstr", "byte": "bytes"}.get(form or "", "string")
+        case "integer" | "number" | "boolean" as scalar:
+            return str(scalar)
+    return "any"
+
+
+class Schema:
+    """One node of a schema. Children are resolved lazily, since definitions refer to themselves."""
+
+    __slots__ = ("_definitions", "_element", "_properties", "name", "source", "type")
+
+    def __init__(self, type_: str, source: Mapping[str, Any], definitions: Definitions, name: str) -> None:
+        self.type = type_
+        """struct, map, list, string, integer, number, boolean, quantity, intstr, time, microtime, bytes or any."""
+        self.source = source
+        self.name = name
+        self._definitions = definitions
+        self._properties: dict[str, Schema] | None = None
+        self._element: Schema | None = None
+
+    def with_extensions(self, extensions: Mapping[str, Any]) -> Schema:
+        """The same node, with what the referring field says about merging."""
+        return Schema(self.type, {**self.source, **extensions}, self._definitions, self.name)
+
+    @property
+    def properties(self) -> dict[str, Schema]:
+        """Fields of a struct."""
+        if self._properties is None:
+            node = self._definitions.node
+            self._properties = {key: node(value) for key, value in (self.source.get("properties") or {}).items()}
+        return self._properties
+
+    @property
+    def element(self) -> Schema:
+        """What a map's values or a list's items are."""
+        if self._element is None:
+            below = self.source.get("items") if self.type == "list" else self.source.get("additionalProperties")
+            self._element = self._definitions.node(below if isinstance(below, Mapping) else {})
+        return self._element
+
+    def child(self, key: str) -> Schema | None:
+        """The schema of one key of a struct or map; None if there is none."""
+        if self.type == "struct":
+            return self.properties.get(key)
+        return self.element if self.type == "map" else None
+
+    @property
+    def list_type(self) -> str:
+        """atomic, set or map; lists that say nothing are atomic."""
+        return str(self.source.get("x-kubernetes-list-type", "atomic"))
+
+    @property
+    def list_map_keys(self) -> Sequence[str]:
+        return self.source.get("x-kubernetes-list-map-keys") or ()
+
+    @property
+    def is_atomic_map(self) -> bool:
+        return self.source.get("x-kubernetes-map-type") == "atomic"
+
+    @property
+    def merge_key(self) -> str:
+        """Key by which a strategic merge patch merges the items of this list; "" if it doesn't."""
+        return str(self.source.get("x-kubernetes-patch-merge-key", ""))
+
+    @property
+    def patch_strategies(self) -> frozenset[str]:
+        return frozenset(str(self.source.get("x-kubernetes-patch-strategy", "")).split(",")) - {""}
+
+    @property
+    def go_type(self) -> str:
+        """As Go's decoder names it in errors."""
+        match self.type:
+            case "struct":
+                *_, version, name = ("", "", *self.name.split("."))
+                return f"{version}.{name}"
+            case "list":
+                return f"[]{self.element.go_type}"
+            case "map":
+                return f"map[string]{self.element.go_type}"
+            case "integer":
+                return str(self.source.get("format", "int64"))
+            case "number":
+                return "float64"
+            case "boolean":
+                return "bool"
+            case "bytes":
+                return "[]uint8"
+        return "string"
+
+
+@dataclass(slots=True)
+class Decoded:
+    """A decoded object and what strict decoding has against it."""
+
+    object: Any
+    unknown: list[str] = field(default_factory=list)
+    """Paths of unknown fields."""
+
+
+def decode(value: Any, schema: Schema) -> Decoded:
+    """`value` (parsed JSON) as `schema` has it: a new tree without nulls and unknown fields. Raises DecodeError."""
+    result = Decoded(None)
+    result.object = _decode(value, schema, "", "", "", result.unknown)
+    return result
+
+
+def _decode(value: Any, schema: Schema, path: str, go_path: str, struct: str, unknown: list[str]) -> Any:
+    match schema.type:
+        case "struct":
+            if not isinstance(value, dict):
+                raise _mismatch(value, schema, go_path, struct)
+            return _decode_struct(value, schema, path, go_path, unknown)
+        case "string":
+            if not isinstance(value, str):
+                raise _mismatch(value, schema, go_path, struct)
+            return value
+        case "list":
+            if not isinstance(value, list):
+                raise _mismatch(value, schema, go_path, struct)
+            element = schema.element
+            return [
+                _decode(item, element, f"{path}[{index}]", go_path, struct, unknown) if item is not None else _zero(element)
+                for index, item in enumerate(value)
+            ]
+        case "map":
+            if not isinstance(value, dict):
+                raise _mismatch(value, schema, go_path, struct)
+            element = schema.element
+            return {
+                key: _decode(item, element, f"{path}.{key}", go_path, struct, unknown) if item is not None else _zero(element)
+                for key, item in value.items()
+            }
+        case "any":
+            return value
+    return _decode_scalar(value, schema, go_path, struct)
+
+
+def _decode_struct(value: dict[str, Any], schema: Schema, path: str, go_path: str, unknown: list[str]) -> dict[str, Any]:
+    properties = schema.properties
+    struct = schema.name.rpartition(".")[2]
+    result = {}
+    for key, item in value.items():
+        child = properties.get(key)
+        if child is None:
+            unknown.append(f"{path}.{key}" if path else key)
+        elif item is not None:
+            below = f"{path}.{key}" if path else key
+            result[key] = _decode(item, child, below, f"{go_path}.{key}" if go_path else key, struct, unknown)
+    return result
+
+
+def _decode_scalar(value: Any, schema: Schema, go_path: str, struct: str) -> Any:
+    match schema.type:
+        case "integer":
+            return _integer(value, schema, go_path, struct)
+        case "boolean":
+            if isinstance(value, bool):
+                return value
+        case "quantity":
+            if isinstance(value, str | int | float) and not isinstance(value, bool):
+                try:
+                    return quantity.canonical(value)
+                except ValueError as error:
+                    raise DecodeError(str(error)) from None
+        case "intstr":
+            if isinstance(value, str):
+                return value
+            return _integer(value, schema, go_path, struct, "int32")
+        case "time" | "microtime":
+            if isinstance(value, str):
+                return _time(value, schema.type)
+        case "number":
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                return value
+        case "bytes":
+            if isinstance(value, str):
+                return _bytes(value)
+    raise _mismatch(value, schema, go_path, struct)
+
+
+def _integer(value: Any, schema: Schema, go_path: str, struct: str, go_type: str = "") -> int:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _mismatch(value, schema, go_path, struct, go_type)
+    bits = 31 if (go_type or schema.go_type) == "int32" else 63
+    if not -(1 << bits) <= value < 1 << bits:
+        raise _mismatch(value, schema, go_path, struct, go_type)
+    return value
+
+
+def _time(text: str, type_: str) -> str:
+    layout = _MICRO_TIME_LAYOUT if type_ == "microtime" else _TIME_LAYOUT
+    if not _TIME_RE.match(text):
+        raise DecodeError(f'parsing time "{text}" as "{layout}": cannot parse "{text}" as "2006"')
+    try:
+        moment = meta.parse_time(text)
+    except ValueError:
+        raise DecodeError(f'parsing time "{text}": out of range') from None
+    return _format_micro(moment) if type_ == "microtime" else meta.format_time(moment)
+
+
+def _format_micro(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _bytes(text: str) -> str:
+    try:
+        return base64.b64encode(base64.b64decode(text, validate=True)).decode()
+    except binascii.Error:
+        position = next((i for i, c in enumerate(text) if not (c.isascii() and (c.isalnum() or c in "+/="))), len(text))
+        raise DecodeError(f"illegal base64 data at input byte {position}") from None
+
+
+def _zero(schema: Schema) -> Any:
+    """What null becomes inside a list or map."""
+    match schema.type:
+        case "struct" | "map" | "any":
+            return {}
+        case "list":
+            return []
+        case "integer" | "number" | "intstr":
+            return 0
+        case "boolean":
+            return False
+        case "quantity":
+            return "0"
+    return ""
+
+
+def _mismatch(value: Any, schema: Schema, go_path: str, struct: str, go_type: str = "") -> DecodeError:
+    if isinstance(value, bool):
+        found = "bool"
+    elif isinstance(value, str):
+        found = "string"
+    elif isinstance(value, int | float):
+        found = f"number {value}" if schema.type in ("integer", "intstr") else "number"
+    else:
+        found = "array" if isinstance(value, list) else "object" if isinstance(value, dict) else "null"
+    where = f"Go struct field {struct}.{go_path}" if go_path else "Go value"
+    return DecodeError(f"json: cannot unmarshal {found} into {where} of type {go_type or schema.go_type}")
