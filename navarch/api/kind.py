@@ -40,7 +40,7 @@ def _no_errors(*_: Object) -> Iterable[FieldError]:
     return ()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Kind:
     """One kind. Functions on it are pure."""
 

@@ -1,0 +1,354 @@
+"""JSON Patch (RFC 6902), JSON merge patch (RFC 7386) and Kubernetes' strategic merge patch.
+
+Each takes a document that it does not change and returns a new one; what does not change is shared between the two. A patch that
+cannot be applied raises `PatchError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from navarch.apimachinery.schema import Schema
+
+OPERATIONS_LIMIT = 10_000
+
+_DIRECTIVE = "$patch"
+_RETAIN_KEYS = "$retainKeys"
+_ELEMENT_ORDER = "$setElementOrder/"
+_DELETE_PRIMITIVES = "$deleteFromPrimitiveList/"
+_ANY = object()
+
+
+class PatchError(ValueError):
+    """The patch is malformed or does not fit the document."""
+
+
+class TestFailedError(PatchError):
+    """A JSON Patch `test` operation did not hold."""
+
+    __test__ = False
+
+
+# JSON Patch
+
+
+def json_patch(document: Any, operations: Any) -> Any:
+    """Apply RFC 6902 operations in order."""
+    if not isinstance(operations, list):
+        raise PatchError("json: cannot unmarshal object into Go value of type jsonpatch.Patch")
+    if len(operations) > OPERATIONS_LIMIT:
+        raise PatchError(f"The allowed maximum operations in a JSON patch is {OPERATIONS_LIMIT}, got {len(operations)}")
+    for operation in operations:
+        if not isinstance(operation, dict):
+            raise PatchError("json: cannot unmarshal array into Go value of type jsonpatch.Operation")
+        document = _operate(document, operation)
+    return document
+
+
+def _operate(document: Any, operation: Mapping[str, Any]) -> Any:
+    name, path = operation.get("op"), operation.get("path")
+    if not isinstance(path, str):
+        raise PatchError("missing path in JSON patch operation")
+    steps = _pointer(path)
+    match name:
+        case "add":
+            return _add(document, steps, _operand(operation, "value"), path)
+        case "remove":
+            return _remove(document, steps, path)
+        case "replace":
+            _lookup(document, steps, path, "replace")
+            if not steps:
+                return _operand(operation, "value")
+            return _replace(document, steps, _operand(operation, "value"))
+        case "test":
+            if _lookup(document, steps, path, "test", missing=None) != operation.get("value"):
+                raise TestFailedError(f"testing value {path} failed: test failed")
+            return document
+        case "move" | "copy":
+            source = _operand(operation, "from")
+            value = _lookup(document, _pointer(source), source, str(name))
+            if name == "move":
+                if path.startswith(f"{source}/"):
+                    raise PatchError(f"cannot move {source} into itself")
+                document = _remove(document, _pointer(source), source)
+            return _add(document, steps, value, path)
+    raise PatchError(f"Unexpected kind: {name}")
+
+
+def _operand(operation: Mapping[str, Any], field: str) -> Any:
+    if field not in operation:
+        raise PatchError(f"missing {field} in JSON patch operation")
+    return operation[field]
+
+
+def _pointer(path: str) -> list[str]:
+    if path == "":
+        return []
+    if not path.startswith("/"):
+        raise PatchError(f"JSON pointer must start with a slash: {path}")
+    return [step.replace("~1", "/").replace("~0", "~") for step in path[1:].split("/")]
+
+
+def _index(step: str, size: int, path: str) -> int:
+    try:
+        position = int(step)
+    except ValueError:
+        raise PatchError(f"invalid array index in JSON pointer: {path}") from None
+    if position < 0:
+        if position < -size:
+            raise PatchError(f"Unable to access invalid index: {position}: invalid index referenced")
+        position += size
+    return position
+
+
+def _lookup(document: Any, steps: list[str], path: str, action: str, missing: Any = _ANY) -> Any:
+    for step in steps:
+        if isinstance(document, dict) and step in document:
+            document = document[step]
+        elif isinstance(document, list) and 0 <= _index(step, len(document), path) < len(document):
+            document = document[_index(step, len(document), path)]
+        elif missing is _ANY:
+            raise PatchError(f'{action} operation does not apply: doc is missing path: "{path}": missing value')
+        else:
+            return missing
+    return document
+
+
+def _replace(document: Any, steps: list[str], value: Any) -> Any:
+    """A copy of `document` with an existing place replaced."""
+    step, rest = steps[0], steps[1:]
+    if isinstance(document, dict):
+        return {**document, step: _replace(document[step], rest, value) if rest else value}
+    position = _index(step, len(document), step)
+    changed = list(document)
+    changed[position] = _replace(changed[position], rest, value) if rest else value
+    return changed
+
+
+def _add(document: Any, steps: list[str], value: Any, path: str) -> Any:
+    if not steps:
+        return value
+    parent = _lookup(document, steps[:-1], path, "add")
+    step = steps[-1]
+    if isinstance(parent, dict):
+        changed: Any = {**parent, step: value}
+    elif isinstance(parent, list):
+        position = len(parent) if step == "-" else _index(step, len(parent) + 1, path)
+        if position > len(parent):
+            raise PatchError(
+                f"add operation does not apply: Unable to access invalid index: {position}: invalid index referenced"
+            )
+        changed = [*parent[:position], value, *parent[position:]]
+    else:
+        raise PatchError(f'add operation does not apply: doc is missing path: "{path}": missing value')
+    return _replace(document, steps[:-1], changed) if steps[:-1] else changed
+
+
+def _remove(document: Any, steps: list[str], path: str) -> Any:
+    if not steps:
+        raise PatchError("remove operation does not apply: the whole document cannot be removed")
+    _lookup(document, steps, path, "remove")
+    parent = _lookup(document, steps[:-1], path, "remove")
+    if isinstance(parent, dict):
+        changed: Any = {key: value for key, value in parent.items() if key != steps[-1]}
+    else:
+        position = _index(steps[-1], len(parent), path)
+        changed = [*parent[:position], *parent[position + 1 :]]
+    return _replace(document, steps[:-1], changed) if steps[:-1] else changed
+
+
+# Merge patch
+
+
+def merge_patch(document: Any, patch: Any) -> Any:
+    """Apply an RFC 7386 merge patch: null deletes, objects merge, anything else replaces."""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(document) if isinstance(document, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        elif isinstance(value, dict):
+            result[key] = merge_patch(result.get(key), value)
+        else:
+            result[key] = value
+    return result
+
+
+# Strategic merge patch
+
+
+def strategic_merge_patch(document: Mapping[str, Any], patch: Any, schema: Schema) -> dict[str, Any]:
+    """Apply a strategic merge patch; `schema` says which lists merge and by which key."""
+    if not isinstance(patch, dict):
+        raise PatchError("a strategic merge patch must be an object")
+    return _merge_map(document, patch, schema)
+
+
+def _merge_map(original: Mapping[str, Any], patch: Mapping[str, Any], schema: Schema | None) -> dict[str, Any]:
+    directive = patch.get(_DIRECTIVE)
+    if directive is not None:
+        if directive == "replace":
+            return {key: value for key, value in patch.items() if key != _DIRECTIVE}
+        if directive == "delete":
+            return {}
+        raise PatchError(f"unknown patch type: {directive}")
+    result = dict(original)
+    patch = dict(patch)
+    retained = patch.pop(_RETAIN_KEYS, None)
+    if retained is not None:
+        result = _retain(result, patch, retained)
+    for key in [key for key in patch if key.startswith(_ELEMENT_ORDER)]:
+        order, field = patch.pop(key), key.removeprefix(_ELEMENT_ORDER)
+        _merge_in_order(result, patch, field, order, schema)
+    for key, value in patch.items():
+        deletes = key.startswith(_DELETE_PRIMITIVES)
+        field = key.removeprefix(_DELETE_PRIMITIVES)
+        if value is None:
+            result.pop(field, None)
+        elif field not in result:
+            if not deletes:
+                result[field] = value
+        else:
+            result[field] = _merge_value(result[field], value, schema.child(field) if schema else None, deletes)
+    return result
+
+
+def _retain(original: dict[str, Any], patch: Mapping[str, Any], retained: Any) -> dict[str, Any]:
+    if not isinstance(retained, list):
+        raise PatchError("invalid patch format of retainKeys")
+    for key, value in patch.items():
+        if value is not None and not key.startswith("$") and key not in retained:
+            raise PatchError("invalid patch format of retainKeys")
+    return {key: value for key, value in original.items() if key in retained}
+
+
+def _merge_value(original: Any, patch: Any, schema: Schema | None, deletes: bool) -> Any:
+    strategies = schema.patch_strategies if schema else frozenset()
+    if isinstance(original, dict) and isinstance(patch, dict):
+        return patch if "replace" in strategies else _merge_map(original, patch, schema)
+    if isinstance(original, list) and isinstance(patch, list):
+        if deletes:
+            return [item for item in original if item not in patch]
+        if "merge" in strategies and schema is not None:
+            return _merge_list(original, patch, schema)
+    return patch
+
+
+def _merge_list(original: list[Any], patch: list[Any], schema: Schema) -> list[Any]:
+    if not original and not patch:
+        return original
+    types = {type(item) for item in (*original, *patch)}
+    if len(types) > 1:
+        raise PatchError(f"list element types are not identical: {[original, patch]}")
+    merged, patch_items = _merged_items(original, patch, schema)
+    return _ordered(merged, patch_items, original, schema.merge_key)
+
+
+def _merged_items(original: list[Any], patch: list[Any], schema: Schema) -> tuple[list[Any], list[Any]]:
+    """The items of both, in no order that counts, and the patch's items without directives."""
+    if not isinstance((original or patch)[0], dict):
+        both = [*original, *patch]
+        return [item for index, item in enumerate(both) if item not in both[:index]], patch
+    key = schema.merge_key
+    if not key:
+        raise PatchError("cannot merge lists without merge key for type struct")
+    items, plain, replace = list(original), [], False
+    for item in patch:
+        directive = item.get(_DIRECTIVE)
+        if directive is None:
+            plain.append(item)
+        elif directive == "delete":
+            items = [present for present in items if present.get(key) != _merge_value_of(item, key)]
+        elif directive == "replace":
+            replace = True
+        elif directive == "merge":
+            raise PatchError("merging lists cannot yet be specified in the patch")
+        else:
+            raise PatchError(f"unknown patch type: {directive}")
+    if replace:
+        return plain, []
+    for item in plain:
+        value = _merge_value_of(item, key)
+        position = next((i for i, present in enumerate(items) if present.get(key) == value), None)
+        if position is None:
+            items.append(item)
+        else:
+            items[position] = _merge_map(items[position], item, schema.element)
+    return items, plain
+
+
+def _merge_value_of(item: Mapping[str, Any], key: str) -> Any:
+    if key not in item:
+        raise PatchError(f"map: {dict(item)} does not contain declared merge key: {key}")
+    return item[key]
+
+
+def _merge_in_order(result: dict[str, Any], patch: dict[str, Any], field: str, order: Any, schema: Schema | None) -> None:
+    """Merge the list `field`, then put it into the order a $setElementOrder directive asks for."""
+    original, changes = result.get(field), patch.pop(field, None)
+    for value in (order, original, changes):
+        if value is not None and not isinstance(value, list):
+            raise PatchError("invalid patch format of setElementOrder list")
+    below = schema.child(field) if schema else None
+    key = below.merge_key if below else ""
+    if changes:
+        _check_order(changes, order, key)
+    if original is not None and changes is not None:
+        merged = _merge_value(original, changes, below, deletes=False)
+    else:
+        merged = original if original is not None else changes
+    # A list of primitives may lose items through a parallel directive in the same patch.
+    removed = patch.pop(f"{_DELETE_PRIMITIVES}{field}", None)
+    if merged is None:
+        return
+    if removed:
+        merged = [item for item in merged if item not in removed]
+    result[field] = _ordered(merged, order, original or [], key)
+
+
+def _check_order(changes: list[Any], order: list[Any], key: str) -> None:
+    wanted = [_identity(item, key) for item in order]
+    position = 0
+    for item in changes:
+        if isinstance(item, dict) and _DIRECTIVE in item:
+            continue
+        try:
+            position = wanted.index(_identity(item, key), position) + 1
+        except ValueError:
+            raise PatchError(f"The order in patch list:\n{changes}\n doesn't match $setElementOrder list:\n{order}\n") from None
+
+
+def _identity(item: Any, key: str) -> Any:
+    return _merge_value_of(item, key) if key and isinstance(item, dict) else item
+
+
+def _ordered(merged: list[Any], wanted: list[Any], original: list[Any], key: str) -> list[Any]:
+    """`merged` so that items in `wanted` stand in its order, and the others keep their places among them as in `original`."""
+    order = {_hashable(_identity(item, key)): index for index, item in enumerate(wanted)}
+    server = {_hashable(_identity(item, key)): index for index, item in enumerate(original)}
+
+    def place(item: Any) -> Any:
+        return _hashable(_identity(item, key))
+
+    placed = sorted((item for item in merged if place(item) in order), key=lambda item: order[place(item)])
+    others = [item for item in merged if place(item) not in order]
+    others.sort(key=lambda item: server.get(place(item), len(server)))
+    result, position = [], 0
+    for item in others:
+        mine = server.get(place(item))
+        following = position
+        while following < len(placed):
+            theirs = server.get(place(placed[following]))
+            if mine is not None and theirs is not None and mine < theirs:
+                break
+            following += 1
+        result += placed[position:following]
+        position = following
+        result.append(item)
+    return result + placed[position:]
+
+
+def _hashable(value: Any) -> Any:
+    return repr(value) if isinstance(value, dict | list) else value
