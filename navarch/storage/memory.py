@@ -1,0 +1,27 @@
+"""A backend that keeps nothing: for tests and simulations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from navarch.storage.backend import Marks
+from navarch.storage.mvcc import Change
+
+
+class MemoryBackend:
+    """Accepts everything, remembers nothing."""
+
+    def load(self) -> Iterator[Change]:
+        return iter(())
+
+    def marks(self) -> Marks:
+        return Marks()
+
+    def append(self, changes: Sequence[Change], reserved: int | None = None) -> None:
+        pass
+
+    def forget(self, revisions: Sequence[int], compacted: int) -> None:
+        pass
+
+    def close(self) -> None:
+        pass

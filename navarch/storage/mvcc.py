@@ -1,0 +1,359 @@
+"""The index over the log, in memory and pure: revisions, conflicts, snapshots, watch windows, compaction.
+
+Every change of any object takes the next revision of one global counter. A change is *staged* (it has a revision and later
+writes build on it), then *published* once its backend says it is durable: only then do reads and watchers see it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import orjson
+
+from navarch.apimachinery.errors import Object
+
+HISTORY_EVENTS_LIMIT = 100_000
+HISTORY_BYTES_LIMIT = 64 * 1024 * 1024
+HISTORY_AGE_SECONDS = 300.0
+# Changes so new that watchers still take them: their decoded and wire forms are kept.
+RECENT_CHANGES = 256
+
+
+class ConflictError(Exception):
+    """The object's revision is not the one the write was based on."""
+
+
+class CompactedError(Exception):
+    """The revision asked for is older than what is retained."""
+
+
+class FutureRevisionError(Exception):
+    """The revision asked for does not exist yet."""
+
+
+class Record:
+    """One version of one object, encoded."""
+
+    __slots__ = ("created", "data", "key", "revision")
+
+    def __init__(self, key: str, data: bytes, revision: int, created: int) -> None:
+        self.key = key
+        self.data = data
+        """JSON, with `metadata.resourceVersion` in it."""
+        self.revision = revision
+        self.created = created
+        """Revision of the object's creation."""
+
+    def object(self) -> Object:
+        """Decoded anew; nobody else holds it."""
+        decoded: Object = orjson.loads(self.data)
+        return decoded
+
+
+class Change:
+    """One entry of the log: an object created, changed or deleted."""
+
+    __slots__ = ("_line", "_object", "deleted", "previous", "published_seconds", "record")
+
+    def __init__(self, record: Record, previous: Record | None, deleted: bool, obj: Object | None = None) -> None:
+        self.record = record
+        """The new version; of a deletion the last one, carrying the deletion's revision."""
+        self.previous = previous
+        self.deleted = deleted
+        self._object = obj
+        self._line: bytes | None = None
+        self.published_seconds = 0.0
+
+    @property
+    def revision(self) -> int:
+        return self.record.revision
+
+    @property
+    def type(self) -> str:
+        return "DELETED" if self.deleted else "ADDED" if self.previous is None else "MODIFIED"
+
+    @property
+    def object(self) -> Object:
+        """Decoded, shared: must not be mutated."""
+        if self._object is None:
+            self._object = self.record.object()
+        return self._object
+
+    @property
+    def line(self) -> bytes:
+        """The watch event as it goes to every watcher that takes the whole object."""
+        if self._line is None:
+            self._line = b'{"type":"%b","object":%b}\n' % (self.type.encode(), self.record.data)
+        return self._line
+
+    def forget_decoded(self) -> None:
+        """Keep only bytes, once those who watch have had it."""
+        self._object = self._line = None
+
+
+class Collection:
+    """The objects under one prefix (one resource), in key order."""
+
+    __slots__ = ("_order", "prefix", "records", "revision", "watchers")
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        self.records: dict[str, Record] = {}
+        self._order: list[str] | None = None
+        self.watchers: set[Watcher] = set()
+        self.revision = 0
+        """Of the last change in here."""
+
+    def put(self, record: Record) -> None:
+        if self._order is not None and record.key not in self.records:
+            self._order = None
+        self.records[record.key] = record
+
+    def remove(self, key: str) -> None:
+        if self.records.pop(key, None) is not None:
+            self._order = None
+
+    def keys(self) -> list[str]:
+        """All keys, sorted; do not change the list."""
+        if self._order is None:
+            self._order = sorted(self.records)
+        return self._order
+
+    def range(self, prefix: str, after: str = "") -> Iterator[Record]:
+        """Records whose keys start with `prefix` and come after `after`, in order."""
+        keys = self.keys()
+        start = bisect_right(keys, after) if after else (bisect_right(keys, prefix) if prefix != self.prefix else 0)
+        for position in range(start, len(keys)):
+            key = keys[position]
+            if not key.startswith(prefix):
+                return
+            yield self.records[key]
+
+
+@dataclass(slots=True, eq=False)
+class Watcher:
+    """Somebody who is told of changes under a prefix. `deliver` is called with the changes of one commit, in order."""
+
+    prefix: str
+    deliver: Callable[[list[Change]], None]
+
+
+class MVCC:
+    """All collections, the staged writes, and the window of changes that watches can start from."""
+
+    def __init__(self) -> None:
+        self.collections: dict[str, Collection] = {}
+        self.revision = 0
+        """The newest published revision."""
+        self.next_revision = 1
+        self.compacted = 0
+        """Watches and snapshots at revisions before this one are not possible."""
+        self._staged: dict[str, Change] = {}
+        self._history: deque[Change] = deque()
+        self._history_bytes = 0
+        self._recent: deque[Change] = deque()
+
+    def collection(self, prefix: str) -> Collection:
+        """The collection of a prefix that ends in a slash, such as ``/registry/pods/``."""
+        found = self.collections.get(prefix)
+        if found is None:
+            found = self.collections[prefix] = Collection(prefix)
+        return found
+
+    # Reads
+
+    def get(self, prefix: str, key: str) -> Record | None:
+        """The published version of an object."""
+        return self.collection(prefix).records.get(key)
+
+    def latest(self, prefix: str, key: str) -> Record | None:
+        """The newest version, staged ones included: what a write must build on."""
+        staged = self._staged.get(key)
+        if staged is not None:
+            return None if staged.deleted else staged.record
+        return self.get(prefix, key)
+
+    def snapshot(self, prefix: str, under: str, revision: int, after: str = "") -> list[Record]:
+        """Records under `under` as they were at `revision`, in key order. Raises CompactedError, FutureRevisionError."""
+        collection = self.collection(prefix)
+        if revision > self.revision:
+            raise FutureRevisionError
+        if revision >= collection.revision:
+            return list(collection.range(under, after))
+        if revision < self.compacted:
+            raise CompactedError
+        past: dict[str, Record | None] = {}
+        for change in reversed(self._history):
+            if change.revision <= revision:
+                break
+            key = change.record.key
+            if key.startswith(under) and key > after:
+                past[key] = change.previous
+        records = {record.key: record for record in collection.range(under, after)}
+        for key, record in past.items():
+            if record is None:
+                records.pop(key, None)
+            else:
+                records[key] = record
+        return [records[key] for key in sorted(records)]
+
+    # Writes
+
+    def stage(
+        self, prefix: str, key: str, data: Callable[[int], bytes], base: Record | None, obj: Object | None = None
+    ) -> Change:
+        """Take the next revision for a new version of an object; `data` is given it and returns the encoded object.
+
+        Raises ConflictError unless `base` is the newest version (None: there is none).
+        """
+        self._check(prefix, key, base)
+        revision = self.next_revision
+        record = Record(key, data(revision), revision, base.created if base is not None else revision)
+        return self._stage(Change(record, base, False, obj))
+
+    def stage_delete(
+        self, prefix: str, key: str, data: Callable[[int], bytes], base: Record, obj: Object | None = None
+    ) -> Change:
+        """Take the next revision for the deletion of an object."""
+        self._check(prefix, key, base)
+        revision = self.next_revision
+        return self._stage(Change(Record(key, data(revision), revision, base.created), base, True, obj))
+
+    def _check(self, prefix: str, key: str, base: Record | None) -> None:
+        if self.latest(prefix, key) is not base:
+            raise ConflictError(key)
+
+    def _stage(self, change: Change) -> Change:
+        self.next_revision += 1
+        self._staged[change.record.key] = change
+        return change
+
+    def unstage(self, changes: Iterable[Change]) -> None:
+        """Forget staged changes whose commit failed; their revisions stay unused."""
+        for change in changes:
+            if self._staged.get(change.record.key) is change:
+                del self._staged[change.record.key]
+
+    def publish(self, changes: list[Change], now_seconds: float) -> None:
+        """Make durable changes visible, in order, and tell the watchers."""
+        by_prefix: dict[str, list[Change]] = {}
+        for change in changes:
+            record = change.record
+            if self._staged.get(record.key) is change:
+                del self._staged[record.key]
+            prefix = collection_prefix(record.key)
+            self._apply(self.collection(prefix), change)
+            self._remember(change, now_seconds)
+            by_prefix.setdefault(prefix, []).append(change)
+        for prefix, batch in by_prefix.items():
+            for watcher in list(self.collection(prefix).watchers):
+                if watcher.prefix == prefix:
+                    watcher.deliver(batch)
+                else:
+                    mine = [change for change in batch if change.record.key.startswith(watcher.prefix)]
+                    if mine:
+                        watcher.deliver(mine)
+
+    def _apply(self, collection: Collection, change: Change) -> None:
+        if change.deleted:
+            collection.remove(change.record.key)
+        else:
+            collection.put(change.record)
+        collection.revision = change.revision
+        self.revision = max(self.revision, change.revision)
+
+    def _remember(self, change: Change, now_seconds: float) -> None:
+        change.published_seconds = now_seconds
+        self._history.append(change)
+        self._history_bytes += len(change.record.data)
+        self._recent.append(change)
+        if len(self._recent) > RECENT_CHANGES:
+            self._recent.popleft().forget_decoded()
+
+    # Watches
+
+    def watch(self, prefix: str, under: str, since: int, deliver: Callable[[list[Change]], None]) -> Watcher:
+        """Tell `deliver` of every change under `under` after revision `since`, retained ones first, then as they come.
+
+        Raises CompactedError.
+        """
+        if since < self.compacted:
+            raise CompactedError
+        watcher = Watcher(under, deliver)
+        backlog = self.changes_since(under, since)
+        if backlog:
+            deliver(backlog)
+        self.collection(prefix).watchers.add(watcher)
+        return watcher
+
+    def unwatch(self, prefix: str, watcher: Watcher) -> None:
+        self.collection(prefix).watchers.discard(watcher)
+
+    def changes_since(self, under: str, since: int) -> list[Change]:
+        """Retained changes under a prefix after a revision, oldest first."""
+        found = []
+        for change in reversed(self._history):
+            if change.revision <= since:
+                break
+            if change.record.key.startswith(under):
+                found.append(change)
+        found.reverse()
+        return found
+
+    # Loading and compaction
+
+    def load(self, changes: Iterable[Change], compacted: int, reserved: int, now_seconds: float) -> None:
+        """Take in the log of a backend, oldest first; it is complete after `compacted`.
+
+        Revisions go on after `reserved`.
+        """
+        self.compacted = compacted
+        for change in changes:
+            self._apply(self.collection(collection_prefix(change.record.key)), change)
+            if change.revision > compacted:
+                self._remember(change, now_seconds)
+        self.revision = max(self.revision, reserved)
+        self.next_revision = self.revision + 1
+
+    def compact(self, now_seconds: float, limit: int) -> list[int] | None:
+        """Drop up to `limit` changes that have left the window; returns revisions no longer needed for anything.
+
+        None means that nothing has left it.
+        """
+        if not self._history or self._is_retained(self._history[0], now_seconds):
+            return None
+        dropped = []
+        for _ in range(limit):
+            if not self._history or self._is_retained(self._history[0], now_seconds):
+                break
+            change = self._history[0]
+            self._history.popleft()
+            self._history_bytes -= len(change.record.data)
+            self.compacted = change.revision
+            if change.previous is not None:
+                dropped.append(change.previous.revision)
+            if change.deleted:
+                dropped.append(change.revision)
+        return dropped
+
+    def _is_retained(self, change: Change, now_seconds: float) -> bool:
+        return (
+            now_seconds - change.published_seconds < HISTORY_AGE_SECONDS
+            and len(self._history) <= HISTORY_EVENTS_LIMIT
+            and self._history_bytes <= HISTORY_BYTES_LIMIT
+        )
+
+
+def collection_prefix(key: str) -> str:
+    """``/registry/pods/`` of ``/registry/pods/ns/name``; two-part prefixes (``services/specs``) keep both parts."""
+    parts = key.split("/", 4)
+    if parts[2] in _TWO_PART:
+        return f"/{parts[1]}/{parts[2]}/{parts[3]}/"
+    return f"/{parts[1]}/{parts[2]}/"
+
+
+# Kubernetes' own layout has two resources below services, and custom resources and aggregated groups below their group.
+_TWO_PART = frozenset({"services"})

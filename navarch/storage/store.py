@@ -1,0 +1,200 @@
+"""The store: the index in memory over a backend, with group commit.
+
+Writers stage a change and wait; one committer takes all that is staged, makes it durable with a single sync, publishes it and
+wakes the writers. Changes marked `lazy` (a Lease whose only change is its renewal) are published at once and become durable
+with the next commit or after LAZY_FLUSH_SECONDS, whichever is first: a crash may lose them, never anything else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from navarch.apimachinery.errors import Object
+from navarch.component import clock
+from navarch.component.tasks import Tasks
+from navarch.storage.backend import Backend, StorageError
+from navarch.storage.mvcc import MVCC, Change, Collection, Record, Watcher
+
+logger = logging.getLogger(__name__)
+
+BATCH_LIMIT = 1000
+LAZY_FLUSH_SECONDS = 60.0
+REVISIONS_RESERVED = 10_000
+COMPACTION_INTERVAL_SECONDS = 30.0
+COMPACTION_STEP = 500
+# A commit this fast is done on the event loop: handing it to a thread and back costs more.
+INLINE_COMMIT_SECONDS = 0.0004
+
+
+class Store:
+    """All state of the API."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self.index = MVCC()
+        self._queue: list[tuple[Change, asyncio.Future[None]]] = []
+        self._lazy: dict[str, Change] = {}
+        self._wakeup = asyncio.Event()
+        self._busy = False
+        self._compacting = False
+        self._flush_due_seconds = 0.0
+        self._commit_seconds = 0.0
+        self._reserved = 0
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
+        self._tasks = Tasks("store")
+
+    def load(self) -> None:
+        """Read the backend's log. Blocks. Raises StorageError."""
+        marks = self._backend.marks()
+        self.index.load(self._backend.load(), marks.compacted, marks.reserved, clock.monotonic())
+        self._reserved = self.index.revision + REVISIONS_RESERVED
+        self._backend.append((), self._reserved)
+
+    def start(self) -> None:
+        """Commit and compact from now on."""
+        self._tasks.run_forever(self._commit_forever, name="committer")
+        self._tasks.run_forever(self._compact_forever, name="compaction")
+
+    async def stop(self) -> None:
+        """Commit what waits and close the backend."""
+        while self._queue or self._busy:
+            await asyncio.sleep(0.001)
+        await self._tasks.stop()
+        self._thread.shutdown()
+        try:
+            # Every revision is in the log now: none has to be skipped by the next start.
+            self._backend.append(list(self._lazy.values()), self.index.next_revision - 1)
+        finally:
+            self._backend.close()
+
+    # Reads
+
+    @property
+    def revision(self) -> int:
+        return self.index.revision
+
+    def collection(self, prefix: str) -> Collection:
+        return self.index.collection(prefix)
+
+    def get(self, prefix: str, key: str) -> Record | None:
+        return self.index.get(prefix, key)
+
+    def latest(self, prefix: str, key: str) -> Record | None:
+        return self.index.latest(prefix, key)
+
+    def watch(self, prefix: str, under: str, since: int, deliver: Callable[[list[Change]], None]) -> Watcher:
+        return self.index.watch(prefix, under, since, deliver)
+
+    def unwatch(self, prefix: str, watcher: Watcher) -> None:
+        self.index.unwatch(prefix, watcher)
+
+    # Writes
+
+    async def put(
+        self,
+        prefix: str,
+        key: str,
+        data: Callable[[int], bytes],
+        base: Record | None,
+        obj: Object | None = None,
+        *,
+        lazy: bool = False,
+    ) -> Change:
+        """Store a new version of an object that was read as `base` (None: it must not exist).
+
+        Returns when it is durable. Raises ConflictError, StorageError.
+        """
+        change = self.index.stage(prefix, key, data, base, obj)
+        # Nothing may be published before what was staged earlier, nor beyond what is reserved.
+        if lazy and not self._busy and not self._queue and change.revision < self._reserved:
+            self._publish_lazily(change)
+        else:
+            await self._durable(change)
+        return change
+
+    async def delete(
+        self, prefix: str, key: str, data: Callable[[int], bytes], base: Record, obj: Object | None = None
+    ) -> Change:
+        """Remove an object that was read as `base`. Raises ConflictError, StorageError."""
+        change = self.index.stage_delete(prefix, key, data, base, obj)
+        await self._durable(change)
+        return change
+
+    def _publish_lazily(self, change: Change) -> None:
+        if not self._lazy:
+            self._flush_due_seconds = clock.monotonic() + LAZY_FLUSH_SECONDS
+            asyncio.get_running_loop().call_later(LAZY_FLUSH_SECONDS, self._wakeup.set)
+        self._lazy[change.record.key] = change
+        self.index.publish([change], clock.monotonic())
+
+    async def _durable(self, change: Change) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue.append((change, future))
+        self._wakeup.set()
+        await asyncio.shield(future)
+
+    async def _commit_forever(self) -> None:
+        while True:
+            await self._wakeup.wait()
+            self._wakeup.clear()
+            while self._queue or (self._lazy and clock.monotonic() >= self._flush_due_seconds):
+                batch = self._queue[:BATCH_LIMIT]
+                del self._queue[:BATCH_LIMIT]
+                self._busy = True
+                try:
+                    await self._commit(batch)
+                finally:
+                    self._busy = False
+
+    async def _commit(self, batch: list[tuple[Change, asyncio.Future[None]]]) -> None:
+        changes = [change for change, _ in batch]
+        lazy, self._lazy = self._lazy, {}
+        rows = sorted((*lazy.values(), *changes), key=lambda change: change.revision) if lazy else changes
+        reserve = None
+        if rows[-1].revision > self._reserved - REVISIONS_RESERVED // 2:
+            reserve = rows[-1].revision + REVISIONS_RESERVED
+        started = clock.monotonic()
+        try:
+            if self._commit_seconds < INLINE_COMMIT_SECONDS and not self._compacting:
+                self._backend.append(rows, reserve)
+            else:
+                await asyncio.get_running_loop().run_in_executor(self._thread, self._backend.append, rows, reserve)
+        except StorageError as error:
+            logger.error("%d writes were not stored: %s", len(changes), error)
+            self._lazy = {**lazy, **self._lazy}
+            self._flush_due_seconds = clock.monotonic() + LAZY_FLUSH_SECONDS
+            self._fail(batch, error)
+            return
+        if reserve is not None:
+            self._reserved = reserve
+        now = clock.monotonic()
+        self._commit_seconds += (now - started - self._commit_seconds) * 0.1
+        self.index.publish(changes, now)
+        for _, future in batch:
+            if not future.done():
+                future.set_result(None)
+
+    def _fail(self, batch: list[tuple[Change, asyncio.Future[None]]], error: StorageError) -> None:
+        """Refuse a batch, and what was staged on top of it meanwhile."""
+        failed = batch + self._queue
+        self._queue = []
+        self.index.unstage(change for change, _ in failed)
+        for _, future in failed:
+            if not future.done():
+                future.set_exception(error)
+
+    async def _compact_forever(self) -> None:
+        while True:
+            await clock.sleep(COMPACTION_INTERVAL_SECONDS)
+            while (dropped := self.index.compact(clock.monotonic(), COMPACTION_STEP)) is not None:
+                # A commit that comes meanwhile goes to the same thread and waits for one bounded step.
+                self._compacting = True
+                try:
+                    await asyncio.get_running_loop().run_in_executor(
+                        self._thread, self._backend.forget, dropped, self.index.compacted
+                    )
+                finally:
+                    self._compacting = False
