@@ -22,11 +22,13 @@ logger = logging.getLogger(__name__)
 Handler = Callable[[Object | None, Object | None], None]
 """Called with (old, new): old is None for an added object, new is None for a deleted one."""
 Indexer = Callable[[Object], Iterable[str]]
+Objects = list[Object]
 
 RELIST_BACKOFF_INITIAL_SECONDS = 0.2
 RELIST_BACKOFF_MAX_SECONDS = 10.0
 
 NAMESPACE_INDEX = "namespace"
+_BULKY_METADATA = frozenset({"managedFields", "annotations", "labels"})
 
 
 class Informer:
@@ -41,15 +43,19 @@ class Informer:
         label_selector: str = "",
         field_selector: str = "",
         indexers: Mapping[str, Indexer] | None = None,
+        transform: Callable[[Object], Object] | None = None,
     ) -> None:
+        """`transform` makes of each object what is kept of it, e.g. its metadata only."""
         self.resource = resource
         self._client = client
+        self._transform = transform
         self._namespace = namespace
         self._selectors: dict[str, Any] = {"label_selector": label_selector, "field_selector": field_selector}
         self._objects: dict[str, Object] = {}
         self._indexers: dict[str, Indexer] = {NAMESPACE_INDEX: _namespaces, **(indexers or {})}
         self._indices: dict[str, dict[str, set[str]]] = {name: {} for name in self._indexers}
         self._handlers: list[Handler] = []
+        self._waiters: dict[asyncio.Future[None], Callable[[], bool]] = {}
         self._synced = asyncio.Event()
         self.resource_version = "0"
         """The newest revision this copy has seen."""
@@ -64,6 +70,25 @@ class Informer:
         """Until the first list has been taken in."""
         await self._synced.wait()
 
+    async def wait_until(self, condition: Callable[[], bool], timeout_seconds: float) -> bool:
+        """Until `condition`, looked at whenever this copy changes, is true; False if it took too long."""
+        if condition():
+            return True
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters[waiter] = condition
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await waiter
+        except TimeoutError:
+            return False
+        finally:
+            self._waiters.pop(waiter, None)
+        return True
+
+    def has_seen(self, resource_version: int) -> bool:
+        """Whether a write of this resource that was answered with that revision is in this copy."""
+        return int(self.resource_version) >= resource_version
+
     def __len__(self) -> int:
         return len(self._objects)
 
@@ -71,11 +96,11 @@ class Informer:
         """The object with that ``namespace/name`` (or ``name``)."""
         return self._objects.get(key)
 
-    def list(self, namespace: str = "") -> list[Object]:
+    def list(self, namespace: str = "") -> Objects:
         """All objects, or those of one namespace."""
         return self.by_index(NAMESPACE_INDEX, namespace) if namespace else list(self._objects.values())
 
-    def by_index(self, index: str, value: str) -> list[Object]:
+    def by_index(self, index: str, value: str) -> Objects:
         """The objects for which the indexer named `index` yields `value`."""
         return [self._objects[key] for key in self._indices[index].get(value, ())]
 
@@ -129,11 +154,12 @@ class Informer:
             present.add(key)
             known = self._objects.get(key)
             if known is None or known["metadata"]["resourceVersion"] != obj["metadata"]["resourceVersion"]:
-                self._store(key, obj)
+                self._store(key, obj if self._transform is None else self._transform(obj))
         for key in [key for key in self._objects if key not in present]:
             self._remove(key)
         self.resource_version = answer["metadata"]["resourceVersion"]
         self._synced.set()
+        self._wake()
 
     async def _watch(self) -> None:
         events = self._client.watch(
@@ -146,8 +172,10 @@ class Informer:
             elif event.type == "DELETED":
                 self._remove(meta.key(obj))
             else:
-                self._store(meta.key(obj), obj)
+                self._store(meta.key(obj), obj if self._transform is None else self._transform(obj))
             self.resource_version = obj["metadata"]["resourceVersion"]
+            if self._waiters:
+                self._wake()
 
     def _store(self, key: str, obj: Object) -> None:
         old = self._objects.get(key)
@@ -168,6 +196,11 @@ class Informer:
             return
         self._unindex(key, old)
         self._tell(old, None)
+
+    def _wake(self) -> None:
+        for waiter, condition in self._waiters.items():
+            if not waiter.done() and condition():
+                waiter.set_result(None)
 
     def _unindex(self, key: str, obj: Object | None) -> None:
         if obj is None:
@@ -195,12 +228,18 @@ def _namespaces(obj: Object) -> Iterable[str]:
     return (namespace,) if namespace else ()
 
 
+def _only_metadata(obj: Object) -> Object:
+    metadata = {field: value for field, value in obj["metadata"].items() if field not in _BULKY_METADATA}
+    return {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": metadata}
+
+
 class Informers:
     """The informers a process shares: one for each resource, started when first asked for."""
 
     def __init__(self, client: Client) -> None:
         self.client = client
         self._informers: dict[str, Informer] = {}
+        self._light: dict[str, Informer] = {}
         self._tasks = Tasks("informers")
 
     def get(self, resource: str, **indexers: Indexer) -> Informer:
@@ -214,9 +253,17 @@ class Informers:
                 informer.add_indexer(name, indexer)
         return informer
 
+    def metadata(self, resource: str) -> Informer:
+        """An informer of which only `metadata` may be used: the one of whole objects if there is one, else a lighter one."""
+        informer = self._informers.get(resource) or self._light.get(resource)
+        if informer is None:
+            informer = self._light[resource] = Informer(self.client, resource, transform=_only_metadata)
+            self._tasks.run_forever(informer.run, name=f"metadata of {resource}")
+        return informer
+
     async def wait_synced(self) -> None:
         """Until every informer asked for so far has its first list."""
-        for informer in list(self._informers.values()):
+        for informer in [*self._informers.values(), *self._light.values()]:
             await informer.wait_synced()
 
     async def stop(self) -> None:
