@@ -1,1 +1,1 @@
-"""The controller manager and one file per controller."""
+"""Controllers: each brings what is nearer to what is asked for, through the API alone."""

@@ -1,0 +1,25 @@
+"""What the controllers are told about the cluster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerConfig:
+    """Settings of all controllers; the defaults are those of a cluster made by ``navarch up``."""
+
+    root_ca_pem: str = ""
+    """The certificate by which pods know the API server; published as kube-root-ca.crt in every namespace."""
+    cluster_cidr: str = "10.244.0.0/16"
+    """Where nodes' pod networks are cut from."""
+    node_cidr_mask_size: int = 24
+    """Prefix length of one node's pod network."""
+    cluster_dns_ip: str = "10.96.0.10"
+    """Cluster IP of the kube-dns Service."""
+    node_dns_port: int = 10053
+    """Where every node answers DNS on its InternalIP."""
+    node_monitor_grace_seconds: float = 40.0
+    """How long a node may be silent before it counts as Unknown."""
+    terminated_pod_threshold: int = 12500
+    """How many terminated pods are kept before the oldest are deleted."""

@@ -1,0 +1,58 @@
+"""The controllers of a cluster, and the one that starts and stops them together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+from navarch.client.client import Client
+from navarch.client.informer import Informers
+from navarch.component.tasks import Tasks
+from navarch.controllers import bootstrap, clusterdns, namespace, nodeipam, rootca, serviceaccount
+from navarch.controllers.config import ControllerConfig
+from navarch.controllers.controller import Controller, Runner
+
+
+def controllers(config: ControllerConfig) -> tuple[Controller, ...]:
+    """Every controller that works key by key; those that a first pod waits for come first."""
+    return (
+        bootstrap.NAMESPACES,
+        bootstrap.PRIORITIES,
+        serviceaccount.CONTROLLER,
+        rootca.controller(config),
+        nodeipam.controller(config),
+        clusterdns.controller(config),
+        namespace.CONTROLLER,
+    )
+
+
+class Runnable(Protocol):
+    """Something that is started, and stopped by its owner."""
+
+    name: str
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+class ControllerManager:
+    """Runs all controllers in this process."""
+
+    def __init__(self, client: Client, informers: Informers, config: ControllerConfig) -> None:
+        self._running: Sequence[Runnable] = [Runner(controller, client, informers) for controller in controllers(config)]
+        self._tasks = Tasks("controllers")
+        self._stopped = asyncio.Event()
+
+    async def run(self) -> None:
+        """Start every controller and go on until `stop`."""
+        # Each waits only for its own caches: a kind that cannot be listed holds up nobody else.
+        for runnable in self._running:
+            self._tasks.start(runnable.start(), name=runnable.name)
+        await self._stopped.wait()
+
+    async def stop(self) -> None:
+        self._stopped.set()
+        await self._tasks.stop()
+        await asyncio.gather(*(runnable.stop() for runnable in self._running))
