@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from navarch.apimachinery.errors import FieldError, Object
@@ -19,17 +20,24 @@ PrepareUpdate = Callable[[Object, Object], Object]
 Getter = Callable[[Object], Any]
 
 
+Row = Callable[[Object, datetime], list[Any]]
+"""(object, now) -> the cells of its row, one for each of the kind's columns."""
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One printed column of a table; `value` yields the cell."""
+    """The head of one printed column."""
 
     name: str
-    type: str
-    value: Getter
-    description: str = ""
-    format: str = ""
+    type: str = "string"
     priority: int = 0
     """0 is shown always, 1 only in wide output."""
+    format: str = ""
+    description: str = ""
+
+
+NAME = Column("Name", format="name")
+AGE = Column("Age")
 
 
 def _unchanged(obj: Object) -> Object:
@@ -79,9 +87,8 @@ class Kind:
     selectable_fields: Mapping[str, Getter] = field(default_factory=dict)
     """Field selectors beside metadata.name and metadata.namespace."""
     columns: tuple[Column, ...] = ()
-    """Of tables, after Name and before Age, unless `own_columns`."""
-    table: Callable[[Object], list[Any]] | None = None
-    """All cells of a row at once, where that is easier than one function per column."""
+    """Of printed tables; () means Name and Created At."""
+    row: Row | None = None
     allow_create_on_update: bool = False
     """Whether PUT of a missing object creates it."""
     allow_unconditional_update: bool = True

@@ -10,6 +10,7 @@ from navarch.api.kind import Kind
 @cache
 def kinds() -> tuple[Kind, ...]:
     """Every built-in kind."""
+    # Kinds are many small modules: whoever asks for none need not load them.
     from navarch.api import everything
 
     return everything.KINDS

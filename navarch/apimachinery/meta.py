@@ -1,7 +1,5 @@
 """Reading and changing ObjectMeta, owner references, conditions and paths, without ever mutating a shared object."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -41,7 +39,7 @@ def labels(obj: Object) -> Mapping[str, str]:
     return obj["metadata"].get("labels") or EMPTY
 
 
-def annotations(obj: Object) -> Mapping[str, str]:  # type: ignore[no-redef]
+def annotations(obj: Object) -> Mapping[str, str]:
     return obj["metadata"].get("annotations") or EMPTY
 
 

@@ -1,7 +1,7 @@
 """JSON Patch (RFC 6902), JSON merge patch (RFC 7386) and Kubernetes' strategic merge patch.
 
-Each takes a document that it does not change and returns a new one; what does not change is shared between the two. A patch that
-cannot be applied raises `PatchError`.
+Each takes a document that it does not change and returns a new one; what does not change is shared between the two. A patch
+that cannot be applied raises `PatchError`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,95 @@
+"""DaemonSet: one pod on every node that qualifies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from navarch.api import printing
+from navarch.api.apps import workload
+from navarch.api.kind import AGE, NAME, Column, Kind
+from navarch.apimachinery.errors import FieldError, Object, invalid_value, not_supported
+
+REVISION_HISTORY_LIMIT = 10
+
+
+def default(daemonset: Object) -> Object:
+    spec = daemonset.setdefault("spec", {})
+    spec.setdefault("revisionHistoryLimit", REVISION_HISTORY_LIMIT)
+    strategy = spec.setdefault("updateStrategy", {})
+    strategy.setdefault("type", "RollingUpdate")
+    if strategy["type"] == "RollingUpdate":
+        rolling = strategy.setdefault("rollingUpdate", {})
+        rolling.setdefault("maxUnavailable", 1)
+        rolling.setdefault("maxSurge", 0)
+    workload.default_template(spec)
+    return daemonset
+
+
+def validate(daemonset: Object) -> Iterator[FieldError]:
+    spec = daemonset["spec"]
+    yield from workload.validate_selector(spec, "daemonset")
+    yield from workload.validate_nonnegative(spec, "minReadySeconds", "revisionHistoryLimit")
+    strategy = spec["updateStrategy"]
+    if strategy["type"] not in ("OnDelete", "RollingUpdate"):
+        yield not_supported("spec.updateStrategy.type", strategy["type"], ("OnDelete", "RollingUpdate"))
+    elif strategy["type"] == "RollingUpdate":
+        path = "spec.updateStrategy.rollingUpdate"
+        unavailable, surge = strategy["rollingUpdate"]["maxUnavailable"], strategy["rollingUpdate"]["maxSurge"]
+        yield from workload.validate_int_or_percent(unavailable, f"{path}.maxUnavailable")
+        yield from workload.validate_int_or_percent(surge, f"{path}.maxSurge")
+        if workload.is_zero(unavailable) and workload.is_zero(surge):
+            yield invalid_value(f"{path}.maxUnavailable", unavailable, "cannot be 0 when maxSurge is 0")
+        elif not workload.is_zero(unavailable) and not workload.is_zero(surge):
+            yield invalid_value(f"{path}.maxSurge", surge, "may not be set when maxUnavailable is non-zero")
+
+
+def prepare_create(daemonset: Object) -> Object:
+    zero = ("currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady")
+    return {**daemonset, "status": dict.fromkeys(zero, 0)}
+
+
+def row(daemonset: Object, now: datetime) -> list[Any]:
+    spec, status = daemonset["spec"], daemonset.get("status") or {}
+    return [
+        daemonset["metadata"]["name"],
+        status.get("desiredNumberScheduled", 0),
+        status.get("currentNumberScheduled", 0),
+        status.get("numberReady", 0),
+        status.get("updatedNumberScheduled", 0),
+        status.get("numberAvailable", 0),
+        printing.labels(spec["template"]["spec"].get("nodeSelector")),
+        printing.age(daemonset, now),
+        *workload.wide_cells(spec),
+    ]
+
+
+KIND = Kind(
+    group="apps",
+    version="v1",
+    kind="DaemonSet",
+    plural="daemonsets",
+    short_names=("ds",),
+    categories=("all",),
+    subresources=("status",),
+    default=default,
+    validate=validate,
+    validate_update=workload.validate_selector_unchanged,
+    prepare_create=prepare_create,
+    has_generation=True,
+    columns=(
+        NAME,
+        Column("Desired", "integer"),
+        Column("Current", "integer"),
+        Column("Ready", "integer"),
+        Column("Up-to-date", "integer"),
+        Column("Available", "integer"),
+        Column("Node Selector"),
+        AGE,
+        Column("Containers", priority=1),
+        Column("Images", priority=1),
+        Column("Selector", priority=1),
+    ),
+    row=row,
+)

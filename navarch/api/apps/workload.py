@@ -1,0 +1,72 @@
+"""What the kinds that make pods from a template share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from navarch.api import printing
+from navarch.api.core import podspec
+from navarch.api.core.nonnegative import nonnegative
+from navarch.apimachinery import intstr
+from navarch.apimachinery.errors import FieldError, Object, invalid_value, required
+
+
+def default_template(spec: Object) -> None:
+    """Defaults of `spec.template`. Changes `spec`."""
+    template = spec.setdefault("template", {})
+    template.setdefault("metadata", {})
+    podspec.default(template.setdefault("spec", {}))
+
+
+def validate_replicas(spec: Object, field: str = "replicas") -> Iterator[FieldError]:
+    if spec.get(field, 0) < 0:
+        yield nonnegative(f"spec.{field}", spec[field])
+
+
+def validate_nonnegative(spec: Object, *fields: str) -> Iterator[FieldError]:
+    for field in fields:
+        if spec.get(field) is not None and spec[field] < 0:
+            yield nonnegative(f"spec.{field}", spec[field])
+
+
+def validate_selector(spec: Object, kind: str) -> Iterator[FieldError]:
+    """`spec.selector` and that the template matches it."""
+    selector = spec.get("selector")
+    if selector is None:
+        yield required("spec.selector")
+        yield invalid_value(
+            "spec.template.metadata.labels",
+            (spec["template"].get("metadata") or {}).get("labels") or {},
+            "`selector` does not match template `labels`",
+        )
+    else:
+        yield from podspec.validate_label_selector(selector, "spec.selector")
+        if not selector.get("matchLabels") and not selector.get("matchExpressions"):
+            yield invalid_value("spec.selector", selector, f"empty selector is invalid for {kind}")
+    yield from podspec.validate_template(spec["template"], selector, "spec.template")
+
+
+def validate_selector_unchanged(new: Object, old: Object) -> Iterator[FieldError]:
+    if new["spec"].get("selector") != old["spec"].get("selector"):
+        yield invalid_value("spec.selector", new["spec"].get("selector"), "field is immutable")
+
+
+def validate_int_or_percent(value: int | str, path: str) -> Iterator[FieldError]:
+    """A count or a percentage, not negative."""
+    if isinstance(value, str):
+        if not intstr.is_percent(value):
+            text = "a valid percent string must be a numeric string followed by an ending '%'"
+            yield invalid_value(path, value, f"{text} (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')")
+    elif value < 0:
+        yield nonnegative(path, value)
+
+
+def is_zero(value: int | str) -> bool:
+    return value in (0, "0%")
+
+
+def wide_cells(spec: Object) -> list[Any]:
+    """Containers, images and selector, for wide output."""
+    container_names, images = printing.containers(spec["template"].get("spec"))
+    return [container_names, images, printing.selector(spec.get("selector"))]

@@ -1,0 +1,29 @@
+"""Access reviews: may somebody do something? Answered at once, never stored."""
+
+from __future__ import annotations
+
+from navarch.api.kind import Kind
+
+SELF_SUBJECT_ACCESS_REVIEW = Kind(
+    group="authorization.k8s.io",
+    version="v1",
+    kind="SelfSubjectAccessReview",
+    plural="selfsubjectaccessreviews",
+    namespaced=False,
+    verbs=("create",),
+)
+SUBJECT_ACCESS_REVIEW = Kind(
+    group="authorization.k8s.io",
+    version="v1",
+    kind="SubjectAccessReview",
+    plural="subjectaccessreviews",
+    namespaced=False,
+    verbs=("create",),
+)
+LOCAL_SUBJECT_ACCESS_REVIEW = Kind(
+    group="authorization.k8s.io",
+    version="v1",
+    kind="LocalSubjectAccessReview",
+    plural="localsubjectaccessreviews",
+    verbs=("create",),
+)

@@ -1,0 +1,48 @@
+"""Lease: who holds something, and until when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from navarch.api import printing
+from navarch.api.kind import AGE, NAME, Column, Kind
+from navarch.apimachinery.errors import FieldError, Object, invalid_value
+
+
+def validate(lease: Object) -> Iterator[FieldError]:
+    spec = lease.get("spec") or {}
+    duration = spec.get("leaseDurationSeconds")
+    if duration is not None and duration <= 0:
+        yield invalid_value("spec.leaseDurationSeconds", duration, "must be greater than 0")
+    transitions = spec.get("leaseTransitions")
+    if transitions is not None and transitions < 0:
+        yield invalid_value("spec.leaseTransitions", transitions, "must be greater than or equal to 0")
+
+
+def is_renewal(new: Object, old: Object) -> bool:
+    """Whether nothing but the renewal time differs."""
+
+    def rest(lease: Object) -> Object:
+        metadata = {k: v for k, v in lease["metadata"].items() if k not in ("resourceVersion", "managedFields")}
+        return {"metadata": metadata, "spec": {k: v for k, v in (lease.get("spec") or {}).items() if k != "renewTime"}}
+
+    return rest(new) == rest(old)
+
+
+def row(lease: Object, now: datetime) -> list[Any]:
+    holder = (lease.get("spec") or {}).get("holderIdentity", "")
+    return [lease["metadata"]["name"], holder, printing.age(lease, now)]
+
+
+KIND = Kind(
+    group="coordination.k8s.io",
+    version="v1",
+    kind="Lease",
+    plural="leases",
+    validate=validate,
+    allow_create_on_update=True,
+    columns=(NAME, Column("Holder"), AGE),
+    row=row,
+)

@@ -1,0 +1,77 @@
+"""Cells of printed tables, as kubectl's users know them (k8s.io/kubernetes/pkg/printers)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from navarch.apimachinery import meta, selectors
+from navarch.apimachinery.errors import Object
+
+UNKNOWN = "<unknown>"
+NONE = "<none>"
+UNSET = "<unset>"
+
+
+def human_duration(seconds: float) -> str:
+    """A span as k8s.io/apimachinery/pkg/util/duration writes it: 45s, 3m20s, 5h12m, 8d, 2y30d."""
+    whole = int(seconds)
+    if whole < -1:
+        return "<invalid>"
+    if whole < 0:
+        return "0s"
+    if whole < 120:
+        return f"{whole}s"
+    minutes, hours, days = whole // 60, whole // 3600, whole // 86400
+    if minutes < 10:
+        return _two(minutes, "m", whole % 60, "s")
+    if minutes < 180:
+        return f"{minutes}m"
+    if hours < 8:
+        return _two(hours, "h", minutes % 60, "m")
+    if hours < 48:
+        return f"{hours}h"
+    if hours < 192:
+        return _two(days, "d", hours % 24, "h")
+    if days < 730:
+        return f"{days}d"
+    if days < 8 * 365:
+        return _two(days // 365, "y", days % 365, "d")
+    return f"{days // 365}y"
+
+
+def _two(large: int, large_unit: str, small: int, small_unit: str) -> str:
+    return f"{large}{large_unit}{small}{small_unit}" if small else f"{large}{large_unit}"
+
+
+def since(timestamp: str | None, now: datetime) -> str:
+    """How long ago a timestamp was."""
+    return human_duration((now - meta.parse_time(timestamp)).total_seconds()) if timestamp else UNKNOWN
+
+
+def age(obj: Object, now: datetime) -> str:
+    return since(obj["metadata"].get("creationTimestamp"), now)
+
+
+def labels(found: Mapping[str, str] | None) -> str:
+    """``a=b,c=d``, or <none>."""
+    return ",".join(f"{key}={value}" for key, value in sorted((found or {}).items())) or NONE
+
+
+def selector(found: Object | None) -> str:
+    """A LabelSelector as its query string."""
+    try:
+        return str(selectors.from_label_selector(found)) or NONE
+    except ValueError:
+        return "<error>"
+
+
+def joined(items: Iterable[Any], otherwise: str = NONE) -> str:
+    return ",".join(str(item) for item in items) or otherwise
+
+
+def containers(pod_spec: Object | None) -> tuple[str, str]:
+    """Names and images of a pod spec's containers."""
+    found = (pod_spec or {}).get("containers") or ()
+    return joined((c.get("name", "") for c in found), ""), joined((c.get("image", "") for c in found), "")
