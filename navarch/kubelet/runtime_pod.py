@@ -1,0 +1,183 @@
+"""What the runtime knows of a pod, as plain values: the input of every decision the kubelet takes.
+
+Pure. State of the kubelet itself survives only in what it wrote on sandboxes and containers when it made them: labels name
+pod and container, annotations carry what is needed to judge and to end a container without its pod (a deleted pod's
+containers are ended properly after a restart).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from navarch.apimachinery.errors import Object
+from navarch.cri import runtime_pb2 as pb
+
+POD_NAME = "io.kubernetes.pod.name"
+POD_NAMESPACE = "io.kubernetes.pod.namespace"
+POD_UID = "io.kubernetes.pod.uid"
+CONTAINER_NAME = "io.kubernetes.container.name"
+
+HASH = "io.kubernetes.container.hash"
+RESTART_COUNT = "io.kubernetes.container.restartCount"
+TERMINATION_MESSAGE_PATH = "io.kubernetes.container.terminationMessagePath"
+TERMINATION_MESSAGE_POLICY = "io.kubernetes.container.terminationMessagePolicy"
+PRE_STOP_HANDLER = "io.kubernetes.container.preStopHandler"
+PORTS = "io.kubernetes.container.ports"
+POD_DELETION_GRACE = "io.kubernetes.pod.deletionGracePeriod"
+POD_TERMINATION_GRACE = "io.kubernetes.pod.terminationGracePeriod"
+
+State = Literal["created", "running", "exited", "unknown"]
+_STATES: tuple[State, ...] = ("created", "running", "exited", "unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """One sandbox; times in nanoseconds since the epoch."""
+
+    id: str
+    attempt: int
+    ready: bool
+    created_at: int
+    ips: tuple[str, ...] = ()
+    host_network: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One container, running or not; times in nanoseconds since the epoch, 0 where there is none."""
+
+    id: str
+    name: str
+    attempt: int
+    """Which of the container's runs this is, from 0: its restart count."""
+    state: State
+    sandbox_id: str
+    created_at: int
+    started_at: int = 0
+    finished_at: int = 0
+    exit_code: int = 0
+    reason: str = ""
+    message: str = ""
+    image: str = ""
+    image_id: str = ""
+    hash: str = ""
+    log_path: str = ""
+    annotations: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    @property
+    def running(self) -> bool:
+        return self.state == "running"
+
+    @property
+    def failed(self) -> bool:
+        """It has ended, and not well."""
+        return self.state == "exited" and self.exit_code != 0 or self.state == "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimePod:
+    """Everything the runtime holds for one pod, newest first."""
+
+    uid: str
+    name: str
+    namespace: str
+    sandboxes: tuple[Sandbox, ...] = ()
+    containers: tuple[Container, ...] = ()
+
+    @property
+    def sandbox(self) -> Sandbox | None:
+        """The newest one."""
+        return self.sandboxes[0] if self.sandboxes else None
+
+    def latest(self, name: str) -> Container | None:
+        """The newest container of that name."""
+        return next((container for container in self.containers if container.name == name), None)
+
+    def previous(self, name: str) -> Container | None:
+        """The one before the newest of that name."""
+        found = [container for container in self.containers if container.name == name]
+        return found[1] if len(found) > 1 else None
+
+    def by_id(self, container_id: str) -> Container | None:
+        return next((container for container in self.containers if container.id == container_id), None)
+
+    @property
+    def running_containers(self) -> tuple[Container, ...]:
+        return tuple(container for container in self.containers if container.running)
+
+    @property
+    def anything_runs(self) -> bool:
+        return any(container.state in ("running", "unknown") for container in self.containers) or any(
+            sandbox.ready for sandbox in self.sandboxes
+        )
+
+
+def sandbox_of(status: pb.PodSandboxStatus) -> Sandbox:
+    host_network = status.linux.namespaces.options.network == pb.NODE
+    ips = [status.network.ip, *(more.ip for more in status.network.additional_ips)]
+    return Sandbox(
+        id=status.id,
+        attempt=status.metadata.attempt,
+        ready=status.state == pb.SANDBOX_READY,
+        created_at=status.created_at,
+        ips=tuple(ip for ip in ips if ip),
+        host_network=host_network,
+    )
+
+
+def container_of(status: pb.ContainerStatus, sandbox_id: str) -> Container:
+    annotations = dict(status.annotations)
+    return Container(
+        id=status.id,
+        name=status.labels.get(CONTAINER_NAME, status.metadata.name),
+        attempt=_number(annotations.get(RESTART_COUNT), status.metadata.attempt),
+        state=_STATES[status.state],
+        sandbox_id=sandbox_id,
+        created_at=status.created_at,
+        started_at=status.started_at,
+        finished_at=status.finished_at,
+        exit_code=status.exit_code,
+        reason=status.reason,
+        message=status.message,
+        image=status.image.user_specified_image or status.image.image,
+        image_id=status.image_ref or status.image_id,
+        hash=annotations.get(HASH, ""),
+        log_path=status.log_path,
+        annotations=annotations,
+    )
+
+
+def newest_first(sandboxes: Iterable[Sandbox]) -> tuple[Sandbox, ...]:
+    return tuple(sorted(sandboxes, key=lambda one: (one.created_at, one.attempt), reverse=True))
+
+
+def containers_newest_first(containers: Iterable[Container]) -> tuple[Container, ...]:
+    return tuple(sorted(containers, key=lambda one: (one.created_at, one.attempt), reverse=True))
+
+
+def _number(text: str | None, default: int) -> int:
+    return int(text) if text and text.isdigit() else default
+
+
+def recorded_grace_seconds(container: Container) -> int | None:
+    """The grace period its pod had when the container was made: deletion's if it was being deleted, else the pod's own."""
+    for key in (POD_DELETION_GRACE, POD_TERMINATION_GRACE):
+        text = container.annotations.get(key)
+        if text and text.isdigit():
+            return int(text)
+    return None
+
+
+def recorded_pre_stop(container: Container) -> Object | None:
+    """The preStop handler its pod had when the container was made."""
+    text = container.annotations.get(PRE_STOP_HANDLER)
+    if not text:
+        return None
+    try:
+        handler: Any = json.loads(text)
+    except ValueError:
+        return None
+    return handler if isinstance(handler, dict) else None
