@@ -1,0 +1,1 @@
+"""Container images made and brought onto a node without any registry."""
