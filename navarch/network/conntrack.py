@@ -1,7 +1,7 @@
 """Forgetting tracked UDP connections, over the kernel's ctnetlink.
 
-Constants and layouts are those of linux/netfilter/nfnetlink_conntrack.h. It acts in the network namespace of the calling process
-and blocks for as long as the kernel needs: call it in a thread.
+Constants and layouts are those of linux/netfilter/nfnetlink_conntrack.h. It acts in the network namespace of the calling
+process and blocks for as long as the kernel needs: call it in a thread.
 """
 
 from __future__ import annotations

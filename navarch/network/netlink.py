@@ -1,7 +1,7 @@
 """Netlink messages, as far as navarch needs them: requests with an answer, dumps, nested attributes.
 
-Small on purpose: a general netlink library costs each node process some 20 MiB. Calls block, for microseconds with the kernel on
-the other side; a dump of something large belongs in a thread.
+Small on purpose: a general netlink library costs each node process some 20 MiB. Calls block, for microseconds with the kernel
+on the other side; a dump of something large belongs in a thread.
 """
 
 from __future__ import annotations

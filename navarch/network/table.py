@@ -58,15 +58,14 @@ _SETS = {
     NODE_IPS: "type ipv4_addr;",
 }
 _HOOKS = {
-    # Filter output stands before NAT output, to see addresses as they were asked for.
     "raw-prerouting": "type filter hook prerouting priority raw;",
     "nat-prerouting": "type nat hook prerouting priority dstnat;",
     "nat-output": "type nat hook output priority -100;",
     "nat-input": "type nat hook input priority 100;",
     "nat-postrouting": "type nat hook postrouting priority srcnat;",
-    "filter-input": "type filter hook input priority -110;",
-    "filter-forward": "type filter hook forward priority -110;",
-    "filter-output": "type filter hook output priority -110;",
+    "filter-input": "type filter hook input priority filter;",
+    "filter-forward": "type filter hook forward priority filter;",
+    "filter-output": "type filter hook output priority filter;",
 }
 
 
@@ -99,6 +98,8 @@ def base(cluster_cidr: str) -> dict[str, tuple[str, ...]]:
             "ct status dnat return",
             f"ip daddr . meta l4proto . th dport vmap @{UNSERVED_IPS}",
             f"fib daddr type local meta l4proto . th dport vmap @{UNSERVED_PORTS}",
+            # What is still on its way to a ClusterIP asked for a port that the Service doesn't have.
+            f"ip daddr @{CLUSTER_IPS} goto refuse",
         ),
         "refuse": ("reject",),
     }

@@ -1,0 +1,1 @@
+"""The cluster's DNS: codec, zone, upstream and server."""
