@@ -1,1 +1,1 @@
-"""The scheduler: queue, cycle over columns, plugins."""
+"""The scheduler: one pod after the other, all nodes at once."""

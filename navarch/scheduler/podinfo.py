@@ -1,0 +1,281 @@
+"""What the scheduler needs to know of a pod, read once from its spec.
+
+Quantities are integers: CPU in thousandths, everything else in whole units, rounded up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from navarch.apimachinery import meta, quantity, selectors
+from navarch.apimachinery.errors import Object
+from navarch.apimachinery.selectors import Requirement, Selector
+
+NON_ZERO_CPU_MILLI = 100
+"""What a container without a CPU request counts for in scores, so that such pods spread too."""
+NON_ZERO_MEMORY_BYTES = 200 * 1024 * 1024
+
+HostPort = tuple[str, str, int]
+"""(IP, protocol, port); IP 0.0.0.0 is every address."""
+
+
+@dataclass(frozen=True, slots=True)
+class AffinityTerm:
+    """Which pods one (anti-)affinity term speaks of, and over which topology."""
+
+    topology_key: str
+    selector: Selector
+    namespaces: frozenset[str]
+    namespace_selector: Selector
+
+    def matches(self, namespace: str, labels: Mapping[str, str], namespace_labels: Mapping[str, Mapping[str, str]]) -> bool:
+        if namespace not in self.namespaces and not (
+            not self.namespace_selector.nothing and self.namespace_selector.matches(namespace_labels.get(namespace, {}))
+        ):
+            return False
+        return self.selector.matches(labels)
+
+
+@dataclass(frozen=True, slots=True)
+class SpreadConstraint:
+    """One topology spread constraint."""
+
+    topology_key: str
+    max_skew: int
+    selector: Selector
+    is_hard: bool
+    min_domains: int
+    honors_affinity: bool
+    honors_taints: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Toleration:
+    key: str
+    operator: str
+    value: str
+    effect: str
+
+    def tolerates(self, key: str, value: str, effect: str) -> bool:
+        if (self.effect and self.effect != effect) or (self.key and self.key != key):
+            return False
+        if self.operator == "Exists":
+            return True
+        if self.operator in ("Gt", "Lt"):
+            try:
+                taint, limit = int(value), int(self.value)
+            except ValueError:
+                return False
+            return taint > limit if self.operator == "Gt" else taint < limit
+        return bool(self.key) and self.value == value
+
+
+@dataclass(frozen=True, slots=True)
+class NodeTerm:
+    """One term of node affinity: all its conditions must hold."""
+
+    labels: tuple[Requirement, ...]
+    names: tuple[Requirement, ...]
+    """Conditions on metadata.name."""
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.labels and not self.names
+
+
+def _amount(resource: str, text: str | int | float) -> int:
+    return quantity.milli(text) if resource == "cpu" else quantity.value(text)
+
+
+def container_requests(container: Object) -> dict[str, int]:
+    found = (container.get("resources") or meta.EMPTY).get("requests") or meta.EMPTY
+    return {name: _amount(name, text) for name, text in found.items()}
+
+
+def _non_zero_requests(container: Object) -> dict[str, int]:
+    found = container_requests(container)
+    return {"cpu": found.get("cpu", NON_ZERO_CPU_MILLI), "memory": found.get("memory", NON_ZERO_MEMORY_BYTES)}
+
+
+def pod_requests(spec: Object, of_container: Callable[[Object], dict[str, int]] = container_requests) -> dict[str, int]:
+    """What a pod asks of a node: containers and sidecars together, or the largest step of initialisation, plus overhead."""
+    total: dict[str, int] = {}
+    for container in spec.get("containers") or ():
+        _add(total, of_container(container))
+    sidecars: dict[str, int] = {}
+    peak: dict[str, int] = {}
+    for container in spec.get("initContainers") or ():
+        asked = of_container(container)
+        if container.get("restartPolicy") == "Always":
+            _add(sidecars, asked)
+            asked = sidecars
+        else:
+            asked = {name: asked.get(name, 0) + sidecars.get(name, 0) for name in asked.keys() | sidecars.keys()}
+        for name, amount in asked.items():
+            peak[name] = max(peak.get(name, 0), amount)
+    _add(total, sidecars)
+    for name, amount in peak.items():
+        total[name] = max(total.get(name, 0), amount)
+    for name, text in ((spec.get("resources") or meta.EMPTY).get("requests") or meta.EMPTY).items():
+        total[name] = _amount(name, text)  # What the pod says as a whole stands above its containers' sum.
+    _add(total, {name: _amount(name, text) for name, text in (spec.get("overhead") or meta.EMPTY).items()})
+    return total
+
+
+def _add(total: dict[str, int], more: Mapping[str, int]) -> None:
+    for name, amount in more.items():
+        total[name] = total.get(name, 0) + amount
+
+
+def host_ports(spec: Object) -> tuple[HostPort, ...]:
+    """Ports that the pod takes on its node."""
+    containers = [*(spec.get("containers") or ())]
+    containers += [c for c in spec.get("initContainers") or () if c.get("restartPolicy") == "Always"]
+    return tuple(
+        (port.get("hostIP") or "0.0.0.0", port.get("protocol") or "TCP", port["hostPort"])
+        for container in containers
+        for port in container.get("ports") or ()
+        if port.get("hostPort")
+    )
+
+
+def node_term(term: Object) -> NodeTerm:
+    return NodeTerm(_node_requirements(term.get("matchExpressions")), _node_requirements(term.get("matchFields")))
+
+
+_NODE_OPERATORS = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!", "Gt": "gt", "Lt": "lt"}
+
+
+def _node_requirements(expressions: Iterable[Object] | None) -> tuple[Requirement, ...]:
+    return tuple(
+        Requirement(item["key"], _NODE_OPERATORS[item["operator"]], tuple(item.get("values") or ()))
+        for item in expressions or ()
+    )
+
+
+def _with_label_keys(selector: Selector, keys: Iterable[str], labels: Mapping[str, str], operator: str = "in") -> Selector:
+    """`selector`, and for those of `keys` the pod itself carries, the same (or another) value."""
+    more = tuple(Requirement(key, operator, (labels[key],)) for key in keys if key in labels)
+    return Selector(selector.requirements + more, selector.nothing) if more else selector
+
+
+class PodInfo:
+    """A pod, read for scheduling. Parts that few pods have are read when asked for."""
+
+    def __init__(self, pod: Object) -> None:
+        self.pod = pod
+        metadata, spec = pod["metadata"], pod["spec"]
+        self.uid: str = metadata["uid"]
+        self.name: str = metadata["name"]
+        self.namespace: str = metadata["namespace"]
+        self.labels: Mapping[str, str] = metadata.get("labels") or meta.EMPTY
+        self.priority: int = spec.get("priority") or 0
+        self.is_terminating = "deletionTimestamp" in metadata
+        self.node_name: str = spec.get("nodeName") or ""
+        self.requests = pod_requests(spec)
+        self.host_ports = host_ports(spec)
+
+    @property
+    def key(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+    @property
+    def spec(self) -> Object:
+        spec: Object = self.pod["spec"]
+        return spec
+
+    @cached_property
+    def non_zero_requests(self) -> tuple[int, int]:
+        """(CPU, memory) with a floor for containers that ask for none."""
+        found = pod_requests(self.spec, _non_zero_requests)
+        return found.get("cpu", 0), found.get("memory", 0)
+
+    @cached_property
+    def tolerations(self) -> tuple[Toleration, ...]:
+        return tuple(
+            Toleration(t.get("key", ""), t.get("operator") or "Equal", t.get("value", ""), t.get("effect", ""))
+            for t in self.spec.get("tolerations") or ()
+        )
+
+    @property
+    def node_selector(self) -> Mapping[str, str]:
+        return self.spec.get("nodeSelector") or meta.EMPTY
+
+    @cached_property
+    def required_node_terms(self) -> tuple[NodeTerm, ...] | None:
+        """Terms of which one must match; None if the pod has no such rule."""
+        required = meta.get_path(self.spec, "affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution")
+        return None if required is None else tuple(node_term(term) for term in required.get("nodeSelectorTerms") or ())
+
+    @cached_property
+    def preferred_node_terms(self) -> tuple[tuple[int, NodeTerm], ...]:
+        found = meta.get_path(self.spec, "affinity", "nodeAffinity", "preferredDuringSchedulingIgnoredDuringExecution")
+        return tuple((item["weight"], node_term(item.get("preference") or {})) for item in found or ())
+
+    def _terms(self, field: str) -> tuple[AffinityTerm, ...]:
+        found = meta.get_path(self.spec, "affinity", field, "requiredDuringSchedulingIgnoredDuringExecution")
+        return tuple(self._term(item) for item in found or ())
+
+    def _weighted_terms(self, field: str) -> tuple[tuple[int, AffinityTerm], ...]:
+        found = meta.get_path(self.spec, "affinity", field, "preferredDuringSchedulingIgnoredDuringExecution")
+        return tuple((item["weight"], self._term(item["podAffinityTerm"])) for item in found or ())
+
+    def _term(self, item: Object) -> AffinityTerm:
+        selector = selectors.from_label_selector(item.get("labelSelector"))
+        selector = _with_label_keys(selector, item.get("matchLabelKeys") or (), self.labels)
+        selector = _with_label_keys(selector, item.get("mismatchLabelKeys") or (), self.labels, "notin")
+        spaces = selectors.from_label_selector(item.get("namespaceSelector"))
+        names = item.get("namespaces") or ([self.namespace] if item.get("namespaceSelector") is None else [])
+        return AffinityTerm(item["topologyKey"], selector, frozenset(names), spaces)
+
+    @cached_property
+    def required_affinity(self) -> tuple[AffinityTerm, ...]:
+        return self._terms("podAffinity")
+
+    @cached_property
+    def required_anti_affinity(self) -> tuple[AffinityTerm, ...]:
+        return self._terms("podAntiAffinity")
+
+    @cached_property
+    def preferred_affinity(self) -> tuple[tuple[int, AffinityTerm], ...]:
+        return self._weighted_terms("podAffinity")
+
+    @cached_property
+    def preferred_anti_affinity(self) -> tuple[tuple[int, AffinityTerm], ...]:
+        return self._weighted_terms("podAntiAffinity")
+
+    @cached_property
+    def spread_constraints(self) -> tuple[SpreadConstraint, ...]:
+        return tuple(
+            SpreadConstraint(
+                topology_key=item["topologyKey"],
+                max_skew=item["maxSkew"],
+                selector=_with_label_keys(
+                    selectors.from_label_selector(item.get("labelSelector")), item.get("matchLabelKeys") or (), self.labels
+                ),
+                is_hard=item.get("whenUnsatisfiable") == "DoNotSchedule",
+                min_domains=item.get("minDomains") or 1,
+                honors_affinity=item.get("nodeAffinityPolicy", "Honor") == "Honor",
+                honors_taints=item.get("nodeTaintsPolicy", "Ignore") == "Honor",
+            )
+            for item in self.spec.get("topologySpreadConstraints") or ()
+        )
+
+    @property
+    def images(self) -> list[str]:
+        containers = [*(self.spec.get("initContainers") or ()), *(self.spec.get("containers") or ())]
+        return [container.get("image") or "" for container in containers]
+
+    @property
+    def is_gated(self) -> bool:
+        return bool(self.spec.get("schedulingGates"))
+
+    @property
+    def may_preempt(self) -> bool:
+        return bool(self.spec.get("preemptionPolicy") != "Never")
+
+    @property
+    def nominated_node_name(self) -> str:
+        return str((self.pod.get("status") or meta.EMPTY).get("nominatedNodeName") or "")
