@@ -288,12 +288,14 @@ class CRIClient:
     async def _runtime(
         self, method: str, request: Any, response: type[Response], timeout_seconds: float | None = CALL_TIMEOUT_SECONDS
     ) -> Response:
-        return await self._unary(f"/runtime.v1.RuntimeService/{method}", request, response, timeout_seconds)
+        answer: Response = await self._unary(f"/runtime.v1.RuntimeService/{method}", request, response, timeout_seconds)
+        return answer
 
     async def _images(
         self, method: str, request: Any, response: type[Response], timeout_seconds: float | None = CALL_TIMEOUT_SECONDS
     ) -> Response:
-        return await self._unary(f"/runtime.v1.ImageService/{method}", request, response, timeout_seconds)
+        answer: Response = await self._unary(f"/runtime.v1.ImageService/{method}", request, response, timeout_seconds)
+        return answer
 
     async def _unary(self, path: str, request: Any, response: Any, timeout_seconds: float | None) -> Any:
         call = self._calls.get(path)
@@ -345,7 +347,7 @@ class CRIClient:
 def _rpc_error() -> type[Any]:
     from grpc import aio
 
-    return aio.AioRpcError  # type: ignore[no-any-return]
+    return aio.AioRpcError
 
 
 def _being_cancelled() -> bool:

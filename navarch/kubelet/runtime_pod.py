@@ -74,7 +74,7 @@ class Container:
     @property
     def failed(self) -> bool:
         """It has ended, and not well."""
-        return self.state == "exited" and self.exit_code != 0 or self.state == "unknown"
+        return (self.state == "exited" and self.exit_code != 0) or self.state == "unknown"
 
 
 @dataclass(frozen=True, slots=True)
