@@ -1,7 +1,7 @@
 """Processes of this machine: told apart from others that got the same number, found, started in the background, ended.
 
 A process is known by its number *and* the moment it started, counted from a certain boot of the machine; a pid file that was
-left behind never leads to somebody else's process. Signals go through a pidfd, so that the process cannot be exchanged meanwhile.
+left behind never leads to somebody else's process. Signals go through a pidfd, so that none is exchanged meanwhile.
 """
 
 from __future__ import annotations

@@ -1,0 +1,234 @@
+"""What a cluster on this machine is made of: its nodes, and where everything of it lies.
+
+`up` decides it once and writes it down; every other command, and every process, reads it. So a cluster comes back the same after
+a crash or a restart of the machine, whatever options `up` is given then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+DATA_DIR = Path("/var/lib/navarch")
+RUN_DIR = Path("/run/navarch")
+PORT = 6443
+KUBELET_PORT = 10250
+DNS_PORT = 10053
+POD_CIDR = "10.244.0.0/16"
+SERVICE_CIDR = "10.96.0.0/16"
+API_SERVICE_IP = "10.96.0.1"
+DNS_SERVICE_IP = "10.96.0.10"
+CLUSTER_DOMAIN = "cluster.local"
+NODES_LIMIT = 100
+
+# The network that joins nodes which are network namespaces.
+BRIDGE = "navarch0"
+BRIDGE_ADDRESS = "10.89.0.1"
+NODE_NETWORK = "10.89.0.0/24"
+FIRST_NODE_HOST = 11
+
+STATE_FILE = "cluster.json"
+FORMAT = 1
+# A unix socket's path has at most 107 characters; the longest below the run directory is containerd's.
+RUN_DIR_LIMIT_CHARACTERS = 50
+
+
+class CommandError(Exception):
+    """What a command cannot do: what, why, and how to mend it. The message is for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One node of a cluster on this machine."""
+
+    name: str
+    address: str
+    """InternalIP."""
+    namespace: str = ""
+    """Its network namespace; "" for a node that is the machine itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """One cluster on this machine."""
+
+    data_dir: Path = DATA_DIR
+    run_dir: Path = RUN_DIR
+    port: int = PORT
+    nodes: tuple[Node, ...] = ()
+    snapshotter: str = "overlayfs"
+    taken: dict[str, str] = field(default_factory=dict)
+    """What was found on the machine when the cluster was made, for messages only."""
+
+    # Where things are
+
+    @property
+    def state_file(self) -> Path:
+        return self.data_dir / STATE_FILE
+
+    @property
+    def pki_dir(self) -> Path:
+        return self.data_dir / "pki"
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.data_dir / "kubeconfig"
+
+    @property
+    def database(self) -> Path:
+        return self.data_dir / "navarch.db"
+
+    @property
+    def images_dir(self) -> Path:
+        return self.data_dir / "images"
+
+    @property
+    def log_dir(self) -> Path:
+        return self.data_dir / "log"
+
+    @property
+    def host_sysctls(self) -> Path:
+        return self.data_dir / "host-sysctls.json"
+
+    @property
+    def server_pid_file(self) -> Path:
+        return self.run_dir / "server.pid"
+
+    def node_dir(self, node: Node) -> Path:
+        return self.data_dir / "nodes" / node.name
+
+    def node_run_dir(self, node: Node) -> Path:
+        return self.run_dir / "nodes" / node.name
+
+    def node_pid_file(self, node: Node) -> Path:
+        return self.node_run_dir(node) / "node.pid"
+
+    def cgroup(self, node: Node) -> str:
+        """Below which the node's pods have theirs."""
+        return f"/navarch/{node.name}"
+
+    # Who is where
+
+    @property
+    def on_host(self) -> bool:
+        """Whether the one node is the machine itself."""
+        return all(not node.namespace for node in self.nodes)
+
+    @property
+    def advertise_address(self) -> str:
+        """Where pods and nodes reach the API server."""
+        return self.nodes[0].address if self.on_host else BRIDGE_ADDRESS
+
+    @property
+    def server_url(self) -> str:
+        """Where people and the host's processes reach it."""
+        return f"https://127.0.0.1:{self.port}"
+
+    @property
+    def node_server_url(self) -> str:
+        return self.server_url if self.on_host else f"https://{BRIDGE_ADDRESS}:{self.port}"
+
+    def node(self, name: str) -> Node:
+        """Raises CommandError for a name that is none."""
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        raise CommandError(f"there is no node {name!r}; there are: {', '.join(node.name for node in self.nodes)}")
+
+    # At rest
+
+    def save(self) -> None:
+        """Write it down."""
+        content = {
+            "format": FORMAT,
+            "runDir": str(self.run_dir),
+            "port": self.port,
+            "snapshotter": self.snapshotter,
+            "nodes": [asdict(node) for node in self.nodes],
+        }
+        temporary = self.state_file.with_suffix(".new")
+        temporary.write_text(json.dumps(content, indent=2) + "\n")
+        temporary.replace(self.state_file)
+
+
+def load(data_dir: Path) -> Cluster | None:
+    """The cluster under a data directory; None if there is none. Raises CommandError if it cannot be read."""
+    file = data_dir / STATE_FILE
+    try:
+        content = json.loads(file.read_bytes())
+        if content["format"] != FORMAT:
+            raise CommandError(f"{file} was written by another version of navarch (format {content['format']}, not {FORMAT})")
+        return Cluster(
+            data_dir=data_dir,
+            run_dir=Path(content["runDir"]),
+            port=int(content["port"]),
+            snapshotter=content["snapshotter"],
+            nodes=tuple(Node(**node) for node in content["nodes"]),
+        )
+    except FileNotFoundError:
+        return None
+    except PermissionError as error:
+        raise CommandError(f"{file} cannot be read: {error.strerror}; navarch needs root (sudo)") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise CommandError(f"{file} is damaged ({error}); mend it, or begin anew with: navarch reset") from error
+
+
+def require(data_dir: Path) -> Cluster:
+    """The cluster under a data directory. Raises CommandError if there is none."""
+    cluster = load(data_dir)
+    if cluster is None:
+        raise CommandError(f"there is no cluster in {data_dir}; make one with: navarch up")
+    return cluster
+
+
+def plan_nodes(count: int, host_name: str, host_address: str) -> tuple[Node, ...]:
+    """The nodes of a new cluster: the machine itself, or `count` network namespaces."""
+    if not 1 <= count <= NODES_LIMIT:
+        raise CommandError(f"--nodes must be from 1 to {NODES_LIMIT}, not {count}")
+    if count == 1:
+        return (Node(node_name(host_name), host_address),)
+    prefix = NODE_NETWORK.rsplit(".", 1)[0]
+    return tuple(
+        Node(f"node-{i}", f"{prefix}.{FIRST_NODE_HOST + i - 1}", namespace=f"navarch-node-{i}") for i in range(1, count + 1)
+    )
+
+
+def resize(nodes: tuple[Node, ...], count: int) -> tuple[Node, ...]:
+    """The nodes of a cluster that is asked to have `count`. It may grow where its nodes are namespaces; else CommandError."""
+    if count == len(nodes):
+        return nodes
+    if len(nodes) == 1 or count < len(nodes):
+        raise CommandError(
+            f"this cluster has {len(nodes)} node{'s' if len(nodes) > 1 else ''} and cannot have {count} instead; "
+            f"to begin anew: navarch reset, then navarch up --nodes {count}"
+        )
+    return nodes + plan_nodes(count, "", "")[len(nodes) :]
+
+
+def node_name(host_name: str) -> str:
+    """A host name as the name of a Node: an RFC 1123 subdomain."""
+    name = re.sub(r"[^a-z0-9.-]+", "-", host_name.lower()).strip("-.")
+    return name[:63].strip("-.") or "node-1"
+
+
+@contextlib.contextmanager
+def locked(data_dir: Path) -> Iterator[None]:
+    """Nobody else changes the cluster meanwhile. Raises CommandError if somebody does."""
+    data_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
+    descriptor = os.open(data_dir, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise CommandError(
+                f"another navarch command is changing the cluster in {data_dir}; try again when it is done"
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)
