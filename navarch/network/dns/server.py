@@ -135,15 +135,12 @@ class DNSServer:
 
     # Answers
 
-    def answer_now(self, data: bytes, size_limit: int) -> bytes | Query:
+    def answer_now(self, data: bytes, *, tcp: bool = False) -> bytes | Query:
         """The answer, if it needs nobody else; otherwise the question. b"" is no answer at all."""
         try:
             query = wire.parse_query(data)
         except WireError:
             return wire.error(data, wire.FORMERR)
-        size_limit = min(size_limit, max(query.udp_size, wire.UDP_SIZE_DEFAULT))
-        if size_limit < TCP_SIZE_LIMIT:
-            size_limit = min(size_limit, wire.UDP_SIZE_LIMIT)
         if query.flags & wire.OPCODE_MASK:
             return wire.error(data, wire.NOTIMP)
         if query.edns_version:
@@ -154,7 +151,7 @@ class DNSServer:
             if encoded is None:
                 return query
         self._turn += 1
-        return wire.response(query, encoded, size_limit, self._turn)
+        return wire.response(query, encoded, _size_limit(query, tcp), self._turn)
 
     def _look_up(self, query: Query) -> Encoded | None:
         if query.class_ not in (wire.IN, wire.ANY):
@@ -171,8 +168,9 @@ class DNSServer:
         self._cache[query.name, query.type] = encoded
         return encoded
 
-    async def answer_later(self, query: Query, size_limit: int, *, tcp: bool) -> bytes:
+    async def answer_later(self, query: Query, *, tcp: bool = False) -> bytes:
         """The answer to a question that others must help with."""
+        size_limit = _size_limit(query, tcp)
         try:
             answer = self.zone.resolve(query.name, query.type) if self._services.has_synced else None
             if answer is not None:
@@ -196,7 +194,9 @@ class DNSServer:
             found = self.zone.resolve(target, query.type)
             if found is None:
                 asked = Query(query.id, wire.RD, target, query.type, query.class_, _question(target, query))
-                rcode, _, _, more = wire.ttl_positions(await self._upstream.ask(asked, tcp=True))
+                rcode, flags, _, more = wire.ttl_positions(await self._upstream.ask(asked))
+                if flags & wire.TC:
+                    rcode, _, _, more = wire.ttl_positions(await self._upstream.ask(asked, tcp=True))
                 more = [record for record in more if record.type in _PLAIN_TYPES]
                 return Answer(rcode, (*records, *more), authoritative=False)
             records += found.answers
@@ -208,14 +208,14 @@ class DNSServer:
     # Transports
 
     def serve_udp(self, data: bytes, address: Address) -> None:
-        found = self.answer_now(data, wire.UDP_SIZE_LIMIT)
+        found = self.answer_now(data)
         if isinstance(found, Query):
             self._tasks.start(self._serve_udp_later(found, address), name="question")
         elif found and self._udp is not None:
             self._udp.sendto(found, address)
 
     async def _serve_udp_later(self, query: Query, address: Address) -> None:
-        message = await self.answer_later(query, min(query.udp_size, wire.UDP_SIZE_LIMIT), tcp=False)
+        message = await self.answer_later(query)
         if self._udp is not None and not self._udp.is_closing():
             self._udp.sendto(message, address)
 
@@ -234,9 +234,9 @@ class DNSServer:
                     if size > TCP_MESSAGE_LIMIT_BYTES:
                         return
                     data = await reader.readexactly(size)
-                found = self.answer_now(data, TCP_SIZE_LIMIT)
+                found = self.answer_now(data, tcp=True)
                 if isinstance(found, Query):
-                    found = await self.answer_later(found, TCP_SIZE_LIMIT, tcp=True)
+                    found = await self.answer_later(found, tcp=True)
                 if not found:
                     return
                 writer.write(len(found).to_bytes(2, "big") + found)
@@ -254,6 +254,10 @@ class _UDP(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, address: tuple[str, int]) -> None:
         self._server.serve_udp(data, address)
+
+
+def _size_limit(query: Query, tcp: bool) -> int:
+    return TCP_SIZE_LIMIT if tcp else min(query.udp_size, wire.UDP_SIZE_LIMIT)
 
 
 def _question(name: str, query: Query) -> bytes:
