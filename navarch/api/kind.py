@@ -44,6 +44,10 @@ def _unchanged(obj: Object) -> Object:
     return obj
 
 
+def _never(obj: Object) -> bool:
+    return False
+
+
 def _no_errors(*_: Object) -> Iterable[FieldError]:
     return ()
 
@@ -96,6 +100,12 @@ class Kind:
     graceful_seconds: Callable[[Object], int | None] | None = None
     """Grace period of a deletion where none is asked for; None means objects go at once."""
     default_propagation: str = "Background"
+    returns_deleted: bool = False
+    """Whether DELETE answers with the object that is gone instead of a Status."""
+    holds_deletion: Callable[[Object], bool] = _never
+    """Whether something other than metadata.finalizers keeps an object that is being deleted."""
+    prepare_deletion: Prepare = _unchanged
+    """What changes when a deletion that must wait begins."""
 
     @property
     def api_version(self) -> str:

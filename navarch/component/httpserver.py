@@ -94,7 +94,7 @@ class Server:
 async def serve(
     handler: Handler,
     host: str | None = None,
-    port: int | None = None,
+    port: int = 0,
     *,
     path: str | None = None,
     sock: Any = None,

@@ -33,6 +33,10 @@ def prepare_update(new: Object, old: Object) -> Object:
     return {**new, "spec": {**new.get("spec", {}), "finalizers": old.get("spec", {}).get("finalizers") or []}}
 
 
+def prepare_deletion(namespace: Object) -> Object:
+    return {**namespace, "status": {**(namespace.get("status") or {}), "phase": "Terminating"}}
+
+
 def row(namespace: Object, now: datetime) -> list[Any]:
     return [namespace["metadata"]["name"], namespace.get("status", {}).get("phase", ""), printing.age(namespace, now)]
 
@@ -50,6 +54,9 @@ KIND = Kind(
     default=default,
     prepare_create=prepare_create,
     prepare_update=prepare_update,
+    prepare_deletion=prepare_deletion,
+    holds_deletion=lambda obj: bool((obj.get("spec") or {}).get("finalizers")),
+    returns_deleted=True,
     selectable_fields={"status.phase": lambda obj: obj.get("status", {}).get("phase", "")},
     columns=(NAME, Column("Status"), AGE),
     row=row,

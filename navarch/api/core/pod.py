@@ -237,9 +237,6 @@ KIND = Kind(
         "exec",
         "attach",
         "portforward",
-        "proxy",
-        "ephemeralcontainers",
-        "resize",
     ),
     default=default,
     validate=validate,
@@ -260,6 +257,7 @@ KIND = Kind(
         "status.podIPs": lambda obj: obj.get("status", {}).get("podIP", ""),
         "status.nominatedNodeName": lambda obj: obj.get("status", {}).get("nominatedNodeName", ""),
     },
+    returns_deleted=True,
     columns=(
         NAME,
         Column("Ready"),

@@ -233,7 +233,7 @@ KIND = Kind(
     plural="services",
     short_names=("svc",),
     categories=("all",),
-    subresources=("status", "proxy"),
+    subresources=("status",),
     storage_prefix="services/specs",
     validate_name=names.dns1035_label,
     default=default,
@@ -245,6 +245,7 @@ KIND = Kind(
         "spec.clusterIP": lambda obj: obj["spec"].get("clusterIP", ""),
         "spec.type": lambda obj: obj["spec"].get("type", ""),
     },
+    returns_deleted=True,
     columns=(
         NAME,
         Column("Type"),

@@ -21,6 +21,7 @@ KIND = Kind(
     plural="serviceaccounts",
     short_names=("sa",),
     subresources=("token",),
+    returns_deleted=True,
     columns=(NAME, Column("Secrets"), AGE),
     row=row,
 )

@@ -1,0 +1,42 @@
+"""NamespaceLifecycle: nothing is made in a namespace that is missing or going away, and some namespaces stay."""
+
+from __future__ import annotations
+
+from navarch.api.core import namespace as namespaces
+from navarch.apimachinery import errors, meta
+from navarch.apimachinery.errors import Object
+from navarch.apiserver.admission.chain import Attributes
+from navarch.storage.store import Store
+
+IMMORTAL = frozenset({"default", "kube-system", "kube-public"})
+
+
+class NamespaceLifecycle:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def mutate(self, attributes: Attributes, obj: Object, old: Object | None) -> Object:
+        return obj
+
+    async def validate(self, attributes: Attributes, obj: Object | None, old: Object | None) -> None:
+        kind = attributes.kind
+        if attributes.operation == "DELETE":
+            if kind is namespaces.KIND and attributes.name in IMMORTAL:
+                raise errors.forbidden("", "namespaces", attributes.name, "this namespace may not be deleted")
+            return
+        if attributes.operation != "CREATE" or not kind.namespaced or not attributes.namespace:
+            return
+        prefix = namespaces.KIND.key_prefix
+        record = self._store.latest(prefix, namespaces.KIND.key("", attributes.namespace))
+        if record is None:
+            raise errors.not_found("", "namespaces", attributes.namespace)
+        if b'"deletionTimestamp"' in record.data and meta.being_deleted(record.object()):
+            text = f"unable to create new content in namespace {attributes.namespace} because it is being terminated"
+            error = errors.forbidden(kind.group, kind.plural, attributes.name, text)
+            cause = {
+                "reason": "NamespaceTerminating",
+                "message": f"namespace {attributes.namespace} is being terminated",
+                "field": "metadata.namespace",
+            }
+            error.status["details"]["causes"] = [cause]
+            raise error

@@ -1,0 +1,32 @@
+"""DefaultTolerationSeconds: pods stay for five minutes on a node that is not ready or not reachable."""
+
+from __future__ import annotations
+
+from navarch.api.core import pod as pods
+from navarch.apimachinery.errors import Object
+from navarch.apiserver.admission.chain import Attributes
+
+TOLERATION_SECONDS = 300
+TAINTS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+
+
+class DefaultTolerationSeconds:
+    async def mutate(self, attributes: Attributes, obj: Object, old: Object | None) -> Object:
+        if attributes.kind is not pods.KIND or attributes.operation != "CREATE" or attributes.subresource:
+            return obj
+        present = obj["spec"].get("tolerations") or []
+        added = [
+            {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": TOLERATION_SECONDS}
+            for key in TAINTS
+            if not any(_covers(toleration, key) for toleration in present)
+        ]
+        if not added:
+            return obj
+        return {**obj, "spec": {**obj["spec"], "tolerations": [*present, *added]}}
+
+    async def validate(self, attributes: Attributes, obj: Object | None, old: Object | None) -> None:
+        return
+
+
+def _covers(toleration: Object, key: str) -> bool:
+    return toleration.get("key", "") in ("", key) and toleration.get("effect", "") in ("", "NoExecute")

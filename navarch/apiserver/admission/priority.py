@@ -1,0 +1,50 @@
+"""Priority: a pod's class becomes its number."""
+
+from __future__ import annotations
+
+from navarch.api.core import pod as pods
+from navarch.api.scheduling import priorityclass
+from navarch.apimachinery import errors
+from navarch.apimachinery.errors import Object
+from navarch.apiserver.admission.chain import Attributes
+from navarch.storage.store import Store
+
+
+class Priority:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def mutate(self, attributes: Attributes, obj: Object, old: Object | None) -> Object:
+        if attributes.kind is not pods.KIND or attributes.operation != "CREATE" or attributes.subresource:
+            return obj
+        spec = dict(obj["spec"])
+        chosen = self._class(spec.get("priorityClassName", ""), attributes)
+        value, policy = 0, "PreemptLowerPriority"
+        if chosen is not None:
+            spec["priorityClassName"] = chosen["metadata"]["name"]
+            value, policy = chosen["value"], chosen.get("preemptionPolicy", policy)
+        if spec.get("priority") is not None and spec["priority"] != value:
+            text = f"the integer value of priority ({spec['priority']}) must not be provided in pod spec; "
+            text += f"priority admission controller computed {value} from the given PriorityClass name"
+            raise errors.forbidden("", "pods", attributes.name, text)
+        spec["priority"] = value
+        spec.setdefault("preemptionPolicy", policy)
+        return {**obj, "spec": spec}
+
+    def _class(self, name: str, attributes: Attributes) -> Object | None:
+        kind = priorityclass.KIND
+        if name:
+            record = self._store.latest(kind.key_prefix, kind.key("", name))
+            if record is None:
+                raise errors.forbidden("", "pods", attributes.name, f"no PriorityClass with name {name} was found")
+            return record.object()
+        candidates = [
+            record.object()
+            for record in self._store.collection(kind.key_prefix).records.values()
+            if b'"globalDefault":true' in record.data
+        ]
+        defaults = [found for found in candidates if found.get("globalDefault")]
+        return min(defaults, key=lambda found: int(found["value"])) if defaults else None
+
+    async def validate(self, attributes: Attributes, obj: Object | None, old: Object | None) -> None:
+        return

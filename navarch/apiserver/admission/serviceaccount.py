@@ -1,0 +1,85 @@
+"""ServiceAccount: every pod runs as one, and gets a token for it mounted."""
+
+from __future__ import annotations
+
+from navarch.api.core import pod as pods
+from navarch.api.core import serviceaccount as accounts
+from navarch.apimachinery import errors, meta
+from navarch.apimachinery.errors import Object
+from navarch.apiserver.admission.chain import Attributes
+from navarch.component import clock
+from navarch.storage.store import Store
+
+TOKEN_MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
+# A token's life beyond an hour covers clients that read their token only once.
+TOKEN_EXPIRATION_SECONDS = 3607
+MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
+
+
+class ServiceAccount:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def mutate(self, attributes: Attributes, obj: Object, old: Object | None) -> Object:
+        if attributes.kind is not pods.KIND or attributes.operation != "CREATE" or attributes.subresource:
+            return obj
+        if MIRROR_ANNOTATION in meta.annotations(obj):
+            return obj
+        spec = dict(obj["spec"])
+        name = spec.setdefault("serviceAccountName", "default")
+        spec["serviceAccount"] = name
+        key = accounts.KIND.key(attributes.namespace, name)
+        record = self._store.latest(accounts.KIND.key_prefix, key)
+        if record is None:
+            text = f'error looking up service account {attributes.namespace}/{name}: serviceaccount "{name}" not found'
+            raise errors.forbidden("", "pods", attributes.name, text)
+        account = record.object()
+        if _wants_token(spec, account):
+            spec = _with_token(spec)
+        if not spec.get("imagePullSecrets") and account.get("imagePullSecrets"):
+            spec["imagePullSecrets"] = account["imagePullSecrets"]
+        return {**obj, "spec": spec}
+
+    async def validate(self, attributes: Attributes, obj: Object | None, old: Object | None) -> None:
+        return
+
+
+def _wants_token(spec: Object, account: Object) -> bool:
+    mounts = spec.get("automountServiceAccountToken")
+    return bool(account.get("automountServiceAccountToken", True) if mounts is None else mounts)
+
+
+def _with_token(spec: Object) -> Object:
+    """The spec with the projected volume and its mounts, in containers that mount nothing there themselves."""
+    containers = {field: [dict(c) for c in spec[field]] for field in ("initContainers", "containers") if spec.get(field)}
+    unmounted = [
+        container
+        for field in containers
+        for container in containers[field]
+        if all(mount.get("mountPath") != TOKEN_MOUNT_PATH for mount in container.get("volumeMounts") or ())
+    ]
+    if not unmounted:
+        return spec
+    name = f"kube-api-access-{clock.name_suffix()}"
+    mount = {"name": name, "readOnly": True, "mountPath": TOKEN_MOUNT_PATH}
+    for container in unmounted:
+        container["volumeMounts"] = [*(container.get("volumeMounts") or ()), mount]
+    return {**spec, **containers, "volumes": [*(spec.get("volumes") or ()), _volume(name)]}
+
+
+def _volume(name: str) -> Object:
+    return {
+        "name": name,
+        "projected": {
+            "sources": [
+                {"serviceAccountToken": {"expirationSeconds": TOKEN_EXPIRATION_SECONDS, "path": "token"}},
+                {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+                {
+                    "downwardAPI": {
+                        "items": [{"path": "namespace", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}]
+                    }
+                },
+            ],
+            "defaultMode": 0o644,
+        },
+    }

@@ -1,0 +1,68 @@
+"""Who asks? Client certificates (CN is the name, O are groups) and service-account tokens; everybody else is anonymous."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from navarch.apimachinery import errors
+from navarch.apiserver.request import ANONYMOUS, AUTHENTICATED_GROUP, User
+from navarch.apiserver.tokens import TokenAuthority
+from navarch.component.httpserver import Request
+
+UNAUTHENTICATED_GROUP = "system:unauthenticated"
+ANONYMOUS_USER = User(ANONYMOUS, (UNAUTHENTICATED_GROUP,))
+
+Authenticate = Callable[[Request], User]
+
+
+class Authenticator:
+    """Tries what the request carries; credentials that are there but wrong are refused."""
+
+    def __init__(self, tokens: TokenAuthority) -> None:
+        self._tokens = tokens
+
+    def authenticate(self, request: Request) -> User:
+        """The user. Raises 401."""
+        if request.peer_certificate:
+            return certificate_user(request.peer_certificate)
+        header = request.headers.get("authorization", "")
+        if header:
+            scheme, _, token = header.partition(" ")
+            if scheme.lower() != "bearer" or not token:
+                raise errors.unauthorized()
+            user = self._tokens.authenticate(token.strip())
+            if user is None:
+                raise errors.unauthorized()
+            return user
+        protocols = request.headers.get("sec-websocket-protocol", "")
+        if "base64url.bearer.authorization.k8s.io." in protocols:
+            return self._websocket(protocols)
+        return ANONYMOUS_USER
+
+    def _websocket(self, protocols: str) -> User:
+        """Browsers can only send a token as a subprotocol."""
+        import base64
+
+        for protocol in protocols.split(","):
+            encoded = protocol.strip().removeprefix("base64url.bearer.authorization.k8s.io.")
+            if encoded != protocol.strip():
+                token = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode("utf-8", "replace")
+                user = self._tokens.authenticate(token)
+                if user is not None:
+                    return user
+        raise errors.unauthorized()
+
+
+def certificate_user(certificate: Mapping[str, Any]) -> User:
+    """The user that a verified certificate names."""
+    name, groups = "", []
+    for relative in certificate.get("subject", ()):
+        for field, value in relative:
+            if field == "commonName":
+                name = value
+            elif field == "organizationName":
+                groups.append(value)
+    if not name:
+        raise errors.unauthorized()
+    return User(name, (*groups, AUTHENTICATED_GROUP))

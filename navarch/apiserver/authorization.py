@@ -1,0 +1,89 @@
+"""May this user do that? The door through which RBAC and webhooks come: a chain of authorizers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from navarch.apimachinery import errors
+from navarch.apimachinery.errors import StatusError
+from navarch.apiserver.request import MASTERS_GROUP, User
+from navarch.apiserver.requestinfo import RequestInfo
+
+PUBLIC_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/version", "/version/"})
+
+
+class Decision(Enum):
+    ALLOW = "allow"
+    DENY = "deny"
+    NO_OPINION = "no opinion"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A decision and why."""
+
+    decision: Decision
+    reason: str = ""
+
+
+class Authorizer(Protocol):
+    """Decides, or leaves it to the next one."""
+
+    def authorize(self, user: User, info: RequestInfo) -> Verdict: ...
+
+
+class SystemMasters:
+    """Members of system:masters may do everything."""
+
+    def authorize(self, user: User, info: RequestInfo) -> Verdict:
+        return Verdict(Decision.ALLOW if MASTERS_GROUP in user.groups else Decision.NO_OPINION)
+
+
+class PublicPaths:
+    """Health and version are for everybody."""
+
+    def authorize(self, user: User, info: RequestInfo) -> Verdict:
+        public = not info.is_resource and (info.path in PUBLIC_PATHS or info.path.startswith(("/livez/", "/readyz/")))
+        return Verdict(Decision.ALLOW if public else Decision.NO_OPINION)
+
+
+class Authenticated:
+    """Whoever has shown who they are may do everything (Kubernetes' AlwaysAllow, without anonymous users)."""
+
+    def authorize(self, user: User, info: RequestInfo) -> Verdict:
+        return Verdict(Decision.NO_OPINION if user.is_anonymous else Decision.ALLOW)
+
+
+class AuthorizerChain:
+    """The first decision counts; no decision is a refusal."""
+
+    def __init__(self, authorizers: Sequence[Authorizer]) -> None:
+        self._authorizers = tuple(authorizers)
+
+    def authorize(self, user: User, info: RequestInfo) -> Verdict:
+        for authorizer in self._authorizers:
+            verdict = authorizer.authorize(user, info)
+            if verdict.decision is not Decision.NO_OPINION:
+                return verdict
+        return Verdict(Decision.NO_OPINION)
+
+    def require(self, user: User, info: RequestInfo) -> None:
+        """Raise 403 unless allowed."""
+        verdict = self.authorize(user, info)
+        if verdict.decision is not Decision.ALLOW:
+            raise refusal(user, info, verdict.reason)
+
+
+def refusal(user: User, info: RequestInfo, reason: str) -> StatusError:
+    """403 in Kubernetes' words."""
+    because = f": {reason}" if reason else ""
+    if not info.is_resource:
+        text = f'User "{user.name}" cannot {info.verb} path "{info.path}"{because}'
+        return errors.forbidden("", "", "", text)
+    resource = f"{info.resource}/{info.subresource}" if info.subresource else info.resource
+    scope = f'in the namespace "{info.namespace}"' if info.namespace else "at the cluster scope"
+    text = f'User "{user.name}" cannot {info.verb} resource "{resource}" in API group "{info.group}" {scope}{because}'
+    return errors.forbidden(info.group, info.resource, info.name, text)

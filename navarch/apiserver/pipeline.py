@@ -1,0 +1,171 @@
+"""The straight line every request takes: parse, authenticate, authorize, find the kind, do the verb, answer.
+
+HTTP and the in-process transport enter at different ends of the same line: both come through `execute`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from navarch.api.kind import Kind
+from navarch.apimachinery import errors
+from navarch.apimachinery.errors import StatusError
+from navarch.apiserver import respond, reviews
+from navarch.apiserver.authentication import Authenticator
+from navarch.apiserver.authorization import AuthorizerChain
+from navarch.apiserver.discovery import Discovery
+from navarch.apiserver.health import Health
+from navarch.apiserver.openapi import OpenAPI
+from navarch.apiserver.request import Answer, APIRequest, ObjectAnswer
+from navarch.apiserver.requestinfo import parse, parse_query
+from navarch.apiserver.resources import Resources
+from navarch.apiserver.subresources import binding, eviction, finalize, scale, token
+from navarch.apiserver.subresources.nodetunnel import NodeTunnel
+from navarch.apiserver.tokens import TokenAuthority
+from navarch.component.httpserver import BODY_LIMIT_BYTES, Request, Response
+
+logger = logging.getLogger(__name__)
+
+_STREAMS = frozenset({"log", "exec", "attach", "portforward"})
+
+Subresource = Callable[[APIRequest, Kind], Awaitable[ObjectAnswer]]
+
+
+class Pipeline:
+    """Everything between a request and its answer."""
+
+    def __init__(
+        self,
+        kinds: tuple[Kind, ...],
+        resources: Resources,
+        tokens: TokenAuthority,
+        authorizer: AuthorizerChain,
+        tunnel: NodeTunnel,
+        health: Health,
+    ) -> None:
+        self._kinds = {(kind.group, kind.version, kind.plural): kind for kind in kinds}
+        self.resources = resources
+        self._authenticator = Authenticator(tokens)
+        self._authorizer = authorizer
+        self._discovery = Discovery(kinds)
+        self._openapi = OpenAPI(kinds)
+        self._reviews = reviews.Reviews(tokens, authorizer)
+        self._tunnel = tunnel
+        self._health = health
+        self._subresources: dict[str, Subresource] = {
+            "scale": lambda request, kind: scale.serve(resources, request, kind),
+            "binding": lambda request, kind: binding.serve(resources, request, kind),
+            "eviction": lambda request, kind: eviction.serve(resources, request, kind),
+            "token": lambda request, kind: token.serve(resources, tokens, request, kind),
+            "finalize": lambda request, kind: finalize.serve(resources, request, kind),
+        }
+
+    async def handle(self, request: Request) -> Response:
+        """Answer an HTTP request."""
+        try:
+            query = parse_query(request.query)
+            info = parse(request.method, request.path, query)
+            user = self._authenticator.authenticate(request)
+            representation = (
+                respond.negotiate(request.headers.get("accept", ""))
+                if info.is_resource and not (info.subresource in _STREAMS or info.subresource == "proxy")
+                else respond.Representation()
+            )
+            if request.body_too_large:
+                raise errors.request_entity_too_large(BODY_LIMIT_BYTES)
+            asked = APIRequest(
+                info,
+                request.method,
+                query,
+                user,
+                request.headers,
+                request.body,
+                content_type=request.headers.get("content-type", ""),
+                raw_path=request.path,
+                raw_query=request.query,
+            )
+            return respond.respond(asked, await self.execute(asked), representation)
+        except StatusError as error:
+            return respond.failure(error)
+        except Exception as error:
+            # The last line of defence: one broken request must not look like a broken connection.
+            logger.exception("%s %s failed", request.method, request.path)
+            return respond.failure(errors.internal_error(f"{type(error).__name__}: {error}"))
+
+    async def execute(self, request: APIRequest) -> Answer:
+        """Authorize and do what the request asks. Raises StatusError."""
+        info = request.info
+        self._authorizer.require(request.user, info)
+        if not info.is_resource:
+            return self._other(request)
+        kind = self._kinds.get((info.group, info.version, info.resource))
+        if kind is None:
+            raise errors.no_such_path()
+        if kind in reviews.KINDS:
+            if info.verb != "create":
+                raise errors.method_not_allowed()
+            return self._reviews.create(request, kind)
+        if info.namespace and not kind.namespaced and not (info.resource == "namespaces"):
+            raise errors.no_such_path()
+        if info.subresource:
+            return await self._subresource(request, kind)
+        if info.verb not in kind.verbs:
+            raise errors.method_not_allowed()
+        return await self._verb(request, kind)
+
+    async def _verb(self, request: APIRequest, kind: Kind) -> Answer:
+        resources, info = self.resources, request.info
+        if kind.namespaced and not info.namespace and info.verb not in ("list", "watch"):
+            raise errors.method_not_allowed()
+        match info.verb:
+            case "get":
+                return resources.get(request, kind)
+            case "list":
+                return resources.list_collection(request, kind)
+            case "watch":
+                return resources.watch(request, kind)
+            case "create":
+                if info.name:
+                    raise errors.method_not_allowed()
+                return await resources.create(request, kind)
+            case "update" | "patch" if not info.name:
+                raise errors.method_not_allowed()
+            case "update":
+                return await resources.update(request, kind)
+            case "patch":
+                return await resources.patch(request, kind)
+            case "delete":
+                return await resources.delete(request, kind)
+            case "deletecollection":
+                return await resources.delete_collection(request, kind)
+        raise errors.method_not_allowed()
+
+    async def _subresource(self, request: APIRequest, kind: Kind) -> Answer:
+        info = request.info
+        if info.subresource not in kind.subresources or not info.name:
+            raise errors.no_such_path()
+        if info.subresource in _STREAMS:
+            return await self._tunnel.serve(request)
+        if info.subresource == "proxy" and kind.plural == "nodes":
+            return await self._tunnel.proxy(request)
+        serve = self._subresources.get(info.subresource)
+        if serve is not None:
+            return await serve(request, kind)
+        match info.verb:
+            case "get":
+                return self.resources.get(request, kind)
+            case "update":
+                return await self.resources.update(request, kind, info.subresource)
+            case "patch":
+                return await self.resources.patch(request, kind, info.subresource)
+        raise errors.method_not_allowed()
+
+    def _other(self, request: APIRequest) -> Response:
+        for source in (self._health, self._discovery, self._openapi):
+            answer = source.answer(request)
+            if answer is not None:
+                if request.method not in ("GET", "HEAD"):
+                    raise errors.method_not_allowed()
+                return answer
+        raise errors.no_such_path()

@@ -1,0 +1,127 @@
+"""What goes into the pipeline and what comes out of it, whoever asks: HTTP or a component in the same process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from navarch.api.kind import Kind
+from navarch.apimachinery import errors
+from navarch.apimachinery.errors import Object
+from navarch.apiserver.requestinfo import RequestInfo
+from navarch.component.httpserver import Response
+from navarch.storage.mvcc import Record
+
+if TYPE_CHECKING:
+    from navarch.apiserver.watch import Watch
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Who asks."""
+
+    name: str
+    groups: tuple[str, ...] = ()
+    uid: str = ""
+    extra: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def is_anonymous(self) -> bool:
+        return self.name == ANONYMOUS
+
+
+ANONYMOUS = "system:anonymous"
+AUTHENTICATED_GROUP = "system:authenticated"
+MASTERS_GROUP = "system:masters"
+
+
+@dataclass(slots=True)
+class APIRequest:
+    """One request on its way through the pipeline."""
+
+    info: RequestInfo
+    method: str
+    query: Mapping[str, list[str]]
+    user: User
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    """As sent, or b"" where `decoded` holds the body already."""
+    decoded: Any = None
+    content_type: str = "application/json"
+    raw_path: str = ""
+    raw_query: str = ""
+    warnings: list[str] = field(default_factory=list)
+    """For the client, as Warning headers."""
+
+    def option(self, name: str, default: str = "") -> str:
+        """The first value of a query parameter."""
+        values = self.query.get(name)
+        return values[0] if values else default
+
+    def flag(self, name: str) -> bool:
+        """A boolean query parameter. Raises 400 for what is none."""
+        text = self.option(name, "false")
+        if text in ("", "1", "t", "T", "true", "TRUE", "True"):
+            return name in self.query
+        if text in ("0", "f", "F", "false", "FALSE", "False"):
+            return False
+        raise errors.bad_request(f'strconv.ParseBool: parsing "{text}": invalid syntax')
+
+    def integer(self, name: str) -> int | None:
+        """An integer query parameter. Raises 400 for what is none."""
+        text = self.option(name)
+        if not text:
+            return None
+        try:
+            return int(text)
+        except ValueError:
+            raise errors.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether nothing may be stored. Raises 422 for an unknown value."""
+        values = self.query.get("dryRun") or ()
+        for value in values:
+            if value != "All":
+                error = errors.not_supported("dryRun", value, ("All",))
+                raise errors.invalid("meta.k8s.io", f"{self.method.title()}Options", "", [error])
+        return bool(values)
+
+
+@dataclass(slots=True)
+class ObjectAnswer:
+    """One object; either form may be missing, not both."""
+
+    kind: Kind
+    record: Record | None = None
+    object: Object | None = None
+    status: int = 200
+
+    def decoded(self) -> Object:
+        if self.object is not None:
+            return self.object
+        assert self.record is not None
+        return self.record.object()
+
+
+@dataclass(slots=True)
+class ListAnswer:
+    """Several objects, as they are stored."""
+
+    kind: Kind
+    records: list[Record]
+    revision: int
+    continue_token: str = ""
+    remaining: int | None = None
+
+
+@dataclass(slots=True)
+class WatchAnswer:
+    """A watch that has begun."""
+
+    kind: Kind
+    watch: Watch
+
+
+Answer = ObjectAnswer | ListAnswer | WatchAnswer | Response

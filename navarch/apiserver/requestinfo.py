@@ -1,0 +1,74 @@
+"""What a request asks for, read from its method, path and query alone (k8s.io/apiserver/pkg/endpoints/request)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, unquote
+
+_VERBS = {"POST": "create", "GET": "get", "HEAD": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+
+
+@dataclass(frozen=True, slots=True)
+class RequestInfo:
+    """One request, taken apart."""
+
+    path: str
+    """Decoded."""
+    verb: str
+    """get, list, watch, create, update, patch, delete, deletecollection; of other paths the method in lower case."""
+    is_resource: bool = False
+    group: str = ""
+    version: str = ""
+    namespace: str = ""
+    resource: str = ""
+    name: str = ""
+    subresource: str = ""
+    rest: str = ""
+    """What follows the subresource, as of a proxied request."""
+
+
+def parse_query(query: str) -> dict[str, list[str]]:
+    """Values of each parameter, in order."""
+    result: dict[str, list[str]] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        result.setdefault(name, []).append(value)
+    return result
+
+
+def parse(method: str, path: str, query: Mapping[str, list[str]]) -> RequestInfo:
+    """Take a request apart; `path` is still percent-encoded."""
+    decoded = unquote(path)
+    parts = [unquote(part) for part in path.strip("/").split("/")] if path.strip("/") else []
+    plain = RequestInfo(decoded, method.lower())
+    if len(parts) >= 3 and parts[0] == "api":
+        group, version, parts = "", parts[1], parts[2:]
+    elif len(parts) >= 4 and parts[0] == "apis":
+        group, version, parts = parts[1], parts[2], parts[3:]
+    else:
+        return plain
+    verb = _VERBS.get(method)
+    if verb is None:
+        return plain
+    watching = False
+    if parts[0] == "watch" and len(parts) > 1:
+        watching, parts = True, parts[1:]
+    namespace = ""
+    if parts[0] == "namespaces" and len(parts) > 1:
+        namespace = parts[1]
+        # Everything below a namespace is in it, but the namespace's own subresources.
+        if len(parts) > 2 and parts[2] not in ("status", "finalize"):
+            parts = parts[2:]
+    resource, name = parts[0], parts[1] if len(parts) > 1 else ""
+    subresource = parts[2] if len(parts) > 2 else ""
+    rest = "/" + "/".join(parts[3:]) if len(parts) > 3 else "/" if path.endswith("/") and subresource else ""
+    flag = (query.get("watch") or ["false"])[0]
+    if verb == "get" and (
+        watching or (not subresource and flag in ("", "1", "true", "True", "TRUE", "t", "T") and "watch" in query)
+    ):
+        verb = "watch"
+    elif verb == "get" and not name:
+        verb = "list"
+    elif verb == "delete" and not name:
+        verb = "deletecollection"
+    return RequestInfo(decoded, verb, True, group, version, namespace, resource, name, subresource, rest)

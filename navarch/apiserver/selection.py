@@ -1,0 +1,82 @@
+"""Which objects of a kind a list or watch is about: label and field selectors, decided on encoded objects where possible."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from navarch.api.kind import Getter, Kind
+from navarch.apimachinery import errors, selectors
+from navarch.apimachinery.errors import Object
+from navarch.storage.mvcc import Record
+
+# Strings that JSON writes as they are, so that they can be searched for in encoded objects.
+_PLAIN = re.compile(r"[A-Za-z0-9._/-]+\Z", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The conditions of one list or watch."""
+
+    labels: selectors.Selector
+    fields: tuple[tuple[Getter, str, bool], ...]
+    """(field, value, whether it must be equal)."""
+    needles: tuple[bytes, ...] = ()
+    """What every selected object's encoding contains."""
+
+    @property
+    def is_everything(self) -> bool:
+        return self.labels.is_everything and not self.fields
+
+    def may_match(self, record: Record) -> bool:
+        """False where the encoding alone rules the object out."""
+        data = record.data
+        return all(needle in data for needle in self.needles)
+
+    def matches(self, obj: Object) -> bool:
+        return self.labels.matches(obj["metadata"].get("labels") or {}) and all(
+            (get(obj) == value) is equal for get, value, equal in self.fields
+        )
+
+    def selects(self, record: Record) -> bool:
+        return self.may_match(record) and (self.is_everything or self.matches(record.object()))
+
+
+def _name(obj: Object) -> str:
+    return str(obj["metadata"]["name"])
+
+
+def _namespace(obj: Object) -> str:
+    return str(obj["metadata"].get("namespace", ""))
+
+
+def parse(kind: Kind, label_selector: str, field_selector: str) -> Selection:
+    """The selection of these query parameters. Raises 400 for what is malformed or not supported."""
+    try:
+        labels = selectors.parse(label_selector)
+    except ValueError as error:
+        raise errors.bad_request(f"unable to parse requirement: {error}") from None
+    try:
+        requirements = selectors.parse_fields(field_selector)
+    except ValueError as error:
+        raise errors.bad_request(str(error)) from None
+    getters: dict[str, Getter] = {"metadata.name": _name, **kind.selectable_fields}
+    if kind.namespaced:
+        getters["metadata.namespace"] = _namespace
+    fields = []
+    for requirement in requirements:
+        getter = getters.get(requirement.field)
+        if getter is None:
+            known = " and ".join(f'"{name}"' for name in sorted(getters))
+            unknown = f"field label not supported: {requirement.field}"
+            if not kind.selectable_fields:
+                unknown = f'"{requirement.field}" is not a known field selector: only {known}'
+            group_version = f"{kind.group}/{kind.version}"
+            raise errors.bad_request(
+                f'Unable to find "{group_version}, Resource={kind.plural}" that match label selector "{label_selector}", '
+                f'field selector "{field_selector}": {unknown}'
+            )
+        fields.append((getter, requirement.value, requirement.equal))
+    wanted = [value for _, value, equal in fields if equal]
+    wanted += [r.values[0] for r in labels.requirements if r.operator == "in" and len(r.values) == 1]
+    return Selection(labels, tuple(fields), tuple(f'"{value}"'.encode() for value in wanted if _PLAIN.match(value)))

@@ -1,0 +1,143 @@
+"""The API server's shell: builds the pipeline over a store, listens with TLS, and keeps the ``kubernetes`` Service."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+from navarch.api import registry
+from navarch.api.core import service as services
+from navarch.apiserver.admission.chain import AdmissionChain
+from navarch.apiserver.admission.namespacelifecycle import NamespaceLifecycle
+from navarch.apiserver.admission.podtolerations import DefaultTolerationSeconds
+from navarch.apiserver.admission.priority import Priority
+from navarch.apiserver.admission.serviceaccount import ServiceAccount
+from navarch.apiserver.allocation import ServiceAllocator
+from navarch.apiserver.authorization import Authenticated, AuthorizerChain, PublicPaths, SystemMasters
+from navarch.apiserver.health import Health
+from navarch.apiserver.inprocess import InProcessTransport
+from navarch.apiserver.kubernetesservice import KubernetesService
+from navarch.apiserver.pipeline import Pipeline
+from navarch.apiserver.request import AUTHENTICATED_GROUP, MASTERS_GROUP, User
+from navarch.apiserver.resources import Resources
+from navarch.apiserver.subresources.nodetunnel import NodeTunnel
+from navarch.apiserver.tokens import TokenAuthority
+from navarch.client.client import Client
+from navarch.component import httpserver
+from navarch.component.tasks import Tasks
+from navarch.storage.backend import Backend
+from navarch.storage.store import Store
+
+logger = logging.getLogger(__name__)
+
+LOOPBACK_USER = User("system:apiserver", (MASTERS_GROUP, AUTHENTICATED_GROUP))
+
+
+@dataclass(frozen=True, kw_only=True)
+class APIServerConfig:
+    """How to serve the API. Files are PEM."""
+
+    service_account_key_file: Path
+    """Private key (EC P-256) that signs service-account tokens."""
+    certificate_file: Path | None = None
+    """Serving certificate; None serves plain HTTP, for tests only."""
+    key_file: Path | None = None
+    client_ca_file: Path | None = None
+    """CA of client certificates, also of the kubelets' serving certificates."""
+    kubelet_client_certificate_file: Path | None = None
+    kubelet_client_key_file: Path | None = None
+    bind_address: str = "0.0.0.0"
+    port: int = 6443
+    advertise_address: str = "127.0.0.1"
+    """Where pods and nodes reach this server."""
+    service_cidr: str = "10.96.0.0/16"
+
+
+class APIServer:
+    """An API server over one store. `start`, then `listen`; `stop` closes the store too."""
+
+    def __init__(self, config: APIServerConfig, backend: Backend) -> None:
+        self.config = config
+        self.store = Store(backend)
+        self.pipeline: Pipeline = None  # type: ignore[assignment]
+        """There after `start`."""
+        self.health: Health = None  # type: ignore[assignment]
+        self._hooks_done = False
+        self._server: httpserver.Server | None = None
+        self._tasks = Tasks("apiserver")
+
+    def start(self) -> None:
+        """Load the store and build the pipeline: from here on in-process clients work. Blocks while loading."""
+        store, config = self.store, self.config
+        store.load()
+        store.start()
+        plugins = (
+            NamespaceLifecycle(store),
+            ServiceAccount(store),
+            Priority(store),
+            DefaultTolerationSeconds(),
+        )
+        resources = Resources(store, AdmissionChain(plugins))
+        allocator = ServiceAllocator(store, config.service_cidr)
+        resources.allocators[services.KIND] = allocator.allocate
+        self.health = Health(
+            {"ping": lambda: "", "log": lambda: ""},
+            {"etcd": lambda: "", "poststarthook/bootstrap-controller": lambda: "" if self._hooks_done else "not finished"},
+        )
+        self.pipeline = Pipeline(
+            registry.kinds(),
+            resources,
+            TokenAuthority(store, config.service_account_key_file),
+            AuthorizerChain((SystemMasters(), PublicPaths(), Authenticated())),
+            NodeTunnel(resources, self._kubelet_tls),
+            self.health,
+        )
+        self._cluster_ip = allocator.first_address
+
+    async def listen(self) -> None:
+        """Serve HTTPS. Raises OSError if the port is taken."""
+        config = self.config
+        tls = self._serving_tls() if config.certificate_file is not None else None
+        self._server = await httpserver.serve(self.pipeline.handle, config.bind_address, config.port, tls=tls)
+        service = KubernetesService(Client(self.transport()), self._cluster_ip, config.advertise_address, self.port)
+        await service.reconcile()
+        self._hooks_done = True
+        self._tasks.run_forever(service.run, name="kubernetes-service")
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        assert self._server is not None, "listen() comes first"
+        return self._server.port
+
+    def transport(self, user: User = LOOPBACK_USER) -> InProcessTransport:
+        """A way to this server for a component in the same process."""
+        return InProcessTransport(self.pipeline, user)
+
+    async def stop(self) -> None:
+        """Stop serving, finish writes, close the store."""
+        await self._tasks.stop()
+        if self._server is not None:
+            await self._server.close()
+        await self.store.stop()
+
+    def _serving_tls(self) -> ssl.SSLContext:
+        config = self.config
+        assert config.certificate_file is not None and config.key_file is not None
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.minimum_version = ssl.TLSVersion.TLSv1_2
+        tls.load_cert_chain(config.certificate_file, config.key_file)
+        tls.set_alpn_protocols(["http/1.1"])
+        if config.client_ca_file is not None:
+            tls.load_verify_locations(config.client_ca_file)
+            tls.verify_mode = ssl.CERT_OPTIONAL
+        return tls
+
+    def _kubelet_tls(self) -> ssl.SSLContext:
+        config = self.config
+        tls = ssl.create_default_context(cafile=str(config.client_ca_file) if config.client_ca_file else None)
+        if config.kubelet_client_certificate_file is not None and config.kubelet_client_key_file is not None:
+            tls.load_cert_chain(config.kubelet_client_certificate_file, config.kubelet_client_key_file)
+        return tls

@@ -1,0 +1,23 @@
+"""finalize: what holds a namespace that is being deleted is let go."""
+
+from __future__ import annotations
+
+from navarch.api.kind import Kind
+from navarch.apimachinery import errors
+from navarch.apimachinery.errors import Object
+from navarch.apiserver import body
+from navarch.apiserver.request import APIRequest, ObjectAnswer
+from navarch.apiserver.resources import Resources
+
+
+async def serve(resources: Resources, request: APIRequest, kind: Kind) -> ObjectAnswer:
+    if request.info.verb != "update":
+        raise errors.method_not_allowed()
+    sent = body.decode_object(request, kind)
+    finalizers = (sent.get("spec") or {}).get("finalizers") or []
+
+    def transform(namespace: Object) -> Object:
+        return {**namespace, "spec": {**(namespace.get("spec") or {}), "finalizers": finalizers}}
+
+    version = sent["metadata"].get("resourceVersion", "")
+    return await resources.change(request, kind, transform, subresource="finalize", version=version)

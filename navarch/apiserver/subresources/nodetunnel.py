@@ -1,0 +1,174 @@
+"""log, exec, attach, portforward and node proxy: requests that a pod's kubelet answers, carried there byte for byte.
+
+The API server checks that the pod and container exist, then speaks to the kubelet with its own client certificate. Upgraded
+connections (WebSocket, SPDY/3.1) are joined end to end.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator, Callable
+from urllib.parse import quote, urlencode
+
+from navarch.api import registry
+from navarch.api.core.node import address
+from navarch.apimachinery import errors, meta
+from navarch.apimachinery.errors import Object
+from navarch.apiserver.request import APIRequest
+from navarch.apiserver.resources import Resources
+from navarch.component.bytestream import ByteStream, splice
+from navarch.component.httpclient import Answer, HTTPClient, StreamedAnswer
+from navarch.component.httpserver import Response
+
+KUBELET_PORT = 10250
+DEFAULT_CONTAINER_ANNOTATION = "kubectl.kubernetes.io/default-container"
+_HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "upgrade", "te", "trailer"})
+_LOG_OPTIONS = ("follow", "previous", "sinceSeconds", "sinceTime", "timestamps", "tailLines", "limitBytes", "stream")
+
+
+class NodeTunnel:
+    """The way to kubelets."""
+
+    def __init__(self, resources: Resources, tls: Callable[[], ssl.SSLContext]) -> None:
+        self._resources = resources
+        self._make_tls = tls
+        self._tls: ssl.SSLContext | None = None
+
+    async def serve(self, request: APIRequest) -> Response:
+        """Answer a pod's log, exec, attach or portforward."""
+        info = request.info
+        pod = self._pod(info.namespace, info.name)
+        match info.subresource:
+            case "log":
+                container = _container(pod, request, "log")
+                query = [(name, value) for name in _LOG_OPTIONS for value in request.query.get(name, ())[:1]]
+                path = f"/containerLogs/{info.namespace}/{info.name}/{container}"
+            case "exec" | "attach" as action:
+                container = _container(pod, request, action)
+                query = _stream_query(request)
+                path = f"/{action}/{info.namespace}/{info.name}/{container}"
+            case _:
+                query = [("port", port) for port in _ports(request)]
+                path = f"/portForward/{info.namespace}/{info.name}"
+        node = pod["spec"].get("nodeName", "")
+        if not node:
+            if info.subresource == "log":
+                # Nothing has been written yet.
+                return Response(200, (("Content-Type", "text/plain"),), b"")
+            raise errors.bad_request(f"pod {info.name} does not have a host assigned")
+        return await self.forward(request, node, path, query)
+
+    async def proxy(self, request: APIRequest) -> Response:
+        """Answer nodes/NAME/proxy."""
+        info = request.info
+        query = [(name, value) for name, values in request.query.items() for value in values]
+        return await self.forward(request, info.name, info.rest or "/", query)
+
+    async def forward(self, request: APIRequest, node_name: str, path: str, query: list[tuple[str, str]]) -> Response:
+        """Carry a request to a node's kubelet and its answer back."""
+        client = self._client(node_name)
+        target = quote(path, safe="/:@!$&'()*+,;=~-._") + (f"?{urlencode(query)}" if query else "")
+        headers = {
+            name: value for name, value in request.headers.items() if name not in ("host", "authorization", "content-length")
+        }
+        try:
+            if "upgrade" in request.headers.get("connection", "").lower():
+                return await _upgrade(client, request, target, headers)
+            sent = {name: value for name, value in headers.items() if name not in _HOP_BY_HOP}
+            answer = await client.stream(request.method, target, headers=sent, body=request.body)
+        except (OSError, TimeoutError) as error:
+            client.close()
+            raise errors.internal_error(f'Get "https://{client.host}:{client.port}{target}": {error}') from None
+        kept = [(name.title(), value) for name, value in answer.headers.items() if name not in _HOP_BY_HOP]
+        if answer.status >= 400:
+            return await _refused(client, answer, kept)
+        return Response(answer.status, kept, _body(client, answer))
+
+    def _pod(self, namespace: str, name: str) -> Object:
+        kind = registry.resource("pods")
+        record = self._resources.store.get(kind.key_prefix, kind.key(namespace, name))
+        if record is None:
+            raise errors.not_found("", "pods", name)
+        return record.object()
+
+    def _client(self, node_name: str) -> HTTPClient:
+        kind = registry.resource("nodes")
+        record = self._resources.store.get(kind.key_prefix, kind.key("", node_name))
+        if record is None:
+            raise errors.not_found("", "nodes", node_name)
+        node = record.object()
+        host = address(node, "InternalIP") or address(node, "Hostname") or node_name
+        port = meta.get_path(node, "status", "daemonEndpoints", "kubeletEndpoint", "Port") or KUBELET_PORT
+        if self._tls is None:
+            self._tls = self._make_tls()
+        return HTTPClient(f"https://{host}:{port}", tls=self._tls)
+
+
+async def _upgrade(client: HTTPClient, request: APIRequest, target: str, headers: dict[str, str]) -> Response:
+    result = await client.upgrade(request.method, target, headers=headers)
+    if isinstance(result, Answer):
+        client.close()
+        kept = [(name.title(), value) for name, value in result.headers.items() if name not in _HOP_BY_HOP]
+        return Response(result.status, kept, result.body)
+    answered, upstream = result
+    kept = [(name.title(), value) for name, value in answered.items() if name not in ("content-length", "transfer-encoding")]
+
+    async def takeover(stream: ByteStream) -> None:
+        await splice(stream, upstream)
+
+    return Response(101, kept, takeover=takeover)
+
+
+async def _refused(client: HTTPClient, answer: StreamedAnswer, headers: list[tuple[str, str]]) -> Response:
+    """The kubelet's refusal, as a Status where it is plain text."""
+    content = await answer.read()
+    client.close()
+    if answer.headers.get("content-type", "").startswith("application/json"):
+        return Response(answer.status, headers, content)
+    text = content.decode("utf-8", "replace").strip()
+    if answer.status == 400:
+        raise errors.bad_request(text)
+    reason = {404: "NotFound", 403: "Forbidden", 401: "Unauthorized", 500: "InternalError"}.get(answer.status, "")
+    raise errors.status_error(answer.status, reason, text)
+
+
+async def _body(client: HTTPClient, answer: StreamedAnswer) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in answer:
+            yield chunk
+    finally:
+        client.close()
+
+
+def _container(pod: Object, request: APIRequest, action: str) -> str:
+    """The container that is meant. Raises 400 where that is not clear."""
+    spec, name = pod["spec"], request.option("container")
+    known = {
+        field: [c["name"] for c in spec.get(field) or ()] for field in ("containers", "initContainers", "ephemeralContainers")
+    }
+    if name:
+        if not any(name in found for found in known.values()):
+            raise errors.bad_request(f"container {name} is not valid for pod {meta.name(pod)}")
+        return name
+    if len(known["containers"]) == 1:
+        return str(known["containers"][0])
+    preferred = meta.annotations(pod).get(DEFAULT_CONTAINER_ANNOTATION, "")
+    if preferred in known["containers"] and action != "log":
+        return preferred
+    text = f"a container name must be specified for pod {meta.name(pod)}, choose one of: [{' '.join(known['containers'])}]"
+    if known["initContainers"]:
+        text += f" or one of the init containers: [{' '.join(known['initContainers'])}]"
+    raise errors.bad_request(text)
+
+
+def _stream_query(request: APIRequest) -> list[tuple[str, str]]:
+    """The kubelet's spelling of an exec's or attach's options."""
+    query = [("command", part) for part in request.query.get("command", ())]
+    for option, spelled in (("stdin", "input"), ("stdout", "output"), ("stderr", "error"), ("tty", "tty")):
+        if request.flag(option):
+            query.append((spelled, "1"))
+    return query
+
+
+def _ports(request: APIRequest) -> list[str]:
+    return [port for value in request.query.get("ports", ()) for port in value.split(",") if port]

@@ -1,0 +1,158 @@
+"""Watches: a bounded queue between the store's commits and one client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+
+from navarch.api.kind import Kind
+from navarch.apimachinery import errors
+from navarch.apimachinery.errors import Object
+from navarch.apiserver.selection import Selection
+from navarch.component import clock
+from navarch.storage.mvcc import Change, CompactedError, Record, Watcher
+from navarch.storage.store import Store
+
+QUEUE_LIMIT_EVENTS = 20_000
+BOOKMARK_INTERVAL_SECONDS = 60.0
+TIMEOUT_MIN_SECONDS = 1800
+INITIAL_EVENTS_END = "k8s.io/initial-events-end"
+
+
+class Event(NamedTuple):
+    """One event as its client sees it; the change is None for bookmarks and objects that were there at the start."""
+
+    type: str
+    record: Record | None
+    change: Change | None = None
+    bookmark: Object | None = None
+
+    def object(self) -> Object:
+        """Decoded and shared."""
+        if self.bookmark is not None:
+            return self.bookmark
+        if self.change is not None:
+            return self.change.object
+        assert self.record is not None
+        return self.record.object()
+
+
+class Watch:
+    """One client's watch. Iterate over batches of events; `close` when done."""
+
+    def __init__(
+        self, store: Store, kind: Kind, under: str, selection: Selection, *, bookmarks: bool, timeout_seconds: float | None
+    ) -> None:
+        self._store = store
+        self._kind = kind
+        self._under = under
+        self._selection = selection
+        self._bookmarks = bookmarks
+        self._deadline = clock.monotonic() + (
+            timeout_seconds if timeout_seconds is not None else clock.jitter(TIMEOUT_MIN_SECONDS, 1.0)
+        )
+        self._pending: deque[Event] = deque()
+        self._wakeup = asyncio.Event()
+        self._overflown = False
+        self._closed = False
+        self._watcher: Watcher | None = None
+
+    def begin(self, since: int | None, *, initial_events: bool) -> None:
+        """Start after revision `since`, or (None) now; `initial_events` first delivers what is there.
+
+        Raises 410 where the revision is no longer retained.
+        """
+        store, prefix = self._store, self._kind.key_prefix
+        start = store.revision if since is None or initial_events else since
+        if initial_events:
+            for record in store.collection(prefix).range(self._under):
+                if self._selection.selects(record):
+                    self._pending.append(Event("ADDED", record))
+        try:
+            self._watcher = store.watch(prefix, self._under, start, self._deliver)
+        except CompactedError:
+            oldest = store.index.compacted
+            raise errors.expired(f"too old resource version: {since} ({oldest})") from None
+        if self._pending:
+            self._wakeup.set()
+
+    def bookmark_initial_end(self) -> None:
+        """Tell the client that the initial events are complete."""
+        self._pending.append(self._bookmark({INITIAL_EVENTS_END: "true"}))
+        self._wakeup.set()
+
+    def close(self) -> None:
+        """Stop receiving."""
+        self._closed = True
+        self._wakeup.set()
+        if self._watcher is not None:
+            self._store.unwatch(self._kind.key_prefix, self._watcher)
+            self._watcher = None
+
+    async def batches(self) -> AsyncIterator[list[Event]]:
+        """Events as they come, several at once where several wait. Ends at the timeout, or when the client is too slow."""
+        next_bookmark = clock.monotonic() + BOOKMARK_INTERVAL_SECONDS
+        loop = asyncio.get_running_loop()
+        try:
+            while not self._closed:
+                if self._pending:
+                    batch = list(self._pending)
+                    self._pending.clear()
+                    self._wakeup.clear()
+                    yield batch
+                    continue
+                if self._overflown:
+                    return
+                now = clock.monotonic()
+                if now >= self._deadline:
+                    return
+                if self._bookmarks and now >= next_bookmark:
+                    next_bookmark = now + BOOKMARK_INTERVAL_SECONDS
+                    yield [self._bookmark({})]
+                    continue
+                wake_at = min(self._deadline, next_bookmark) if self._bookmarks else self._deadline
+                timer = loop.call_later(wake_at - now, self._wakeup.set)
+                try:
+                    await self._wakeup.wait()
+                    self._wakeup.clear()
+                finally:
+                    timer.cancel()
+        finally:
+            self.close()
+
+    def _bookmark(self, annotations: dict[str, str]) -> Event:
+        metadata: Object = {"resourceVersion": str(self._store.revision)}
+        if annotations:
+            metadata["annotations"] = annotations
+        kind = self._kind
+        return Event("BOOKMARK", None, None, {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata})
+
+    def _deliver(self, changes: list[Change]) -> None:
+        if self._overflown:
+            return
+        if self._selection.is_everything:
+            self._pending.extend(Event(change.type, change.record, change) for change in changes)
+        else:
+            for change in changes:
+                event = self._select(change)
+                if event is not None:
+                    self._pending.append(event)
+        if len(self._pending) > QUEUE_LIMIT_EVENTS:
+            # The client reads too slowly: it must list again. Nobody else waits for it.
+            self._pending.clear()
+            self._overflown = True
+        if self._pending or self._overflown:
+            self._wakeup.set()
+
+    def _select(self, change: Change) -> Event | None:
+        """The event as seen through the selection: an object that begins or ceases to match is added or deleted."""
+        selection, previous = self._selection, change.previous
+        now = not change.deleted and selection.may_match(change.record) and selection.matches(change.object)
+        before = previous is not None and selection.selects(previous)
+        if now:
+            return Event("MODIFIED" if before else "ADDED", change.record, change)
+        if before:
+            return Event("DELETED", change.record, change)
+        return None
