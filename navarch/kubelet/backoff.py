@@ -41,6 +41,13 @@ class Backoff:
             return 0.0
         return max(0.0, failed_at + entry.delay - now)
 
+    def remaining_since_update(self, key: str, now: float) -> float:
+        """The same, where the last try itself is what failed."""
+        entry = self._entries.get(key)
+        if entry is None or now - entry.updated > RESET_FACTOR * self.max_seconds:
+            return 0.0
+        return max(0.0, entry.updated + entry.delay - now)
+
     def next(self, key: str, failed_at: float, now: float) -> float:
         """Note that `key`, which failed at `failed_at`, is tried again; returns the delay a next failure will have."""
         entry = self._entries.get(key)

@@ -11,6 +11,7 @@ import os
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from navarch.apimachinery.errors import Object
@@ -189,7 +190,7 @@ def _delegate(top: Path, directory: Path) -> None:
 def _inherit_cpuset(top: Path, directory: Path) -> None:
     """A new v1 cpuset is empty, and nothing may run in it, until it is told what its parent has."""
     steps = _steps(top, directory)
-    for parent, child in zip(steps, steps[1:], strict=False):
+    for parent, child in pairwise(steps):
         for name in V1_CPUSET_FILES:
             if not (child / name).read_text().strip():
                 (child / name).write_text((parent / name).read_text())

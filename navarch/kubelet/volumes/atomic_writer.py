@@ -34,7 +34,7 @@ class UnsafePath(ValueError):
 def check_path(path: str) -> None:
     """Raises UnsafePath."""
     parts = path.split("/")
-    if not path or path.startswith("/") or ".." in parts or path.startswith(".."):
+    if not path or path.startswith(("/", "..")) or ".." in parts:
         raise UnsafePath(f"invalid path: {path!r}")
 
 
@@ -43,7 +43,7 @@ def write(target: Path, files: Mapping[str, Projection], gid: int | None = None)
     for path in files:
         check_path(path)
     data = target / DATA
-    current = Path(os.readlink(data)).name if data.is_symlink() else ""
+    current = data.readlink().name if data.is_symlink() else ""
     if current and _same(target / current, files):
         return False
     stamp = clock.now().strftime("..%Y_%m_%d_%H_%M_%S.") + clock.name_suffix(10)
