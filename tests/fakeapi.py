@@ -173,10 +173,9 @@ class FakeAPI:
                 new["metadata"]["generation"] = present["metadata"]["generation"] + 1
             if meta.being_deleted(present):
                 new["metadata"]["deletionTimestamp"] = present["metadata"]["deletionTimestamp"]
-                if not new["metadata"].get("finalizers"):
-                    if kind.resource != "pods" or self.instant_pods:
-                        self._drop(kind, new)
-                        return new
+                if not new["metadata"].get("finalizers") and (kind.resource != "pods" or self.instant_pods):
+                    self._drop(kind, new)
+                    return new
         if new == present:
             return present
         return self._store(kind, new)

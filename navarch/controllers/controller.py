@@ -42,7 +42,8 @@ ORPHANS = "orphans"
 BY_NODE = "node"
 
 
-def _controller_uid(obj: Object) -> Iterable[str]:
+def controller_uid(obj: Object) -> Iterable[str]:
+    """Index of dependants by the uid of their controller."""
     reference = meta.controller_of(obj)
     return (reference["uid"],) if reference is not None else ()
 
@@ -246,7 +247,7 @@ class Runner:
 
         controller = self.controller
         self._kind = registry.resource(controller.resource).kind
-        owned = [self.informers.get(name, controller=_controller_uid, orphans=_orphan_namespace) for name in controller.owns]
+        owned = [self.informers.get(name, controller=controller_uid, orphans=_orphan_namespace) for name in controller.owns]
         others = [
             self.informers.metadata(watch.resource)
             if watch.metadata_only

@@ -9,7 +9,17 @@ from typing import Protocol
 from navarch.client.client import Client
 from navarch.client.informer import Informers
 from navarch.component.tasks import Tasks
-from navarch.controllers import bootstrap, clusterdns, namespace, nodeipam, rootca, serviceaccount
+from navarch.controllers import (
+    bootstrap,
+    clusterdns,
+    deployment,
+    namespace,
+    nodeipam,
+    replicaset,
+    replicationcontroller,
+    rootca,
+    serviceaccount,
+)
 from navarch.controllers.config import ControllerConfig
 from navarch.controllers.controller import Controller, Runner
 
@@ -23,6 +33,9 @@ def controllers(config: ControllerConfig) -> tuple[Controller, ...]:
         rootca.controller(config),
         nodeipam.controller(config),
         clusterdns.controller(config),
+        replicaset.CONTROLLER,
+        replicationcontroller.CONTROLLER,
+        deployment.CONTROLLER,
         namespace.CONTROLLER,
     )
 

@@ -1,0 +1,129 @@
+"""What controllers have to say about pods: which count, which are ready, how they are made, which goes first. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from navarch.apimachinery import meta
+from navarch.apimachinery.errors import Object
+
+DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
+_PHASE_ORDER = {"Pending": 0, "Unknown": 1, "Running": 2}
+
+
+def phase(pod: Object) -> str:
+    return str((pod.get("status") or meta.EMPTY).get("phase") or "")
+
+
+def is_finished(pod: Object) -> bool:
+    return phase(pod) in ("Succeeded", "Failed")
+
+
+def is_active(pod: Object) -> bool:
+    """Neither finished nor being deleted."""
+    return not is_finished(pod) and not meta.being_deleted(pod)
+
+
+def is_ready(pod: Object) -> bool:
+    return meta.is_condition_true(pod, "Ready")
+
+
+def ready_since(pod: Object) -> datetime | None:
+    condition = meta.condition(pod, "Ready")
+    if condition is None or condition.get("status") != "True" or not condition.get("lastTransitionTime"):
+        return None
+    return meta.parse_time(condition["lastTransitionTime"])
+
+
+def seconds_until_available(pod: Object, min_ready_seconds: float, now: datetime) -> float | None:
+    """0 if the pod is available; how long until it will be, if it stays ready; None if it is not ready."""
+    if not is_ready(pod):
+        return None
+    since = ready_since(pod)
+    if not min_ready_seconds or since is None:
+        return 0.0 if not min_ready_seconds else None
+    return max(0.0, min_ready_seconds - (now - since).total_seconds())
+
+
+def is_available(pod: Object, min_ready_seconds: float, now: datetime) -> bool:
+    return seconds_until_available(pod, min_ready_seconds, now) == 0
+
+
+def earliest(*seconds: float | None) -> float | None:
+    """The smallest of those that are not None."""
+    return min((item for item in seconds if item is not None), default=None)
+
+
+def next_availability(pods: Iterable[Object], min_ready_seconds: float, now: datetime) -> float | None:
+    """In how many seconds the next ready pod becomes available; None if there is none to wait for."""
+    waits = [seconds_until_available(pod, min_ready_seconds, now) for pod in pods]
+    return min((wait for wait in waits if wait), default=None)
+
+
+def restarts(pod: Object) -> int:
+    statuses = (pod.get("status") or meta.EMPTY).get("containerStatuses") or ()
+    return max((status.get("restartCount", 0) for status in statuses), default=0)
+
+
+def node_name(pod: Object) -> str:
+    return str(pod["spec"].get("nodeName") or "")
+
+
+def created(obj: Object) -> datetime:
+    return meta.parse_time(obj["metadata"]["creationTimestamp"])
+
+
+def deletion_cost(pod: Object) -> int:
+    text = meta.annotations(pod).get(DELETION_COST, "0")
+    try:
+        return int(text)
+    except ValueError:
+        return 0
+
+
+def from_template(template: Object, owner: Object, *, generate_name: str = "", name: str = "") -> Object:
+    """A pod to be created, controlled by `owner`."""
+    source = template.get("metadata") or meta.EMPTY
+    metadata: Object = {"namespace": meta.namespace(owner)}
+    if name:
+        metadata["name"] = name
+    else:
+        metadata["generateName"] = generate_name or f"{meta.name(owner)}-"
+    for field in ("labels", "annotations", "finalizers"):
+        if source.get(field):
+            metadata[field] = source[field]
+    metadata["ownerReferences"] = [meta.owner_reference(owner)]
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template.get("spec") or {}}
+
+
+def in_deletion_order(pods: Sequence[Object], related_on_node: Mapping[str, int], now: datetime) -> list[Object]:
+    """The pods, those first that should go first when a set is scaled down.
+
+    `related_on_node` counts, per node, the active pods of all sets of the same owner: doubled ones go before single ones. Ages
+    are compared by their order of magnitude only, so that pods of all ages are taken (KEP-2185).
+    """
+
+    def key(pod: Object) -> tuple[Any, ...]:
+        since = ready_since(pod)
+        ready_age = (now - since).total_seconds() if since is not None else 0.0
+        node = node_name(pod)
+        return (
+            bool(node),
+            _PHASE_ORDER.get(phase(pod), 0),
+            is_ready(pod),
+            deletion_cost(pod),
+            -related_on_node.get(node, 0),
+            _magnitude(ready_age),
+            -restarts(pod),
+            _magnitude((now - created(pod)).total_seconds()),
+            meta.uid(pod),
+        )
+
+    return sorted(pods, key=key)
+
+
+def _magnitude(age_seconds: float) -> int:
+    return math.floor(math.log2(age_seconds)) if age_seconds >= 1 else 0

@@ -1,0 +1,153 @@
+"""Keep as many pods as each ReplicaSet (or ReplicationController) asks for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from navarch.apimachinery import meta, selectors
+from navarch.apimachinery.errors import Object, StatusError
+from navarch.apimachinery.selectors import Selector
+from navarch.controllers import pods as podrules
+from navarch.controllers.controller import Cluster, Controller, is_namespace_terminating, slow_start
+
+RESOURCE = "replicasets.apps"
+BURST_REPLICAS = 500
+"""How many pods are created or deleted at most before looking again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do for one set."""
+
+    create: int
+    delete: tuple[Object, ...]
+    after_seconds: float | None
+    """When a pod becomes available by the passing of time."""
+
+
+def plan(owner: Object, pods: Sequence[Object], related: Iterable[Object], now: datetime) -> Plan:
+    """`pods` are the set's own; `related` those of all sets with the same owner, itself included."""
+    spec = owner["spec"]
+    active = [pod for pod in pods if podrules.is_active(pod)]
+    missing = int(spec.get("replicas", 1)) - len(active)
+    delete: tuple[Object, ...] = ()
+    if missing < 0 and not meta.being_deleted(owner):
+        on_node = Counter(podrules.node_name(pod) for pod in related if podrules.is_active(pod))
+        delete = tuple(podrules.in_deletion_order(active, on_node, now)[: min(-missing, BURST_REPLICAS)])
+    create = min(max(missing, 0), BURST_REPLICAS) if not meta.being_deleted(owner) else 0
+    return Plan(create, delete, podrules.next_availability(active, spec.get("minReadySeconds") or 0, now))
+
+
+def status(owner: Object, pods: Sequence[Object], failure: Exception | None, missing: int, now: datetime) -> Object:
+    """The set's status, given its pods and what went wrong when changing their number."""
+    spec, before = owner["spec"], owner.get("status") or {}
+    active = [pod for pod in pods if podrules.is_active(pod)]
+    wanted = ((spec.get("template") or meta.EMPTY).get("metadata") or meta.EMPTY).get("labels") or meta.EMPTY
+    labelled = sum(all(meta.labels(pod).get(key) == value for key, value in wanted.items()) for pod in active)
+    ready = sum(podrules.is_ready(pod) for pod in active)
+    available = sum(podrules.is_available(pod, spec.get("minReadySeconds") or 0, now) for pod in active)
+    after: Object = {"replicas": len(active)}
+    counts = {"fullyLabeledReplicas": labelled, "readyReplicas": ready, "availableReplicas": available}
+    after |= {field: count for field, count in counts.items() if count}
+    if owner["kind"] == "ReplicaSet":
+        after["terminatingReplicas"] = sum(meta.being_deleted(pod) and not podrules.is_finished(pod) for pod in pods)
+    after["observedGeneration"] = owner["metadata"].get("generation", 0)
+    conditions = before.get("conditions") or []
+    failed = meta.find(conditions, "type", "ReplicaFailure")
+    if failure is None:
+        conditions = [item for item in conditions if item["type"] != "ReplicaFailure"]
+    elif failed is None:
+        new = {
+            "type": "ReplicaFailure",
+            "status": "True",
+            "lastTransitionTime": meta.format_time(now),
+            "reason": "FailedCreate" if missing > 0 else "FailedDelete",
+            "message": str(failure),
+        }
+        conditions = [*conditions, new]
+    if conditions:
+        after["conditions"] = conditions
+    return after
+
+
+def selector_of(owner: Object) -> Selector:
+    """Which pods a ReplicaSet or ReplicationController selects."""
+    selector = owner["spec"].get("selector")
+    if owner["kind"] == "ReplicationController":
+        return selectors.from_set(selector) if selector else selectors.NOTHING
+    return selectors.from_label_selector(selector)
+
+
+async def reconcile(owner: Object, cluster: Cluster) -> float | None:
+    pods = await cluster.claim(owner, "pods", selector_of(owner))
+    todo = plan(owner, pods, _related(owner, pods, cluster), cluster.now())
+    failure: Exception | None = None
+    if todo.create:
+        failure = await _create(owner, todo.create, cluster)
+    elif todo.delete:
+        failure = await _delete(owner, todo.delete, cluster)
+    missing = int(owner["spec"].get("replicas", 1)) - sum(podrules.is_active(pod) for pod in pods)
+    after = status(owner, pods, failure, missing, cluster.now())
+    if after != owner.get("status"):
+        await cluster.update_status(_resource(owner), {**owner, "status": after})
+    if failure is not None and not (isinstance(failure, StatusError) and is_namespace_terminating(failure)):
+        raise failure
+    return todo.after_seconds
+
+
+def _resource(owner: Object) -> str:
+    return RESOURCE if owner["kind"] == "ReplicaSet" else "replicationcontrollers"
+
+
+def _related(owner: Object, pods: Sequence[Object], cluster: Cluster) -> list[Object]:
+    above = meta.controller_of(owner)
+    if above is None or owner["kind"] != "ReplicaSet":
+        return list(pods)
+    siblings = [other for other in cluster.informer(RESOURCE).list(meta.namespace(owner)) if _has_owner(other, above["uid"])]
+    return [pod for other in siblings for pod in cluster.owned(other, "pods")]
+
+
+def _has_owner(obj: Object, uid: str) -> bool:
+    reference = meta.controller_of(obj)
+    return reference is not None and reference["uid"] == uid
+
+
+async def _create(owner: Object, count: int, cluster: Cluster) -> Exception | None:
+    template = podrules.from_template(owner["spec"].get("template") or {}, owner)
+
+    async def one() -> None:
+        try:
+            pod = await cluster.create("pods", template, meta.namespace(owner))
+        except StatusError as error:
+            if not is_namespace_terminating(error):
+                cluster.event(owner, "Warning", "FailedCreate", f"Error creating: {error.message}")
+            raise
+        cluster.event(owner, "Normal", "SuccessfulCreate", f"Created pod: {meta.name(pod)}")
+
+    _, failure = await slow_start(count, one)
+    return failure
+
+
+async def _delete(owner: Object, pods: Sequence[Object], cluster: Cluster) -> Exception | None:
+    async def one(pod: Object) -> None:
+        try:
+            await cluster.delete("pods", pod)
+        except StatusError as error:
+            cluster.event(owner, "Warning", "FailedDelete", f"Error deleting: {error.message}")
+            raise
+        cluster.event(owner, "Normal", "SuccessfulDelete", f"Deleted pod: {meta.name(pod)}")
+
+    results = await asyncio.gather(*(one(pod) for pod in pods), return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            if not isinstance(result, Exception):
+                raise result
+            return result
+    return None
+
+
+CONTROLLER = Controller("replicaset-controller", RESOURCE, reconcile, owns=("pods",), selector=selector_of)
