@@ -13,6 +13,8 @@ from navarch.controllers import (
     bootstrap,
     clusterdns,
     deployment,
+    endpoints,
+    endpointslice,
     namespace,
     nodeipam,
     replicaset,
@@ -36,6 +38,8 @@ def controllers(config: ControllerConfig) -> tuple[Controller, ...]:
         replicaset.CONTROLLER,
         replicationcontroller.CONTROLLER,
         deployment.CONTROLLER,
+        endpointslice.CONTROLLER,
+        endpoints.CONTROLLER,
         namespace.CONTROLLER,
     )
 

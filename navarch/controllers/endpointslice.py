@@ -1,0 +1,296 @@
+"""Keep the EndpointSlices of Services with a selector: which pods stand behind them, and in what state.
+
+A slice holds at most a hundred endpoints. Endpoints stay in the slice where they are, so that one pod's change writes one
+slice; a Service without pods has one empty slice.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from navarch.apimachinery import meta
+from navarch.apimachinery.errors import Object, StatusError
+from navarch.client.informer import Informers
+from navarch.controllers import pods as podrules
+from navarch.controllers.controller import Cluster, Controller, Watch, is_namespace_terminating
+
+SLICES = "endpointslices.discovery.k8s.io"
+SERVICE_NAME = "kubernetes.io/service-name"
+MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
+CONTROLLER_NAME = "endpointslice-controller.k8s.io"
+HEADLESS = "service.kubernetes.io/headless"
+ZONE = "topology.kubernetes.io/zone"
+ENDPOINTS_PER_SLICE = 100
+
+Ports = tuple[tuple[str, int | None, str, str], ...]
+"""(name, number, protocol, application protocol) of each port of a slice."""
+
+
+@dataclass(slots=True)
+class Plan:
+    create: list[Object] = field(default_factory=list)
+    update: list[Object] = field(default_factory=list)
+    delete: list[Object] = field(default_factory=list)
+
+
+def selects(service: Object, labels: Mapping[str, str]) -> bool:
+    """Whether a Service stands for pods with these labels."""
+    selector = service["spec"].get("selector")
+    if not selector or service["spec"].get("type") == "ExternalName":
+        return False
+    return all(labels.get(key) == value for key, value in selector.items())
+
+
+def target_port(port: Object, pod: Object) -> int | None:
+    """The number of a Service's port in that pod; None if the pod has no port of that name."""
+    target = port.get("targetPort", port["port"])
+    if isinstance(target, int):
+        return target or int(port["port"])
+    spec = pod["spec"]
+    sidecars = [item for item in spec.get("initContainers") or () if item.get("restartPolicy") == "Always"]
+    for container in [*(spec.get("containers") or ()), *sidecars]:
+        for candidate in container.get("ports") or ():
+            if candidate.get("name") == target and candidate.get("protocol", "TCP") == port.get("protocol", "TCP"):
+                return int(candidate["containerPort"])
+    return None
+
+
+def slice_ports(service: Object, pod: Object) -> Ports:
+    """The ports under which that pod serves."""
+    found = []
+    for port in service["spec"].get("ports") or ():
+        number = target_port(port, pod)
+        if number is not None:
+            found.append((port.get("name", ""), number, port.get("protocol", "TCP"), port.get("appProtocol", "")))
+    return tuple(found)
+
+
+def pod_address(pod: Object, version: int) -> str:
+    """The pod's address of IP version 4 or 6, or ""."""
+    status = pod.get("status") or meta.EMPTY
+    candidates = [item.get("ip", "") for item in status.get("podIPs") or ()] or [status.get("podIP", "")]
+    for text in candidates:
+        if text and ipaddress.ip_address(text).version == version:
+            return str(text)
+    return ""
+
+
+def endpoint(service: Object, pod: Object, address: str, zones: Mapping[str, str]) -> Object:
+    """How a slice tells of that pod."""
+    terminating = meta.being_deleted(pod)
+    serving = podrules.is_ready(pod)
+    ready = bool(service["spec"].get("publishNotReadyAddresses")) or (serving and not terminating)
+    found: Object = {
+        "addresses": [address],
+        "conditions": {"ready": ready, "serving": serving, "terminating": terminating},
+        "targetRef": {"kind": "Pod", "namespace": meta.namespace(pod), "name": meta.name(pod), "uid": meta.uid(pod)},
+    }
+    node = podrules.node_name(pod)
+    if node:
+        found["nodeName"] = node
+    if node in zones:
+        found["zone"] = zones[node]
+    if pod["spec"].get("hostname") and pod["spec"].get("subdomain") == meta.name(service):
+        found["hostname"] = pod["spec"]["hostname"]
+    hints = _hints(service, node, zones.get(node, ""))
+    if hints and ready:
+        found["hints"] = hints
+    return found
+
+
+def _hints(service: Object, node: str, zone: str) -> Object:
+    """Who should prefer this endpoint, by the Service's trafficDistribution (KEP-4444, KEP-3015)."""
+    wish = service["spec"].get("trafficDistribution")
+    hints: Object = {}
+    if wish in ("PreferClose", "PreferSameZone", "PreferSameNode") and zone:
+        hints["forZones"] = [{"name": zone}]
+    if wish == "PreferSameNode" and node:
+        hints["forNodes"] = [{"name": node}]
+    return hints
+
+
+def _address_types(service: Object) -> list[tuple[str, int]]:
+    families = service["spec"].get("ipFamilies") or ["IPv4"]
+    return [(family, 6 if family == "IPv6" else 4) for family in families]
+
+
+def desired(service: Object, pods: Iterable[Object], zones: Mapping[str, str]) -> dict[tuple[str, Ports], list[Object]]:
+    """All endpoints, by address type and ports."""
+    found: dict[tuple[str, Ports], list[Object]] = {}
+    for pod in sorted(pods, key=meta.name):
+        if podrules.is_finished(pod) or not selects(service, meta.labels(pod)):
+            continue
+        for family, version in _address_types(service):
+            address = pod_address(pod, version)
+            if address:
+                group = found.setdefault((family, slice_ports(service, pod)), [])
+                group.append(endpoint(service, pod, address, zones))
+    return found
+
+
+def slice_labels(service: Object) -> dict[str, str]:
+    """A slice's labels: those of its Service and who manages it."""
+    labels = {key: value for key, value in meta.labels(service).items() if key not in (SERVICE_NAME, MANAGED_BY, HEADLESS)}
+    if service["spec"].get("clusterIP") == "None":
+        labels[HEADLESS] = ""
+    return labels | {SERVICE_NAME: meta.name(service), MANAGED_BY: CONTROLLER_NAME}
+
+
+def plan(service: Object, pods: Iterable[Object], zones: Mapping[str, str], slices: Iterable[Object]) -> Plan:
+    """`zones`: node -> zone; `slices`: those that are there and ours."""
+    result = Plan()
+    present: dict[tuple[str, Ports], list[Object]] = {}
+    for item in slices:
+        present.setdefault((item["addressType"], _ports_of(item)), []).append(item)
+    wanted = desired(service, pods, zones)
+    for family, _ in _address_types(service):
+        if not any(key[0] == family for key in wanted):
+            wanted[(family, ())] = []  # An empty slice tells that there is a Service, and nobody behind it.
+    for key, endpoints in wanted.items():
+        _plan_group(service, key, endpoints, present.pop(key, []), result)
+    for rest in present.values():
+        result.delete.extend(rest)
+    return result
+
+
+def _plan_group(
+    service: Object, key: tuple[str, Ports], endpoints: list[Object], slices: Sequence[Object], result: Plan
+) -> None:
+    """Spread endpoints of one address type and one set of ports over slices, moving none."""
+    missing = {item["targetRef"]["uid"]: item for item in endpoints}
+    kept: list[tuple[Object, list[Object]]] = []
+    for item in slices:
+        stay = []
+        for old in item.get("endpoints") or ():
+            new = missing.pop((old.get("targetRef") or meta.EMPTY).get("uid", ""), None)
+            if new is not None:
+                stay.append(new)
+        kept.append((item, stay))
+    # New ones go where something is written anyway, then to the fullest that has room.
+    kept.sort(key=lambda pair: (pair[1] == (pair[0].get("endpoints") or []), -len(pair[1])))
+    left = list(missing.values())
+    for _, stay in kept:
+        room = ENDPOINTS_PER_SLICE - len(stay)
+        stay.extend(left[:room])
+        left = left[room:]
+    chunks = [left[i : i + ENDPOINTS_PER_SLICE] for i in range(0, len(left), ENDPOINTS_PER_SLICE)]
+    if not kept and not chunks:
+        chunks = [[]]
+    filled = [pair for pair in kept if pair[1]]
+    if not filled and not chunks:
+        filled = kept[:1]
+    result.delete.extend(item for item, stay in kept if not any(item is other for other, _ in filled))
+    labels = slice_labels(service)
+    for item, stay in filled:
+        if stay != (item.get("endpoints") or []) or labels != meta.labels(item):
+            result.update.append(meta.set_path({**item, "endpoints": stay}, labels, "metadata", "labels"))
+    result.create.extend(_new_slice(service, key, chunk, labels) for chunk in chunks)
+
+
+def _new_slice(service: Object, key: tuple[str, Ports], endpoints: Sequence[Object], labels: Mapping[str, str]) -> Object:
+    family, ports = key
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "generateName": f"{meta.name(service)}-",
+            "namespace": meta.namespace(service),
+            "labels": dict(labels),
+            "ownerReferences": [meta.owner_reference(service)],
+        },
+        "addressType": family,
+        "endpoints": list(endpoints),
+        "ports": [
+            {"name": name, "port": number, "protocol": protocol} | ({"appProtocol": application} if application else {})
+            for name, number, protocol, application in ports
+        ],
+    }
+
+
+def _ports_of(item: Object) -> Ports:
+    return tuple(
+        (port.get("name", ""), port.get("port"), port.get("protocol", "TCP"), port.get("appProtocol", ""))
+        for port in item.get("ports") or ()
+    )
+
+
+async def reconcile(service: Object, cluster: Cluster) -> None:
+    if meta.being_deleted(service):
+        return
+    slices = [item for item in cluster.owned(service, SLICES) if meta.labels(item).get(MANAGED_BY) == CONTROLLER_NAME]
+    if not service["spec"].get("selector") or service["spec"].get("type") == "ExternalName":
+        return  # Somebody else keeps its endpoints; slices made for an earlier selector are theirs to remove.
+    pods = cluster.informer("pods").list(meta.namespace(service))
+    todo = plan(service, pods, node_zones(cluster.informer("nodes").list()), slices)
+    try:
+        # First what is new, so that no Service is without endpoints between two writes.
+        for item in todo.create:
+            await cluster.create(SLICES, item)
+        for item in todo.update:
+            await cluster.update(SLICES, item)
+        for item in todo.delete:
+            await cluster.delete(SLICES, item)
+    except StatusError as error:
+        if is_namespace_terminating(error):
+            return
+        if not error.is_conflict:
+            text = f"Error updating Endpoint Slices for Service {meta.key(service)}: {error.message}"
+            cluster.event(service, "Warning", "FailedToUpdateEndpointSlices", text)
+        raise
+
+
+def node_zones(nodes: Iterable[Object]) -> dict[str, str]:
+    return {meta.name(node): meta.labels(node)[ZONE] for node in nodes if ZONE in meta.labels(node)}
+
+
+def services_of_pod(old: Object | None, new: Object | None, informers: Informers) -> Iterable[str]:
+    """The Services whose endpoints a pod's change may touch."""
+    if old is not None and new is not None and endpoint_facts(old) == endpoint_facts(new):
+        return
+    pod = new if new is not None else old
+    assert pod is not None
+    label_sets = [meta.labels(item) for item in (old, new) if item is not None]
+    for service in informers.get("services").list(meta.namespace(pod)):
+        if any(selects(service, labels) for labels in label_sets):
+            yield meta.key(service)
+
+
+def endpoint_facts(pod: Object) -> tuple[object, ...]:
+    """All that endpoints depend on."""
+    status, spec = pod.get("status") or meta.EMPTY, pod["spec"]
+    return (
+        meta.uid(pod),
+        meta.labels(pod),
+        status.get("podIP"),
+        status.get("podIPs"),
+        podrules.is_finished(pod),
+        podrules.is_ready(pod),
+        meta.being_deleted(pod),
+        spec.get("nodeName"),
+        spec.get("hostname"),
+        spec.get("subdomain"),
+    )
+
+
+def _services_of_zone_change(old: Object | None, new: Object | None, informers: Informers) -> Iterable[str]:
+    before, after = (meta.labels(node).get(ZONE) if node is not None else None for node in (old, new))
+    if before == after:
+        return
+    node = new if new is not None else old
+    assert node is not None
+    for pod in informers.get("pods").list():
+        if podrules.node_name(pod) == meta.name(node):
+            for service in informers.get("services").list(meta.namespace(pod)):
+                if selects(service, meta.labels(pod)):
+                    yield meta.key(service)
+
+
+CONTROLLER = Controller(
+    "endpoint-slice-controller",
+    "services",
+    reconcile,
+    owns=(SLICES,),
+    watches=(Watch("pods", services_of_pod), Watch("nodes", _services_of_zone_change)),
+)
