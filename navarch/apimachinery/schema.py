@@ -125,6 +125,11 @@ class Schema:
         return self.element if self.type == "map" else None
 
     @property
+    def required(self) -> Sequence[str]:
+        """Fields that Go writes even where nobody set them."""
+        return self.source.get("required") or ()
+
+    @property
     def list_type(self) -> str:
         """atomic, set or map; lists that say nothing are atomic."""
         return str(self.source.get("x-kubernetes-list-type", "atomic"))
@@ -226,6 +231,9 @@ def _decode_struct(value: dict[str, Any], schema: Schema, path: str, go_path: st
         elif item is not None:
             below = f"{path}.{key}" if path else key
             result[key] = _decode(item, child, below, f"{go_path}.{key}" if go_path else key, struct, unknown)
+    for key in schema.required:
+        if key not in result:
+            result[key] = _zero(properties[key])
     return result
 
 
@@ -293,7 +301,7 @@ def _bytes(text: str) -> str:
 
 
 def _zero(schema: Schema) -> Any:
-    """What null becomes inside a list or map."""
+    """What stands for nothing where something must stand: in a list or map, or in a required field."""
     match schema.type:
         case "struct" | "map" | "any":
             return {}

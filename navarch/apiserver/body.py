@@ -8,14 +8,22 @@ from typing import Any
 
 import orjson
 
-from navarch.api import schemas
+from navarch.api import protobuf, schemas
 from navarch.api.kind import Kind
 from navarch.apimachinery import errors
 from navarch.apimachinery.errors import Object
 from navarch.apimachinery.schema import DecodeError, decode
 from navarch.apiserver.request import APIRequest
 
-OBJECT_TYPES = ("application/json", "application/yaml", "application/vnd.kubernetes.protobuf")
+OBJECT_TYPES = ("application/json", "application/yaml", protobuf.MEDIA_TYPE)
+_JSON_TYPES = frozenset(
+    {
+        "application/json",
+        "application/json-patch+json",
+        "application/merge-patch+json",
+        "application/strategic-merge-patch+json",
+    }
+)
 DUPLICATES_REPORTED_LIMIT = 50
 _KEY = re.compile(rb'"\s*:')
 
@@ -29,13 +37,16 @@ def parse(request: APIRequest) -> tuple[Any, list[str]]:
     if request.decoded is not None:
         return request.decoded, []
     type_ = media_type(request.content_type)
-    if type_ in ("application/json", "application/merge-patch+json", "application/strategic-merge-patch+json") or type_ in (
-        "application/json-patch+json",
-    ):
+    if type_ in _JSON_TYPES:
         return parse_json(request.body)
+    if type_ == protobuf.MEDIA_TYPE:
+        try:
+            return protobuf.decode(request.body), []
+        except ValueError as error:
+            raise errors.bad_request(str(error)) from None
     if type_ in ("application/yaml", "application/apply-patch+yaml"):
         return parse_yaml(request.body)
-    raise errors.unsupported_media_type(type_, OBJECT_TYPES[:2])
+    raise errors.unsupported_media_type(type_, OBJECT_TYPES)
 
 
 def parse_json(body: bytes) -> tuple[Any, list[str]]:

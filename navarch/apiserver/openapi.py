@@ -90,6 +90,7 @@ class OpenAPI:
                 for method, action in methods:
                     operation = _operation(kind, method, action)
                     operation["responses"] = {"200": {"description": "OK", "content": content}}
+                    operation["parameters"] = [{**option, "schema": {"type": "string"}} for option in _options(method)]
                     if method in ("post", "put"):
                         operation["requestBody"] = {"content": {"*/*": {"schema": reference}}, "required": True}
                     elif method == "patch":
@@ -110,9 +111,10 @@ class OpenAPI:
                     operation["consumes"] = list(_PATCH_TYPES) if method == "patch" else ["*/*"]
                     operation["produces"] = ["application/json", "application/yaml"]
                     operation["responses"] = {"200": {"description": "OK", "schema": reference}}
+                    operation["parameters"] = [{**option, "type": "string"} for option in _options(method)]
                     if method in ("post", "put", "patch"):
                         body = {"name": "body", "in": "body", "required": True, "schema": reference}
-                        operation["parameters"] = [body]
+                        operation["parameters"].insert(0, body)
                     entry[method] = operation
                 entry["parameters"] = [{**parameter, "type": "string"} for parameter in _parameters(path)]
         definitions = _described(_closure(self._kinds), "#/definitions/")
@@ -203,6 +205,14 @@ def _operation(kind: Kind, method: str, action: str) -> Object:
         "x-kubernetes-action": action,
         "x-kubernetes-group-version-kind": {"group": kind.group, "version": kind.version, "kind": kind.kind},
     }
+
+
+def _options(method: str) -> list[Object]:
+    """Query parameters of a write. kubectl looks here to learn whether the server validates fields."""
+    if method not in ("post", "put", "patch"):
+        return []
+    names = ["dryRun", "fieldManager", "fieldValidation"]
+    return [{"name": name, "in": "query", "uniqueItems": True} for name in names]
 
 
 def _parameters(path: str) -> list[Object]:

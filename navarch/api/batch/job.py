@@ -43,7 +43,7 @@ def default_spec(spec: Object) -> None:
 
 def prepare_create(job: Object) -> Object:
     """The server chooses the selector and labels, unless `manualSelector` says that the user does."""
-    spec, uid, name = job["spec"], job["metadata"]["uid"], job["metadata"]["name"]
+    spec, uid, name = job["spec"], job["metadata"]["uid"], job["metadata"].get("name", "")
     result = {**job, "status": {}}
     if spec.get("manualSelector"):
         return result

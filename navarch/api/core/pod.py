@@ -21,7 +21,7 @@ UPDATABLE = (
 
 
 def default(pod: Object) -> Object:
-    spec = pod["spec"]
+    spec = pod.setdefault("spec", {})
     spec.setdefault("enableServiceLinks", True)
     podspec.default(spec)
     return pod
