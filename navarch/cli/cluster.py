@@ -1,7 +1,7 @@
 """What a cluster on this machine is made of: its nodes, and where everything of it lies.
 
-`up` decides it once and writes it down; every other command, and every process, reads it. So a cluster comes back the same after
-a crash or a restart of the machine, whatever options `up` is given then.
+`up` decides it once and writes it down; every other command, and every process, reads it. So a cluster comes back the same
+after a crash or a restart of the machine, whatever options `up` is given then.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 DATA_DIR = Path("/var/lib/navarch")
@@ -63,8 +63,6 @@ class Cluster:
     port: int = PORT
     nodes: tuple[Node, ...] = ()
     snapshotter: str = "overlayfs"
-    taken: dict[str, str] = field(default_factory=dict)
-    """What was found on the machine when the cluster was made, for messages only."""
 
     # Where things are
 
@@ -226,9 +224,7 @@ def locked(data_dir: Path) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise CommandError(
-                f"another navarch command is changing the cluster in {data_dir}; try again when it is done"
-            ) from error
+            raise CommandError(f"another navarch command is changing {data_dir}; try again when it is done") from error
         yield
     finally:
         os.close(descriptor)

@@ -191,7 +191,7 @@ def owner_of_port(port: int, *, datagram: bool = False) -> str:
     wanted = {f"socket:[{inode}]" for inode in inodes}
     for pid in processes.all_pids():
         try:
-            if any(os.readlink(entry.path) in wanted for entry in os.scandir(f"/proc/{pid}/fd")):
+            if any(str(link.readlink()) in wanted for link in Path(f"/proc/{pid}/fd").iterdir()):
                 return f"{Path(f'/proc/{pid}/comm').read_text().strip()} (process {pid})"
         except OSError:
             # It has ended, or a descriptor was closed, while we looked.

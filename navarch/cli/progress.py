@@ -1,7 +1,7 @@
 """How a starting process tells `up` how far it is: lines of JSON on an inherited pipe.
 
-No polling: `up` sleeps until something is told, and sees at once when a process ends. A process that nobody started this way, or
-whose starter is gone, tells nobody.
+No polling: `up` sleeps until something is told, and sees at once when a process ends. A process that nobody started this way,
+or whose starter is gone, tells nobody.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     machine ── navarch0 (bridge, 10.89.0.1/24) ──┬── nv-node-1 ══ eth0 10.89.0.11 (namespace navarch-node-1)
                                                  └── nv-node-2 ══ eth0 10.89.0.12 (namespace navarch-node-2)
 
-Making it again changes nothing that is right. What leaves the machine from a node is masqueraded by a table of ours; the rules of
-the machine's owner stay as they are. Taking a cable out (`cut`) is setting the machine's end of it down.
+Making it again changes nothing that is right. What leaves the machine from a node is masqueraded by a table of ours; the rules
+of the machine's owner stay as they are. Taking a cable out (`cut`) is setting the machine's end of it down.
 """
 
 from __future__ import annotations

@@ -1,0 +1,162 @@
+"""`navarch down` and `navarch reset`: nothing of navarch runs any more; nothing of it is left.
+
+`down` leaves the machine as a restart would: no process, mount, namespace, interface, nftables table or cgroup of ours, but all
+files below the data directory. `reset` deletes those too. Both look at the machine, not at what should be there, so they also
+work after any crash, twice, and with half of the files gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+from pathlib import Path
+
+from navarch.cli import cleanup, topology
+from navarch.cli.cluster import RUN_DIR, STATE_FILE, Cluster, CommandError, Node, load, locked
+from navarch.cli.runtime import containerd_config
+from navarch.component import processes
+from navarch.component.processes import Process
+from navarch.cri.containerd import Containerd
+
+# A control plane commits what waits; a node tells nobody that it goes.
+STOP_TIMEOUT_SECONDS = 5.0
+# How long containers may take to end by themselves at `down`, all together.
+CONTAINER_GRACE_SECONDS = 2.0
+# What a data directory holds: nothing else is ever deleted from it.
+OWN_ENTRIES = ("pki", "kubeconfig", "images", "log", "nodes", "host-sysctls.json", "certs.d", STATE_FILE)
+DATABASE = "navarch.db"
+
+
+def down(data_dir: Path) -> int:
+    """Stop the cluster under `data_dir`."""
+    with locked(data_dir):
+        cluster = load(data_dir) or Cluster(data_dir=data_dir)
+        ran = running(cluster)
+        _stop_all(cluster)
+        print("Stopped. Its state is kept; navarch up brings it back." if ran else "Nothing was running.")
+    return 0
+
+
+def reset(data_dir: Path) -> int:
+    """Stop the cluster under `data_dir` and delete everything of it."""
+    if not data_dir.exists():
+        print(f"There is nothing in {data_dir}.")
+        _remove_leftovers(Cluster(data_dir=data_dir))
+        return 0
+    with locked(data_dir):
+        try:
+            cluster = load(data_dir) or Cluster(data_dir=data_dir)
+        except CommandError:
+            # A damaged file is no reason to keep it.
+            cluster = Cluster(data_dir=data_dir)
+        _stop_all(cluster)
+        for name in OWN_ENTRIES:
+            path = data_dir / name
+            if path.is_dir() and not path.is_symlink():
+                cleanup.remove_tree(path)
+            else:
+                path.unlink(missing_ok=True)
+        for path in data_dir.glob(f"{DATABASE}*"):
+            path.unlink()
+        with contextlib.suppress(OSError):
+            # Somebody else's files in it stay, and so does the directory.
+            data_dir.rmdir()
+    print("Everything is removed.")
+    return 0
+
+
+def running(cluster: Cluster) -> list[Process]:
+    """Processes of this cluster that are alive, found by their command lines: also without pid files."""
+    found = []
+    mark = ["--data-dir", str(cluster.data_dir)]
+    config = str(cluster.data_dir / "nodes")
+    for pid in processes.all_pids():
+        words = processes.command_line(pid)
+        ours = "navarch.cli.main" in words and _contains(words, mark)
+        runtime = "--config" in words and words[words.index("--config") + 1 :][:1] != [] and words[-1].startswith(f"{config}/")
+        if ours or (runtime and Path(words[0]).name == "containerd"):
+            process = processes.find(pid)
+            if process is not None:
+                found.append(process)
+    return found
+
+
+def stop_server(cluster: Cluster) -> None:
+    """Stop the control plane; nodes and containers go on."""
+    process = processes.read(cluster.server_pid_file)
+    if process is not None:
+        processes.stop(process, STOP_TIMEOUT_SECONDS)
+    cluster.server_pid_file.unlink(missing_ok=True)
+
+
+def stop_node(cluster: Cluster, node: Node, *, grace_seconds: float = 0.0) -> None:
+    """Stop a node with all its containers: as when it loses power or, with a grace, when it is shut down."""
+    process = processes.read(cluster.node_pid_file(node))
+    if process is not None:
+        processes.end_trees([process]) if not grace_seconds else processes.stop(process, STOP_TIMEOUT_SECONDS)
+    cluster.node_pid_file(node).unlink(missing_ok=True)
+    Containerd(containerd_config(cluster, node)).stop_everything(grace_seconds=grace_seconds)
+    remove_node_state(cluster, node)
+
+
+def remove_node_state(cluster: Cluster, node: Node) -> None:
+    """Undo what a restart of the machine would undo for a node that no longer runs."""
+    cleanup.unmount_below(cluster.node_dir(node))
+    cleanup.remove_tree(cluster.node_run_dir(node))
+    if node.namespace:
+        topology.remove_node(node)
+    else:
+        _remove_host_network(cluster.node_dir(node))
+    cleanup.remove_cgroups(cluster.cgroup(node))
+
+
+def remove_machine_state(cluster: Cluster) -> None:
+    """Undo what navarch changed on the machine for all nodes together."""
+    _remove_leftovers(cluster)
+    if cluster.run_dir.exists():
+        cleanup.remove_tree(cluster.run_dir)
+
+
+def _stop_all(cluster: Cluster) -> None:
+    # First those that would start things again.
+    found = running(cluster)
+    with_runtime = {p.pid for p in found if Path(processes.command_line(p.pid)[0] or "-").name == "containerd"}
+    ours = [process for process in found if process.pid not in with_runtime]
+    for process in ours:
+        process.send(15)
+    for process in ours:
+        processes.stop(process, STOP_TIMEOUT_SECONDS)
+    for node in cluster.nodes or _nodes_by_directory(cluster):
+        stop_node(cluster, node, grace_seconds=CONTAINER_GRACE_SECONDS)
+    for process in running(cluster):
+        processes.end_trees([process])
+    remove_machine_state(cluster)
+
+
+def _nodes_by_directory(cluster: Cluster) -> list[Node]:
+    """Nodes as their directories tell, where nothing else does."""
+    names = {path.name for top in (cluster.data_dir, cluster.run_dir) for path in (top / "nodes").glob("*")}
+    return [Node(name, "", f"navarch-{name}" if name.startswith("node-") else "") for name in sorted(names)]
+
+
+def _remove_host_network(node_dir: Path) -> None:
+    from navarch.network import node as network
+
+    asyncio.run(network.remove(sysctls_record=node_dir / network.SYSCTLS_RECORD))
+
+
+def _remove_leftovers(cluster: Cluster) -> None:
+    from navarch.network import overlay, sysctls
+
+    topology.remove_leftovers()
+    overlay.remove()
+    sysctls.restore(cluster.host_sysctls)
+    cleanup.remove_cgroups(f"/{cleanup.CGROUP}")
+    cleanup.remove_cni_results()
+    if cluster.run_dir == RUN_DIR and not (cluster.run_dir / "nodes").exists():
+        shutil.rmtree(RUN_DIR, ignore_errors=True)
+
+
+def _contains(words: list[str], part: list[str]) -> bool:
+    return any(words[i : i + len(part)] == part for i in range(len(words)))

@@ -1,0 +1,242 @@
+"""The `navarch` command: reads its arguments and loads only what the one command needs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from navarch import __version__
+from navarch.cli.cluster import DATA_DIR, CommandError, require
+
+KUBERNETES_VERSION = "v1.36"
+Command = Callable[[argparse.Namespace], int]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    parsed = parser().parse_args(arguments)
+    command: Command = parsed.command
+    try:
+        return command(parsed)
+    except CommandError as error:
+        print(f"navarch: {error}", file=sys.stderr)
+        return 1
+    except PermissionError as error:
+        print(f"navarch: {error.filename}: {error.strerror}; navarch needs root (sudo)", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # Whoever read the output has had enough.
+        sys.stderr.close()
+        return 1
+    except KeyboardInterrupt:
+        print("navarch: interrupted", file=sys.stderr)
+        return 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    top = argparse.ArgumentParser(prog="navarch", description="A container orchestrator that speaks the Kubernetes API.")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_cluster_commands(commands)
+    _add_node_commands(commands)
+    _add_image_commands(commands)
+    version = commands.add_parser("version", help="print the version")
+    version.set_defaults(command=_version)
+    return top
+
+
+Subparsers = argparse._SubParsersAction  # the only name argparse gives it
+
+
+def _add_cluster_commands(commands: Subparsers[argparse.ArgumentParser]) -> None:
+    up = _command(commands, "up", _up, "make the cluster run on this machine, and wait until it is ready")
+    up.add_argument("--nodes", type=int, metavar="N", help="how many nodes a new cluster has (default: 1, this machine itself)")
+    up.add_argument("--run-dir", type=Path, metavar="DIR", help="sockets and pid files (default: /run/navarch)")
+    up.add_argument("--port", type=int, help="the API server's port (default: 6443)")
+    up.add_argument("--merge-kubeconfig", action="store_true", help="also make it the current context of your own kubeconfig")
+    up.add_argument("-v", "--verbose", action="count", default=0, help="more in the logs")
+    _command(commands, "down", _down, "stop everything; the cluster's state is kept")
+    _command(commands, "status", _status, "show what runs")
+    reset = _command(commands, "reset", _reset, "stop everything and delete the cluster with all its state")
+    reset.add_argument("--yes", action="store_true", help="do not ask")
+    _command(commands, "kubeconfig", _kubeconfig, "print the administrator's kubeconfig")
+    server = _command(commands, "server", _server, "run the control plane in the foreground (`up` does this)")
+    _add_process_options(server)
+
+
+def _add_node_commands(commands: Subparsers[argparse.ArgumentParser]) -> None:
+    node = commands.add_parser("node", help="stop, start, cut off or heal one node; run it in the foreground")
+    actions = node.add_subparsers(title="actions", metavar="ACTION", required=True)
+    for name, text in (
+        ("stop", "stop a node with all its containers, as when it loses power"),
+        ("start", "start a node that was stopped"),
+        ("cut", "take the node's network cable out"),
+        ("heal", "put the node's network cable in again"),
+    ):
+        action = _command(actions, name, _node_action, text)
+        action.add_argument("name", metavar="NAME", help="the node's name")
+        action.set_defaults(action=name)
+    run = _command(actions, "run", _node_run, "run the node in the foreground (`up` does this)")
+    run.add_argument("name", metavar="NAME", nargs="?", help="the node's name (not needed if there is only one)")
+    _add_process_options(run)
+
+
+def _add_image_commands(commands: Subparsers[argparse.ArgumentParser]) -> None:
+    image = commands.add_parser("image", help="put images into the nodes without a registry")
+    actions = image.add_subparsers(title="actions", metavar="ACTION", required=True)
+    load = _command(actions, "load", _image_load, "load an OCI layout or a docker-archive into all nodes")
+    load.add_argument("file", type=Path, metavar="FILE", help="the archive, or the directory of an OCI layout")
+    load.add_argument("--tag", default="", metavar="NAME", help="name its only image anew")
+    build = _command(actions, "build", _image_build, "make an image of a directory's files and load it into all nodes")
+    build.add_argument("directory", type=Path, metavar="DIR", help="what the image's root directory holds")
+    build.add_argument("--tag", required=True, metavar="NAME", help="the image's name, such as shop/web:1")
+    build.add_argument("--entrypoint", nargs="+", default=[], metavar="WORD", help="the program that containers run")
+    build.add_argument("--cmd", nargs="+", default=[], metavar="WORD", help="its arguments unless a pod gives others")
+    build.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="an environment variable (repeatable)")
+    build.add_argument("--workdir", default="/", metavar="DIR", help="the working directory")
+    build.add_argument("--user", default="", metavar="USER[:GROUP]", help="who the program runs as (default: root)")
+    build.add_argument("--expose", action="append", default=[], metavar="PORT/PROTOCOL", help="a port, for information")
+    build.add_argument("--compress", action="store_true", help="compress the layer (smaller, slower)")
+    _command(actions, "ls", _image_ls, "list the images in the nodes")
+
+
+def _command(commands: Subparsers[argparse.ArgumentParser], name: str, command: Command, text: str) -> argparse.ArgumentParser:
+    added = commands.add_parser(name, help=text, description=f"{text[:1].upper()}{text[1:]}.")
+    added.add_argument("--data-dir", type=Path, default=DATA_DIR, metavar="DIR", help=f"all of its state (default: {DATA_DIR})")
+    added.set_defaults(command=command)
+    return added
+
+
+def _add_process_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--progress-fd", type=int, help=argparse.SUPPRESS)
+    command.add_argument("-v", "--verbose", action="count", default=0, help="more in the log")
+
+
+def _data_dir(parsed: argparse.Namespace) -> Path:
+    path: Path = parsed.data_dir
+    return path.absolute()
+
+
+def _up(parsed: argparse.Namespace) -> int:
+    from navarch.cli.up import Options, up
+
+    return up(
+        Options(
+            data_dir=_data_dir(parsed),
+            run_dir=parsed.run_dir.absolute() if parsed.run_dir else None,
+            port=parsed.port,
+            nodes=parsed.nodes,
+            merge_kubeconfig=parsed.merge_kubeconfig,
+            verbosity=parsed.verbose,
+        )
+    )
+
+
+def _down(parsed: argparse.Namespace) -> int:
+    from navarch.cli import down
+
+    _require_root()
+    return down.down(_data_dir(parsed))
+
+
+def _reset(parsed: argparse.Namespace) -> int:
+    from navarch.cli import down
+
+    _require_root()
+    data_dir = _data_dir(parsed)
+    if not parsed.yes:
+        if not sys.stdin.isatty():
+            raise CommandError("reset deletes the cluster with all its state; say --yes to confirm")
+        answer = input(f"Delete the cluster in {data_dir} with all its state? [y/N] ")
+        if answer.strip().lower() not in ("y", "yes"):
+            print("Nothing was changed.")
+            return 1
+    return down.reset(data_dir)
+
+
+def _status(parsed: argparse.Namespace) -> int:
+    from navarch.cli.status import status
+
+    return status(require(_data_dir(parsed)))
+
+
+def _kubeconfig(parsed: argparse.Namespace) -> int:
+    from navarch.cli import kubeconfig
+
+    print(kubeconfig.render(require(_data_dir(parsed))), end="")
+    return 0
+
+
+def _server(parsed: argparse.Namespace) -> int:
+    from navarch.cli import server
+    from navarch.cli.progress import Reporter
+
+    return server.main(require(_data_dir(parsed)), Reporter(parsed.progress_fd), verbosity=parsed.verbose)
+
+
+def _node_run(parsed: argparse.Namespace) -> int:
+    from navarch.cli import node
+    from navarch.cli.progress import Reporter
+
+    cluster = require(_data_dir(parsed))
+    chosen = cluster.node(parsed.name) if parsed.name or len(cluster.nodes) != 1 else cluster.nodes[0]
+    return node.main(cluster, chosen, Reporter(parsed.progress_fd), verbosity=parsed.verbose)
+
+
+def _node_action(parsed: argparse.Namespace) -> int:
+    from navarch.cli import nodes
+
+    _require_root()
+    actions = {"stop": nodes.stop, "start": nodes.start, "cut": nodes.cut, "heal": nodes.heal}
+    return actions[parsed.action](_data_dir(parsed), parsed.name)
+
+
+def _image_load(parsed: argparse.Namespace) -> int:
+    from navarch.cli import images
+
+    _require_root()
+    return images.load(require(_data_dir(parsed)), parsed.file, tag=parsed.tag)
+
+
+def _image_build(parsed: argparse.Namespace) -> int:
+    from navarch.cli import images
+
+    _require_root()
+    wanted = images.Build(
+        directory=parsed.directory,
+        tag=parsed.tag,
+        entrypoint=tuple(parsed.entrypoint),
+        command=tuple(parsed.cmd),
+        environment=tuple(parsed.env),
+        working_directory=parsed.workdir,
+        user=parsed.user,
+        exposed_ports=tuple(parsed.expose),
+        compress=parsed.compress,
+    )
+    return images.build(require(_data_dir(parsed)), wanted)
+
+
+def _image_ls(parsed: argparse.Namespace) -> int:
+    from navarch.cli import images
+
+    _require_root()
+    return images.ls(require(_data_dir(parsed)))
+
+
+def _version(parsed: argparse.Namespace) -> int:
+    print(f"navarch {__version__} (Kubernetes API {KUBERNETES_VERSION})")
+    return 0
+
+
+def _require_root() -> None:
+    from navarch.cli.preflight import not_root
+
+    problem = not_root()
+    if problem:
+        raise CommandError(problem)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
