@@ -2,8 +2,8 @@
 
 The runtime speaks SPDY/3.1. A client that does too is joined to it byte for byte. One that speaks WebSocket is translated:
 
-- ``v5.channel.k8s.io`` and ``v4.channel.k8s.io``: the first byte of a message is the channel (0 standard input, 1 output, 2
-  error output, 3 the result as a Status, 4 terminal size as JSON); in v5 a message of 255 and a channel says that this channel ends.
+- ``v5.channel.k8s.io`` and ``v4.channel.k8s.io``: the first byte of a message is the channel (0 standard input, 1 output,
+  2 error output, 3 the result as a Status, 4 terminal size as JSON); in v5 the byte 255 and a channel end that channel.
 - ``SPDY/3.1+portforward.k8s.io``: messages hold the bytes of a SPDY connection.
 - ``v4.channel.k8s.io`` of a port-forward: two channels for each port, data and error, that begin with the port's number.
 

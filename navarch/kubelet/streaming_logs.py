@@ -89,8 +89,8 @@ def options_of(query: dict[str, list[str]]) -> LogOptions:
 
 def flag(query: dict[str, list[str]], name: str) -> bool:
     """Whether an option is set, as Go reads booleans of a query."""
-    values = query.get(name)
-    return bool(values) and values[0].lower() not in ("0", "f", "false")
+    values = query.get(name) or ["0"]
+    return values[0].lower() not in ("0", "f", "false")
 
 
 def parse_line(line: bytes) -> LogLine | None:

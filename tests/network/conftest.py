@@ -1,4 +1,4 @@
-"""A fake API for informers, and a laboratory of network namespaces: two nodes with pods, and a client outside of the cluster."""
+"""A fake API for informers, and a laboratory of network namespaces: two nodes with pods, and a client from outside."""
 
 from __future__ import annotations
 
