@@ -20,7 +20,7 @@ from navarch.kubelet.resources import (
     PodLimits,
     QoS,
     pod_limits,
-    pod_request_milli_cpu,
+    pod_request,
     qos_class,
     shares_of,
 )
@@ -92,7 +92,7 @@ class Cgroups:
 
     def balance(self, pods: list[Object]) -> None:
         """Give the burstable level the weight of all its pods' requests."""
-        total = sum(pod_request_milli_cpu(pod) for pod in pods if qos_class(pod) == "Burstable")
+        total = sum(pod_request(pod, "cpu") for pod in pods if qos_class(pod) == "Burstable")
         self._write(f"{self.root}/burstable", PodLimits(cpu_shares=shares_of(total)))
 
     def pod_uids(self) -> set[str]:

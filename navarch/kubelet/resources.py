@@ -139,8 +139,9 @@ def pod_limits(pod: Object) -> PodLimits:
     )
 
 
-def pod_request_milli_cpu(pod: Object) -> int:
-    return _pod_sum(pod["spec"], "requests", "cpu", 1000)
+def pod_request(pod: Object, name: str) -> int:
+    """What the pod asks for: milli-CPU or bytes."""
+    return _pod_sum(pod["spec"], "requests", name, 1000 if name == "cpu" else 1)
 
 
 def _all_limited(spec: Object, name: str) -> bool:

@@ -191,7 +191,8 @@ def _check_non_root(pod: Object, container: Object, wanted: Object, image: pb.Im
         return
     if image.username:
         raise ConfigError(
-            f"container has runAsNonRoot and image has non-numeric user ({image.username}), cannot verify user is non-root {where}"
+            f"container has runAsNonRoot and image has non-numeric user ({image.username}), "
+            f"cannot verify user is non-root {where}"
         )
     raise ConfigError(f"container has runAsNonRoot and image will run as root {where}")
 

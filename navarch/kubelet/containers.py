@@ -1,0 +1,417 @@
+"""Making, starting, ending and removing the containers of one pod through the runtime, with the events that tell of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import shutil
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from navarch.apimachinery.errors import Object, StatusError
+from navarch.component import clock
+from navarch.cri import runtime_pb2 as pb
+from navarch.cri.client import CRIError
+from navarch.kubelet import actions, container_config, dns, env, handlers, logs, resources
+from navarch.kubelet.actions import Kill, Start
+from navarch.kubelet.context import NodeContext
+from navarch.kubelet.handlers import Target
+from navarch.kubelet.images import ImageError
+from navarch.kubelet.runtime_pod import (
+    TERMINATION_MESSAGE_PATH,
+    TERMINATION_MESSAGE_POLICY,
+    Container,
+    RuntimePod,
+    Sandbox,
+    recorded_pre_stop,
+)
+from navarch.kubelet.volumes.manager import PodVolumes
+from navarch.kubelet.volumes.plugin import Mounted, VolumeError
+
+logger = logging.getLogger(__name__)
+
+MINIMUM_GRACE_SECONDS = 2
+TERMINATION_MESSAGE_LIMIT_BYTES = 4096
+POST_START_LIMIT_SECONDS = 3600.0
+SECRETS_RETRY_REASON = "FailedToRetrieveImagePullSecret"
+
+
+class StartError(Exception):
+    """A container did not start; reason and message are what its status shows."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+class PodContainers:
+    """The runtime's side of one pod."""
+
+    def __init__(self, context: NodeContext, uid: str, directory: Path, log_directory: Path, volumes: PodVolumes) -> None:
+        self._context = context
+        self._uid = uid
+        self._directory = directory
+        self.log_directory = log_directory
+        self._volumes = volumes
+        self._messages: dict[str, str] = {}
+
+    # Sandboxes
+
+    def sandbox_config(self, pod: Object, attempt: int, cgroup_parent: str) -> pb.PodSandboxConfig:
+        config = self._context.config
+        resolver, complaints = dns.resolver(pod, self._context.resolver, config.cluster_dns, config.cluster_domain)
+        for complaint in complaints:
+            self._context.event(pod, "Warning", "DNSConfigForming", complaint)
+        return container_config.sandbox_config(
+            pod,
+            attempt=attempt,
+            log_directory=str(self.log_directory),
+            cgroup_parent=cgroup_parent,
+            resolver=resolver,
+            cluster_domain=config.cluster_domain,
+        )
+
+    async def run_sandbox(self, pod: Object, config: pb.PodSandboxConfig) -> str:
+        """Raises CRIError."""
+        self.log_directory.mkdir(parents=True, exist_ok=True)
+        try:
+            return await self._context.runtime.run_pod_sandbox(config)
+        except CRIError as error:
+            message = f"Failed to create pod sandbox: {error.rpc_text}"
+            self._context.event(pod, "Warning", "FailedCreatePodSandBox", message)
+            raise
+
+    # Starting
+
+    async def start(
+        self,
+        pod: Object,
+        start: Start,
+        attempt: int,
+        sandbox: Sandbox,
+        config: pb.PodSandboxConfig,
+        mounted: Mapping[str, Mounted],
+        runtime: RuntimePod,
+    ) -> None:
+        """From image to running, postStart included. Raises StartError."""
+        container = start.spec
+        try:
+            image = await self._image(pod, container, config)
+            made = await self._configured(pod, container, attempt, sandbox, image, mounted, runtime)
+        except StartError as error:
+            shown = error.reason if error.reason in _SHOWN_BY_REASON else error.message
+            self._context.event(pod, "Warning", "Failed", f"Error: {shown}", container)
+            raise
+        await self._create_and_start(pod, start, sandbox, config, made)
+
+    async def _image(self, pod: Object, container: Object, config: pb.PodSandboxConfig) -> pb.Image:
+        secrets = await self._pull_secrets(pod)
+
+        def record(type_: str, reason: str, message: str) -> None:
+            self._context.event(pod, type_, reason, message, container)
+
+        try:
+            return await self._context.images.ensure(pod, container, secrets, record, config)
+        except ImageError as error:
+            raise StartError(error.reason, error.message) from None
+
+    async def _pull_secrets(self, pod: Object) -> Sequence[Object]:
+        found: list[Object] = []
+        missing: list[str] = []
+        for reference in pod["spec"].get("imagePullSecrets") or ():
+            name = reference.get("name", "")
+            try:
+                secret = await self._context.objects.get("secrets", pod["metadata"]["namespace"], name)
+            except (StatusError, OSError) as error:
+                logger.warning("cannot read the image pull secret %s: %s", name, error)
+                secret = None
+            if secret is None:
+                missing.append(name)
+            else:
+                found.append(secret)
+        if missing:
+            names = ", ".join(missing)
+            message = f"Unable to retrieve some image pull secrets ({names}); attempting to pull the image may not succeed."
+            self._context.event(pod, "Warning", SECRETS_RETRY_REASON, message)
+        return found
+
+    async def _configured(
+        self,
+        pod: Object,
+        container: Object,
+        attempt: int,
+        sandbox: Sandbox,
+        image: pb.Image,
+        mounted: Mapping[str, Mounted],
+        runtime: RuntimePod,
+    ) -> pb.ContainerConfig:
+        ips = self._context.host_ips if pod["spec"].get("hostNetwork") else sandbox.ips
+        try:
+            environment = await self._environment(pod, container, ips)
+            prepared = container_config.Prepared(
+                image=image,
+                environment=environment,
+                mounts=self._mounts(pod, container, attempt, ips, mounted),
+                memory_capacity_bytes=self._context.memory_capacity_bytes,
+                seccomp_root=str(self._context.config.root_directory / "seccomp"),
+                target_id=_target_id(container, runtime),
+            )
+            return container_config.container_config(pod, container, attempt, prepared)
+        except env.ConfigError as error:
+            raise StartError("CreateContainerConfigError", str(error)) from None
+        except VolumeError as error:
+            logger.warning("pod %s, container %s: %s", self._uid, container["name"], error)
+            message = f'failed to prepare subPath for volumeMount of container "{container["name"]}": {error}'
+            raise StartError("CreateContainerConfigError", message) from None
+        except (StatusError, OSError) as error:
+            raise StartError("CreateContainerConfigError", str(getattr(error, "message", error))) from None
+
+    async def _environment(self, pod: Object, container: Object, ips: Sequence[str]) -> dict[str, str]:
+        namespace = pod["metadata"]["namespace"]
+        since = clock.monotonic()
+        found: dict[tuple[str, str], Object | None] = {}
+        for reference in env.references(container):
+            key = (reference.resource, reference.name)
+            if key not in found:
+                found[key] = await self._context.objects.get(reference.resource, namespace, reference.name, since=since)
+        await self._context.services.wait_synced()
+        sources = env.Sources(
+            objects=found,
+            services=self._context.pod_services(namespace),
+            pod_ips=tuple(ips),
+            host_ips=self._context.host_ips,
+            allocatable=self._context.allocatable,
+        )
+        return env.make(pod, container, sources)
+
+    def _mounts(
+        self, pod: Object, container: Object, attempt: int, ips: Sequence[str], mounted: Mapping[str, Mounted]
+    ) -> list[pb.Mount]:
+        result: list[pb.Mount] = []
+        taken: set[str] = set()
+        for index, spec in enumerate(container.get("volumeMounts") or ()):
+            volume = mounted.get(spec["name"])
+            if volume is None:
+                raise VolumeError(f"volume {spec['name']} is not set up")
+            path = volume.path
+            relative = spec.get("subPath") or ""
+            if spec.get("subPathExpr"):
+                known = {entry["name"]: entry.get("value", "") for entry in container.get("env") or () if "value" in entry}
+                known |= self._expandable(pod, container, ips)
+                relative = env.expand(spec["subPathExpr"], known)
+            if relative:
+                path = self._volumes.subpath(volume.path, relative, spec["name"], container["name"], index)
+            read_only = bool(spec.get("readOnly")) or volume.read_only
+            result.append(container_config.mount(spec["mountPath"], str(path), spec, read_only=read_only))
+            taken.add(spec["mountPath"].rstrip("/"))
+        if "/etc/hosts" not in taken:
+            result.append(container_config.mount("/etc/hosts", str(self._write_hosts(pod, ips))))
+        log_path = container.get("terminationMessagePath") or container_config.TERMINATION_LOG
+        if log_path not in taken:
+            file = self._directory / "containers" / container["name"] / str(attempt)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+            file.chmod(0o666)
+            result.append(container_config.mount(log_path, str(file)))
+        return result
+
+    def _expandable(self, pod: Object, container: Object, ips: Sequence[str]) -> dict[str, str]:
+        """Variables from fields of the pod, which subPathExpr may use."""
+        found = {}
+        for entry in container.get("env") or ():
+            reference = (entry.get("valueFrom") or {}).get("fieldRef")
+            if reference:
+                found[entry["name"]] = env.field_value(
+                    pod, reference["fieldPath"], pod_ips=ips, host_ips=self._context.host_ips
+                )
+        return found
+
+    def _write_hosts(self, pod: Object, ips: Sequence[str]) -> Path:
+        file = self._directory / "etc-hosts"
+        own = Path("/etc/hosts").read_text() if pod["spec"].get("hostNetwork") else ""
+        text = dns.hosts_file(pod, ips, self._context.config.cluster_domain, own)
+        if not file.exists() or file.read_text() != text:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+            file.chmod(0o644)
+        return file
+
+    async def _create_and_start(
+        self, pod: Object, start: Start, sandbox: Sandbox, config: pb.PodSandboxConfig, made: pb.ContainerConfig
+    ) -> None:
+        runtime, container = self._context.runtime, start.spec
+        (self.log_directory / start.name).mkdir(parents=True, exist_ok=True)
+        try:
+            if start.remove_first:
+                await runtime.remove_container(start.remove_first)
+            container_id = await runtime.create_container(sandbox.id, made, config)
+        except CRIError as error:
+            self._context.event(pod, "Warning", "Failed", f"Error: {error.message}", container)
+            raise StartError("CreateContainerError", error.message) from None
+        self._context.event(pod, "Normal", "Created", "Container created", container)
+        try:
+            await runtime.start_container(container_id)
+        except CRIError as error:
+            self._context.event(pod, "Warning", "Failed", f"Error: {error.message}", container)
+            raise StartError("RunContainerError", error.message) from None
+        self._context.event(pod, "Normal", "Started", "Container started", container)
+        hook = (container.get("lifecycle") or {}).get("postStart")
+        if not hook:
+            return
+        ip = (self._context.host_ips if pod["spec"].get("hostNetwork") else sandbox.ips or ("",))[0]
+        failure = await handlers.run_hook(runtime, Target(container_id, container, ip), hook, POST_START_LIMIT_SECONDS)
+        if failure:
+            self._context.event(pod, "Warning", "FailedPostStartHook", f"PostStartHook failed: {failure}", container)
+            ended = Container(container_id, start.name, 0, "running", sandbox.id, 0)
+            await self.kill(pod, ended, Kill(ended, container, "FailedPostStartHook"), None, ip)
+            raise StartError("PostStartHookError", failure)
+
+    # Ending
+
+    async def kill(self, pod: Object, container: Container, kill: Kill | None, grace: int | None, ip: str) -> None:
+        """End one container: preStop hook, then the signal, and a kill when its time is up. Raises CRIError."""
+        spec = kill.spec if kill is not None else _spec_of(pod, container.name)
+        seconds = actions.grace_seconds(pod if pod["spec"].get("containers") else None, container, kill, grace)
+        shown = spec or {"name": container.name}
+        message = kill.message if kill is not None and kill.message else f"Stopping container {container.name}"
+        self._context.event(pod, "Normal", "Killing", message, shown)
+        hook = ((spec or {}).get("lifecycle") or {}).get("preStop") if spec else recorded_pre_stop(container)
+        if hook and seconds > 0 and container.running:
+            begun = clock.monotonic()
+            target = Target(container.id, shown, ip)
+            try:
+                async with asyncio.timeout(seconds):
+                    failure = await handlers.run_hook(self._context.runtime, target, hook, seconds)
+            except TimeoutError:
+                failure = f"preStop hook did not finish within {seconds}s"
+                logger.info("pod %s, container %s: %s", self._uid, container.name, failure)
+            if failure:
+                self._context.event(pod, "Warning", "FailedPreStopHook", f"PreStopHook failed: {failure}", shown)
+            seconds -= int(clock.monotonic() - begun)
+        try:
+            await self._context.runtime.stop_container(container.id, max(seconds, MINIMUM_GRACE_SECONDS))
+        except CRIError as error:
+            if not error.is_not_found:
+                raise
+
+    async def kill_all(self, pod: Object, runtime: RuntimePod, grace: int | None) -> None:
+        """End everything: containers at once, then sidecars from the last to the first, then the sandboxes."""
+        begun = clock.monotonic()
+        ip = runtime.sandbox.ips[0] if runtime.sandbox is not None and runtime.sandbox.ips else ""
+        sidecars = [c["name"] for c in pod["spec"].get("initContainers") or () if resources.is_sidecar(c)]
+        alive = [container for container in runtime.containers if container.state in ("running", "unknown")]
+        first = [container for container in alive if container.name not in sidecars]
+        await _all(self.kill(pod, container, None, grace, ip) for container in first)
+        for name in reversed(sidecars):
+            for container in alive:
+                if container.name != name:
+                    continue
+                allowed = actions.grace_seconds(pod, container, None, grace)
+                left = max(MINIMUM_GRACE_SECONDS, allowed - int(clock.monotonic() - begun))
+                await self.kill(pod, container, None, left, ip)
+        await _all(self._context.runtime.stop_pod_sandbox(sandbox.id) for sandbox in runtime.sandboxes if sandbox.ready)
+
+    # Removing
+
+    async def remove(self, container: Container) -> None:
+        """Remove a container that has ended, and its log. Raises CRIError."""
+        try:
+            await self._context.runtime.remove_container(container.id)
+        except CRIError as error:
+            if not error.is_not_found:
+                raise
+        self._messages.pop(container.id, None)
+        for file in logs.log_files(self.log_directory, container.name, container.attempt):
+            file.unlink(missing_ok=True)
+        (self._directory / "containers" / container.name / str(container.attempt)).unlink(missing_ok=True)
+
+    async def remove_all(self, runtime: RuntimePod) -> None:
+        """Remove every container and sandbox, all ended. Raises CRIError."""
+        await _all(self._context.runtime.remove_container(container.id) for container in runtime.containers)
+        await _all(self._remove_sandbox(sandbox) for sandbox in runtime.sandboxes)
+
+    async def _remove_sandbox(self, sandbox: Sandbox) -> None:
+        # Stopped once more: what a sandbox that died on its own still holds (its address) is given back only so.
+        await self._context.runtime.stop_pod_sandbox(sandbox.id)
+        await self._context.runtime.remove_pod_sandbox(sandbox.id)
+
+    async def prune(self, runtime: RuntimePod) -> bool:
+        """Remove runs that nobody asks for any more: of each container the newest and the one before stay, of sandboxes
+        the newest. True if anything went. Raises CRIError."""
+        seen: dict[str, int] = {}
+        dead: list[Container] = []
+        for container in runtime.containers:
+            count = seen[container.name] = seen.get(container.name, 0) + 1
+            if count > 2 and container.state in ("exited", "created"):
+                dead.append(container)
+        for container in dead:
+            await self.remove(container)
+        kept = {container.sandbox_id for container in runtime.containers if container not in dead}
+        old = [one for one in runtime.sandboxes[1:] if not one.ready and one.id not in kept]
+        for sandbox in old:
+            await self._remove_sandbox(sandbox)
+        return bool(dead or old)
+
+    def remove_logs(self) -> None:
+        shutil.rmtree(self.log_directory, ignore_errors=True)
+
+    # Messages of ended containers
+
+    def messages(self, runtime: RuntimePod) -> dict[str, str]:
+        """Termination messages by container id."""
+        for container in runtime.containers:
+            if container.state == "exited" and container.id not in self._messages:
+                self._messages[container.id] = self._message(container)
+        return self._messages
+
+    def _message(self, container: Container) -> str:
+        text = ""
+        if container.annotations.get(TERMINATION_MESSAGE_PATH):
+            file = self._directory / "containers" / container.name / str(container.attempt)
+            try:
+                with file.open("rb") as opened:
+                    text = opened.read(TERMINATION_MESSAGE_LIMIT_BYTES).decode("utf-8", "replace")
+            except OSError:
+                text = ""
+        policy = container.annotations.get(TERMINATION_MESSAGE_POLICY)
+        if not text and policy == "FallbackToLogsOnError" and container.exit_code != 0:
+            text = logs.tail(Path(container.log_path)) if container.log_path else ""
+        return text
+
+
+_SHOWN_BY_REASON = frozenset(
+    {
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "ErrImageNeverPull",
+        "InvalidImageName",
+        "ImageInspectError",
+        "RegistryUnavailable",
+        "SignatureValidationFailed",
+    }
+)
+
+
+def _spec_of(pod: Object, name: str) -> Object | None:
+    return next((container for container in resources.all_containers(pod) if container["name"] == name), None)
+
+
+def _target_id(container: Object, runtime: RuntimePod) -> str:
+    """The container whose process namespace an ephemeral container joins."""
+    name = container.get("targetContainerName")
+    if not name:
+        return ""
+    found = runtime.latest(name)
+    if found is None or not found.running:
+        raise env.ConfigError(f"unable to find target container {json.dumps(name)}")
+    return found.id
+
+
+async def _all(calls: Iterable[Awaitable[None]]) -> None:
+    """Run calls side by side; the first failure is raised once all have ended."""
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result

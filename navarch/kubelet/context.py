@@ -1,0 +1,72 @@
+"""What all pods of a node share: settings, clients, caches. Made once by the kubelet and handed to each pod's worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from navarch.apimachinery.errors import Object
+from navarch.client.client import Client
+from navarch.client.events import EventRecorder
+from navarch.client.informer import Informer
+from navarch.cri.client import RuntimeService
+from navarch.kubelet.backoff import Backoff
+from navarch.kubelet.cgroups import Cgroups
+from navarch.kubelet.config import KubeletConfig
+from navarch.kubelet.dns import Resolver
+from navarch.kubelet.images import ImageManager
+from navarch.kubelet.objects import ObjectCache, TokenCache
+from navarch.kubelet.pleg import Pleg
+from navarch.kubelet.status_writer import StatusWriter
+
+
+@dataclass(slots=True, kw_only=True)
+class NodeContext:
+    config: KubeletConfig
+    client: Client
+    runtime: RuntimeService
+    images: ImageManager
+    recorder: EventRecorder
+    objects: ObjectCache
+    tokens: TokenCache
+    cgroups: Cgroups
+    pleg: Pleg
+    status_writer: StatusWriter
+    services: Informer
+    backoff: Backoff
+    ended: Callable[[str], None]
+    """Called with a pod's uid when its worker has nothing left to do."""
+    network_problem: Callable[[], str]
+    """"" or why pods with a network of their own cannot start."""
+    resolver: Resolver = field(default_factory=Resolver)
+    host_ips: tuple[str, ...] = ()
+    allocatable: Mapping[str, str] = field(default_factory=dict)
+    memory_capacity_bytes: int = 1
+    runtime_name: str = "containerd"
+
+    def event(self, pod: Object, type_: str, reason: str, message: str, container: Object | None = None) -> None:
+        """Record an event about a pod, or about one of its containers."""
+        path = ""
+        if container is not None:
+            path = field_path(pod, container)
+        self.recorder.event(
+            {"apiVersion": "v1", "kind": "Pod", "metadata": pod["metadata"]}, type_, reason, message, field_path=path
+        )
+
+    def pod_services(self, namespace: str) -> list[Object]:
+        """Those that a pod's environment may name."""
+        found = self.services.list(namespace)
+        if namespace != "default":
+            master = self.services.get("default/kubernetes")
+            if master is not None:
+                return [*found, master]
+        return found
+
+
+def field_path(pod: Object, container: Object) -> str:
+    """Where a container stands in its pod, e.g. ``spec.containers{web}``."""
+    for group in ("containers", "initContainers", "ephemeralContainers"):
+        for candidate in pod["spec"].get(group) or ():
+            if candidate["name"] == container["name"]:
+                return f"spec.{group}{{{container['name']}}}"
+    return f"spec.containers{{{container['name']}}}"
