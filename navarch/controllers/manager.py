@@ -17,13 +17,17 @@ from navarch.controllers import (
     endpointslice,
     namespace,
     nodeipam,
+    nodelifecycle,
+    podgc,
     replicaset,
     replicationcontroller,
     rootca,
     serviceaccount,
+    tainteviction,
 )
 from navarch.controllers.config import ControllerConfig
 from navarch.controllers.controller import Controller, Runner
+from navarch.controllers.garbagecollector import GarbageCollector
 
 
 def controllers(config: ControllerConfig) -> tuple[Controller, ...]:
@@ -40,6 +44,9 @@ def controllers(config: ControllerConfig) -> tuple[Controller, ...]:
         deployment.CONTROLLER,
         endpointslice.CONTROLLER,
         endpoints.CONTROLLER,
+        nodelifecycle.controller(config),
+        tainteviction.CONTROLLER,
+        podgc.controller(config),
         namespace.CONTROLLER,
     )
 
@@ -58,7 +65,8 @@ class ControllerManager:
     """Runs all controllers in this process."""
 
     def __init__(self, client: Client, informers: Informers, config: ControllerConfig) -> None:
-        self._running: Sequence[Runnable] = [Runner(controller, client, informers) for controller in controllers(config)]
+        runners = [Runner(controller, client, informers) for controller in controllers(config)]
+        self._running: Sequence[Runnable] = [*runners, GarbageCollector(client, informers)]
         self._tasks = Tasks("controllers")
         self._stopped = asyncio.Event()
 

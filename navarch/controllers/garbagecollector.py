@@ -1,0 +1,292 @@
+"""Delete what has lost all its owners, and carry out foreground and orphan deletion, for every kind.
+
+A graph of owners is kept from the metadata of all objects. Nothing is deleted by the graph alone: an owner that it does not
+know is asked for from the server, and every deletion names the uid it means.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from navarch.api import registry
+from navarch.api.kind import Kind
+from navarch.apimachinery import meta
+from navarch.apimachinery.errors import Object, StatusError
+from navarch.client.client import Client
+from navarch.client.informer import Informers
+from navarch.client.workqueue import WorkQueue
+from navarch.component.tasks import Tasks
+
+logger = logging.getLogger(__name__)
+
+WORKERS = 5
+ABSENT_OWNERS_LIMIT = 4096
+FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
+IGNORED_KINDS = frozenset({"Event"})
+
+
+class OwnerState(Enum):
+    """What there is to say about one owner of an object."""
+
+    SOLID = "there, and it stays"
+    DANGLING = "gone"
+    WAITING = "being deleted in the foreground: it waits for its dependants"
+
+
+@dataclass(slots=True)
+class Node:
+    """An object in the graph."""
+
+    resource: str
+    metadata: Object
+
+    @property
+    def owners(self) -> list[Object]:
+        return self.metadata.get("ownerReferences") or []
+
+    @property
+    def finalizers(self) -> list[str]:
+        return self.metadata.get("finalizers") or []
+
+    @property
+    def is_deleting(self) -> bool:
+        return "deletionTimestamp" in self.metadata
+
+    @property
+    def waits_for_dependants(self) -> bool:
+        return self.is_deleting and FOREGROUND in self.finalizers
+
+
+class Graph:
+    """Who owns whom, by uid. Pure."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[str, Node] = {}
+        self._dependants: dict[str, set[str]] = {}
+
+    def set(self, resource: str, metadata: Object) -> None:
+        uid = metadata["uid"]
+        old = self.nodes.get(uid)
+        if old is not None:
+            self._unlink(old)
+        node = self.nodes[uid] = Node(resource, metadata)
+        for owner in node.owners:
+            self._dependants.setdefault(owner["uid"], set()).add(uid)
+
+    def remove(self, uid: str) -> None:
+        node = self.nodes.pop(uid, None)
+        if node is not None:
+            self._unlink(node)
+
+    def dependants(self, uid: str) -> list[Node]:
+        return [self.nodes[item] for item in self._dependants.get(uid, ()) if item in self.nodes]
+
+    def blocking(self, uid: str) -> list[Node]:
+        """Dependants that must go before the object with that uid."""
+        return [
+            node
+            for node in self.dependants(uid)
+            if any(owner["uid"] == uid and owner.get("blockOwnerDeletion") for owner in node.owners)
+        ]
+
+    def _unlink(self, node: Node) -> None:
+        for owner in node.owners:
+            of_owner = self._dependants.get(owner["uid"])
+            if of_owner is not None:
+                of_owner.discard(node.metadata["uid"])
+                if not of_owner:
+                    del self._dependants[owner["uid"]]
+
+
+class GarbageCollector:
+    """Watches every kind that can be deleted."""
+
+    name = "garbage-collector"
+
+    def __init__(self, client: Client, informers: Informers) -> None:
+        self._client = client
+        self._informers = informers
+        self._queue = WorkQueue(backoff_max_seconds=300)
+        self._tasks = Tasks(self.name)
+        self._absent: OrderedDict[str, None] = OrderedDict()
+        """Uids of owners that the server said are not there."""
+        self._kinds: dict[tuple[str, str], Kind] = {}
+        self.graph = Graph()
+
+    async def start(self) -> None:
+        """Take in everything, then begin."""
+        watched: dict[str, Kind] = {}
+        for kind in registry.kinds():
+            self._kinds[kind.api_version, kind.kind] = kind
+            if kind.kind not in IGNORED_KINDS and {"list", "watch", "delete"} <= set(kind.verbs):
+                watched.setdefault(kind.key_prefix, kind)
+        informers = [self._informers.metadata(kind.resource) for kind in watched.values()]
+        for informer in informers:
+            await informer.wait_synced()
+            informer.add_handler(self._handler(informer.resource))
+        for number in range(WORKERS):
+            self._tasks.run_forever(self._work, name=f"worker-{number}")
+
+    async def stop(self) -> None:
+        self._queue.close()
+        await self._tasks.stop()
+
+    def _handler(self, resource: str) -> Callable[[Object | None, Object | None], None]:
+        def changed(old: Object | None, new: Object | None) -> None:
+            if new is None:
+                assert old is not None
+                self._removed(old["metadata"])
+            elif old is None or _facts(old["metadata"]) != _facts(new["metadata"]):
+                self._changed(resource, new["metadata"])
+            else:
+                self.graph.nodes[new["metadata"]["uid"]].metadata = new["metadata"]
+
+        return changed
+
+    def _changed(self, resource: str, metadata: Object) -> None:
+        self.graph.set(resource, metadata)
+        if metadata.get("ownerReferences") or "deletionTimestamp" in metadata:
+            self._queue.add(metadata["uid"])
+
+    def _removed(self, metadata: Object) -> None:
+        uid = metadata["uid"]
+        self.graph.remove(uid)
+        for node in self.graph.dependants(uid):
+            self._queue.add(node.metadata["uid"])
+        for owner in metadata.get("ownerReferences") or ():
+            above = self.graph.nodes.get(owner["uid"])
+            if above is not None and above.waits_for_dependants:
+                self._queue.add(owner["uid"])
+
+    # Work.
+
+    async def _work(self) -> None:
+        while True:
+            uid = await self._queue.get()
+            try:
+                await self._process(uid)
+            except StatusError as error:
+                if not error.is_not_found and not error.is_conflict:
+                    logger.info("%s: %s", self.name, error.message)
+                self._queue.add_rate_limited(uid)
+            except OSError as error:
+                logger.debug("%s: %s", self.name, error)
+                self._queue.add_rate_limited(uid)
+            except Exception:
+                logger.exception("%s failed", self.name)
+                self._queue.add_rate_limited(uid)
+            else:
+                self._queue.forget(uid)
+            finally:
+                self._queue.done(uid)
+
+    async def _process(self, uid: str) -> None:
+        node = self.graph.nodes.get(uid)
+        if node is None:
+            return
+        if node.is_deleting:
+            if ORPHAN in node.finalizers:
+                await self._orphan_dependants(node)
+            elif FOREGROUND in node.finalizers:
+                await self._wait_for_dependants(node)
+        elif node.owners:
+            await self._attempt(node)
+
+    async def _attempt(self, node: Node) -> None:
+        """Delete the object if no owner keeps it; forget owners that are gone if another does."""
+        states = {owner["uid"]: await self._state(node, owner) for owner in node.owners}
+        lost = {uid for uid, state in states.items() if state is not OwnerState.SOLID}
+        if OwnerState.SOLID in states.values():
+            if lost:
+                await self._drop_owners(node, lost)
+            return
+        uid = node.metadata["uid"]
+        policy = "Background"
+        if ORPHAN in node.finalizers:
+            policy = "Orphan"
+        elif FOREGROUND in node.finalizers or (OwnerState.WAITING in states.values() and self.graph.dependants(uid)):
+            policy = "Foreground"
+        name, namespace = node.metadata["name"], node.metadata.get("namespace", "")
+        logger.debug("deleting %s %s/%s: no owner is left", node.resource, namespace, name)
+        try:
+            await self._client.delete_if_exists(node.resource, name, namespace, uid=uid, propagation_policy=policy)
+        except StatusError as error:
+            if not error.is_conflict:
+                raise  # A conflict is about the uid: that object has gone.
+
+    async def _state(self, node: Node, owner: Object) -> OwnerState:
+        known = self.graph.nodes.get(owner["uid"])
+        if known is not None:
+            return OwnerState.WAITING if known.waits_for_dependants else OwnerState.SOLID
+        if owner["uid"] in self._absent:
+            return OwnerState.DANGLING
+        kind = self._kinds.get((owner["apiVersion"], owner["kind"]))
+        if kind is None:
+            return OwnerState.SOLID  # Of a kind that is not served: nobody can say that it is gone.
+        namespace = node.metadata.get("namespace", "") if kind.namespaced else ""
+        if kind.namespaced and not namespace:
+            return OwnerState.SOLID  # A cluster-wide object cannot be owned by one in a namespace; leave it alone.
+        try:
+            live = await self._client.get(kind.resource, owner["name"], namespace)
+        except StatusError as error:
+            if not error.is_not_found:
+                raise
+        else:
+            if meta.uid(live) == owner["uid"]:
+                waits = meta.being_deleted(live) and FOREGROUND in (live["metadata"].get("finalizers") or ())
+                return OwnerState.WAITING if waits else OwnerState.SOLID
+        self._absent[owner["uid"]] = None
+        if len(self._absent) > ABSENT_OWNERS_LIMIT:
+            self._absent.popitem(last=False)
+        return OwnerState.DANGLING
+
+    async def _wait_for_dependants(self, node: Node) -> None:
+        uid = node.metadata["uid"]
+        blocking = self.graph.blocking(uid)
+        if not blocking:
+            await self._drop_finalizer(node, FOREGROUND)
+        for dependant in blocking:
+            self._queue.add(dependant.metadata["uid"])
+
+    async def _orphan_dependants(self, node: Node) -> None:
+        uid = node.metadata["uid"]
+        for dependant in self.graph.dependants(uid):
+            try:
+                await self._drop_owners(dependant, {uid})
+            except StatusError as error:
+                if not error.is_not_found:
+                    raise
+        await self._drop_finalizer(node, ORPHAN)
+
+    async def _drop_owners(self, node: Node, uids: Iterable[str]) -> None:
+        gone = set(uids)
+        left = [owner for owner in node.owners if owner["uid"] not in gone]
+        await self._patch(node, {"ownerReferences": left or None})
+
+    async def _drop_finalizer(self, node: Node, finalizer: str) -> None:
+        left = [item for item in node.finalizers if item != finalizer]
+        try:
+            await self._patch(node, {"finalizers": left or None})
+        except StatusError as error:
+            if not error.is_not_found:
+                raise
+
+    async def _patch(self, node: Node, changes: dict[str, Any]) -> None:
+        metadata = node.metadata
+        # The revision makes sure that nothing that others wrote meanwhile is lost.
+        patch = {"metadata": {**changes, "uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]}}
+        await self._client.patch(node.resource, metadata["name"], patch, metadata.get("namespace", ""))
+
+
+def _facts(metadata: Object) -> tuple[object, ...]:
+    return (
+        metadata["uid"],
+        metadata.get("ownerReferences"),
+        metadata.get("finalizers"),
+        "deletionTimestamp" in metadata,
+    )

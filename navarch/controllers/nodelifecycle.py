@@ -1,0 +1,227 @@
+"""Tell which nodes are alive by their leases, and keep taints that say so.
+
+A node whose lease was not renewed for the grace period becomes Unknown, its pods NotReady. Conditions become taints: NoSchedule
+for all of them, NoExecute for not-ready and unreachable, by which pods are evicted. When no node is left, or most of several,
+nobody is evicted: then it is more likely that this side has lost the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from navarch.apimachinery import meta
+from navarch.apimachinery.errors import Object, StatusError
+from navarch.client.informer import Informers
+from navarch.component import clock
+from navarch.controllers import pods as podrules
+from navarch.controllers.config import ControllerConfig
+from navarch.controllers.controller import BY_NODE, Cluster, Controller, Watch, node_name
+
+LEASES = "leases.coordination.k8s.io"
+LEASE_NAMESPACE = "kube-node-lease"
+NOT_READY, UNREACHABLE = "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"
+UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
+HEARTBEAT_CONDITIONS = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
+PRESSURE_TAINTS = {
+    "MemoryPressure": "node.kubernetes.io/memory-pressure",
+    "DiskPressure": "node.kubernetes.io/disk-pressure",
+    "PIDPressure": "node.kubernetes.io/pid-pressure",
+    "NetworkUnavailable": "node.kubernetes.io/network-unavailable",
+}
+MANAGED_TAINTS = frozenset({NOT_READY, UNREACHABLE, UNSCHEDULABLE, *PRESSURE_TAINTS.values()})
+UNHEALTHY_FRACTION = 0.55
+UNHEALTHY_COUNT = 3
+SECONDS_BETWEEN_EVICTED_NODES = 10.0
+
+
+def readiness(node: Object) -> str:
+    """The Ready condition: "True", "False" or "Unknown"; "" if the kubelet has not told yet."""
+    found = meta.condition(node, "Ready")
+    return str(found.get("status")) if found is not None else ""
+
+
+def last_heard(node: Object, lease: Object | None, started: datetime) -> datetime:
+    """When the node gave its last sign of life; never before this controller began to listen."""
+    signs = [started, meta.parse_time(node["metadata"]["creationTimestamp"])]
+    renewed = meta.get_path(lease, "spec", "renewTime")
+    if renewed:
+        signs.append(meta.parse_time(renewed))
+    heartbeat = (meta.condition(node, "Ready") or {}).get("lastHeartbeatTime")
+    if heartbeat and readiness(node) != "Unknown":
+        signs.append(meta.parse_time(heartbeat))
+    return max(signs)
+
+
+def unknown_conditions(node: Object, now: datetime) -> list[Object]:
+    """The conditions of a node that is silent; only those that change."""
+    stamp = meta.format_time(now)
+    changed = []
+    for type_ in HEARTBEAT_CONDITIONS:
+        present = meta.condition(node, type_)
+        if present is None:
+            reason, message = "NodeStatusNeverUpdated", "Kubelet never posted node status."
+            changed.append({"type": type_, "lastHeartbeatTime": node["metadata"]["creationTimestamp"]})
+        elif present.get("status") != "Unknown":
+            reason, message = "NodeStatusUnknown", "Kubelet stopped posting node status."
+            changed.append(dict(present))
+        else:
+            continue
+        changed[-1] |= {"status": "Unknown", "reason": reason, "message": message, "lastTransitionTime": stamp}
+    return changed
+
+
+def may_evict(nodes: Sequence[Object]) -> bool:
+    """Whether failures look like those of nodes, and not like this side being cut off."""
+    unhealthy = sum(readiness(node) != "True" for node in nodes)
+    if unhealthy >= len(nodes):
+        return False
+    return not (unhealthy >= UNHEALTHY_COUNT and unhealthy / len(nodes) >= UNHEALTHY_FRACTION)
+
+
+def wanted_taints(node: Object, evict: bool) -> list[tuple[str, str]]:
+    """(key, effect) of the taints that the node's conditions call for."""
+    found: list[tuple[str, str]] = []
+    ready = readiness(node)
+    if ready != "True":
+        found.append((UNREACHABLE if ready == "Unknown" else NOT_READY, "NoSchedule"))
+        if evict and ready:
+            found.append((UNREACHABLE if ready == "Unknown" else NOT_READY, "NoExecute"))
+    for type_, key in PRESSURE_TAINTS.items():
+        if meta.is_condition_true(node, type_):
+            found.append((key, "NoSchedule"))
+    if node.get("spec", {}).get("unschedulable"):
+        found.append((UNSCHEDULABLE, "NoSchedule"))
+    return found
+
+
+def taints(node: Object, wanted: Sequence[tuple[str, str]], now: datetime) -> list[Object]:
+    """All taints of the node: others' as they are, ours as `wanted`."""
+    present: list[Object] = list(node.get("spec", {}).get("taints") or ())
+    kept = [taint for taint in present if taint["key"] not in MANAGED_TAINTS or (taint["key"], taint.get("effect")) in wanted]
+    have = {(taint["key"], taint.get("effect")) for taint in kept}
+    stamp = meta.format_time(now)
+    added = [{"key": key, "effect": effect, "timeAdded": stamp} for key, effect in wanted if (key, effect) not in have]
+    return kept + added
+
+
+class NodeLifecycle:
+    """Remembers when it began to listen, and which node it gave up last."""
+
+    def __init__(self, config: ControllerConfig) -> None:
+        self._grace = timedelta(seconds=config.node_monitor_grace_seconds)
+        self._started = clock.now()
+        self._last_given_up: tuple[str, datetime] | None = None
+
+    async def reconcile(self, node: Object, cluster: Cluster) -> float | None:
+        if meta.being_deleted(node):
+            return None
+        now = clock.now()
+        lease = cluster.cached(LEASES, meta.name(node), LEASE_NAMESPACE)
+        silent_at = last_heard(node, lease, self._started) + self._grace
+        if now > silent_at:
+            node = await self._mark_unknown(node, now, cluster)
+        elif readiness(node) == "Unknown":
+            silent_at = now + self._grace  # It is back; its kubelet will say so itself.
+        if readiness(node) != "True":
+            await self._mark_pods(node, now, cluster)
+        wait = await self._taint(node, now, cluster)
+        return podrules.earliest(wait, (silent_at - now).total_seconds() + 0.1 if now <= silent_at else None)
+
+    async def _mark_unknown(self, node: Object, now: datetime, cluster: Cluster) -> Object:
+        changed = unknown_conditions(node, now)
+        if not changed:
+            return node
+        was_ready = readiness(node) == "True"
+        patch = {"status": {"conditions": changed}}
+        node = await cluster.patch("nodes", node, patch, patch_type="strategic", subresource="status")
+        if was_ready:
+            text = f"Node {meta.name(node)} status is now: NodeNotReady"
+            cluster.event(node, "Normal", "NodeNotReady", text)
+        return node
+
+    async def _mark_pods(self, node: Object, now: datetime, cluster: Cluster) -> None:
+        """Pods of a node that is not ready are not ready either: they leave their Services."""
+        for pod in cluster.informers.get("pods").by_index(BY_NODE, meta.name(node)):
+            if not podrules.is_ready(pod) or podrules.is_finished(pod):
+                continue
+            condition = {"type": "Ready", "status": "False", "lastTransitionTime": meta.format_time(now)}
+            patch = {"metadata": {"uid": meta.uid(pod)}, "status": {"conditions": [condition]}}
+            try:
+                await cluster.patch("pods", pod, patch, patch_type="strategic", subresource="status")
+            except StatusError as error:
+                if not error.is_not_found and not error.is_conflict:
+                    raise
+                continue
+            cluster.event(pod, "Warning", "NodeNotReady", "Node is not ready")
+
+    async def _taint(self, node: Object, now: datetime, cluster: Cluster) -> float | None:
+        nodes = cluster.informer("nodes").list()
+        others = [other for other in nodes if meta.name(other) != meta.name(node)]
+        evict = may_evict([*others, node])
+        is_evicting = any(
+            taint["key"] in (NOT_READY, UNREACHABLE) and taint.get("effect") == "NoExecute"
+            for taint in node.get("spec", {}).get("taints") or ()
+        )
+        wait = None
+        if evict and not is_evicting and readiness(node) in ("False", "Unknown"):
+            wait = self._seconds_until_turn(meta.name(node), now)
+            if wait is None:
+                self._last_given_up = (meta.name(node), now)
+            evict = wait is None
+        after = taints(node, wanted_taints(node, evict), now)
+        if after != (node.get("spec", {}).get("taints") or []):
+            # The revision makes sure that nobody else's taint is lost.
+            metadata = {"resourceVersion": node["metadata"]["resourceVersion"]}
+            await cluster.patch("nodes", node, {"metadata": metadata, "spec": {"taints": after or None}})
+        return wait
+
+    def _seconds_until_turn(self, name: str, now: datetime) -> float | None:
+        """Nodes are given up one after the other; how long this one has to wait."""
+        if self._last_given_up is None or self._last_given_up[0] == name:
+            return None
+        wait = SECONDS_BETWEEN_EVICTED_NODES - (now - self._last_given_up[1]).total_seconds()
+        return wait if wait > 0 else None
+
+
+def _relevant(old: Object | None, new: Object | None) -> bool:
+    return old is None or new is None or _facts(old) != _facts(new)
+
+
+def _facts(node: Object) -> tuple[object, ...]:
+    spec: Mapping[str, object] = node.get("spec") or meta.EMPTY
+    states = [(c.get("type"), c.get("status")) for c in (node.get("status") or meta.EMPTY).get("conditions") or ()]
+    return states, spec.get("taints"), spec.get("unschedulable"), meta.being_deleted(node)
+
+
+def _node_of_lease(old: Object | None, new: Object | None, informers: Informers) -> Iterable[str]:
+    """A renewal matters only where the node was given up: else the check at the end of the grace period will see it."""
+    lease = new if new is not None else old
+    assert lease is not None
+    if meta.namespace(lease) != LEASE_NAMESPACE:
+        return
+    node = informers.get("nodes").get(meta.name(lease))
+    if node is not None and (old is None or readiness(node) == "Unknown"):
+        yield meta.name(node)
+
+
+def _nodes_of_pod(old: Object | None, new: Object | None, informers: Informers) -> Iterable[str]:
+    """A pod that says it is ready on a node that is not."""
+    if new is None or not podrules.is_ready(new) or (old is not None and podrules.is_ready(old)):
+        return
+    node = informers.get("nodes").get(podrules.node_name(new))
+    if node is not None and readiness(node) == "Unknown":
+        yield meta.name(node)
+
+
+def controller(config: ControllerConfig) -> Controller:
+    """The controller, with the grace period of `config`."""
+    lifecycle = NodeLifecycle(config)
+    by_node: dict[str, Callable[[Object], Iterable[str]]] = {BY_NODE: node_name}
+    return Controller(
+        "node-controller",
+        "nodes",
+        lifecycle.reconcile,
+        relevant=_relevant,
+        watches=(Watch(LEASES, _node_of_lease), Watch("pods", _nodes_of_pod, by_node)),
+    )

@@ -1,0 +1,98 @@
+"""Evict pods from nodes with NoExecute taints that they do not tolerate, or tolerate only for a while."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from navarch.apimachinery import meta
+from navarch.apimachinery.errors import Object, StatusError
+from navarch.client.informer import Informers
+from navarch.component import clock
+from navarch.controllers import pods as podrules
+from navarch.controllers.controller import BY_NODE, Cluster, Controller, Watch, node_name
+
+
+def tolerates(toleration: Object, taint: Object) -> bool:
+    """Whether that toleration is about that taint."""
+    if toleration.get("effect") and toleration["effect"] != taint.get("effect"):
+        return False
+    if toleration.get("key") and toleration["key"] != taint["key"]:
+        return False
+    if toleration.get("operator") == "Exists":
+        return True
+    return bool(toleration.get("key")) and (toleration.get("value") or "") == (taint.get("value") or "")
+
+
+def no_execute(node: Object | None) -> list[Object]:
+    return [taint for taint in ((node or {}).get("spec") or {}).get("taints") or () if taint.get("effect") == "NoExecute"]
+
+
+def eviction_time(pod: Object, taints: Sequence[Object], now: datetime) -> datetime | None:
+    """When the pod has to go; None if it may stay."""
+    deadlines = []
+    for taint in taints:
+        matching = [item for item in pod["spec"].get("tolerations") or () if tolerates(item, taint)]
+        if not matching:
+            return now
+        seconds = [item["tolerationSeconds"] for item in matching if item.get("tolerationSeconds") is not None]
+        if not seconds:
+            continue
+        since = meta.parse_time(taint["timeAdded"]) if taint.get("timeAdded") else podrules.created(pod)
+        deadlines.append(max(since, podrules.created(pod)) + timedelta(seconds=max(min(seconds), 0)))
+    return min(deadlines, default=None)
+
+
+async def reconcile(pod: Object, cluster: Cluster) -> float | None:
+    if meta.being_deleted(pod) or podrules.is_finished(pod):
+        return None
+    taints = no_execute(cluster.cached("nodes", podrules.node_name(pod)))
+    if not taints:
+        return None
+    now = clock.now()
+    due = eviction_time(pod, taints, now)
+    if due is None:
+        return None
+    if due > now:
+        return (due - now).total_seconds()
+    cluster.event(pod, "Normal", "TaintManagerEviction", f"Marking for deletion Pod {meta.key(pod)}")
+    condition = {
+        "type": "DisruptionTarget",
+        "status": "True",
+        "reason": "DeletionByTaintManager",
+        "message": "Taint manager: deleting due to NoExecute taint",
+        "lastTransitionTime": meta.format_time(now),
+    }
+    patch = {"metadata": {"uid": meta.uid(pod)}, "status": {"conditions": [condition]}}
+    try:
+        await cluster.patch("pods", pod, patch, patch_type="strategic", subresource="status")
+    except StatusError as error:
+        if error.is_not_found or error.is_conflict:
+            return None
+        raise
+    await cluster.delete("pods", pod)
+    return None
+
+
+def _arrived(old: Object | None, new: Object | None) -> bool:
+    """Only a pod's arrival on a node, or a change of its tolerations, makes a difference here."""
+    if new is None or not podrules.node_name(new):
+        return False
+    return old is None or old["spec"] != new["spec"]
+
+
+def _pods_of_node(old: Object | None, new: Object | None, informers: Informers) -> Iterable[str]:
+    if new is None or no_execute(old) == no_execute(new):
+        return
+    for pod in informers.get("pods").by_index(BY_NODE, meta.name(new)):
+        yield meta.key(pod)
+
+
+CONTROLLER = Controller(
+    "taint-eviction-controller",
+    "pods",
+    reconcile,
+    relevant=_arrived,
+    indexers={BY_NODE: node_name},
+    watches=(Watch("nodes", _pods_of_node),),
+)
