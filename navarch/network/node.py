@@ -83,6 +83,7 @@ class NodeNetwork:
         self._tasks.run_forever(self.proxy.run, name="proxy")
         self._tasks.run_forever(self.dns.run, name="dns")
         self._tasks.run_forever(self.overlay.run, name="overlay")
+        self._tasks.start(self._open_localhost(), name="localhost")
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -103,6 +104,10 @@ class NodeNetwork:
         """Until the kernel has the rules of all Services."""
         assert self.proxy is not None, "not started"
         await self.proxy.synced.wait()
+
+    async def _open_localhost(self) -> None:
+        await self.wait_ready()
+        sysctls.set_needed(self.config.sysctls_record, sysctls.LOCALHOST)
 
     def _on_node(self, _: Object | None, node: Object | None) -> None:
         if node is None or node["metadata"]["name"] != self.config.node_name:
@@ -125,6 +130,9 @@ def write_cni_configuration(config: NetworkConfig, pod_cidr: str) -> bool:
 
 async def remove(*, sysctls_record: Path | None = None, bridge: str = cni.BRIDGE) -> None:
     """Delete from this network namespace what navarch put there: table, routes, overlay device, bridge, kernel settings."""
+    if sysctls_record is not None:
+        # First: one of them is only safe while the table is there.
+        sysctls.restore(sysctls_record)
     await proxy.remove()
     overlay.remove()
     kernel = links.Links()
@@ -132,5 +140,3 @@ async def remove(*, sysctls_record: Path | None = None, bridge: str = cni.BRIDGE
         kernel.delete_link(bridge)
     finally:
         kernel.close()
-    if sysctls_record is not None:
-        sysctls.restore(sysctls_record)

@@ -11,20 +11,25 @@ logger = logging.getLogger(__name__)
 
 ROOT = Path("/proc/sys")
 
-NEEDED: Mapping[str, str] = {
+FORWARDING: Mapping[str, str] = {
     # Pods' packets are carried from one interface to another.
     "net.ipv4.ip_forward": "1",
+}
+NEEDED: Mapping[str, str] = {
+    **FORWARDING,
     # Packets between two pods of a bridge must pass the rules too, or answers come from an endpoint nobody asked.
     "net.bridge.bridge-nf-call-iptables": "1",
-    # Node ports on 127.0.0.1; the table drops what else this would let in.
+}
+LOCALHOST: Mapping[str, str] = {
+    # Node ports on 127.0.0.1. Only to be set while the proxy's table is there, which drops what else this would let in.
     "net.ipv4.conf.all.route_localnet": "1",
 }
 
 
-def set_needed(record: Path | None = None, *, root: Path = ROOT) -> None:
-    """Set what is needed; what was changed is written to `record`, once, for `restore`."""
+def set_needed(record: Path | None = None, wanted: Mapping[str, str] = NEEDED, *, root: Path = ROOT) -> None:
+    """Set what is `wanted`; what was changed is noted in `record` for `restore`, as it was the first time."""
     changed = {}
-    for name, value in NEEDED.items():
+    for name, value in wanted.items():
         path = _path(root, name)
         try:
             present = path.read_text().strip()
@@ -33,9 +38,10 @@ def set_needed(record: Path | None = None, *, root: Path = ROOT) -> None:
                 changed[name] = present
         except OSError as error:
             logger.warning("cannot set %s to %s: %s", name, value, error)
-    if record is not None and changed and not record.exists():
+    if record is not None and changed:
         record.parent.mkdir(parents=True, exist_ok=True)
-        record.write_text(json.dumps(changed))
+        noted = json.loads(record.read_text()) if record.exists() else {}
+        record.write_text(json.dumps({**changed, **noted}))
 
 
 def restore(record: Path, *, root: Path = ROOT) -> None:

@@ -7,10 +7,12 @@ import pytest
 
 from navarch.network import sysctls
 
+EVERY = {**sysctls.NEEDED, **sysctls.LOCALHOST}
+
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    for name in sysctls.NEEDED:
+    for name in EVERY:
         path = tmp_path / "sys" / name.replace(".", "/")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("0\n")
@@ -18,14 +20,15 @@ def root(tmp_path: Path) -> Path:
 
 
 def values(root: Path) -> set[str]:
-    return {(root / name.replace(".", "/")).read_text().strip() for name in sysctls.NEEDED}
+    return {(root / name.replace(".", "/")).read_text().strip() for name in EVERY}
 
 
 def test_what_was_changed_is_set_back(tmp_path: Path, root: Path) -> None:
     record = tmp_path / "state" / "sysctls.json"
-    sysctls.set_needed(record, root=root)
+    for _ in range(2):
+        sysctls.set_needed(record, root=root)
+        sysctls.set_needed(record, sysctls.LOCALHOST, root=root)
     assert values(root) == {"1"}
-    sysctls.set_needed(record, root=root)
     sysctls.restore(record, root=root)
     assert values(root) == {"0"}
     assert not record.exists()
