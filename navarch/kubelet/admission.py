@@ -18,7 +18,7 @@ class Refusal:
     message: str
 
 
-def forbidden(pod: Object, sysctls: Sequence[str]) -> Refusal | None:
+def forbidden(sysctls: Sequence[str]) -> Refusal | None:
     """`sysctls` are those of the pod that the node does not allow."""
     if sysctls:
         return Refusal("SysctlForbidden", f'forbidden sysctl: "{sysctls[0]}" not allowlisted')

@@ -10,6 +10,7 @@ from navarch.client.client import Client
 from navarch.client.events import EventRecorder
 from navarch.client.informer import Informer
 from navarch.cri.client import RuntimeService
+from navarch.kubelet.admission import Refusal
 from navarch.kubelet.backoff import Backoff
 from navarch.kubelet.cgroups import Cgroups
 from navarch.kubelet.config import KubeletConfig
@@ -38,6 +39,8 @@ class NodeContext:
     """Called with a pod's uid when its worker has nothing left to do."""
     network_problem: Callable[[], str]
     """"" or why pods with a network of their own cannot start."""
+    admit: Callable[[Object], Refusal | None]
+    """Whether there is room for a pod beside the others."""
     resolver: Resolver = field(default_factory=Resolver)
     host_ips: tuple[str, ...] = ()
     allocatable: Mapping[str, str] = field(default_factory=dict)

@@ -71,10 +71,12 @@ class PodWorker:
         self._reason, self._message = "", ""
         self._grace_override: int | None = None
         self._finished_containers = False
-        self._admitted = False
+        self.admitted = False
+        """Whether the node has taken the pod."""
         self._retry = RETRY_INITIAL_SECONDS
         self._report_timer: asyncio.TimerHandle | None = None
-        self.changed = asyncio.Condition()
+        self._changed = asyncio.Condition()
+        self._gone = False
         self._known_statuses: dict[str, Object] = {}
 
     # What happens to it.
@@ -97,6 +99,20 @@ class PodWorker:
 
     def wake(self) -> None:
         self._wake.set()
+
+    @property
+    def active(self) -> bool:
+        """Whether the pod holds, or is to hold, the node's resources."""
+        return not self._finished_containers and not self._phase_is_final()
+
+    async def wait_container_ended(self, container_id: str) -> None:
+        """Until that container does not run any more, or the pod is gone."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._gone or not self._runs(container_id))
+
+    def _runs(self, container_id: str) -> bool:
+        container = self.runtime.by_id(container_id)
+        return container is not None and container.state in ("created", "running")
 
     def evict(self, reason: str, message: str, grace_seconds: int | None = None) -> None:
         """End the pod for the node's sake; it fails with this reason."""
@@ -137,8 +153,11 @@ class PodWorker:
                     continue
         finally:
             self._cancel_report()
-            await self._prober.stop()
+            self._gone = True
             self._context.ended(self.uid)
+            await self._prober.stop()
+            async with self._changed:
+                self._changed.notify_all()
 
     async def _take_turn(self) -> float | None:
         """One turn; how long until the next without a cause, None if there is none."""
@@ -175,7 +194,7 @@ class PodWorker:
             self._context.event(self.pod, "Normal", "DeadlineExceeded", message)
             self._reason, self._message, self._ending = "DeadlineExceeded", message, True
             return await self._terminate()
-        if not self._admitted and not self._admit():
+        if not self.admitted and not self._admit():
             return await self._terminate()
         plan = actions.compute(self.pod, self.runtime, self._prober.results())
         self._report_soon()
@@ -216,8 +235,8 @@ class PodWorker:
             containers_newest_first(self._statuses.values()),
         )
         self._probe()
-        async with self.changed:
-            self.changed.notify_all()
+        async with self._changed:
+            self._changed.notify_all()
 
     async def _sandbox(self, listed: pb.PodSandbox) -> Sandbox | None:
         ready = listed.state == pb.SANDBOX_READY
@@ -272,12 +291,11 @@ class PodWorker:
 
     def _admit(self) -> bool:
         """Whether the node takes the pod; if not, it fails."""
-        self._admitted = True
+        self.admitted = True
         if self.runtime.containers or self.runtime.sandboxes:
             return True
-        refusal = admission.forbidden(
-            self.pod, security.forbidden_sysctls(self.pod, self._context.config.allowed_unsafe_sysctls)
-        )
+        refused_sysctls = security.forbidden_sysctls(self.pod, self._context.config.allowed_unsafe_sysctls)
+        refusal = admission.forbidden(refused_sysctls) or self._context.admit(self.pod)
         if refusal is None:
             return True
         self._reason, self._message, self._ending = refusal.reason, refusal.message, True
