@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SERVICES_PATH, SLICES_PATH, FakeAPI, endpoint, endpoint_slice, service
 
 from navarch.client.client import Client
 from navarch.client.informer import Informers
@@ -15,6 +14,7 @@ from navarch.network.dns import upstream, wire
 from navarch.network.dns.server import DNSServer
 from navarch.network.dns.upstream import nameservers
 from navarch.network.dns.wire import A, Answer, Record
+from tests.network.laboratory import SERVICES_PATH, SLICES_PATH, FakeAPI, endpoint, endpoint_slice, service
 
 
 def query(name: str, type_: int = A, *, size: int = 0) -> bytes:

@@ -5,13 +5,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import NODES_PATH, FakeAPI, Laboratory, inside, node, run
 
 from navarch.client.client import Client
 from navarch.client.informer import Informers
 from navarch.network import links, overlay
 from navarch.network.links import Links, Route
 from navarch.network.overlay import Overlay, Peer, peers, wanted_routes
+from tests.network.laboratory import NODES_PATH, FakeAPI, Laboratory, inside, node, run
 
 N1 = node("n1", "10.89.200.11", "10.244.0.0/24")
 N2 = node("n2", "10.89.200.12", "10.244.1.0/24")

@@ -7,7 +7,16 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from conftest import (
+
+from navarch.apimachinery.errors import Object
+from navarch.client.client import Client
+from navarch.client.informer import Informers
+from navarch.network import proxy as proxy_module
+from navarch.network import rules
+from navarch.network.nftables import Nftables
+from navarch.network.proxy import Proxy
+from navarch.network.table import Table
+from tests.network.laboratory import (
     CLUSTER_CIDR,
     NODES_PATH,
     SERVICES_PATH,
@@ -20,15 +29,6 @@ from conftest import (
     node,
     service,
 )
-
-from navarch.apimachinery.errors import Object
-from navarch.client.client import Client
-from navarch.client.informer import Informers
-from navarch.network import proxy as proxy_module
-from navarch.network import rules
-from navarch.network.nftables import Nftables
-from navarch.network.proxy import Proxy
-from navarch.network.table import Table
 
 pytestmark = pytest.mark.root
 

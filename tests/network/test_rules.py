@@ -3,7 +3,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conftest import CLUSTER_CIDR, endpoint, endpoint_slice, service
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,6 +28,7 @@ from navarch.network.rules import (
     number,
     place,
 )
+from tests.network.laboratory import CLUSTER_CIDR, endpoint, endpoint_slice, service
 
 HERE = Node("n1", CLUSTER_CIDR)
 WEB = "10.96.0.20 . tcp . 80"

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from conftest import CLUSTER_CIDR, endpoint, endpoint_slice, service
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -8,6 +7,7 @@ from navarch.apimachinery.errors import Object
 from navarch.network import rules
 from navarch.network.rules import HAIRPINS, SERVICE_IPS, Fragment, Node
 from navarch.network.table import Table, removal
+from tests.network.laboratory import CLUSTER_CIDR, endpoint, endpoint_slice, service
 
 HERE = Node("n1", CLUSTER_CIDR)
 

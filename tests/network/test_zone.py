@@ -5,12 +5,12 @@ import struct
 from collections.abc import Sequence
 
 import pytest
-from conftest import endpoint, endpoint_slice, service
 
 from navarch.apimachinery.errors import Object
 from navarch.network.dns import wire
 from navarch.network.dns.wire import CNAME, NOERROR, NXDOMAIN, PTR, SOA, SRV, TXT, A, Answer
 from navarch.network.dns.zone import Zone
+from tests.network.laboratory import endpoint, endpoint_slice, service
 
 
 class Directory:
