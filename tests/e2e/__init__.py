@@ -1,0 +1,1 @@
+"""End to end: real containers, the real kubectl, the official Python client."""
