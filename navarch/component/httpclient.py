@@ -256,7 +256,8 @@ class _Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         if self.stream is not None:
             self.stream.feed_eof()
-            return True
+            # TLS has no half-open connections.
+            return self._transport.get_extra_info("ssl_object") is None
         if "content-length" not in self.headers and "transfer-encoding" not in self.headers and self.status:
             # A body without a length ends with the connection.
             self._complete = True

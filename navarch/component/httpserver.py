@@ -182,7 +182,8 @@ class _Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         if self._stream is not None:
             self._stream.feed_eof()
-            return True
+            # TLS has no half-open connections.
+            return self._transport.get_extra_info("ssl_object") is None
         return False
 
     def pause_writing(self) -> None:
