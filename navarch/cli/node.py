@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 from navarch.cli.cluster import (
     CLUSTER_DOMAIN,
     DNS_PORT,
+    DNS_SERVICE_IP,
+    KUBELET_PORT,
     POD_CIDR,
     SERVICE_CIDR,
     Cluster,
@@ -38,6 +40,10 @@ from navarch.cri.containerd import (
 if TYPE_CHECKING:
     from navarch.client.client import Client
     from navarch.client.informer import Informers
+    from navarch.cri.client import CRIClient
+    from navarch.kubelet.config import KubeletConfig
+    from navarch.kubelet.kubelet import Kubelet
+    from navarch.kubelet.server import KubeletServer
     from navarch.network.node import NodeNetwork
 
 logger = logging.getLogger(__name__)
@@ -71,7 +77,7 @@ async def _run(cluster: Cluster, node: Node, runtime: Containerd, process: Proce
     tasks = Tasks("node")
     try:
         prepared = tasks.start(_prepare(cluster, runtime, process, adopted, reporter), name="runtime")
-        components = await _start_components(cluster, node, tasks)
+        components = await _start_components(cluster, node, runtime, tasks)
         await prepared
         tasks.run_forever(lambda: _look_after(runtime), name="containerd")
         await components.wait_ready(reporter)
@@ -98,27 +104,46 @@ async def _prepare(cluster: Cluster, runtime: Containerd, process: Process, adop
 class Components:
     """What runs in a node's process."""
 
-    def __init__(self, client: Client, informers: Informers, network: NodeNetwork) -> None:
+    def __init__(
+        self,
+        client: Client,
+        informers: Informers,
+        network: NodeNetwork,
+        runtime: CRIClient,
+        kubelet: Kubelet,
+        server: KubeletServer,
+    ) -> None:
         self._client = client
         self._informers = informers
         self._network = network
+        self._runtime = runtime
+        self._kubelet = kubelet
+        self._server = server
 
     async def wait_ready(self, reporter: Reporter) -> None:
         """Until the node is Ready and has the rules of all Services, telling each."""
         await self._network.wait_ready()
         reporter.step("network", "Services and DNS")
+        await self._kubelet.wait_ready()
+        reporter.step("kubelet", "node is Ready")
 
     async def stop(self) -> None:
         """Stop all; containers and connections go on."""
+        await self._server.stop()
+        await self._kubelet.stop()
+        await self._runtime.close()
         await self._network.stop()
         await self._informers.stop()
         await self._client.transport.close()
 
 
-async def _start_components(cluster: Cluster, node: Node, tasks: Tasks) -> Components:
+async def _start_components(cluster: Cluster, node: Node, runtime: Containerd, tasks: Tasks) -> Components:
     from navarch.client.client import Client
     from navarch.client.http import HTTPTransport
     from navarch.client.informer import Informers
+    from navarch.cri.client import CRIClient
+    from navarch.kubelet.kubelet import Kubelet
+    from navarch.kubelet.server import KubeletServer, tls_context
     from navarch.network.node import NetworkConfig, NodeNetwork
 
     pki = PKI(cluster.pki_dir)
@@ -139,7 +164,29 @@ async def _start_components(cluster: Cluster, node: Node, tasks: Tasks) -> Compo
     informers = Informers(client)
     network = NodeNetwork(network_config, client, informers)
     await network.start()
-    return Components(client, informers, network)
+    cri = CRIClient(runtime.config.endpoint)
+    kubelet = Kubelet(_kubelet_config(cluster, node), client, cri, cri, informers)
+    serving = f"nodes/{node.name}/kubelet"
+    serving_tls = tls_context(str(pki.certificate(serving)), str(pki.key(serving)), str(pki.certificate("ca")))
+    server = KubeletServer(kubelet, tls=serving_tls, port=KUBELET_PORT)
+    await server.start()
+    tasks.start(kubelet.run(), name="kubelet")
+    return Components(client, informers, network, cri, kubelet, server)
+
+
+def _kubelet_config(cluster: Cluster, node: Node) -> KubeletConfig:
+    from navarch.kubelet.config import KubeletConfig
+
+    return KubeletConfig(
+        node_name=node.name,
+        node_ip=node.address,
+        root_directory=cluster.node_dir(node) / "kubelet",
+        log_directory=cluster.node_dir(node) / "logs" / "pods",
+        port=KUBELET_PORT,
+        cluster_dns=(DNS_SERVICE_IP,),
+        cluster_domain=CLUSTER_DOMAIN,
+        cgroup_root=cluster.cgroup(node),
+    )
 
 
 async def _wait_for_api(url: str) -> None:

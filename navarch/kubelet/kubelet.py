@@ -114,6 +114,10 @@ class Kubelet:
         self._tasks.run_forever(self._housekeeping, name="housekeeping")
         await asyncio.Event().wait()
 
+    async def wait_ready(self) -> None:
+        """Until the API knows this node as Ready."""
+        await self.node.ready.wait()
+
     async def stop(self) -> None:
         """End all tasks; no container is touched."""
         await self._tasks.stop()

@@ -67,6 +67,8 @@ class NodeReporter:
         self._pod_cidr = ""
         self._look = asyncio.Event()
         self.registered = asyncio.Event()
+        self.ready = asyncio.Event()
+        """Set once the API has been told that the node is Ready."""
 
     @property
     def memory_capacity_bytes(self) -> int:
@@ -206,6 +208,8 @@ class NodeReporter:
             return
         present = node.get("status") or {}
         fresh = self._status(present.get("conditions") or [])
+        if not self.problem() and meta.is_condition_true(node, "Ready"):
+            self.ready.set()
         due = clock.monotonic() - self._reported >= self._config.status_report_seconds
         if not due and not node_status.differs(present, fresh):
             return
@@ -214,6 +218,8 @@ class NodeReporter:
         before = meta.is_condition_true(node, "Ready")
         self._node, self._reported = answer, clock.monotonic()
         after = meta.is_condition_true(answer, "Ready")
+        if after:
+            self.ready.set()
         if before != after:
             reason = "NodeReady" if after else "NodeNotReady"
             self._recorder.event(answer, "Normal", reason, f"Node {self._config.node_name} status is now: {reason}")
