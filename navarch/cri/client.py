@@ -7,6 +7,7 @@ that says the runtime itself is away. Messages are those of runtime.proto and be
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -327,6 +328,8 @@ class CRIClient:
 
     def _connected(self) -> Any:
         if self._channel is None:
+            # Children that are started call exec at once: gRPC need not prepare for forks, nor warn that it can't.
+            os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
             # 19 MB that only a process with a real runtime needs.
             from grpc import aio
 

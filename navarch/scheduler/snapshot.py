@@ -198,7 +198,9 @@ class Snapshot:
         self._allocatable[row] = 0
         for resource, text in (status.get("allocatable") or meta.EMPTY).items():
             amount = quantity.milli(text) if resource == "cpu" else quantity.value(text)
-            self._allocatable[row, self._resource(resource)] = amount
+            # A resource seen for the first time gets a new column, and with it a new array.
+            column = self._resource(resource)
+            self._allocatable[row, column] = amount
         self._unschedulable[row] = bool(spec.get("unschedulable"))
         self._taint_codes[row] = self._taint_code(node_taints(node))
         labels = meta.labels(node)
