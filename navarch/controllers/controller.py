@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -123,6 +123,11 @@ class Cluster:
     def informer(self, resource: str) -> Informer:
         """One of the caches that the controller named."""
         return self._runner.caches[resource]
+
+    @property
+    def resources(self) -> Collection[str]:
+        """What the controller has caches of."""
+        return self._runner.caches.keys()
 
     def cached(self, resource: str, name: str, namespace: str = "") -> Object | None:
         return self.informer(resource).get(f"{namespace}/{name}" if namespace else name)
@@ -248,11 +253,14 @@ class Runner:
         controller = self.controller
         self._kind = registry.resource(controller.resource).kind
         owned = [self.informers.get(name, controller=controller_uid, orphans=_orphan_namespace) for name in controller.owns]
+        # A kind that this cluster does not serve has no objects to be woken by.
+        served = {kind.resource for kind in registry.kinds()}
+        watches = [watch for watch in controller.watches if watch.resource in served]
         others = [
             self.informers.metadata(watch.resource)
             if watch.metadata_only
             else self.informers.get(watch.resource, **watch.indexers)
-            for watch in controller.watches
+            for watch in watches
         ]
         for informer in (*owned, *others):
             self.caches[informer.resource] = informer
@@ -262,7 +270,7 @@ class Runner:
         self._primary.add_handler(self._changed)
         for informer in owned:
             informer.add_handler(self._owned_changed)
-        for watch, informer in zip(controller.watches, others, strict=True):
+        for watch, informer in zip(watches, others, strict=True):
             informer.add_handler(self._watch_handler(watch))
         for key in controller.seeds:
             self.queue.add(key)

@@ -6,15 +6,19 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
+from navarch.api import registry
 from navarch.client.client import Client
 from navarch.client.informer import Informers
 from navarch.component.tasks import Tasks
 from navarch.controllers import (
     bootstrap,
     clusterdns,
+    daemonset,
     deployment,
+    disruption,
     endpoints,
     endpointslice,
+    job,
     namespace,
     nodeipam,
     nodelifecycle,
@@ -24,6 +28,7 @@ from navarch.controllers import (
     rootca,
     serviceaccount,
     tainteviction,
+    ttlafterfinished,
 )
 from navarch.controllers.config import ControllerConfig
 from navarch.controllers.controller import Controller, Runner
@@ -42,6 +47,11 @@ def controllers(config: ControllerConfig) -> tuple[Controller, ...]:
         replicaset.CONTROLLER,
         replicationcontroller.CONTROLLER,
         deployment.CONTROLLER,
+        daemonset.CONTROLLER,
+        job.CONTROLLER,
+        job.ORPHANS,
+        ttlafterfinished.CONTROLLER,
+        disruption.CONTROLLER,
         endpointslice.CONTROLLER,
         endpoints.CONTROLLER,
         nodelifecycle.controller(config),
@@ -65,7 +75,9 @@ class ControllerManager:
     """Runs all controllers in this process."""
 
     def __init__(self, client: Client, informers: Informers, config: ControllerConfig) -> None:
-        runners = [Runner(controller, client, informers) for controller in controllers(config)]
+        served = {kind.resource for kind in registry.kinds()}
+        wanted = [controller for controller in controllers(config) if controller.resource in served]
+        runners = [Runner(controller, client, informers) for controller in wanted]
         self._running: Sequence[Runnable] = [*runners, GarbageCollector(client, informers)]
         self._tasks = Tasks("controllers")
         self._stopped = asyncio.Event()

@@ -38,8 +38,11 @@ class Cluster:
         self.tasks = Tasks("pretended-kubelets")
         self.silent: set[str] = set()
         """Nodes whose kubelet does nothing."""
+        self._ending: set[str] = set()
         self.stuck: set[str] = set()
         """Images whose containers never become ready."""
+        self.failing: set[str] = set()
+        """Images whose containers end with exit code 3."""
 
     async def until(self, condition: Callable[[], Any], timeout_seconds: float = 10.0) -> Any:
         async with asyncio.timeout(timeout_seconds):
@@ -90,7 +93,11 @@ class Cluster:
             conditions = [{"type": "Ready", "status": "True", "lastTransitionTime": stamp}]
             status = {"phase": "Running", "podIP": ip, "podIPs": [{"ip": ip}], "startTime": stamp, "conditions": conditions}
         else:
-            status = {"phase": "Succeeded", "startTime": stamp}
+            failed = pod["spec"]["containers"][0]["image"] in self.failing
+            ended = {"exitCode": 3 if failed else 0, "finishedAt": stamp, "startedAt": stamp}
+            state = {"name": pod["spec"]["containers"][0]["name"], "state": {"terminated": ended}, "image": "", "imageID": ""}
+            containers = [{**state, "restartCount": 0, "ready": False}]
+            status = {"phase": "Failed" if failed else "Succeeded", "startTime": stamp, "containerStatuses": containers}
         await self._patch(pod, status)
 
     async def _patch(self, pod: Object, status: Object) -> None:
@@ -103,10 +110,12 @@ class Cluster:
                 raise
 
     async def _end(self, pod: Object) -> None:
-        if not pod["metadata"].get("finalizers"):
-            await self.client.delete_if_exists(
-                "pods", meta.name(pod), meta.namespace(pod), uid=meta.uid(pod), grace_period_seconds=0
-            )
+        if pod["metadata"].get("finalizers") or (pod["metadata"]["name"] in self._ending):
+            return
+        self._ending.add(pod["metadata"]["name"])
+        await self.client.delete_if_exists(
+            "pods", meta.name(pod), meta.namespace(pod), uid=meta.uid(pod), grace_period_seconds=0
+        )
 
 
 @asynccontextmanager

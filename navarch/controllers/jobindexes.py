@@ -1,0 +1,53 @@
+"""Sets of completion indexes, as a Job's status writes them: ``1,3-5,7``. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from navarch.apimachinery import meta
+from navarch.apimachinery.errors import Object
+
+ANNOTATION = "batch.kubernetes.io/job-completion-index"
+FAILURES_ANNOTATION = "batch.kubernetes.io/job-index-failure-count"
+IGNORED_FAILURES_ANNOTATION = "batch.kubernetes.io/job-index-ignored-failure-count"
+
+
+def parse(text: str | None, limit: int) -> set[int]:
+    """The indexes below `limit`; what cannot be read is left out."""
+    found: set[int] = set()
+    for part in (text or "").split(","):
+        first, _, last = part.partition("-")
+        if first.isdigit() and (last.isdigit() or not last):
+            found.update(range(int(first), min(int(last or first) + 1, limit)))
+    return found
+
+
+def write(indexes: Iterable[int]) -> str:
+    """Two neighbours are written ``1,2``, three and more ``1-3``."""
+    runs: list[list[int]] = []
+    for index in sorted(set(indexes)):
+        if runs and runs[-1][1] == index - 1:
+            runs[-1][1] = index
+        else:
+            runs.append([index, index])
+    parts = []
+    for first, last in runs:
+        if first == last:
+            parts.append(str(first))
+        elif last == first + 1:
+            parts.append(f"{first},{last}")
+        else:
+            parts.append(f"{first}-{last}")
+    return ",".join(parts)
+
+
+def of_pod(pod: Object) -> int | None:
+    """The index that a pod works on."""
+    text = meta.annotations(pod).get(ANNOTATION, "")
+    return int(text) if text.isdigit() else None
+
+
+def failures(pod: Object) -> int:
+    """How often the pod's index had failed before this pod."""
+    text = meta.annotations(pod).get(FAILURES_ANNOTATION, "")
+    return int(text) if text.isdigit() else 0

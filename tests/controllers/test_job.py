@@ -1,0 +1,225 @@
+"""Jobs: completions, failures, indexes, deadlines, suspension, and that every pod is counted once."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from navarch.apimachinery import meta
+from navarch.apimachinery.errors import Object
+from navarch.controllers import jobindexes, jobplan
+from tests.controllers.cluster import Cluster, cluster
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+STAMP = meta.format_time(NOW - timedelta(seconds=100))
+
+
+def job(status: Object | None = None, image: str = "work", restart: str = "Never", **spec: Any) -> Object:
+    template = {"metadata": {}, "spec": {"restartPolicy": restart, "containers": [{"name": "c", "image": image}]}}
+    spec = {"template": template, **spec}
+    metadata = {"name": "sum", "namespace": "default"}
+    found: Object = {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}
+    return found if status is None else {**found, "status": status}
+
+
+def pod(
+    uid: str, phase: str = "Running", *, age: int = 50, code: int = 1, index: int | None = None, finalizer: bool = True
+) -> Object:
+    stamp = meta.format_time(NOW - timedelta(seconds=age))
+    metadata: Object = {"name": uid, "namespace": "default", "uid": uid, "creationTimestamp": stamp}
+    if finalizer:
+        metadata["finalizers"] = [jobplan.FINALIZER]
+    if index is not None:
+        metadata["annotations"] = {jobindexes.ANNOTATION: str(index)}
+    ended = {"terminated": {"exitCode": code, "finishedAt": stamp}} if phase in ("Failed", "Succeeded") else {}
+    return {"metadata": metadata, "spec": {}, "status": {"phase": phase, "containerStatuses": [{"name": "c", "state": ended}]}}
+
+
+def plan(owner: Object, *pods: Object) -> jobplan.Plan:
+    return jobplan.plan(owner, pods, NOW)
+
+
+def test_indexes_are_written_as_runs() -> None:
+    assert jobindexes.write([7, 1, 2, 4, 5, 6, 9]) == "1,2,4-7,9"
+    assert jobindexes.parse("1,2,4-7,9", 100) == {1, 2, 4, 5, 6, 7, 9}
+    assert jobindexes.parse("0-5", 3) == {0, 1, 2}
+
+
+def test_as_many_pods_run_as_parallelism_and_open_completions_allow() -> None:
+    owner = job({}, completions=5, parallelism=3)
+    assert len(plan(owner).create) == 3
+    done = job({"succeeded": 4, "startTime": STAMP}, completions=5, parallelism=3)
+    assert len(plan(done).create) == 1
+
+
+def test_a_finished_pod_is_noted_before_it_is_let_go_and_counted_after() -> None:
+    todo = plan(job({"startTime": STAMP}, completions=2, parallelism=1), pod("a", "Succeeded"))
+    assert todo.status["uncountedTerminatedPods"] == {"succeeded": ["a"]}
+    assert "succeeded" not in todo.status
+    todo = plan(job(todo.status, completions=2, parallelism=1), pod("a", "Succeeded"))
+    assert "succeeded" not in todo.status
+    todo = plan(job(todo.status, completions=2, parallelism=1), pod("a", "Succeeded", finalizer=False))
+    assert todo.status["succeeded"] == 1
+    assert todo.status["uncountedTerminatedPods"] == {}
+    again = plan(job(todo.status, completions=2, parallelism=1), pod("a", "Succeeded", finalizer=False))
+    assert again.status["succeeded"] == 1
+
+
+def test_a_job_completes_when_all_pods_are_counted() -> None:
+    owner = job({"startTime": STAMP, "uncountedTerminatedPods": {"succeeded": ["a"]}}, completions=1, parallelism=1)
+    waiting = plan(owner, pod("a", "Succeeded"))
+    assert [item["type"] for item in waiting.status["conditions"]] == ["SuccessCriteriaMet"]
+    done = plan(job(waiting.status, completions=1, parallelism=1), pod("a", "Succeeded", finalizer=False))
+    complete = meta.find(done.status["conditions"], "type", "Complete")
+    assert complete is not None
+    assert (complete["reason"], complete["message"]) == ("CompletionsReached", "Reached expected number of succeeded pods")
+    assert done.status["completionTime"]
+
+
+def test_failures_delay_the_next_pod_longer_each_time() -> None:
+    owner = job({"startTime": STAMP}, completions=1, parallelism=1, backoffLimit=6)
+    assert plan(owner, pod("a", "Failed", age=4)).after_seconds == 6
+    assert plan(owner, pod("b", "Failed", age=100), pod("a", "Failed", age=4)).after_seconds == 16
+    assert plan(owner, pod("a", "Failed", age=11)).create == [None]
+
+
+def test_too_many_failures_fail_the_job() -> None:
+    owner = job({"startTime": STAMP, "failed": 2}, completions=1, parallelism=1, backoffLimit=2)
+    todo = plan(owner, pod("c", "Failed"), pod("d"))
+    (target,) = todo.status["conditions"]
+    assert (target["type"], target["reason"]) == ("FailureTarget", "BackoffLimitExceeded")
+    assert [meta.uid(item) for item in todo.delete] == ["d"]
+
+
+def test_a_job_that_runs_too_long_fails() -> None:
+    owner = job({"startTime": STAMP}, completions=1, parallelism=1, activeDeadlineSeconds=60)
+    (target,) = plan(owner, pod("a")).status["conditions"]
+    assert (target["reason"], target["message"]) == ("DeadlineExceeded", "Job was active longer than specified deadline")
+    early = job({"startTime": STAMP}, completions=1, parallelism=1, activeDeadlineSeconds=160)
+    assert plan(early, pod("a")).after_seconds == 60
+
+
+def test_indexed_jobs_give_each_pod_its_index_and_no_index_two_pods() -> None:
+    owner = job({"startTime": STAMP}, completions=4, parallelism=4, completionMode="Indexed")
+    todo = plan(owner, pod("a", index=1), pod("b", index=1, age=10), pod("c", "Succeeded", index=3))
+    assert [meta.uid(item) for item in todo.discard] == ["b"]
+    assert todo.create == [0, 2]
+    assert todo.status["completedIndexes"] == "3"
+
+
+def test_each_index_may_have_its_own_limit_of_failures() -> None:
+    owner = job(
+        {"startTime": STAMP},
+        completions=2,
+        parallelism=2,
+        completionMode="Indexed",
+        backoffLimitPerIndex=0,
+        backoffLimit=2**31 - 1,
+    )
+    todo = plan(owner, pod("a", "Failed", index=0), pod("b", "Succeeded", index=1))
+    assert todo.status["failedIndexes"] == "0"
+    assert todo.status["conditions"][0]["reason"] == "FailedIndexes"
+
+
+@pytest.mark.parametrize(("code", "expected"), [(42, "FailJob"), (1, "Count"), (7, "Ignore")])
+def test_the_failure_policy_judges_exit_codes(code: int, expected: str) -> None:
+    rules = [
+        {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [42]}},
+        {"action": "Ignore", "onExitCodes": {"operator": "In", "values": [7]}},
+    ]
+    owner = job({}, podFailurePolicy={"rules": rules})
+    assert jobplan.failure_action(owner, pod("a", "Failed", code=code))[0] == expected
+
+
+def test_a_success_policy_ends_a_job_early() -> None:
+    owner = job(
+        {"startTime": STAMP},
+        completions=3,
+        parallelism=3,
+        completionMode="Indexed",
+        successPolicy={"rules": [{"succeededIndexes": "0"}]},
+    )
+    todo = plan(owner, pod("a", "Succeeded", index=0), pod("b", index=1))
+    assert todo.status["conditions"][0]["reason"] == "SuccessPolicy"
+    assert [meta.uid(item) for item in todo.delete] == ["b"]
+
+
+def test_suspending_removes_pods_and_resuming_starts_anew() -> None:
+    owner = job({"startTime": STAMP}, completions=1, parallelism=1, suspend=True)
+    todo = plan(owner, pod("a"))
+    assert [meta.uid(item) for item in todo.discard] == ["a"]
+    assert "startTime" not in todo.status
+    assert todo.status["conditions"][0]["reason"] == "JobSuspended"
+    resumed = plan(job(todo.status, completions=1, parallelism=1, suspend=False))
+    assert resumed.create == [None]
+    assert resumed.status["conditions"][0]["reason"] == "JobResumed"
+
+
+def _status(found: Cluster) -> Object:
+    status: Object = (found.one("jobs.batch", "default/sum") or {}).get("status") or {}
+    return status
+
+
+def _ended(found: Cluster, type_: str) -> Object | None:
+    return meta.condition(found.one("jobs.batch", "default/sum") or {}, type_)
+
+
+def test_a_job_runs_to_completion_and_its_pods_stay_without_finalizer(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with cluster(tmp_path) as found:
+            await found.add_node("node-1", "10.0.0.1")
+            await found.client.create("jobs.batch", job(completions=10, parallelism=4))
+            await found.until(lambda: _ended(found, "Complete"))
+            assert _status(found)["succeeded"] == 10
+            assert len(found.all("pods")) == 10
+            assert not any(jobplan.has_finalizer(item) for item in found.all("pods"))
+
+    asyncio.run(main())
+
+
+def test_an_indexed_job_with_failing_pods_fails(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with cluster(tmp_path) as found:
+            found.failing.add("broken")
+            await found.add_node("node-1", "10.0.0.1")
+            owner = job(completions=3, parallelism=3, completionMode="Indexed", backoffLimit=1, image="broken")
+            await found.client.create("jobs.batch", owner)
+            failed = await found.until(lambda: _ended(found, "Failed"))
+            assert failed["reason"] == "BackoffLimitExceeded"
+            assert _status(found)["failed"] == 3
+            env = found.all("pods")[0]["spec"]["containers"][0]["env"]
+            assert env[0]["name"] == "JOB_COMPLETION_INDEX"
+
+    asyncio.run(main())
+
+
+def test_deleting_a_job_takes_running_pods_along(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with cluster(tmp_path) as found:
+            found.stuck.add("work")
+            await found.add_node("node-1", "10.0.0.1")
+            await found.client.create("jobs.batch", job(completions=2, parallelism=2))
+            await found.until(lambda: _status(found).get("active") == 2)
+            await found.client.delete("jobs.batch", "sum", "default", propagation_policy="Background")
+            await found.until(lambda: not found.all("pods") and not found.all("jobs.batch"))
+            await found.client.create("jobs.batch", job(completions=2, parallelism=2))
+            await found.until(lambda: _status(found).get("active") == 2)
+            await found.client.delete("jobs.batch", "sum", "default", propagation_policy="Foreground")
+            await found.until(lambda: not found.all("pods") and not found.all("jobs.batch"))
+
+    asyncio.run(main())
+
+
+def test_a_finished_job_goes_after_its_time_to_live(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with cluster(tmp_path) as found:
+            await found.add_node("node-1", "10.0.0.1")
+            await found.client.create("jobs.batch", job(ttlSecondsAfterFinished=0))
+            await found.until(lambda: found.all("jobs.batch"))
+            await found.until(lambda: not found.all("jobs.batch") and not found.all("pods"))
+
+    asyncio.run(main())
