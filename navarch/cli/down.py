@@ -73,13 +73,21 @@ def running(cluster: Cluster) -> list[Process]:
     config = str(cluster.data_dir / "nodes")
     for pid in processes.all_pids():
         words = processes.command_line(pid)
-        ours = "navarch.cli.main" in words and _contains(words, mark)
+        ours = _is_service(words) and _contains(words, mark)
         runtime = "--config" in words and words[words.index("--config") + 1 :][:1] != [] and words[-1].startswith(f"{config}/")
         if ours or (runtime and Path(words[0]).name == "containerd"):
             process = processes.find(pid)
             if process is not None:
                 found.append(process)
     return found
+
+
+def _is_service(words: list[str]) -> bool:
+    """Whether a command line is that of `navarch server` or `navarch node run`, not of a command such as this one."""
+    if "navarch.cli.main" not in words:
+        return False
+    after = words[words.index("navarch.cli.main") + 1 :]
+    return after[:1] == ["server"] or after[:2] == ["node", "run"]
 
 
 def stop_server(cluster: Cluster) -> None:
