@@ -1,4 +1,4 @@
-"""The kernel's packet filter through libnftables, loaded when first used.
+"""The kernel's packet filter through libnftables, loaded when first used; whether a table is there through netlink.
 
 A text of commands is one transaction. The library is called in a thread of its own, since the kernel may take its time; calls
 are one after the other. It acts in the network namespace of the calling process.
@@ -7,11 +7,35 @@ are one after the other. It acts in the network namespace of the calling process
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
+import socket
+import struct
 from concurrent.futures import ThreadPoolExecutor
 
+from navarch.network.netlink import attribute, request
+
 LIBRARY = "libnftables.so.1"
+# After a transaction of this size the library leaves much memory free, but not to others.
+TRIM_TEXT_BYTES = 100_000
 ERROR_LIMIT_CHARACTERS = 2000
+
+
+_NETLINK_NETFILTER = 12
+_GET_TABLE = 10 << 8 | 1
+_TABLE_NAME = 1
+
+
+def has_table(name: str) -> bool:
+    """Whether there is an `ip` table of that name. libnftables would read every rule of the machine to say so."""
+    body = struct.pack("=BBH", socket.AF_INET, 0, 0) + attribute(_TABLE_NAME, name.encode() + b"\0")
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER) as connection:
+        connection.bind((0, 0))
+        try:
+            request(connection, _GET_TABLE, body)
+        except FileNotFoundError:
+            return False
+    return True
 
 
 class NftablesError(Exception):
@@ -33,7 +57,11 @@ class Nftables:
     def run_now(self, commands: str) -> str:
         """`run`, in the calling thread."""
         library, context = self._open()
-        failed = library.nft_run_cmd_from_buffer(context, commands.encode())
+        text = commands.encode()
+        failed = library.nft_run_cmd_from_buffer(context, text)
+        if len(text) >= TRIM_TEXT_BYTES:
+            with contextlib.suppress(AttributeError, OSError):
+                ctypes.CDLL(None).malloc_trim(0)
         if failed:
             message = library.nft_ctx_get_error_buffer(context).decode("utf-8", "replace")
             raise NftablesError(message[:ERROR_LIMIT_CHARACTERS].strip() or "the transaction failed")

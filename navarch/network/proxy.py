@@ -19,14 +19,14 @@ from navarch.apimachinery.errors import Object
 from navarch.client.informer import Informer, Informers
 from navarch.component import clock
 from navarch.network import conntrack, rules
-from navarch.network.nftables import Nftables, NftablesError
+from navarch.network.nftables import Nftables, NftablesError, has_table
 from navarch.network.rules import NODE_IPS, TABLE, Fragment, Node, Plan
 from navarch.network.table import Table, removal
 
 logger = logging.getLogger(__name__)
 
 BATCH_SECONDS = 0.05
-CHECK_SECONDS = 30.0
+CHECK_SECONDS = 10.0
 RETRY_SECONDS = 1.0
 
 SERVICES = "services"
@@ -100,7 +100,7 @@ class Proxy:
                 async with asyncio.timeout(CHECK_SECONDS):
                     await self._wakeup.wait()
             except TimeoutError:
-                await self._check()
+                self._check()
 
     def close(self) -> None:
         """Give back the library's handle."""
@@ -187,10 +187,8 @@ class Proxy:
         except OSError as error:
             logger.warning("cannot forget UDP connections to endpoints that are gone: %s", error)
 
-    async def _check(self) -> None:
-        try:
-            await self._nftables.run(f"list chain ip {TABLE} services")
-        except NftablesError:
+    def _check(self) -> None:
+        if not has_table(TABLE):
             logger.warning("the table is gone, making it again")
             self._whole = True
 
