@@ -164,9 +164,10 @@ def all_pids() -> Iterator[int]:
 def command_line(pid: int) -> list[str]:
     """Its arguments; empty for a kernel thread or one that has ended."""
     try:
-        return (PROC / str(pid) / "cmdline").read_bytes().decode("utf-8", "surrogateescape").rstrip("\0").split("\0")
+        content = (PROC / str(pid) / "cmdline").read_bytes()
     except OSError:
         return []
+    return content.decode("utf-8", "surrogateescape").removesuffix("\0").split("\0") if content else []
 
 
 def descendants(pids: Iterable[int]) -> list[int]:
