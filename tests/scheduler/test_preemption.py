@@ -1,0 +1,80 @@
+"""Preemption: whom to take off which node."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+from navarch.apimachinery.errors import Object
+from navarch.scheduler import preemption
+from navarch.scheduler.framework import run_filters
+from navarch.scheduler.plugins import default_plugins
+from navarch.scheduler.podinfo import PodInfo
+from navarch.scheduler.snapshot import Snapshot
+from tests.scheduler.world import node, pod, snapshot
+
+PLUGINS = default_plugins()
+
+
+def find(found: Snapshot, item: Object, *budgets: Object) -> preemption.Outcome:
+    info = PodInfo(item)
+    return preemption.find(PLUGINS, info, found, run_filters(PLUGINS, info, found), budgets, Random(1))
+
+
+def victims(outcome: preemption.Outcome) -> tuple[str, set[str]]:
+    assert outcome.candidate is not None
+    return outcome.candidate.node, {victim.name for victim in outcome.candidate.victims}
+
+
+def low(name: str, cpu: str = "1", priority: int = 0, **more: Any) -> Object:
+    return pod(name, cpu=cpu, priority=priority, **more)
+
+
+def test_no_more_pods_than_needed_go_and_the_least_important_first() -> None:
+    found = snapshot(node("a", cpu="3"), placed={"a": [low("x", priority=1), low("y", priority=2), low("z", priority=3)]})
+    assert victims(find(found, pod(cpu="2", priority=10))) == ("a", {"x", "y"})
+    assert found.requested[0, 0] == 3000  # Nothing is changed by trying.
+
+
+def test_the_node_is_chosen_whose_victims_matter_least() -> None:
+    found = snapshot(
+        node("a", cpu="1"), node("b", cpu="1"), placed={"a": [low("important", priority=5)], "b": [low("other", priority=1)]}
+    )
+    assert victims(find(found, pod(cpu="1", priority=10))) == ("b", {"other"})
+
+
+def test_pods_of_equal_priority_are_never_victims() -> None:
+    found = snapshot(node("a", cpu="1"), placed={"a": [low("x", priority=10)]})
+    outcome = find(found, pod(cpu="1", priority=10))
+    assert outcome.candidate is None
+    assert outcome.message == ("preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.")
+
+
+def test_where_it_cannot_help_it_is_said_so() -> None:
+    found = snapshot(node("a", unschedulable=True), node("b", cpu="1"), placed={"a": [low("x")]})
+    outcome = find(found, pod(cpu="2", priority=10))
+    assert outcome.message == "preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling."
+
+
+def test_a_pod_may_be_told_not_to_preempt() -> None:
+    found = snapshot(node("a", cpu="1"), placed={"a": [low("x")]})
+    outcome = find(found, pod(cpu="1", priority=10, preemptionPolicy="Never"))
+    assert (outcome.candidate, outcome.message) == (None, "preemption: not eligible due to preemptionPolicy=Never.")
+
+
+def test_protected_pods_are_spared_where_others_will_do() -> None:
+    budget = {
+        "metadata": {"name": "b", "namespace": "default"},
+        "spec": {"selector": {"matchLabels": {"app": "db"}}},
+        "status": {"disruptionsAllowed": 0},
+    }
+    protected = low("db", labels={"app": "db"})
+    found = snapshot(node("a", cpu="1"), node("b", cpu="1"), placed={"a": [protected], "b": [low("web", priority=5)]})
+    assert victims(find(found, pod(cpu="1", priority=10), budget)) == ("b", {"web"})
+
+
+def test_pods_that_keep_others_away_can_be_preempted() -> None:
+    term = {"labelSelector": {"matchLabels": {"app": "web"}}, "topologyKey": "kubernetes.io/hostname"}
+    affinity = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+    found = snapshot(node("a"), placed={"a": [low("shy", affinity=affinity), low("calm")]})
+    assert victims(find(found, pod(labels={"app": "web"}, priority=10))) == ("a", {"shy"})

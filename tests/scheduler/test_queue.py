@@ -1,0 +1,94 @@
+"""The scheduling queue: order, back-off, and what wakes a pod."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from navarch.apimachinery.errors import Object
+from navarch.scheduler.events import ClusterEvent
+from navarch.scheduler.podinfo import PodInfo
+from navarch.scheduler.queue import Queued, SchedulingQueue
+from tests.scheduler.world import pod
+
+WAKERS = {"Fit": {ClusterEvent.POD_DELETE}, "Taint": {ClusterEvent.NODE_TAINT}}
+
+
+def queue() -> SchedulingQueue:
+    return SchedulingQueue(WAKERS)
+
+
+def info(name: str, **spec: Any) -> PodInfo:
+    return PodInfo(pod(name, **spec))
+
+
+def take(waiting: SchedulingQueue, now: float) -> Queued:
+    found = waiting.pop(now)
+    assert found is not None
+    return found
+
+
+def test_higher_priority_first_then_who_waits_longer() -> None:
+    waiting = queue()
+    for moment, item in enumerate((info("a"), info("b", priority=5), info("c"))):
+        waiting.set(item, moment)
+    assert [take(waiting, 9).info.name for _ in range(3)] == ["b", "a", "c"]
+    assert waiting.pop(9) is None
+
+
+def test_only_events_that_its_plugins_asked_for_wake_a_pod() -> None:
+    waiting = queue()
+    waiting.set(info("a"), 0)
+    waiting.put_back(take(waiting, 0), {"Fit"}, 0)
+    waiting.happened({ClusterEvent.NODE_TAINT}, 5)
+    assert waiting.pop(5) is None
+    waiting.happened({ClusterEvent.POD_DELETE}, 5)
+    assert take(waiting, 5).attempts == 2
+
+
+def test_a_pod_that_backs_off_comes_after_others_but_does_not_wait_idly() -> None:
+    waiting = queue()
+    waiting.set(info("a"), 0)
+    waiting.put_back(take(waiting, 0), {"Fit"}, 0)
+    waiting.happened({ClusterEvent.POD_DELETE}, 0.1)
+    waiting.set(info("b"), 0.2)
+    assert [take(waiting, 0.3).info.name for _ in range(2)] == ["b", "a"]
+
+
+def test_after_an_error_the_back_off_is_kept_and_doubles() -> None:
+    waiting = queue()
+    waiting.set(info("a"), 0)
+    waiting.put_back_failed(take(waiting, 0), 0)
+    assert waiting.pop(0.9) is None
+    assert waiting.next_wake() == 1
+    waiting.put_back_failed(take(waiting, 1), 1)
+    assert waiting.next_wake() == 3
+
+
+def test_an_unschedulable_pod_is_tried_again_after_five_minutes() -> None:
+    waiting = queue()
+    waiting.set(info("a"), 0)
+    waiting.put_back(take(waiting, 0), {"Fit"}, 0)
+    assert waiting.next_wake() == 300
+    assert waiting.pop(299) is None
+    assert waiting.pop(301) is not None
+
+
+def test_a_changed_pod_is_tried_again_and_a_gated_one_waits_for_its_gates() -> None:
+    waiting = queue()
+    waiting.set(info("a"), 0)
+    waiting.put_back(take(waiting, 0), {"Fit"}, 0)
+    waiting.set(info("a", cpu="1m"), 1)
+    assert take(waiting, 2).info.requests == {"cpu": 1}
+    gates: Object = {"schedulingGates": [{"name": "x"}]}
+    waiting.set(info("g", **gates), 3)
+    assert waiting.pop(4) is None
+    waiting.set(info("g"), 5)
+    assert take(waiting, 6).info.name == "g"
+
+
+def test_a_deleted_pod_never_comes() -> None:
+    waiting = queue()
+    waiting.set(info("a"), 0)
+    waiting.delete("a")
+    assert waiting.pop(1) is None
+    assert len(waiting) == 0
