@@ -16,7 +16,7 @@ from navarch.apimachinery.errors import Object
 from navarch.client.client import Client
 from navarch.client.informer import Informers
 from navarch.component.tasks import Tasks
-from navarch.network import cni, links, overlay, proxy, sysctls
+from navarch.network import cni, hostports, links, overlay, proxy, sysctls
 from navarch.network.dns.server import PORT as DNS_PORT
 from navarch.network.dns.server import DNSServer
 from navarch.network.dns.upstream import Address
@@ -129,11 +129,12 @@ def write_cni_configuration(config: NetworkConfig, pod_cidr: str) -> bool:
 
 
 async def remove(*, sysctls_record: Path | None = None, bridge: str = cni.BRIDGE) -> None:
-    """Delete from this network namespace what navarch put there: table, routes, overlay device, bridge, kernel settings."""
+    """Delete from this network namespace what navarch put there: rules, routes, overlay device, bridge, kernel settings."""
     if sysctls_record is not None:
         # First: one of them is only safe while the table is there.
         sysctls.restore(sysctls_record)
     await proxy.remove()
+    await asyncio.to_thread(hostports.remove)
     overlay.remove()
     kernel = links.Links()
     try:
