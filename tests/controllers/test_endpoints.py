@@ -101,7 +101,7 @@ def test_a_slice_holds_a_hundred_and_one_change_writes_one_slice() -> None:
     present = _named(endpointslice.plan(service(), pods, {}, []).create)
     assert [len(item["endpoints"]) for item in present] == [100, 100, 50]
     assert endpointslice.plan(service(), pods, {}, present) == endpointslice.Plan()
-    pods[7] = pod(8, ready=False)
+    pods[0] = pod(1, ready=False)
     todo = endpointslice.plan(service(), pods, {}, present)
     assert (len(todo.update), todo.create, todo.delete) == (1, [], [])
     todo = endpointslice.plan(service(), [*pods, pod(251)], {}, present)
