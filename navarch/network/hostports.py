@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 
 COMMAND_TIMEOUT_SECONDS = 10.0
 
+_FAMILIES = {"ip": "iptables", "ip6": "ip6tables"}
 _COMMON = ("CNI-HOSTPORT-DNAT", "CNI-HOSTPORT-MASQ", "CNI-HOSTPORT-SETMARK")
 _OURS = f'dnat name: \\"{NETWORK}\\"'
 _POD_CHAIN = re.compile(r"-j (CNI-DN-\S+)")
@@ -58,15 +59,19 @@ def remove() -> None:
     """Take away what is left, where there are iptables and the plugin ever did something."""
     if shutil.which("iptables-save") is None or shutil.which("nft") is None:
         return
-    if "ip nat" not in _run("nft", "list", "tables", "ip"):
-        # Asking iptables would make the table.
-        return
-    commands = removal(_run("iptables-save", "-t", "nat"))
-    if not commands:
-        return
-    _run("iptables-restore", "--noflush", text=commands)
-    if is_empty(_run("iptables-save", "-t", "nat")):
-        _run("nft", "delete", "table", "ip", "nat")
+    # Where there is no table, asking iptables would make one.
+    tables = _run("nft", "list", "tables")
+    present = {family: prefix for family, prefix in _FAMILIES.items() if f"table {family} nat\n" in tables}
+    used = False
+    for prefix in present.values():
+        commands = removal(_run(f"{prefix}-save", "-t", "nat"))
+        if commands:
+            _run(f"{prefix}-restore", "--noflush", text=commands)
+            used = True
+    for family, prefix in present.items() if used else ():
+        # The plugin makes a table also for the family that it does not use.
+        if is_empty(_run(f"{prefix}-save", "-t", "nat")):
+            _run("nft", "delete", "table", family, "nat")
 
 
 def _run(*command: str, text: str = "") -> str:
