@@ -242,6 +242,16 @@ class Laboratory:
             who, seen = client.recv(100).decode().split()
             return who, seen
 
+    def exchange(self, place: str, address: str, port: int, data: bytes) -> bytes:
+        """One datagram there and one back."""
+        with inside(self.namespace(place)):
+            client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with client:
+            client.settimeout(2)
+            client.connect((address, port))
+            client.send(data)
+            return client.recv(65535)
+
 
 def _serve_tcp(server: socket.socket, place: str) -> None:
     with contextlib.suppress(OSError):

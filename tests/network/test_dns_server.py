@@ -212,3 +212,52 @@ def test_a_kept_answer_counts_its_time_to_live_down() -> None:
 @pytest.mark.parametrize("answer", [b"", b"\0\0\x80\0", query("other.test"), b"\x12\x34\x80\0" + query("other.test")[4:]])
 def test_an_answer_to_something_else_is_ignored(answer: bytes) -> None:
     assert upstream._incoming(answer, wire.parse_query(query("example.test")), 0x1234) is None
+
+
+def test_a_resolver_that_does_not_answer_is_passed_over(api: FakeAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upstream, "TRY_TIMEOUT_SECONDS", 0.05)
+
+    async def scenario(server: DNSServer, resolver: FakeResolver) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+            silent.bind(("127.0.0.1", 0))
+            addresses = server._upstream._addresses
+            addresses.insert(0, silent.getsockname())
+            assert read(await ask(server, query("example.test"))) == (0, ["192.0.2.7"])
+            # It is asked last from now on.
+            assert addresses[-1] == silent.getsockname()
+
+    with_server(api, scenario)
+
+
+def test_a_question_over_tcp_goes_upstream_over_tcp(api: FakeAPI) -> None:
+    async def scenario(server: DNSServer, resolver: FakeResolver) -> None:
+        asked: list[str] = []
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            parsed = wire.parse_query(await reader.readexactly(int.from_bytes(await reader.readexactly(2), "big")))
+            asked.append(parsed.name)
+            records = [Record(parsed.name, A, 60, bytes((192, 0, 2, n))) for n in range(200)]
+            message = wire.response(parsed, wire.encode(parsed.name, Answer(answers=records)), 65535)
+            writer.write(len(message).to_bytes(2, "big") + message)
+            await writer.drain()
+            writer.close()
+
+        listener = await asyncio.start_server(answer, "127.0.0.1", 0)
+        server._upstream._addresses[:] = [listener.sockets[0].getsockname()]
+        assert len(read(await ask(server, query("big.test"), tcp=True))[1]) == 200
+        # What is kept is too large for UDP: the client is told to come back.
+        message = await ask(server, query("big.test"))
+        assert message[2] & 0x02
+        assert asked == ["big.test"]
+        listener.close()
+
+    with_server(api, scenario)
+
+
+def test_too_many_questions_for_upstream_fail_at_once(api: FakeAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upstream, "IN_FLIGHT_LIMIT", 0)
+
+    async def scenario(server: DNSServer, resolver: FakeResolver) -> None:
+        assert read(await ask(server, query("example.test"))) == (wire.SERVFAIL, [])
+
+    with_server(api, scenario)
