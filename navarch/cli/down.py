@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from navarch.cli import cleanup, topology
-from navarch.cli.cluster import RUN_DIR, STATE_FILE, Cluster, CommandError, Node, load, locked
+from navarch.cli.cluster import DATA_DIR, RUN_DIR, STATE_FILE, Cluster, CommandError, Node, load, locked
 from navarch.cli.runtime import containerd_config
 from navarch.component import processes
 from navarch.component.processes import Process
@@ -26,6 +27,8 @@ CONTAINER_GRACE_SECONDS = 2.0
 # What a data directory holds: nothing else is ever deleted from it.
 OWN_ENTRIES = ("pki", "kubeconfig", "images", "log", "nodes", "host-sysctls.json", "certs.d", STATE_FILE)
 DATABASE = "navarch.db"
+# What stands in the command line of every process of navarch.
+MODULE = "navarch.cli.main"
 
 
 def down(data_dir: Path) -> int:
@@ -68,26 +71,30 @@ def reset(data_dir: Path) -> int:
 
 def running(cluster: Cluster) -> list[Process]:
     """Processes of this cluster that are alive, found by their command lines: also without pid files."""
-    found = []
-    mark = ["--data-dir", str(cluster.data_dir)]
-    config = str(cluster.data_dir / "nodes")
-    for pid in processes.all_pids():
-        words = processes.command_line(pid)
-        ours = _is_service(words) and _contains(words, mark)
-        runtime = "--config" in words and words[words.index("--config") + 1 :][:1] != [] and words[-1].startswith(f"{config}/")
-        if ours or (runtime and Path(words[0]).name == "containerd"):
-            process = processes.find(pid)
-            if process is not None:
-                found.append(process)
-    return found
+    return [process for data_dir, process in _processes() if data_dir == cluster.data_dir]
 
 
-def _is_service(words: list[str]) -> bool:
-    """Whether a command line is that of `navarch server` or `navarch node run`, not of a command such as this one."""
-    if "navarch.cli.main" not in words:
-        return False
-    after = words[words.index("navarch.cli.main") + 1 :]
-    return after[:1] == ["server"] or after[:2] == ["node", "run"]
+def others(data_dir: Path) -> list[Path]:
+    """Data directories of other clusters that run on this machine."""
+    return sorted({found for found, _ in _processes()} - {data_dir})
+
+
+def belongs_to(words: Sequence[str]) -> Path | None:
+    """The data directory of a service of navarch or a node's containerd, from its command line; None for any other process.
+
+    Commands such as this one are no services.
+    """
+    if MODULE in words:
+        after = list(words[words.index(MODULE) + 1 :])
+        if after[:1] != ["server"] and after[:2] != ["node", "run"]:
+            return None
+        value = after[after.index("--data-dir") + 1 :][:1] if "--data-dir" in after else [str(DATA_DIR)]
+        return Path(value[0]) if value else None
+    if len(words) > 2 and Path(words[0]).name == "containerd" and words[1] == "--config":
+        config = Path(words[2])
+        if config.match("nodes/*/containerd/config.toml"):
+            return config.parents[3]
+    return None
 
 
 def stop_server(cluster: Cluster) -> None:
@@ -157,6 +164,9 @@ def _remove_host_network(node_dir: Path) -> None:
 def _remove_leftovers(cluster: Cluster) -> None:
     from navarch.network import overlay, sysctls
 
+    if others(cluster.data_dir):
+        # What has a name but no cluster's in it may be theirs.
+        return
     topology.remove_leftovers()
     overlay.remove()
     sysctls.restore(cluster.host_sysctls)
@@ -166,5 +176,9 @@ def _remove_leftovers(cluster: Cluster) -> None:
         shutil.rmtree(RUN_DIR, ignore_errors=True)
 
 
-def _contains(words: list[str], part: list[str]) -> bool:
-    return any(words[i : i + len(part)] == part for i in range(len(words)))
+def _processes() -> Iterator[tuple[Path, Process]]:
+    for pid in processes.all_pids():
+        data_dir = belongs_to(processes.command_line(pid))
+        process = processes.find(pid) if data_dir is not None else None
+        if data_dir is not None and process is not None and process.alive:
+            yield data_dir, process

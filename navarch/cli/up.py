@@ -80,6 +80,11 @@ def up(options: Options) -> int:
         raise CommandError(problem)
     with locked(options.data_dir):
         cluster = _decide(options)
+        others = down.others(cluster.data_dir)
+        if others:
+            raise CommandError(
+                f"another cluster runs on this machine, from {others[0]}; stop it first: navarch down --data-dir {others[0]}"
+            )
         if _all_running(cluster):
             print(f"The cluster runs already. Its kubeconfig: {cluster.kubeconfig}")
             _merge(cluster, options)
@@ -300,7 +305,7 @@ class Launcher:
 
 def program() -> list[str]:
     """The command that runs this same navarch."""
-    return [sys.executable, "-m", "navarch.cli.main"]
+    return [sys.executable, "-m", down.MODULE]
 
 
 def _merge(cluster: Cluster, options: Options) -> bool:

@@ -156,7 +156,7 @@ def reap(pid: int) -> None:
 
 
 def all_pids() -> Iterator[int]:
-    for entry in os.scandir(PROC):
+    for entry in PROC.iterdir():
         if entry.name.isdigit():
             yield int(entry.name)
 
