@@ -255,7 +255,9 @@ class Informers:
 
     def metadata(self, resource: str) -> Informer:
         """An informer of which only `metadata` may be used: the one of whole objects if there is one, else a lighter one."""
-        informer = self._informers.get(resource) or self._light.get(resource)
+        informer = self._informers.get(resource)
+        if informer is None:
+            informer = self._light.get(resource)
         if informer is None:
             informer = self._light[resource] = Informer(self.client, resource, transform=_only_metadata)
             self._tasks.run_forever(informer.run, name=f"metadata of {resource}")

@@ -1,0 +1,121 @@
+"""The garbage collector's graph, and that it deletes nothing it should not."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from navarch.apimachinery import meta
+from navarch.apimachinery.errors import Object
+from navarch.controllers.garbagecollector import GarbageCollector, Graph
+from tests.fakeapi import Bench, bench
+
+
+def config_map(name: str, *owners: Object, block: bool = True, **metadata: Any) -> Object:
+    references = [{**meta.owner_reference(owner, controller=False, block_owner_deletion=block)} for owner in owners]
+    found = {"name": name, "namespace": "default", **metadata}
+    if references:
+        found["ownerReferences"] = references
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": found}
+
+
+def collector(found: Bench) -> GarbageCollector:
+    return GarbageCollector(found.client, found.informers)
+
+
+def names(found: Bench) -> list[str]:
+    return sorted(meta.name(item) for item in found.api.all("configmaps"))
+
+
+def test_the_graph_follows_owners() -> None:
+    graph = Graph()
+    graph.set("configmaps", {"uid": "a"})
+    graph.set("configmaps", {"uid": "b", "ownerReferences": [{"uid": "a", "blockOwnerDeletion": True}]})
+    assert [node.metadata["uid"] for node in graph.blocking("a")] == ["b"]
+    graph.set("configmaps", {"uid": "b", "ownerReferences": [{"uid": "c"}]})
+    assert not graph.dependants("a")
+    assert [node.metadata["uid"] for node in graph.dependants("c")] == ["b"]
+    graph.remove("b")
+    assert not graph.dependants("c")
+
+
+def test_what_lost_all_owners_goes_and_what_has_one_left_forgets_the_others() -> None:
+    async def main() -> None:
+        async with bench(collector) as found:
+            one, two = found.api.put(config_map("one")), found.api.put(config_map("two"))
+            found.api.put(config_map("of-one", one))
+            found.api.put(config_map("of-both", one, two))
+            found.api.remove("configmaps", "default/one")
+            await found.until(lambda: names(found) == ["of-both", "two"])
+            await found.until(
+                lambda: len((found.api.one("configmaps", "default/of-both") or {})["metadata"]["ownerReferences"]) == 1
+            )
+
+    asyncio.run(main())
+
+
+def test_an_owner_of_the_same_name_but_another_uid_is_no_owner() -> None:
+    async def main() -> None:
+        async with bench(collector) as found:
+            first = found.api.put(config_map("owner"))
+            found.api.remove("configmaps", "default/owner")
+            found.api.put(config_map("owner"))
+            found.api.put(config_map("dependant", first))
+            await found.until(lambda: names(found) == ["owner"])
+
+    asyncio.run(main())
+
+
+def test_owners_of_kinds_that_are_not_served_keep_their_dependants() -> None:
+    async def main() -> None:
+        async with bench(collector) as found:
+            foreign = {"apiVersion": "example.com/v1", "kind": "Thing", "metadata": {"name": "t", "uid": "t"}}
+            owner = found.api.put(config_map("owner"))
+            found.api.put(config_map("dependant", foreign))
+            found.api.put(config_map("control", owner))
+            found.api.remove("configmaps", "default/owner")
+            await found.until(lambda: names(found) == ["dependant"])
+
+    asyncio.run(main())
+
+
+def test_foreground_deletion_waits_for_blocking_dependants_only() -> None:
+    async def main() -> None:
+        async with bench(collector) as found:
+            owner = found.api.put(config_map("owner"))
+            found.api.put(config_map("blocking", owner, finalizers=["example.com/hold"]))
+            found.api.put(config_map("other", owner, block=False, finalizers=["example.com/hold"]))
+            await found.client.delete("configmaps", "owner", "default", propagation_policy="Foreground")
+            blocking = await found.until(
+                lambda: (item := found.api.one("configmaps", "default/blocking")) and meta.being_deleted(item) and item
+            )
+            assert "owner" in names(found)
+            await found.client.patch("configmaps", "blocking", {"metadata": {"finalizers": None}}, "default")
+            del blocking
+            await found.until(lambda: names(found) == ["other"])
+
+    asyncio.run(main())
+
+
+def test_nothing_is_deleted_while_the_server_cannot_say_whether_the_owner_exists() -> None:
+    async def main() -> None:
+        async with bench(collector) as found:
+            owner = found.api.put(config_map("owner"))
+            dependant = config_map("dependant", owner)
+            found.api.remove("configmaps", "default/owner")
+            asked = 0
+
+            def refuse(method: str, path: str, body: Any) -> Exception | None:
+                nonlocal asked
+                if method == "GET" and path.endswith("/owner"):
+                    asked += 1
+                    return ConnectionError("away") if asked < 4 else None
+                return None
+
+            found.api.refuse = refuse
+            found.api.put(dependant)
+            await found.until(lambda: asked == 3)
+            assert names(found) == ["dependant"]
+            await found.until(lambda: names(found) == [])
+
+    asyncio.run(main())

@@ -1,0 +1,118 @@
+"""Nodes: their networks, their health, and what that means for pods. The pure rules."""
+
+from __future__ import annotations
+
+import ipaddress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from navarch.apimachinery import meta
+from navarch.apimachinery.errors import Object
+from navarch.controllers import namespace, nodeipam, nodelifecycle, tainteviction
+from tests.controllers.world import node
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def stamp(seconds_ago: float) -> str:
+    return meta.format_time(NOW - timedelta(seconds=seconds_ago))
+
+
+def test_the_lowest_free_network_is_given() -> None:
+    whole = ipaddress.ip_network("10.244.0.0/16")
+    assert nodeipam.first_free(whole, 24, []) == "10.244.0.0/24"
+    assert nodeipam.first_free(whole, 24, ["10.244.0.0/24", "10.244.2.0/24"]) == "10.244.1.0/24"
+    assert nodeipam.first_free(whole, 24, ["10.244.0.0/22"]) == "10.244.4.0/24"
+    assert nodeipam.first_free(ipaddress.ip_network("10.0.0.0/30"), 31, ["10.0.0.0/31", "10.0.0.2/31"]) is None
+
+
+def heard(renewed: float | None, started: float, heartbeat: float | None = None) -> float:
+    """Seconds since the last sign of life."""
+    item = node()
+    item["metadata"]["creationTimestamp"] = stamp(1000)
+    if heartbeat is not None:
+        item["status"]["conditions"][0]["lastHeartbeatTime"] = stamp(heartbeat)
+    lease = {"spec": {"renewTime": stamp(renewed)}} if renewed is not None else None
+    return (NOW - nodelifecycle.last_heard(item, lease, NOW - timedelta(seconds=started))).total_seconds()
+
+
+def test_a_sign_of_life_is_a_lease_or_a_heartbeat_and_nobody_is_late_at_the_start() -> None:
+    assert heard(5, 500) == 5
+    assert heard(300, 500, heartbeat=20) == 20
+    assert heard(300, 10) == 10
+    assert heard(None, 500) == 500
+
+
+@pytest.mark.parametrize(
+    ("states", "expected"), [("T", True), ("F", False), ("TF", True), ("TTUU", True), ("TTUUU", False), ("UUU", False)]
+)
+def test_nobody_is_evicted_when_most_nodes_seem_to_fail(states: str, expected: bool) -> None:
+    words = {"T": "True", "F": "False", "U": "Unknown"}
+    assert nodelifecycle.may_evict([node(str(n), ready=words[state]) for n, state in enumerate(states)]) is expected
+
+
+def test_conditions_become_taints_and_others_taints_stay() -> None:
+    item = node(ready="Unknown", unschedulable=True)
+    own = {"key": "own", "effect": "NoSchedule"}
+    old = {"key": nodelifecycle.NOT_READY, "effect": "NoSchedule"}
+    item["spec"]["taints"] = [own, old]
+    item["status"]["conditions"].append({"type": "DiskPressure", "status": "True"})
+    found = nodelifecycle.taints(item, nodelifecycle.wanted_taints(item, evict=True), NOW)
+    assert [(taint["key"], taint["effect"]) for taint in found] == [
+        ("own", "NoSchedule"),
+        (nodelifecycle.UNREACHABLE, "NoSchedule"),
+        (nodelifecycle.UNREACHABLE, "NoExecute"),
+        ("node.kubernetes.io/disk-pressure", "NoSchedule"),
+        (nodelifecycle.UNSCHEDULABLE, "NoSchedule"),
+    ]
+    assert nodelifecycle.taints(node(), nodelifecycle.wanted_taints(node(), evict=True), NOW) == []
+
+
+def test_a_taint_that_stays_keeps_the_time_it_was_added() -> None:
+    item = node(ready="Unknown")
+    item["spec"]["taints"] = [{"key": nodelifecycle.UNREACHABLE, "effect": "NoExecute", "timeAdded": stamp(100)}]
+    found = nodelifecycle.taints(item, nodelifecycle.wanted_taints(item, evict=True), NOW)
+    assert found[0]["timeAdded"] == stamp(100)
+
+
+def test_silent_nodes_are_unknown_in_every_respect() -> None:
+    item = node()
+    item["metadata"]["creationTimestamp"] = stamp(1000)
+    changed = {condition["type"]: condition for condition in nodelifecycle.unknown_conditions(item, NOW)}
+    assert set(changed) == {"Ready", "MemoryPressure", "DiskPressure", "PIDPressure"}
+    assert changed["Ready"]["message"] == "Kubelet stopped posting node status."
+    assert changed["PIDPressure"]["reason"] == "NodeStatusNeverUpdated"
+
+
+def evicted_in(taints: list[Object], tolerations: list[Object], created: float = 1000) -> float | None:
+    pod: Any = {"metadata": {"creationTimestamp": stamp(created)}, "spec": {"tolerations": tolerations}}
+    due = tainteviction.eviction_time(pod, taints, NOW)
+    return None if due is None else (due - NOW).total_seconds()
+
+
+def test_tolerations_put_eviction_off_for_as_long_as_they_say() -> None:
+    taint = {"key": "k", "effect": "NoExecute", "timeAdded": stamp(100)}
+    assert evicted_in([taint], []) == 0
+    assert evicted_in([taint], [{"key": "k", "operator": "Exists"}]) is None
+    assert evicted_in([taint], [{"key": "k", "operator": "Exists", "tolerationSeconds": 300}]) == 200
+    assert evicted_in([taint], [{"operator": "Exists", "effect": "NoSchedule"}]) == 0
+    # A pod that came after the taint has its full time.
+    assert evicted_in([taint], [{"operator": "Exists", "tolerationSeconds": 300}], created=10) == 290
+    shorter = {"key": "other", "effect": "NoExecute", "timeAdded": stamp(10)}
+    both = [
+        {"operator": "Exists", "key": "k", "tolerationSeconds": 300},
+        {"key": "other", "operator": "Exists", "tolerationSeconds": 20},
+    ]
+    assert evicted_in([taint, shorter], both) == 10
+
+
+def test_what_is_left_in_a_namespace_is_told_in_its_conditions() -> None:
+    remains = namespace.Remains({"pods.": 2}, {"example.com/hold": 1})
+    found = {item["type"]: item for item in namespace.conditions(remains, [], stamp(0))}
+    assert found["NamespaceContentRemaining"]["message"] == "Some resources are remaining: pods. has 2 resource instances"
+    assert found["NamespaceFinalizersRemaining"]["message"] == (
+        "Some content in the namespace has finalizers remaining: example.com/hold in 1 resource instances"
+    )
+    assert found["NamespaceDeletionContentFailure"]["status"] == "False"
