@@ -26,6 +26,8 @@ EVENTS_RETRY_SECONDS = 1.0
 Facts = dict[str, int]
 """Container or sandbox id -> state."""
 _SANDBOX_STATES_FROM = 10
+_GONE = -1
+_ENDED = frozenset({_GONE, int(pb.CONTAINER_EXITED), _SANDBOX_STATES_FROM + int(pb.SANDBOX_NOTREADY)})
 
 
 def facts_of(sandboxes: Iterable[pb.PodSandbox], containers: Iterable[pb.Container]) -> dict[str, Facts]:
@@ -143,26 +145,33 @@ class Pleg:
         await clock.sleep(EVENTS_RETRY_SECONDS)
 
     async def _settle(self, identity: str) -> None:
-        """Wait until the runtime also lists what it told, then notify."""
-        uid = self._owners.get(identity)
-        if uid is None:
-            await self._relist_quietly()
-            return
-        before = self._known.get(uid, {}).get(identity)
+        """Wait until the runtime also lists the end it told of, then notify, unless the worker saw it first."""
+        uid = ""
         for delay in SETTLE_DELAYS_SECONDS:
             if delay:
                 await clock.sleep(delay)
-            labels = {POD_UID: uid}
-            try:
-                found = await asyncio.gather(self._runtime.list_pod_sandboxes(labels), self._runtime.list_containers(labels))
-            except CRIError as error:
-                logger.debug("cannot look at pod %s: %s", uid, error.rpc_text)
+            uid = self._owners.get(identity, uid)
+            if not uid:
+                # Made and ended before anybody looked.
+                await self._relist_quietly()
                 continue
-            now = facts_of(*found).get(uid, {}).get(identity)
-            if now != before or self._known.get(uid, {}).get(identity) != before:
-                break
-        if self._known.get(uid, {}).get(identity) == before:
+            state = await self._state(uid, identity)
+            if state in _ENDED:
+                if self._known.get(uid, {}).get(identity, _GONE) != state:
+                    self._notify(uid)
+                return
+        if uid:
             self._notify(uid)
+
+    async def _state(self, uid: str, identity: str) -> int | None:
+        """What the runtime lists of one container or sandbox now; None if it does not, or does not answer."""
+        labels = {POD_UID: uid}
+        try:
+            found = await asyncio.gather(self._runtime.list_pod_sandboxes(labels), self._runtime.list_containers(labels))
+        except CRIError as error:
+            logger.debug("cannot look at pod %s: %s", uid, error.rpc_text)
+            return None
+        return facts_of(*found).get(uid, {}).get(identity, _GONE)
 
     async def _relist_quietly(self) -> None:
         try:

@@ -128,7 +128,7 @@ class _Builder:
             status = self._without_record(spec, old)
         else:
             status = self._from_record(spec, latest, old)
-        status = self._waiting_instead(spec, status)
+        status = self._waiting_instead(spec, latest, status)
         running = "running" in status["state"]
         probes = self.view.probes.get(latest.id, NO_PROBES) if latest is not None else NO_PROBES
         started = running and (self.kind == "ephemeral" or probes.started(spec))
@@ -221,7 +221,7 @@ class _Builder:
             ended["message"] = message
         return ended
 
-    def _waiting_instead(self, spec: Object, status: Object) -> Object:
+    def _waiting_instead(self, spec: Object, latest: Container | None, status: Object) -> Object:
         """A container that is to be started (again) but could not yet be waits, and says why."""
         if self.view.terminating:
             return status
@@ -231,6 +231,8 @@ class _Builder:
             return status
         if "running" in status["state"]:
             return status
+        if terminated is not None and not self._comes_back(spec, latest):
+            return status
         reason: Object = {"reason": waiting.reason}
         if waiting.message:
             reason["message"] = waiting.message
@@ -238,6 +240,13 @@ class _Builder:
         if terminated is not None:
             changed["lastState"] = {"terminated": terminated}
         return changed
+
+    def _comes_back(self, spec: Object, latest: Container | None) -> bool:
+        if resources.is_sidecar(spec):
+            return True
+        if self.kind == "init" and latest is not None and latest.exit_code == 0:
+            return False
+        return self.kind != "ephemeral" and actions.should_restart(self.pod, spec, latest)
 
     def _default_reason(self) -> str:
         has_init = bool(self.pod["spec"].get("initContainers"))
@@ -416,11 +425,16 @@ def patch(old: Object, new: Object, uid: str) -> Object | None:
             if changed:
                 changes["conditions"] = [_condition_patch(known.get(condition["type"]), condition) for condition in changed]
         elif old.get(key) != value:
-            changes[key] = value
+            changes[key] = _ips_patch(old.get(key) or (), value) if key in ("podIPs", "hostIPs") else value
     for key in ("reason", "message", "podIP", "podIPs"):
         if key in old and key not in new:
             changes[key] = None
     return {"metadata": {"uid": uid}, "status": changes} if changes else None
+
+
+def _ips_patch(old: Sequence[Object], new: Sequence[Object]) -> list[Object]:
+    """A strategic patch adds to these lists; what is gone has to be named."""
+    return [*new, *({"$patch": "delete", "ip": entry["ip"]} for entry in old if entry not in new)]
 
 
 def _condition_patch(old: Object | None, new: Object) -> Object:

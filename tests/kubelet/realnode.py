@@ -216,7 +216,10 @@ async def node(containerd: Containerd, directory: Path) -> AsyncIterator[Node]:
     for namespace in ("default", "kube-system", "kube-node-lease"):
         if not await exists(client, "namespaces", namespace):
             await client.create("namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
-    for kind, resource, name in (("ServiceAccount", "serviceaccounts", "default"), ("ConfigMap", "configmaps", "kube-root-ca.crt")):
+    for kind, resource, name in (
+        ("ServiceAccount", "serviceaccounts", "default"),
+        ("ConfigMap", "configmaps", "kube-root-ca.crt"),
+    ):
         made: Object = {"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "namespace": "default"}}
         if kind == "ConfigMap":
             made["data"] = {"ca.crt": "pretended"}
