@@ -123,7 +123,7 @@ class NodeLifecycle:
             node = await self._mark_unknown(node, now, cluster)
         elif readiness(node) == "Unknown":
             silent_at = now + self._grace  # It is back; its kubelet will say so itself.
-        if readiness(node) != "True":
+        if readiness(node) == "Unknown":
             await self._mark_pods(node, now, cluster)
         wait = await self._taint(node, now, cluster)
         return podrules.earliest(wait, (silent_at - now).total_seconds() + 0.1 if now <= silent_at else None)
@@ -141,8 +141,8 @@ class NodeLifecycle:
         return node
 
     async def _mark_pods(self, node: Object, now: datetime, cluster: Cluster) -> None:
-        """Pods of a node that is not ready are not ready either: they leave their Services."""
-        for pod in cluster.informers.get("pods").by_index(BY_NODE, meta.name(node)):
+        """Pods of a silent node are not ready either: they leave their Services. A kubelet that is alive says so itself."""
+        for pod in cluster.informer("pods").by_index(BY_NODE, meta.name(node)):
             if not podrules.is_ready(pod) or podrules.is_finished(pod):
                 continue
             condition = {"type": "Ready", "status": "False", "lastTransitionTime": meta.format_time(now)}
@@ -205,15 +205,6 @@ def _node_of_lease(old: Object | None, new: Object | None, informers: Informers)
         yield meta.name(node)
 
 
-def _nodes_of_pod(old: Object | None, new: Object | None, informers: Informers) -> Iterable[str]:
-    """A pod that says it is ready on a node that is not."""
-    if new is None or not podrules.is_ready(new) or (old is not None and podrules.is_ready(old)):
-        return
-    node = informers.get("nodes").get(podrules.node_name(new))
-    if node is not None and readiness(node) == "Unknown":
-        yield meta.name(node)
-
-
 def controller(config: ControllerConfig) -> Controller:
     """The controller, with the grace period of `config`."""
     lifecycle = NodeLifecycle(config)
@@ -223,5 +214,6 @@ def controller(config: ControllerConfig) -> Controller:
         "nodes",
         lifecycle.reconcile,
         relevant=_relevant,
-        watches=(Watch(LEASES, _node_of_lease), Watch("pods", _nodes_of_pod, by_node)),
+        # Pods are only read here: the index must be there, their changes wake nobody.
+        watches=(Watch(LEASES, _node_of_lease), Watch("pods", lambda old, new, informers: (), by_node)),
     )
