@@ -199,8 +199,8 @@ class Snapshot:
         for resource, text in (status.get("allocatable") or meta.EMPTY).items():
             amount = quantity.milli(text) if resource == "cpu" else quantity.value(text)
             # A resource seen for the first time gets a new column, and with it a new array.
-            column = self._resource(resource)
-            self._allocatable[row, column] = amount
+            number = self._resource(resource)
+            self._allocatable[row, number] = amount
         self._unschedulable[row] = bool(spec.get("unschedulable"))
         self._taint_codes[row] = self._taint_code(node_taints(node))
         labels = meta.labels(node)
