@@ -1,0 +1,60 @@
+# make setup   install what is missing: Debian packages, and the Python environment in .venv
+# make up      a cluster on this machine, ready to use
+# make test    all tests: fast ones first, then those with real containers
+# make lint    style, types, the dependency rule
+# make bench-X run bench/X.py
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# With network namespaces, nftables and containers: as root, but the environment belongs to whoever made it.
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+# Built into the environment by the build hook; made again when any of it changes.
+BUILT_FROM := pyproject.toml $(wildcard build_hooks/*.py) $(wildcard navarch/cri/*.proto)
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup packages up down reset test test-fast lint format clean
+
+help:
+	@sed -n 's/^# //p' Makefile | head -5
+
+setup: packages $(VENV)/.installed
+
+packages:
+	@./tools/packages
+
+$(VENV)/.installed: $(BUILT_FROM)
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@
+
+up: setup
+	$(SUDO) $(BIN)/navarch up $(ARGS)
+
+down reset: $(VENV)/.installed
+	$(SUDO) $(BIN)/navarch $@ $(if $(filter reset,$@),--yes)
+
+# One run, so that its last line counts everything; tests/conftest.py puts the fast ones first.
+test: setup
+	$(SUDO) $(BIN)/python -m pytest $(ARGS)
+
+test-fast: setup
+	$(BIN)/python -m pytest -m 'not e2e and not root' $(ARGS)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench-%: setup
+	$(SUDO) $(BIN)/python bench/$*.py $(ARGS)
+
+clean:
+	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -f navarch/api/schema.bin navarch/cri/*_pb2.py navarch/cri/*_pb2.pyi
