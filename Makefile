@@ -35,9 +35,9 @@ up: setup
 down reset: $(VENV)/.installed
 	$(SUDO) $(BIN)/navarch $@ $(if $(filter reset,$@),--yes)
 
-# One run, so that its last line counts everything; tests/conftest.py puts the fast ones first.
+# One run, so that its last line counts everything; the plugin puts the fast ones first.
 test: setup
-	$(SUDO) $(BIN)/python -m pytest $(ARGS)
+	$(SUDO) $(BIN)/python -m pytest -p tests.ordering $(ARGS)
 
 test-fast: setup
 	$(BIN)/python -m pytest -m 'not e2e and not root' $(ARGS)
