@@ -46,7 +46,12 @@ class LabelColumn:
     def set(self, row: int, value: str | None) -> None:
         self.codes[row] = 0 if value is None else self.code(value)
 
+    def find(self, value: str) -> int:
+        """The number of a value, 0 if no node ever had it."""
+        return self._code_of.get(value, 0)
+
     def code(self, value: str) -> int:
+        """The number of a value, a new one if need be."""
         code = self._code_of.get(value)
         if code is None:
             code = self._code_of[value] = len(self.values)
@@ -146,6 +151,12 @@ class Snapshot:
         column = self._label_column(key)
         table = np.fromiter((test(value) for value in column.values), np.bool_, len(column.values))
         return table[column.codes[: self.size]]
+
+    def label_in(self, key: str, values: Iterable[str]) -> BoolArray:
+        """Nodes whose label has one of these values; does not look at the other values there are."""
+        column = self._label_column(key)
+        codes = [code for code in map(column.find, values) if code]
+        return np.isin(column.codes[: self.size], codes) if codes else np.zeros(self.size, np.bool_)
 
     def taint_table(self, test: Callable[[TaintSet], int]) -> IntArray:
         """What `test`, asked once for every distinct set of taints, says of each node."""

@@ -21,6 +21,8 @@ def matches_value(requirement: Requirement, value: str | None) -> bool:
 
 
 def requirement_nodes(requirement: Requirement, snapshot: Snapshot) -> BoolArray:
+    if requirement.operator == "in":
+        return snapshot.label_in(requirement.key, requirement.values)
     return snapshot.label_table(requirement.key, lambda value: matches_value(requirement, value))
 
 
