@@ -45,6 +45,8 @@ class KubeletConfig:
     relist_seconds: float = 1.0
     """How often the runtime is asked what runs, where it does not tell by itself."""
     relist_with_events_seconds: float = 30.0
+    parallel_starts: int = 0
+    """Pods that are started at once; 0 means one more than the machine has cores."""
     parallel_image_pulls: int = 3
     registry_qps: float = 5.0
     max_container_log_bytes: int = 10 * 1024 * 1024

@@ -26,6 +26,7 @@ from navarch.kubelet.runtime_pod import (
     Sandbox,
     recorded_pre_stop,
 )
+from navarch.kubelet.slots import Slot
 from navarch.kubelet.volumes.manager import PodVolumes
 from navarch.kubelet.volumes.plugin import Mounted, VolumeError
 
@@ -94,26 +95,27 @@ class PodContainers:
         config: pb.PodSandboxConfig,
         mounted: Mapping[str, Mounted],
         runtime: RuntimePod,
+        slot: Slot,
     ) -> None:
         """From image to running, postStart included. Raises StartError."""
         container = start.spec
         try:
-            image = await self._image(pod, container, config)
+            image = await self._image(pod, container, config, slot)
             made = await self._configured(pod, container, attempt, sandbox, image, mounted, runtime)
         except StartError as error:
             shown = error.reason if error.reason in _SHOWN_BY_REASON else error.message
             self._context.event(pod, "Warning", "Failed", f"Error: {shown}", container)
             raise
-        await self._create_and_start(pod, start, sandbox, config, made)
+        await self._create_and_start(pod, start, sandbox, config, made, slot)
 
-    async def _image(self, pod: Object, container: Object, config: pb.PodSandboxConfig) -> pb.Image:
+    async def _image(self, pod: Object, container: Object, config: pb.PodSandboxConfig, slot: Slot) -> pb.Image:
         secrets = await self._pull_secrets(pod)
 
         def record(type_: str, reason: str, message: str) -> None:
             self._context.event(pod, type_, reason, message, container)
 
         try:
-            return await self._context.images.ensure(pod, container, secrets, record, config)
+            return await self._context.images.ensure(pod, container, secrets, record, config, slot)
         except ImageError as error:
             raise StartError(error.reason, error.message) from None
 
@@ -239,7 +241,7 @@ class PodContainers:
         return file
 
     async def _create_and_start(
-        self, pod: Object, start: Start, sandbox: Sandbox, config: pb.PodSandboxConfig, made: pb.ContainerConfig
+        self, pod: Object, start: Start, sandbox: Sandbox, config: pb.PodSandboxConfig, made: pb.ContainerConfig, slot: Slot
     ) -> None:
         runtime, container = self._context.runtime, start.spec
         (self.log_directory / start.name).mkdir(parents=True, exist_ok=True)
@@ -261,7 +263,8 @@ class PodContainers:
         if not hook:
             return
         ip = (self._context.host_ips if pod["spec"].get("hostNetwork") else sandbox.ips or ("",))[0]
-        failure = await handlers.run_hook(runtime, Target(container_id, container, ip), hook, POST_START_LIMIT_SECONDS)
+        async with slot.paused():
+            failure = await handlers.run_hook(runtime, Target(container_id, container, ip), hook, POST_START_LIMIT_SECONDS)
         if failure:
             self._context.event(pod, "Warning", "FailedPostStartHook", f"PostStartHook failed: {failure}", container)
             ended = Container(container_id, start.name, 0, "running", sandbox.id, 0)

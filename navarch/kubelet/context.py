@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -41,6 +42,8 @@ class NodeContext:
     """"" or why pods with a network of their own cannot start."""
     admit: Callable[[Object], Refusal | None]
     """Whether there is room for a pod beside the others."""
+    starts: asyncio.Semaphore
+    """Places of pods that are being started."""
     resolver: Resolver = field(default_factory=Resolver)
     host_ips: tuple[str, ...] = ()
     allocatable: Mapping[str, str] = field(default_factory=dict)

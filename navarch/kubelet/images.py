@@ -16,6 +16,7 @@ from navarch.cri import runtime_pb2 as pb
 from navarch.cri.client import CRIError, ImageService
 from navarch.kubelet import credentials
 from navarch.kubelet.backoff import Backoff, duration_text
+from navarch.kubelet.slots import Slot
 
 REFERENCE_LIMIT = 4096
 _REFERENCE = re.compile(
@@ -49,7 +50,13 @@ class ImageManager:
         self._pulling: dict[str, asyncio.Lock] = {}
 
     async def ensure(
-        self, pod: Object, container: Object, secrets: Sequence[Object], record: Recorder, config: pb.PodSandboxConfig
+        self,
+        pod: Object,
+        container: Object,
+        secrets: Sequence[Object],
+        record: Recorder,
+        config: pb.PodSandboxConfig,
+        slot: Slot,
     ) -> pb.Image:
         """The image of `container`, pulled if its policy says so. Raises ImageError."""
         name = container["image"]
@@ -74,7 +81,8 @@ class ImageManager:
             message = f'Container image "{name}" is not present with pull policy of Never'
             record("Warning", "ErrImageNeverPull", message)
             raise ImageError("ErrImageNeverPull", message)
-        return await self._pull(pod, name, image, secrets, record, config)
+        async with slot.paused():
+            return await self._pull(pod, name, image, secrets, record, config)
 
     async def _pull(
         self, pod: Object, name: str, image: str, secrets: Sequence[Object], record: Recorder, config: pb.PodSandboxConfig

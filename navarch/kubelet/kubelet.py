@@ -89,6 +89,7 @@ class Kubelet:
             ended=self._worker_ended,
             network_problem=lambda: self.node.network_problem,
             admit=self._admit,
+            starts=asyncio.Semaphore(config.parallel_starts or 1 + self.node.machine.cpus),
             resolver=dns.parse_resolv_conf(_read(config.host_resolv_conf)),
             host_ips=(config.node_ip,),
             allocatable=self.node.allocatable,

@@ -32,6 +32,7 @@ from navarch.kubelet.runtime_pod import (
     newest_first,
     sandbox_of,
 )
+from navarch.kubelet.slots import Slot
 from navarch.kubelet.status import View, Waiting
 from navarch.kubelet.volumes.manager import PodVolumes
 from navarch.kubelet.volumes.plugin import Mounted, VolumeContext
@@ -319,6 +320,11 @@ class PodWorker:
             self._context.event(self.pod, "Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
         if not plan.start and not plan.create_sandbox:
             return self._context.config.resync_seconds
+        async with Slot(self._context.starts) as slot:
+            return await self._start(plan, slot)
+
+    async def _start(self, plan: Plan, slot: Slot) -> float:
+        """Sandbox, volumes and containers; how long until what could not be started may be tried again."""
         parent = self._context.cgroups.create(self.pod, self.uid)
         attempt = plan.attempt if plan.create_sandbox or plan.sandbox is None else plan.sandbox.attempt
         config = self.containers.sandbox_config(self.pod, attempt, parent)
@@ -327,7 +333,7 @@ class PodWorker:
             self._tell_of_volumes(failed)
             delay, self._retry = self._retry, min(self._retry * 2, RETRY_MAX_SECONDS)
             return delay
-        return await self._start_all(plan, sandbox, config, mounted)
+        return await self._start_all(plan, sandbox, config, mounted, slot)
 
     async def _sandbox_for(self, plan: Plan, config: pb.PodSandboxConfig) -> Sandbox:
         if not plan.create_sandbox and plan.sandbox is not None:
@@ -340,7 +346,7 @@ class PodWorker:
         return sandbox
 
     async def _start_all(
-        self, plan: Plan, sandbox: Sandbox, config: pb.PodSandboxConfig, mounted: Mapping[str, Mounted]
+        self, plan: Plan, sandbox: Sandbox, config: pb.PodSandboxConfig, mounted: Mapping[str, Mounted], slot: Slot
     ) -> float:
         """Start what may be started now; how long until the rest may."""
         delays = [self._context.config.resync_seconds]
@@ -354,7 +360,7 @@ class PodWorker:
 
         async def one(start: Start) -> None:
             try:
-                await self.containers.start(self.pod, start, self._attempt(start), sandbox, config, mounted, self.runtime)
+                await self.containers.start(self.pod, start, self._attempt(start), sandbox, config, mounted, self.runtime, slot)
             except StartError as error:
                 self._waiting[start.name] = Waiting(error.reason, error.message)
                 delays.append(self._context.images.remaining_seconds(self.pod, start.spec["image"]) or self._next_retry())
