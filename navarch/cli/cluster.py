@@ -95,6 +95,16 @@ class Cluster:
         return self.data_dir / "host-sysctls.json"
 
     @property
+    def merged_kubeconfigs(self) -> Path:
+        """Which users' kubeconfigs the cluster was merged into: one path a line."""
+        return self.data_dir / "merged-kubeconfigs"
+
+    @property
+    def boot_file(self) -> Path:
+        """Of which boot of the machine the run directory is."""
+        return self.run_dir / "boot"
+
+    @property
     def server_pid_file(self) -> Path:
         return self.run_dir / "server.pid"
 

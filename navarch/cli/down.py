@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from navarch.cli import cleanup, topology
+from navarch.cli import cleanup, kubeconfig, topology
 from navarch.cli.cluster import DATA_DIR, RUN_DIR, STATE_FILE, Cluster, CommandError, Node, load, locked
 from navarch.cli.runtime import containerd_config
 from navarch.component import processes
@@ -25,7 +25,7 @@ STOP_TIMEOUT_SECONDS = 5.0
 # How long containers may take to end by themselves at `down`, all together.
 CONTAINER_GRACE_SECONDS = 2.0
 # What a data directory holds: nothing else is ever deleted from it.
-OWN_ENTRIES = ("pki", "kubeconfig", "images", "log", "nodes", "host-sysctls.json", "certs.d", STATE_FILE)
+OWN_ENTRIES = ("pki", "kubeconfig", "images", "log", "nodes", "host-sysctls.json", "certs.d", "merged-kubeconfigs", STATE_FILE)
 DATABASE = "navarch.db"
 # What stands in the command line of every process of navarch.
 MODULE = "navarch.cli.main"
@@ -54,6 +54,7 @@ def reset(data_dir: Path) -> int:
             # A damaged file is no reason to keep it.
             cluster = Cluster(data_dir=data_dir)
         _stop_all(cluster)
+        _unmerge_kubeconfigs(cluster)
         for name in OWN_ENTRIES:
             path = data_dir / name
             if path.is_dir() and not path.is_symlink():
@@ -105,12 +106,20 @@ def stop_server(cluster: Cluster) -> None:
     cluster.server_pid_file.unlink(missing_ok=True)
 
 
+def stop_node_process(cluster: Cluster, node: Node) -> None:
+    """Stop a node's kubelet, proxy and DNS; its containers go on."""
+    process = processes.read(cluster.node_pid_file(node))
+    if process is not None:
+        processes.stop(process, STOP_TIMEOUT_SECONDS)
+    cluster.node_pid_file(node).unlink(missing_ok=True)
+
+
 def stop_node(cluster: Cluster, node: Node, *, grace_seconds: float = 0.0) -> None:
     """Stop a node with all its containers: as when it loses power or, with a grace, when it is shut down."""
     process = processes.read(cluster.node_pid_file(node))
-    if process is not None:
-        processes.end_trees([process]) if not grace_seconds else processes.stop(process, STOP_TIMEOUT_SECONDS)
-    cluster.node_pid_file(node).unlink(missing_ok=True)
+    if process is not None and not grace_seconds:
+        processes.end_trees([process])
+    stop_node_process(cluster, node)
     Containerd(containerd_config(cluster, node)).stop_everything(grace_seconds=grace_seconds)
     remove_node_state(cluster, node)
 
@@ -147,6 +156,18 @@ def _stop_all(cluster: Cluster) -> None:
     for process in running(cluster):
         processes.end_trees([process])
     remove_machine_state(cluster)
+
+
+def _unmerge_kubeconfigs(cluster: Cluster) -> None:
+    if not cluster.merged_kubeconfigs.exists():
+        return
+    for line in cluster.merged_kubeconfigs.read_text().splitlines():
+        try:
+            if kubeconfig.remove(Path(line)):
+                print(f"Took the context navarch out of {line}.")
+        except (OSError, CommandError) as error:
+            # Somebody else's file: whatever is wrong with it keeps nothing else here.
+            print(f"The context navarch is still in {line}: {error}")
 
 
 def _nodes_by_directory(cluster: Cluster) -> list[Node]:

@@ -52,7 +52,11 @@ def make_switch() -> None:
 
 def make_node(node: Node) -> None:
     """The node's namespace and its cable, plugged in."""
-    if not (NAMESPACES / node.namespace).exists():
+    path = NAMESPACES / node.namespace
+    if path.exists() and not _is_namespace(path):
+        # The mount is gone with the last boot; where /run is no tmpfs the file is not.
+        path.unlink()
+    if not path.exists():
         _run(["ip", "netns", "add", node.namespace])
     if not _exists(cable(node)):
         _ip_batch([f"link add {cable(node)} type veth peer name eth0 netns {node.namespace}"])
@@ -73,14 +77,13 @@ def remove_node(node: Node) -> None:
     if _exists(cable(node)):
         # Deleting one end deletes both at once; the namespace itself takes the kernel a moment.
         _ip_batch([f"link delete {cable(node)}"])
-    if (NAMESPACES / node.namespace).exists():
-        _run(["ip", "netns", "delete", node.namespace])
+    _delete_namespace(NAMESPACES / node.namespace)
 
 
 def remove_leftovers() -> None:
     """Everything of ours by its name, whether a cluster is known or not."""
     for path in sorted(NAMESPACES.glob("navarch-*")):
-        _run(["ip", "netns", "delete", path.name])
+        _delete_namespace(path)
     for link in [*_links(CABLE_PREFIX), *([BRIDGE] if _exists(BRIDGE) else [])]:
         _ip_batch([f"link delete {link}"])
     _nft(f"table ip {TABLE} {{}}\ndelete table ip {TABLE}\n")
@@ -118,6 +121,16 @@ def host_addresses() -> dict[str, list[str]]:
         if addresses:
             found[name] = addresses
     return found
+
+
+def _delete_namespace(path: Path) -> None:
+    if path.exists() and _is_namespace(path):
+        _run(["ip", "netns", "delete", path.name])
+    path.unlink(missing_ok=True)
+
+
+def _is_namespace(path: Path) -> bool:
+    return path.stat().st_dev == Path("/proc/self/ns/net").stat().st_dev
 
 
 def _exists(link: str) -> bool:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from navarch import __version__
-from navarch.cli import down, kubeconfig, preflight, topology
+from navarch.cli import cleanup, down, kubeconfig, preflight, topology
 from navarch.cli.cluster import (
     API_SERVICE_IP,
     BRIDGE_ADDRESS,
@@ -36,9 +36,11 @@ from navarch.cli.cluster import (
     resize,
 )
 from navarch.cli.progress import Listener, Told, since_start_seconds
+from navarch.cli.runtime import containerd_config
 from navarch.component import processes
 from navarch.component.pki import PKI, PKIError, cluster_leaves, node_leaves
 from navarch.component.processes import Process
+from navarch.cri.containerd import Containerd
 from navarch.cri.images import demo
 
 READY_TIMEOUT_SECONDS = 120.0
@@ -148,8 +150,10 @@ def _bring_up(cluster: Cluster, options: Options) -> int:
     if fresh:
         cluster = replace(cluster, snapshotter=machine.snapshotter)
     cluster.save()
+    _forget_last_boot(cluster)
     for directory in (cluster.run_dir / "nodes", cluster.log_dir, *map(cluster.node_dir, cluster.nodes)):
         directory.mkdir(mode=0o711, parents=True, exist_ok=True)
+    cluster.boot_file.write_text(processes.boot_id())
     _certificates(cluster, steps)
     launcher = Launcher(cluster, options.verbosity)
     try:
@@ -171,6 +175,13 @@ def _bring_up(cluster: Cluster, options: Options) -> int:
         raise
     _say_ready(cluster, options)
     return 0
+
+
+def _forget_last_boot(cluster: Cluster) -> None:
+    """Sockets and bundles of processes that a restart of the machine has ended; where /run is a tmpfs they are gone anyway."""
+    file = cluster.boot_file
+    if file.exists() and file.read_text() != processes.boot_id():
+        cleanup.remove_tree(cluster.run_dir)
 
 
 def _preflight(cluster: Cluster, steps: Steps) -> preflight.Machine:
@@ -232,6 +243,7 @@ class Launcher:
         self._listener = Listener()
         self._started: dict[str, Process] = {}
         self._nodes: list[Node] = []
+        self._adopting: set[str] = set()
         self._logs: dict[str, tuple[Path, int]] = {}
 
     def start_server(self) -> None:
@@ -246,6 +258,8 @@ class Launcher:
         self._cluster.node_run_dir(node).mkdir(mode=0o711, parents=True, exist_ok=True)
         if node.namespace:
             topology.make_node(node)
+        if Containerd(containerd_config(self._cluster, node)).running() is not None:
+            self._adopting.add(node.name)
         self._nodes.append(node)
         self._start(node.name, topology.enter(node), ["node", "run", node.name], file, f"node-{node.name}.log")
 
@@ -267,13 +281,16 @@ class Launcher:
             )
 
     def undo(self) -> None:
-        """Stop what was started here."""
+        """Stop what was started here. Containers that ran before go on."""
         self._listener.close()
         for node in self._nodes:
-            down.stop_node(self._cluster, node)
+            if node.name in self._adopting:
+                down.stop_node_process(self._cluster, node)
+            else:
+                down.stop_node(self._cluster, node)
         if SERVER in self._started:
             down.stop_server(self._cluster)
-        if self._nodes and len(self._nodes) == len(self._cluster.nodes):
+        if self._nodes and len(self._nodes) == len(self._cluster.nodes) and not self._adopting:
             down.remove_machine_state(self._cluster)
 
     def _start(self, name: str, prefix: list[str], words: list[str], pid_file: Path, log_name: str) -> None:
@@ -313,6 +330,9 @@ def _merge(cluster: Cluster, options: Options) -> bool:
         return False
     target = kubeconfig.users_file(dict(os.environ), Path.home())
     kubeconfig.merge(cluster, target)
+    file = cluster.merged_kubeconfigs
+    lines = file.read_text().splitlines() if file.exists() else []
+    file.write_text("".join(f"{line}\n" for line in dict.fromkeys([*lines, str(target.absolute())])))
     print(f"Merged into {target} as context navarch, which is now the current one.")
     return True
 

@@ -20,6 +20,8 @@ from navarch.component import clock
 PROC = Path("/proc")
 # How long a killed process may need to be gone; longer means it hangs in the kernel.
 KILL_TIMEOUT_SECONDS = 10.0
+# A log that is larger when its process starts becomes the old one; one old log is kept.
+LOG_LIMIT_BYTES = 8 * 1024 * 1024
 # Rounds of looking for what a process tree started while it was being ended.
 SWEEP_ROUNDS_LIMIT = 20
 
@@ -121,6 +123,8 @@ def start(
 ) -> Process:
     """Start a background process: own session, output appended to a log, noted in a pid file."""
     log_file.parent.mkdir(parents=True, exist_ok=True)
+    if log_file.exists() and log_file.stat().st_size > LOG_LIMIT_BYTES:
+        log_file.replace(log_file.with_name(f"{log_file.name}.1"))
     with log_file.open("ab") as log:
         child = subprocess.Popen(
             [str(word) for word in command],

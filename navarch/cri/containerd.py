@@ -86,6 +86,9 @@ disabled_plugins = [
   "io.containerd.internal.v1.opt", "io.containerd.internal.v1.restart",
 ]
 
+[debug]
+  level = "warn"
+
 [grpc]
   address = "{self.socket}"
 
