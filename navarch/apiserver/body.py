@@ -108,6 +108,26 @@ def decode_object(request: APIRequest, kind: Kind) -> Object:
     return decode_value(request, value, kind, duplicates)
 
 
+def decode_definition(request: APIRequest, name: str) -> Object:
+    """The body as what a subresource speaks, such as ``io.k8s.api.policy.v1.Eviction``. Raises 400."""
+    return as_definition(parse(request)[0], name)
+
+
+def as_definition(value: Any, name: str) -> Object:
+    """Parsed data, pruned and normalised, as that definition. Raises 400."""
+    *_, version, kind = name.split(".")
+    prefix = f'{kind} in version "{version}" cannot be handled as a {kind}: '
+    if not isinstance(value, dict):
+        raise errors.bad_request(f"{prefix}json: cannot unmarshal into Go value of type {version}.{kind}")
+    if value.get("kind", kind) not in (kind, ""):
+        raise errors.bad_request(f"{prefix}no kind {json.dumps(value['kind'])} is registered here")
+    try:
+        decoded: Object = decode(value, schemas.definitions().get(name)).object
+    except DecodeError as error:
+        raise errors.bad_request(prefix + str(error)) from None
+    return decoded
+
+
 def check_kind(value: Object, kind: Kind) -> None:
     """That apiVersion and kind are those of the path, where the body names them."""
     sent_version, sent_kind = value.get("apiVersion", ""), value.get("kind", "")

@@ -29,6 +29,7 @@ from navarch.storage.store import Store
 NAME_GENERATION_ATTEMPTS = 8
 PATCH_CONFLICT_RETRIES = 5
 OBJECT_LIMIT_BYTES = 1_572_864
+DELETE_OPTIONS = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
 MISMATCHED_NAMESPACE = "the namespace of the provided object does not match the namespace sent on the request"
 
 Transform = Callable[[Object], Object | None]
@@ -438,20 +439,20 @@ class Resources:
         """DeleteOptions from body or query."""
         options: Object = {}
         if request.body or request.decoded is not None:
-            value, _ = body.parse(request)
-            if not isinstance(value, dict):
-                raise errors.bad_request("the body of a deletion must be DeleteOptions")
-            if value.get("kind", "DeleteOptions") != "DeleteOptions":
-                raise errors.bad_request(f'no kind "{value["kind"]}" is registered as DeleteOptions')
-            options = value
+            options = body.decode_definition(request, DELETE_OPTIONS)
         if request.option("gracePeriodSeconds"):
             options = {**options, "gracePeriodSeconds": request.integer("gracePeriodSeconds")}
         if request.option("propagationPolicy"):
             options = {**options, "propagationPolicy": request.option("propagationPolicy")}
         policy = options.get("propagationPolicy")
+        problems = []
         if policy not in (None, "Orphan", "Background", "Foreground"):
-            problem = errors.not_supported("propagationPolicy", policy, ("Background", "Foreground", "Orphan"))
-            raise errors.invalid("meta.k8s.io", "DeleteOptions", "", [problem])
+            problems.append(errors.not_supported("propagationPolicy", policy, ("Background", "Foreground", "Orphan")))
+        elif policy is not None and options.get("orphanDependents") is not None:
+            text = "orphanDependents and deletionPropagation cannot be both set"
+            problems.append(errors.invalid_value("propagationPolicy", policy, text))
+        if problems:
+            raise errors.invalid("meta.k8s.io", "DeleteOptions", "", problems)
         if options.get("dryRun"):
             request.query = {**request.query, "dryRun": list(options["dryRun"])}
         return options
@@ -529,7 +530,8 @@ class Resources:
         if asked is None:
             # A repeated deletion that names no grace leaves the first one's as it is.
             return int(old["metadata"].get("deletionGracePeriodSeconds", default))
-        return max(0, int(asked))
+        # Kubernetes takes a negative grace for one second, not for none.
+        return int(asked) if asked >= 0 else 1
 
     def _may_go(self, kind: Kind, obj: Object) -> bool:
         metadata = obj["metadata"]

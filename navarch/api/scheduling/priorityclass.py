@@ -17,6 +17,7 @@ POLICIES = ("Never", "PreemptLowerPriority")
 
 
 def default(priority_class: Object) -> Object:
+    priority_class.setdefault("value", 0)
     priority_class.setdefault("preemptionPolicy", "PreemptLowerPriority")
     return priority_class
 

@@ -10,15 +10,14 @@ from navarch.apiserver.request import APIRequest, ObjectAnswer
 from navarch.apiserver.resources import Resources
 from navarch.component import clock
 
+BINDING = "io.k8s.api.core.v1.Binding"
 SUCCESS: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 
 
 async def serve(resources: Resources, request: APIRequest, kind: Kind) -> ObjectAnswer:
     if request.info.verb != "create":
         raise errors.method_not_allowed()
-    binding, _ = body.parse(request)
-    if not isinstance(binding, dict):
-        raise errors.bad_request("the body must be a Binding")
+    binding = body.decode_definition(request, BINDING)
     target, metadata = binding.get("target") or {}, binding.get("metadata") or {}
     name = request.info.name
     _check(target, name)

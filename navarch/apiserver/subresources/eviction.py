@@ -12,6 +12,7 @@ from navarch.apiserver.resources import Resources, encode
 from navarch.component import clock
 from navarch.storage.mvcc import ConflictError, Record
 
+EVICTION = "io.k8s.api.policy.v1.Eviction"
 CONFLICT_RETRIES = 20
 DISRUPTED_PODS_LIMIT = 2000
 RETRY_AFTER_SECONDS = 10
@@ -21,9 +22,7 @@ EXCEEDED = "Cannot evict pod as it would violate the pod's disruption budget."
 async def serve(resources: Resources, request: APIRequest, kind: Kind) -> ObjectAnswer:
     if request.info.verb != "create":
         raise errors.method_not_allowed()
-    eviction, _ = body.parse(request)
-    if not isinstance(eviction, dict):
-        raise errors.bad_request("the body must be an Eviction")
+    eviction = body.decode_definition(request, EVICTION)
     name = request.info.name
     if (eviction.get("metadata") or {}).get("name", name) != name:
         raise errors.bad_request("name in URL does not match name in Eviction object")

@@ -11,6 +11,10 @@ from navarch.apiserver import body
 from navarch.apiserver.request import APIRequest, ObjectAnswer
 from navarch.apiserver.resources import Resources
 
+SCALE = "io.k8s.api.autoscaling.v1.Scale"
+# A Scale has no lists: a strategic patch of it is a merge patch.
+PATCH_TYPES = ("application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json")
+
 
 def scale_of(obj: Object) -> Object:
     """The Scale of a workload."""
@@ -36,26 +40,18 @@ async def serve(resources: Resources, request: APIRequest, kind: Kind) -> Object
         return ObjectAnswer(kind, object=scale_of(resources.get(request, kind).decoded()))
     if request.info.verb not in ("update", "patch"):
         raise errors.method_not_allowed()
-    sent, _ = body.parse(request)
-    if not isinstance(sent, dict | list):
-        raise errors.bad_request("the body must be a Scale")
     patching = request.info.verb == "patch"
+    sent = _changes(request) if patching else body.decode_definition(request, SCALE)
 
     def transform(current: Object) -> Object:
-        scale: Any = scale_of(current)
-        if patching:
-            scale = _patched(request, scale, sent)
-        else:
-            scale = sent
-        version = (scale.get("metadata") or {}).get("resourceVersion")
-        if version and version != current["metadata"]["resourceVersion"]:
+        scale = _patched(request, scale_of(current), sent) if patching else sent
+        wanted, metadata = scale.get("metadata") or {}, current["metadata"]
+        if wanted.get("name", metadata["name"]) != metadata["name"]:
+            text = f"the name of the object ({wanted['name']}) does not match the name on the URL ({metadata['name']})"
+            raise errors.bad_request(text)
+        if wanted.get("resourceVersion") and wanted["resourceVersion"] != metadata["resourceVersion"]:
             raise errors.conflict(kind.group, kind.plural, meta.name(current), errors.MODIFIED)
         replicas = (scale.get("spec") or {}).get("replicas", 0)
-        if isinstance(replicas, bool) or not isinstance(replicas, int):
-            raise errors.bad_request(
-                'Scale in version "v1" cannot be handled as a Scale: json: cannot unmarshal string into Go struct field '
-                "ScaleSpec.spec.replicas of type int32"
-            )
         if replicas < 0:
             problem = errors.invalid_value("spec.replicas", replicas, "must be greater than or equal to 0")
             raise errors.invalid("autoscaling", "Scale", meta.name(current), [problem])
@@ -65,10 +61,21 @@ async def serve(resources: Resources, request: APIRequest, kind: Kind) -> Object
     return ObjectAnswer(kind, object=scale_of(answer.decoded()))
 
 
-def _patched(request: APIRequest, scale: Object, changes: Any) -> Any:
+def _changes(request: APIRequest) -> Any:
+    type_ = body.media_type(request.content_type)
+    if type_ not in PATCH_TYPES:
+        raise errors.unsupported_media_type(type_, PATCH_TYPES)
+    return body.parse(request)[0]
+
+
+def _patched(request: APIRequest, scale: Object, changes: Any) -> Object:
     try:
         if body.media_type(request.content_type) == "application/json-patch+json":
-            return patch.json_patch(scale, changes)
-        return patch.merge_patch(scale, changes)
+            patched = patch.json_patch(scale, changes)
+        elif isinstance(changes, dict):
+            patched = patch.merge_patch(scale, changes)
+        else:
+            raise patch.PatchError("a merge patch must be an object")
     except patch.PatchError as error:
         raise errors.bad_request(str(error)) from None
+    return body.as_definition(patched, SCALE)

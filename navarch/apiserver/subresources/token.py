@@ -13,6 +13,7 @@ from navarch.apiserver.request import APIRequest, ObjectAnswer
 from navarch.apiserver.resources import Resources
 from navarch.apiserver.tokens import EXPIRATION_MAX_SECONDS, EXPIRATION_MIN_SECONDS, TokenAuthority
 
+TOKEN_REQUEST = "io.k8s.api.authentication.v1.TokenRequest"
 DEFAULT_SECONDS = 3600
 # Asked for by the volume that admission adds; such tokens live a year, for clients that never read theirs again.
 EXTENDED_FOR_SECONDS = 3607
@@ -23,9 +24,7 @@ _BINDABLE = {("v1", "Pod"): "pods", ("v1", "Secret"): "secrets"}
 async def serve(resources: Resources, tokens: TokenAuthority, request: APIRequest, kind: Kind) -> ObjectAnswer:
     if request.info.verb != "create":
         raise errors.method_not_allowed()
-    asked, _ = body.parse(request)
-    if not isinstance(asked, dict):
-        raise errors.bad_request("the body must be a TokenRequest")
+    asked = body.decode_definition(request, TOKEN_REQUEST)
     account = resources.get(request, kind).decoded()
     spec = asked.get("spec") or {}
     seconds = spec.get("expirationSeconds") or DEFAULT_SECONDS

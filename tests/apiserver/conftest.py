@@ -1,0 +1,27 @@
+"""The API server that most of these tests ask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from navarch.storage.memory import MemoryBackend
+from navarch.storage.sqlite import SQLiteBackend
+from tests.apiserver.bench import Bench, bench
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """A server over memory, for one module's tests."""
+    with bench(tmp_path_factory.mktemp("api"), MemoryBackend()) as found:
+        yield found
+
+
+@pytest.fixture(scope="module", params=["memory", "sqlite"])
+def any_api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """A server over each backend."""
+    directory = tmp_path_factory.mktemp("api")
+    backend = SQLiteBackend(directory / "navarch.db") if request.param == "sqlite" else MemoryBackend()
+    with bench(directory, backend) as found:
+        yield found

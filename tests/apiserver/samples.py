@@ -1,0 +1,75 @@
+"""One small valid object of every kind that is stored, and a change that an update of it may make."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from navarch.api import registry
+from navarch.api.kind import Kind
+from navarch.apimachinery.errors import Object
+
+POD_SPEC: Object = {"containers": [{"name": "main", "image": "registry.example/app:1"}]}
+TEMPLATE: Object = {"metadata": {"labels": {"app": "web"}}, "spec": POD_SPEC}
+SELECTOR: Object = {"matchLabels": {"app": "web"}}
+
+BODIES: dict[str, Object] = {
+    "configmaps": {"data": {"a": "1"}},
+    "endpoints": {"subsets": [{"addresses": [{"ip": "10.1.2.3"}], "ports": [{"port": 80}]}]},
+    "events": {"involvedObject": {"kind": "Pod", "name": "x", "namespace": "default"}, "reason": "Tested", "type": "Normal"},
+    "namespaces": {},
+    "nodes": {"spec": {}},
+    "pods": {"spec": POD_SPEC},
+    "replicationcontrollers": {"spec": {"selector": {"app": "web"}, "template": TEMPLATE}},
+    "secrets": {"stringData": {"password": "x"}},
+    "serviceaccounts": {},
+    "services": {"spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]}},
+    "deployments.apps": {"spec": {"selector": SELECTOR, "template": TEMPLATE}},
+    "replicasets.apps": {"spec": {"selector": SELECTOR, "template": TEMPLATE}},
+    "daemonsets.apps": {"spec": {"selector": SELECTOR, "template": TEMPLATE}},
+    "controllerrevisions.apps": {"revision": 1, "data": {"any": "thing"}},
+    "jobs.batch": {"spec": {"template": {"spec": {**POD_SPEC, "restartPolicy": "Never"}}}},
+    "poddisruptionbudgets.policy": {"spec": {"minAvailable": 1, "selector": SELECTOR}},
+    "priorityclasses.scheduling.k8s.io": {"value": 1000},
+    "leases.coordination.k8s.io": {"spec": {"holderIdentity": "me", "leaseDurationSeconds": 15}},
+    "endpointslices.discovery.k8s.io": {"addressType": "IPv4", "endpoints": [{"addresses": ["10.1.2.3"]}], "ports": []},
+}
+
+STATUSES: dict[str, Object] = {
+    "namespaces": {"phase": "Active", "conditions": [{"type": "Tested", "status": "True"}]},
+    "nodes": {"capacity": {"cpu": "4"}},
+    "pods": {"phase": "Running", "podIP": "10.244.0.9"},
+    "replicationcontrollers": {"replicas": 1},
+    "services": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}},
+    "deployments.apps": {"replicas": 2, "observedGeneration": 1},
+    "replicasets.apps": {"replicas": 2},
+    "daemonsets.apps": {
+        "currentNumberScheduled": 1,
+        "numberMisscheduled": 0,
+        "desiredNumberScheduled": 1,
+        "numberReady": 1,
+    },
+    "jobs.batch": {"active": 1},
+    "poddisruptionbudgets.policy": {
+        "disruptionsAllowed": 1,
+        "currentHealthy": 2,
+        "desiredHealthy": 1,
+        "expectedPods": 2,
+        "observedGeneration": 1,
+    },
+}
+
+STORED: tuple[Kind, ...] = tuple(kind for kind in registry.kinds() if "get" in kind.verbs)
+
+
+def sample(kind: Kind, name: str = "sample", namespace: str = "default", **metadata: Any) -> Object:
+    """A new object, nobody else's."""
+    metadata = {"name": name, **metadata}
+    if kind.namespaced:
+        metadata["namespace"] = namespace
+    obj: Object = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata, **BODIES[kind.resource]}
+    return copy.deepcopy(obj)
+
+
+def pod(name: str = "pod", namespace: str = "default", **spec: Any) -> Object:
+    return sample(registry.resource("pods"), name, namespace) | {"spec": copy.deepcopy({**POD_SPEC, **spec})}

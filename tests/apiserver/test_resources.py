@@ -1,0 +1,354 @@
+"""Every kind through create, get, list, update, patch, status and delete, and the rules that all kinds share."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from navarch.api.kind import Kind
+from navarch.api.registry import resource
+from tests.apiserver.bench import JSON_PATCH, MERGE, STRATEGIC, Bench
+from tests.apiserver.samples import STATUSES, STORED, pod, sample
+
+KINDS = pytest.mark.parametrize("kind", STORED, ids=lambda kind: kind.resource)
+WITH_STATUS = pytest.mark.parametrize("kind", [k for k in STORED if "status" in k.subresources], ids=lambda kind: kind.resource)
+
+
+@KINDS
+def test_every_kind_lives_through_all_verbs(any_api: Bench, kind: Kind) -> None:
+    name = f"life-{kind.plural}"
+    made = any_api.made(kind.resource, sample(kind, name))
+    metadata = made["metadata"]
+    assert (made["apiVersion"], made["kind"]) == (kind.api_version, kind.kind)
+    assert metadata["uid"] and metadata["creationTimestamp"] and int(metadata["resourceVersion"]) > 0
+    assert metadata.get("generation") == (1 if kind.has_generation else None)
+
+    got = any_api.get(kind.resource, name)
+    assert (got.status, got.json) == (200, made)
+    listed = any_api.list(kind.resource, fieldSelector=f"metadata.name={name}").json
+    assert listed["kind"] == f"{kind.kind}List" and listed["items"] == [made]
+    assert int(listed["metadata"]["resourceVersion"]) >= int(metadata["resourceVersion"])
+
+    updated = any_api.put(kind.resource, {**made, "metadata": {**metadata, "labels": {"step": "put"}}})
+    assert updated.status == 200 and updated.json["metadata"]["labels"]["step"] == "put"
+    version = "1"
+    for type_, change in (
+        (MERGE, {"metadata": {"labels": {"step": "merge"}}}),
+        (STRATEGIC, {"metadata": {"labels": {"step": "strategic"}}}),
+        (JSON_PATCH, [{"op": "replace", "path": "/metadata/labels/step", "value": "json"}]),
+    ):
+        patched = any_api.patch(kind.resource, name, change, content_type=type_)
+        assert patched.status == 200, patched.body
+        assert int(patched.json["metadata"]["resourceVersion"]) > int(version)
+        version = patched.json["metadata"]["resourceVersion"]
+    assert any_api.get(kind.resource, name).json["metadata"]["labels"]["step"] == "json"
+    assert any_api.get(kind.resource, name).json["metadata"].get("generation") == metadata.get("generation")
+
+    deleted = any_api.delete(kind.resource, name)
+    assert deleted.status == 200
+    if kind.resource == "namespaces":
+        assert deleted.json["status"]["phase"] == "Terminating"
+        assert any_api.put(kind.resource, {**deleted.json, "spec": {"finalizers": []}}, "finalize").status == 200
+    elif kind.returns_deleted:
+        assert deleted.json["metadata"]["name"] == name
+    else:
+        assert deleted.json["status"] == "Success"
+        assert deleted.json["details"] == {
+            key: value
+            for key, value in (("name", name), ("group", kind.group), ("kind", kind.plural), ("uid", metadata["uid"]))
+            if value
+        }
+    gone = any_api.get(kind.resource, name)
+    assert (gone.status, gone.reason) == (404, "NotFound")
+    assert gone.message == f'{kind.resource} "{name}" not found'
+
+
+@WITH_STATUS
+def test_status_is_written_only_through_its_subresource(any_api: Bench, kind: Kind) -> None:
+    name = f"status-{kind.plural}"
+    wanted = STATUSES[kind.resource]
+    made = any_api.made(kind.resource, {**sample(kind, name), "status": wanted})
+    assert not wanted.items() <= made.get("status", {}).items()
+    ignored = any_api.put(kind.resource, {**made, "status": wanted})
+    assert ignored.status == 200 and not wanted.items() <= ignored.json.get("status", {}).items()
+    body = {**copy.deepcopy(made), "status": {**made.get("status", {}), **wanted}}
+    body["metadata"]["labels"] = {**body["metadata"].get("labels", {}), "from": "status"}
+    written = any_api.put(kind.resource, body, "status")
+    assert written.status == 200, written.body
+    assert wanted.items() <= written.json["status"].items()
+    assert written.json.get("spec") == made.get("spec")
+    assert written.json["metadata"].get("generation") == made["metadata"].get("generation")
+    patched = any_api.patch(kind.resource, name, {"status": wanted}, subresource="status")
+    assert patched.status == 200 and patched.json["metadata"]["resourceVersion"] == written.json["metadata"]["resourceVersion"]
+    assert any_api.get(kind.resource, name, subresource="status").json == patched.json
+
+
+@KINDS
+def test_an_empty_object_of_any_kind_is_refused_or_taken_but_never_breaks(api: Bench, kind: Kind) -> None:
+    metadata = {"name": "empty"} | ({"namespace": "default"} if kind.namespaced else {})
+    for body in ({"metadata": metadata}, {"metadata": metadata, "spec": {}}, {"metadata": metadata, "spec": None}):
+        reply = api.post(kind.resource, body)
+        assert reply.status in (201, 422), reply.body
+        if reply.status == 201:
+            api.delete(kind.resource, "empty", {"gracePeriodSeconds": 0})
+        if kind.resource == "namespaces":
+            api.put(kind.resource, {"metadata": {"name": "empty"}}, "finalize")
+
+
+def test_creating_what_exists_is_refused(api: Bench) -> None:
+    api.made("configmaps", sample(resource("configmaps"), "twice"))
+    reply = api.post("configmaps", sample(resource("configmaps"), "twice"))
+    assert (reply.status, reply.reason, reply.message) == (409, "AlreadyExists", 'configmaps "twice" already exists')
+    assert reply.json["details"] == {"name": "twice", "kind": "configmaps"}
+
+
+def test_generated_names_begin_with_their_prefix_and_differ(api: Bench) -> None:
+    names = set()
+    for _ in range(20):
+        obj = sample(resource("configmaps"), "")
+        obj["metadata"] = {"generateName": "made-", "namespace": "default"}
+        names.add(api.made("configmaps", obj)["metadata"]["name"])
+    assert len(names) == 20 and all(name.startswith("made-") and len(name) == 10 for name in names)
+
+
+def test_a_long_generated_name_still_fits(api: Bench) -> None:
+    made = api.made("configmaps", {"metadata": {"generateName": "a" * 80, "namespace": "default"}})
+    assert len(made["metadata"]["name"]) == 63
+
+
+def test_what_the_server_sets_cannot_be_sent(api: Bench) -> None:
+    obj = sample(resource("configmaps"), "forged", uid="mine", creationTimestamp="2001-01-01T00:00:00Z", generation=7)
+    obj["metadata"]["deletionTimestamp"] = "2001-01-01T00:00:00Z"
+    made = api.made("configmaps", obj)["metadata"]
+    assert made["uid"] != "mine" and made["creationTimestamp"] > "2020"
+    assert "deletionTimestamp" not in made and "generation" not in made
+    reply = api.post("configmaps", sample(resource("configmaps"), "versioned", resourceVersion="5"))
+    assert (reply.status, reply.message) == (400, "resourceVersion should not be set on objects to be created")
+
+
+def test_a_stale_resource_version_is_a_conflict(api: Bench) -> None:
+    made = api.made("configmaps", sample(resource("configmaps"), "stale"))
+    api.patch("configmaps", "stale", {"data": {"b": "2"}})
+    reply = api.put("configmaps", {**made, "data": {"c": "3"}})
+    assert (reply.status, reply.reason) == (409, "Conflict")
+    assert reply.message == (
+        'Operation cannot be fulfilled on configmaps "stale": the object has been modified; '
+        "please apply your changes to the latest version and try again"
+    )
+    old = {"metadata": {"resourceVersion": made["metadata"]["resourceVersion"]}, "data": {"c": "3"}}
+    assert api.patch("configmaps", "stale", old).status == 409
+    del made["metadata"]["resourceVersion"]
+    assert api.put("configmaps", {**made, "data": {"c": "3"}}).status == 200
+
+
+def test_an_update_that_changes_nothing_takes_no_revision(api: Bench) -> None:
+    made = api.made("configmaps", sample(resource("configmaps"), "same"))
+    before = api.store.revision
+    assert api.put("configmaps", made).json == made
+    assert api.patch("configmaps", "same", {"data": {"a": "1"}}).json == made
+    assert api.store.revision == before
+
+
+def test_an_update_of_what_is_missing_is_not_found_except_where_put_creates(api: Bench) -> None:
+    assert api.put("configmaps", sample(resource("configmaps"), "nowhere")).status == 404
+    assert api.patch("configmaps", "nowhere", {}).status == 404
+    made = api.put("leases.coordination.k8s.io", sample(resource("leases.coordination.k8s.io"), "put-made"))
+    assert made.status == 201
+
+
+def test_names_and_namespaces_of_body_and_path_must_agree(api: Bench) -> None:
+    made = api.made("configmaps", sample(resource("configmaps"), "agree"))
+    path = "/api/v1/namespaces/default/configmaps/agree"
+    other = {**made, "metadata": {**made["metadata"], "name": "other"}}
+    reply = api.call("PUT", path, other)
+    assert reply.status == 400
+    assert reply.message == "the name of the object (other) does not match the name on the URL (agree)"
+    elsewhere = {**made, "metadata": {**made["metadata"], "namespace": "kube-system"}}
+    new = sample(resource("configmaps"), "agree", "kube-system")
+    for method, target, obj in (("PUT", path, elsewhere), ("POST", "/api/v1/namespaces/default/configmaps", new)):
+        reply = api.call(method, target, obj)
+        assert reply.status == 400
+        assert "the namespace of the provided object does not match the namespace sent on the request" in reply.message
+    assert api.patch("configmaps", "agree", {"metadata": {"name": "other"}}).status in (400, 422)
+
+
+def test_immutable_metadata_stays(api: Bench) -> None:
+    made = api.made("configmaps", sample(resource("configmaps"), "fixed"))
+    reply = api.patch("configmaps", "fixed", {"metadata": {"uid": "00000000-0000-4000-8000-000000000000"}})
+    assert (reply.status, reply.reason) == (409, "Conflict")
+    changed = api.patch("configmaps", "fixed", {"metadata": {"creationTimestamp": "2001-01-01T00:00:00Z"}})
+    assert changed.json["metadata"]["creationTimestamp"] == made["metadata"]["creationTimestamp"]
+
+
+def test_generation_counts_changes_of_the_spec_only(api: Bench) -> None:
+    api.made("deployments.apps", sample(resource("deployments.apps"), "counted"))
+    labelled = api.patch("deployments.apps", "counted", {"metadata": {"labels": {"a": "b"}}})
+    assert labelled.json["metadata"]["generation"] == 1
+    scaled = api.patch("deployments.apps", "counted", {"spec": {"replicas": 3}})
+    assert scaled.json["metadata"]["generation"] == 2
+
+
+def test_field_validation_ignores_warns_or_refuses(api: Bench) -> None:
+    body = b'{"metadata":{"name":"unknown","namespace":"default"},"data":{"a":"1","a":"2"},"extra":{"x":1}}'
+    path = "/api/v1/namespaces/default/configmaps"
+    warned = api.call("POST", path, body)
+    assert warned.status == 201 and "extra" not in warned.json
+    assert 'unknown field \\"extra\\"' in warned.headers["warning"] or 'unknown field "extra"' in warned.headers["warning"]
+    ignored = api.call("POST", path, body.replace(b"unknown", b"ignored"), fieldValidation="Ignore")
+    assert ignored.status == 201 and "warning" not in ignored.headers
+    strict = api.call("POST", path, body.replace(b"unknown", b"strict"), fieldValidation="Strict")
+    assert (strict.status, strict.reason) == (400, "BadRequest")
+    assert "strict decoding error" in strict.message and 'unknown field "extra"' in strict.message
+    assert "duplicate field" in strict.message
+    assert api.get("configmaps", "strict").status == 404
+    wrong = api.call("POST", path, body, fieldValidation="Sometimes")
+    assert wrong.status == 422
+
+
+def test_unknown_fields_below_lists_are_named_by_path(api: Bench) -> None:
+    obj = pod("deep")
+    obj["spec"]["containers"][0]["imagee"] = "x"
+    reply = api.post("pods", obj, fieldValidation="Strict")
+    assert 'unknown field "spec.containers[0].imagee"' in reply.message
+
+
+def test_dry_run_validates_but_stores_nothing(api: Bench) -> None:
+    revision = api.store.revision
+    made = api.post("configmaps", sample(resource("configmaps"), "dry"), dryRun="All")
+    assert made.status == 201 and made.json["metadata"]["uid"]
+    assert api.get("configmaps", "dry").status == 404
+    assert api.post("configmaps", sample(resource("configmaps"), "Bad_Name"), dryRun="All").status == 422
+    assert api.post("configmaps", sample(resource("configmaps"), "dry"), dryRun="Perhaps").status == 422
+    assert api.store.revision == revision
+    kept = api.made("configmaps", sample(resource("configmaps"), "wet"))
+    assert api.patch("configmaps", "wet", {"data": {"a": "9"}}, dryRun="All").json["data"]["a"] == "9"
+    assert api.put("configmaps", {**kept, "data": {"a": "9"}}, dryRun="All").json["data"]["a"] == "9"
+    assert api.delete("configmaps", "wet", dryRun="All").status == 200
+    assert api.delete("configmaps", "wet", {"dryRun": ["All"]}).status == 200
+    assert api.get("configmaps", "wet").json == kept
+
+
+# Deletion
+
+
+def test_finalizers_hold_an_object_until_the_last_is_removed(api: Bench) -> None:
+    api.made("configmaps", sample(resource("configmaps"), "held", finalizers=["example.com/a", "example.com/b"]))
+    deleting = api.delete("configmaps", "held")
+    assert deleting.status == 200 and deleting.json["metadata"]["deletionTimestamp"]
+    assert deleting.json["metadata"]["deletionGracePeriodSeconds"] == 0
+    added = api.patch("configmaps", "held", {"metadata": {"finalizers": ["example.com/a", "example.com/b", "example.com/c"]}})
+    assert added.status == 422 and added.causes == [("FieldValueForbidden", "metadata.finalizers")]
+    assert api.patch("configmaps", "held", {"metadata": {"finalizers": ["example.com/b"]}}).status == 200
+    last = api.patch("configmaps", "held", {"metadata": {"finalizers": None}})
+    assert last.status == 200
+    assert api.get("configmaps", "held").status == 404
+
+
+def test_propagation_policies_become_finalizers(api: Bench) -> None:
+    for policy, finalizer in (("Foreground", "foregroundDeletion"), ("Orphan", "orphan")):
+        name = policy.lower()
+        api.made("replicasets.apps", sample(resource("replicasets.apps"), name))
+        deleting = api.delete("replicasets.apps", name, {"propagationPolicy": policy})
+        assert deleting.json["metadata"]["finalizers"] == [finalizer]
+    api.made("replicasets.apps", sample(resource("replicasets.apps"), "background"))
+    assert api.delete("replicasets.apps", "background", propagationPolicy="Background").json["status"] == "Success"
+    refused = api.delete("replicasets.apps", "foreground", {"propagationPolicy": "Sideways"})
+    assert refused.status == 422
+
+
+def test_preconditions_of_a_deletion_must_hold(api: Bench) -> None:
+    made = api.made("configmaps", sample(resource("configmaps"), "sure"))
+    for wanted in ({"uid": "other"}, {"resourceVersion": "1"}):
+        reply = api.delete("configmaps", "sure", {"preconditions": wanted})
+        assert (reply.status, reply.reason) == (409, "Conflict")
+        assert "Precondition failed" in reply.message or "precondition" in reply.message
+    exact = {key: made["metadata"][key] for key in ("uid", "resourceVersion")}
+    assert api.delete("configmaps", "sure", {"preconditions": exact}).status == 200
+
+
+def test_a_bound_pod_ends_gracefully_and_the_grace_only_shrinks(api: Bench) -> None:
+    api.made("pods", pod("graceful"))
+    binding = {"target": {"kind": "Node", "name": "node-1"}}
+    assert api.call("POST", "/api/v1/namespaces/default/pods/graceful/binding", binding).status == 201
+    first = api.delete("pods", "graceful").json["metadata"]
+    assert first["deletionGracePeriodSeconds"] == 30
+    again = api.delete("pods", "graceful").json["metadata"]
+    assert again == first
+    longer = api.delete("pods", "graceful", {"gracePeriodSeconds": 60}).json["metadata"]
+    assert longer["deletionGracePeriodSeconds"] == 30
+    shorter = api.delete("pods", "graceful", gracePeriodSeconds=5).json["metadata"]
+    assert shorter["deletionGracePeriodSeconds"] == 5
+    assert shorter["deletionTimestamp"] < first["deletionTimestamp"]
+    assert api.get("pods", "graceful").status == 200
+    assert api.delete("pods", "graceful", {"gracePeriodSeconds": 0}).status == 200
+    assert api.get("pods", "graceful").status == 404
+
+
+def test_a_pod_without_a_node_goes_at_once(api: Bench) -> None:
+    api.made("pods", pod("unbound"))
+    assert api.delete("pods", "unbound").json["metadata"]["name"] == "unbound"
+    assert api.get("pods", "unbound").status == 404
+
+
+def test_delete_collection_deletes_what_is_selected(api: Bench) -> None:
+    for index in range(6):
+        api.made("configmaps", sample(resource("configmaps"), f"many-{index}", labels={"odd": str(index % 2), "many": ""}))
+    path = "/api/v1/namespaces/default/configmaps"
+    reply = api.call("DELETE", path, labelSelector="many,odd=1")
+    assert reply.status == 200
+    left = api.list("configmaps", "default", labelSelector="many").json["items"]
+    assert [item["metadata"]["name"] for item in left] == ["many-0", "many-2", "many-4"]
+    assert api.call("DELETE", "/api/v1/configmaps").status == 405
+    assert api.call("DELETE", path, labelSelector="many", dryRun="All").status == 200
+    assert len(api.list("configmaps", "default", labelSelector="many").json["items"]) == 3
+
+
+def test_delete_options_of_another_kind_or_form_are_refused(api: Bench) -> None:
+    api.made("configmaps", sample(resource("configmaps"), "options"))
+    for body in ([], "x", {"kind": "Pod"}, {"gracePeriodSeconds": "soon"}, {"preconditions": []}, {"dryRun": ["Some"]}):
+        reply = api.delete("configmaps", "options", body)
+        assert reply.status in (400, 422), (body, reply.body)
+    assert api.get("configmaps", "options").status == 200
+
+
+# Patches
+
+
+def test_patches_that_do_not_fit_say_why(api: Bench) -> None:
+    api.made("configmaps", sample(resource("configmaps"), "patched"))
+    failed = api.patch("configmaps", "patched", [{"op": "test", "path": "/data/a", "value": "2"}], content_type=JSON_PATCH)
+    assert failed.status == 422
+    missing = api.patch("configmaps", "patched", [{"op": "remove", "path": "/data/none"}], content_type=JSON_PATCH)
+    assert missing.status == 422 and "the server rejected our request" in missing.message
+    assert api.patch("configmaps", "patched", {"op": "remove"}, content_type=JSON_PATCH).status == 400
+    assert api.patch("configmaps", "patched", [], content_type=MERGE).status == 400
+    assert api.patch("configmaps", "patched", "x", content_type=STRATEGIC).status == 400
+    unsupported = api.patch("configmaps", "patched", {}, content_type="text/plain")
+    assert (unsupported.status, unsupported.reason) == (415, "UnsupportedMediaType")
+
+
+def test_a_strategic_patch_merges_lists_by_key(api: Bench) -> None:
+    api.made("deployments.apps", sample(resource("deployments.apps"), "strategic"))
+    change = {"spec": {"template": {"spec": {"containers": [{"name": "side", "image": "b"}, {"name": "main", "image": "c"}]}}}}
+    patched = api.patch("deployments.apps", "strategic", change, content_type=STRATEGIC)
+    found = {c["name"]: c["image"] for c in patched.json["spec"]["template"]["spec"]["containers"]}
+    assert found == {"main": "c", "side": "b"}
+
+
+def test_a_patch_of_a_kind_field_is_refused(api: Bench) -> None:
+    api.made("configmaps", sample(resource("configmaps"), "kinds"))
+    assert api.patch("configmaps", "kinds", {"kind": "Secret"}).status == 400
+
+
+def test_concurrent_patches_all_take_effect(api: Bench) -> None:
+    import asyncio
+
+    api.made("configmaps", sample(resource("configmaps"), "contended"))
+
+    async def all_at_once() -> None:
+        patches = [api.client.patch("configmaps", "contended", {"data": {f"k{index}": "v"}}, "default") for index in range(5)]
+        await asyncio.gather(*patches)
+
+    api.run(all_at_once())
+    assert {f"k{index}" for index in range(5)} <= api.get("configmaps", "contended").json["data"].keys()
