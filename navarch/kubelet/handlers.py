@@ -217,26 +217,38 @@ async def _request(url: str, headers: list[tuple[str, str]]) -> tuple[int, dict[
             lines.append(f"Host: {_bracketed(host)}:{port}")
         lines += [f"{name}: {value}" for name, value in headers]
         writer.write(("\r\n".join([*lines, "Connection: close"]) + "\r\n\r\n").encode("utf-8"))
-        try:
-            head = await reader.readuntil(b"\r\n\r\n")
-        except asyncio.LimitOverrunError:
-            raise ValueError("the answer's headers are too long") from None
-        except asyncio.IncompleteReadError:
-            raise EOFError("EOF") from None
-        first, *rest = head.decode("latin-1").split("\r\n")
-        words = first.split(" ", 2)
-        if len(words) < 2 or not words[0].startswith("HTTP/") or not words[1].isdigit():
-            raise ValueError(f'net/http: HTTP/1.x transport connection broken: malformed HTTP response "{first}"')
-        fields = {}
-        for line in rest:
-            name, colon, value = line.partition(":")
-            if colon:
-                fields[name.strip().lower()] = value.strip()
+        words, fields = await _read_head(reader)
         # The outcome is known; what is left of the body is only for the message.
         body = await reader.read(BODY_LIMIT_BYTES) if int(words[1]) >= 400 else b""
         return int(words[1]), fields, body.decode("utf-8", "replace")
     finally:
         await _close(writer)
+
+
+async def _read_head(reader: asyncio.StreamReader) -> tuple[list[str], dict[str, str]]:
+    """The words of the status line, and the headers. As Go's client does, takes lines that end without a carriage return."""
+    lines: list[str] = []
+    size = 0
+    while True:
+        try:
+            line = await reader.readuntil(b"\n")
+        except asyncio.LimitOverrunError:
+            size = HEAD_LIMIT_BYTES + 1
+        except asyncio.IncompleteReadError:
+            raise EOFError("EOF") from None
+        else:
+            size += len(line)
+        if size > HEAD_LIMIT_BYTES:
+            raise ValueError("the answer's headers are too long")
+        text = line.decode("latin-1").rstrip("\r\n")
+        if not text and lines:
+            break
+        lines.append(text)
+    words = lines[0].split(" ", 2)
+    if len(words) < 2 or not words[0].startswith("HTTP/") or not words[1].isdigit():
+        raise ValueError(f'net/http: HTTP/1.x transport connection broken: malformed HTTP response "{lines[0]}"')
+    pairs = (line.partition(":") for line in lines[1:])
+    return words, {name.strip().lower(): value.strip() for name, colon, value in pairs if colon}
 
 
 def _port(url: str) -> int:

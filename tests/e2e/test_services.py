@@ -8,8 +8,14 @@ import subprocess
 from tests.e2e.conftest import IMAGE, Cluster
 
 # Answers with the server's pod name and the client's address as the server sees it.
-WHO = """mkdir -p /www/cgi-bin; printf '#!/bin/sh\\necho "Content-Type: text/plain"; echo; echo "$HOSTNAME $REMOTE_ADDR"\\n' > /www/cgi-bin/who
-chmod +x /www/cgi-bin/who; exec httpd -f -p 8080 -h /www"""
+SCRIPT = """#!/bin/sh
+echo "Content-Type: text/plain"
+echo
+echo "$HOSTNAME $REMOTE_ADDR" | tr -d "[]" | sed "s/::ffff://"
+"""
+WHO = (
+    f"mkdir -p /www/cgi-bin; printf %s '{SCRIPT}' > /www/cgi-bin/who; chmod +x /www/cgi-bin/who; exec httpd -f -p 8080 -h /www"
+)
 
 
 def web(name: str, replicas: int) -> str:
@@ -66,9 +72,7 @@ def test_services_answer_on_every_address_and_name(cluster: Cluster, namespace: 
     address, node_port = service["spec"]["clusterIP"], service["spec"]["ports"][0]["nodePort"]
 
     def fetch(host: str) -> str:
-        done = cluster.run(
-            "exec", "-n", namespace, "client", "--", "wget", "-q", "-T", "5", "-O-", f"http://{host}/cgi-bin/who"
-        )
+        done = cluster.run("exec", "-n", namespace, "client", "--", "wget", "-q", "-O-", f"http://{host}/cgi-bin/who")
         return done.stdout.strip() if done.returncode == 0 else ""
 
     for host in (address, "web", f"web.{namespace}", f"web.{namespace}.svc.cluster.local", "peers:8080"):
