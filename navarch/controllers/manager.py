@@ -13,6 +13,7 @@ from navarch.component.tasks import Tasks
 from navarch.controllers import (
     bootstrap,
     clusterdns,
+    cronjob,
     daemonset,
     deployment,
     disruption,
@@ -27,6 +28,7 @@ from navarch.controllers import (
     replicationcontroller,
     rootca,
     serviceaccount,
+    statefulset,
     tainteviction,
     ttlafterfinished,
 )
@@ -48,8 +50,10 @@ def controllers(config: ControllerConfig) -> tuple[Controller, ...]:
         replicationcontroller.CONTROLLER,
         deployment.CONTROLLER,
         daemonset.CONTROLLER,
+        statefulset.CONTROLLER,
         job.CONTROLLER,
         job.ORPHANS,
+        cronjob.CONTROLLER,
         ttlafterfinished.CONTROLLER,
         disruption.CONTROLLER,
         endpointslice.CONTROLLER,
@@ -75,6 +79,7 @@ class ControllerManager:
     """Runs all controllers in this process."""
 
     def __init__(self, client: Client, informers: Informers, config: ControllerConfig) -> None:
+        # Of kinds that this cluster does not serve there is nothing to look after.
         served = {kind.resource for kind in registry.kinds()}
         wanted = [controller for controller in controllers(config) if controller.resource in served]
         runners = [Runner(controller, client, informers) for controller in wanted]

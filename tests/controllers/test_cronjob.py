@@ -1,0 +1,121 @@
+"""CronJobs: when a schedule is due, and what then happens. The pure rules."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from navarch.apimachinery import meta
+from navarch.apimachinery.errors import Object
+from navarch.controllers import cronjob, cronschedule
+
+NOW = datetime(2026, 1, 1, 12, 0, 30, tzinfo=UTC)  # A Thursday.
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("* * * * *", "2026-01-01 12:01"),
+        ("*/15 * * * *", "2026-01-01 12:15"),
+        ("0 0 * * *", "2026-01-02 00:00"),
+        ("@hourly", "2026-01-01 13:00"),
+        ("30 3 * * mon-fri", "2026-01-02 03:30"),
+        ("0 0 * * 7", "2026-01-04 00:00"),
+        ("0 12 13 * fri", "2026-01-02 12:00"),
+        ("0 0 29 2 *", "2028-02-29 00:00"),
+        ("5,10 1-3/2 * feb *", "2026-02-01 01:05"),
+        ("0 0 30 2 *", None),
+    ],
+)
+def test_the_next_due_time(schedule: str, expected: str | None) -> None:
+    found = cronschedule.parse(schedule, UTC).next(NOW)
+    assert (found.strftime("%Y-%m-%d %H:%M") if found else None) == expected
+
+
+@pytest.mark.parametrize(
+    "schedule", ["", "* * * *", "60 * * * *", "* * * * 8", "*/0 * * * *", "5-1 * * * *", "x * * * *", "@never"]
+)
+def test_schedules_that_make_no_sense_are_refused(schedule: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        cronschedule.parse(schedule, UTC)
+
+
+def test_time_zones_and_their_changes_to_summer_time() -> None:
+    zone = ZoneInfo("Europe/Berlin")
+    daily = cronschedule.parse("30 2 * * *", zone)
+    before = datetime(2026, 3, 28, 12, 0, tzinfo=UTC)
+    # 02:30 does not exist on 29 March 2026.
+    assert daily.next(before) == datetime(2026, 3, 30, 0, 30, tzinfo=UTC)
+    assert cronschedule.parse("0 9 * * *", zone).next(before) == datetime(2026, 3, 29, 7, 0, tzinfo=UTC)
+
+
+def cron(status: Object | None = None, created_minutes_ago: float = 3, **spec: Any) -> Object:
+    created = meta.format_time(NOW - timedelta(minutes=created_minutes_ago))
+    metadata = {"name": "tick", "namespace": "default", "uid": "cron", "creationTimestamp": created}
+    spec = {"schedule": "* * * * *", "jobTemplate": {"spec": {"template": {}}}, **spec}
+    return {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": metadata, "spec": spec, "status": status or {}}
+
+
+def job(name: str, ended: str = "", minutes_ago: float = 5) -> Object:
+    stamp = meta.format_time(NOW - timedelta(minutes=minutes_ago))
+    status: Object = {"startTime": stamp}
+    if ended:
+        status["conditions"] = [{"type": ended, "status": "True"}]
+    if ended == "Complete":
+        status["completionTime"] = stamp
+    return {"metadata": {"name": name, "namespace": "default", "uid": name}, "status": status}
+
+
+def test_the_latest_due_time_is_started_once() -> None:
+    todo = cronjob.plan(cron(), [], NOW)
+    assert todo.start == NOW.replace(second=0)
+    assert todo.after_seconds == pytest.approx(30.1)
+    made = cronjob.new_job(cron(), todo.start)
+    assert meta.name(made) == f"tick-{int(todo.start.timestamp()) // 60}"
+    assert cronjob.plan(cron({"lastScheduleTime": meta.format_time(todo.start)}), [], NOW).start is None
+    made["metadata"]["uid"] = "made"
+    assert cronjob.plan(cron(), [made], NOW).start is None
+
+
+def test_concurrency_is_allowed_forbidden_or_ends_the_one_before() -> None:
+    running = [job("running")]
+    assert cronjob.plan(cron(), running, NOW).start is not None
+    forbidden = cronjob.plan(cron(concurrencyPolicy="Forbid"), running, NOW)
+    assert (forbidden.start, forbidden.events[0][1]) == (None, "JobAlreadyActive")
+    replacing = cronjob.plan(cron(concurrencyPolicy="Replace"), running, NOW)
+    assert replacing.start is not None
+    assert replacing.replace == running
+
+
+def test_starts_that_are_too_late_are_missed() -> None:
+    late = cronjob.plan(cron(schedule="58 11 * * *", startingDeadlineSeconds=60), [], NOW)
+    assert late.start is None
+    assert late.events[0][1] == "MissSchedule"
+    assert cronjob.plan(cron(schedule="58 11 * * *", startingDeadlineSeconds=600), [], NOW).start is not None
+
+
+def test_after_many_missed_starts_only_the_latest_is_made_up_for() -> None:
+    todo = cronjob.plan(cron(created_minutes_ago=60 * 24 * 30), [], NOW)
+    assert todo.start == NOW.replace(second=0)
+    assert todo.events[0][1] == "TooManyMissedTimes"
+
+
+def test_suspended_and_unreadable_ones_start_nothing() -> None:
+    assert cronjob.plan(cron(suspend=True), [], NOW).start is None
+    broken = cronjob.plan(cron(schedule="often"), [], NOW)
+    assert (broken.start, broken.events[0][1]) == (None, "UnparseableSchedule")
+    assert cronjob.plan(cron(timeZone="Mars/Olympus"), [], NOW).events[0][1] == "UnparseableSchedule"
+
+
+def test_history_is_kept_to_its_limits_and_the_status_follows_the_jobs() -> None:
+    done = [job(f"done-{n}", "Complete", minutes_ago=n) for n in range(1, 6)]
+    failed = [job(f"failed-{n}", "Failed", minutes_ago=n) for n in range(1, 3)]
+    active = {"active": [{"uid": "done-1", "name": "done-1"}, {"uid": "lost", "name": "lost"}]}
+    todo = cronjob.plan(cron(active), [*done, *failed, job("running")], NOW)
+    assert {meta.name(item) for item in todo.delete} == {"done-4", "done-5", "failed-2"}
+    assert [item["name"] for item in todo.status["active"]] == ["running"]
+    assert todo.status["lastSuccessfulTime"] == done[0]["status"]["completionTime"]
+    assert [reason for _, reason, _ in todo.events] == ["SawCompletedJob", "MissingJob"]
