@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from navarch.api.kind import Kind
 from navarch.apimachinery import errors
 from navarch.apimachinery.errors import Object
-from navarch.apiserver.requestinfo import RequestInfo
+from navarch.apiserver.requestinfo import RequestInfo, is_true
 from navarch.component.httpserver import Response
 from navarch.storage.mvcc import Record
 
@@ -34,6 +35,8 @@ class User:
 ANONYMOUS = "system:anonymous"
 AUTHENTICATED_GROUP = "system:authenticated"
 MASTERS_GROUP = "system:masters"
+# 20 characters hold every 64-bit number; what is longer need not be converted to be refused.
+_INTEGER = re.compile(r"[+-]?[0-9]{1,20}\Z", re.ASCII)
 
 
 @dataclass(slots=True)
@@ -60,23 +63,20 @@ class APIRequest:
         return values[0] if values else default
 
     def flag(self, name: str) -> bool:
-        """A boolean query parameter. Raises 400 for what is none."""
-        text = self.option(name, "false")
-        if text in ("", "1", "t", "T", "true", "TRUE", "True"):
-            return name in self.query
-        if text in ("0", "f", "F", "false", "FALSE", "False"):
-            return False
-        raise errors.bad_request(f'strconv.ParseBool: parsing "{text}": invalid syntax')
+        """A boolean query parameter: false if it is missing, "0" or "false", else true."""
+        return is_true(self.query, name)
 
     def integer(self, name: str) -> int | None:
         """An integer query parameter. Raises 400 for what is none."""
         text = self.option(name)
         if not text:
             return None
-        try:
-            return int(text)
-        except ValueError:
-            raise errors.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
+        if not _INTEGER.match(text):
+            raise errors.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
+        number = int(text)
+        if not -(1 << 63) <= number < 1 << 63:
+            raise errors.bad_request(f'strconv.ParseInt: parsing "{text}": value out of range')
+        return number
 
     @property
     def dry_run(self) -> bool:

@@ -36,6 +36,12 @@ def parse_query(query: str) -> dict[str, list[str]]:
     return result
 
 
+def is_true(query: Mapping[str, list[str]], name: str) -> bool:
+    """A boolean parameter, as Kubernetes reads them: false if it is missing, "0" or "false", else true."""
+    values = query.get(name)
+    return bool(values) and values[0] != "0" and values[0].lower() != "false"
+
+
 def parse(method: str, path: str, query: Mapping[str, list[str]]) -> RequestInfo:
     """Take a request apart; `path` is still percent-encoded."""
     decoded = unquote(path)
@@ -62,10 +68,7 @@ def parse(method: str, path: str, query: Mapping[str, list[str]]) -> RequestInfo
     resource, name = parts[0], parts[1] if len(parts) > 1 else ""
     subresource = parts[2] if len(parts) > 2 else ""
     rest = "/" + "/".join(parts[3:]) if len(parts) > 3 else "/" if path.endswith("/") and subresource else ""
-    flag = (query.get("watch") or ["false"])[0]
-    if verb == "get" and (
-        watching or (not subresource and flag in ("", "1", "true", "True", "TRUE", "t", "T") and "watch" in query)
-    ):
+    if verb == "get" and (watching or (not subresource and is_true(query, "watch"))):
         verb = "watch"
     elif verb == "get" and not name:
         verb = "list"

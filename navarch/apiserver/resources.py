@@ -7,6 +7,7 @@ a kind is in its `Kind`. Reads see what is published, writes build on the newest
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
@@ -31,6 +32,8 @@ PATCH_CONFLICT_RETRIES = 5
 OBJECT_LIMIT_BYTES = 1_572_864
 DELETE_OPTIONS = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
 MISMATCHED_NAMESPACE = "the namespace of the provided object does not match the namespace sent on the request"
+
+_REVISION = re.compile(r"[0-9]{1,19}\Z", re.ASCII)
 
 Transform = Callable[[Object], Object | None]
 Allocate = Callable[[Object, Object | None], Awaitable[Object]]
@@ -86,11 +89,10 @@ class Resources:
         text = request.option("resourceVersion")
         if not text:
             return None
-        try:
-            version = int(text)
-        except ValueError:
+        if not _REVISION.match(text):
             error = errors.invalid_value("resourceVersion", text, f'strconv.ParseUint: parsing "{text}": invalid syntax')
-            raise errors.invalid("meta.k8s.io", "ListOptions", "", [error]) from None
+            raise errors.invalid("meta.k8s.io", "ListOptions", "", [error])
+        version = int(text)
         if version > self.store.revision:
             raise errors.timeout(f"Too large resource version: {version}, current: {self.store.revision}", 1)
         return version
@@ -612,7 +614,7 @@ def _read_continue(token: str, under: str) -> tuple[int, str]:
     try:
         value = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
         start, revision = value["start"], value["rv"]
-        if value["v"] != "meta.k8s.io/v1" or not isinstance(start, str) or not isinstance(revision, int):
+        if value["v"] != "meta.k8s.io/v1" or not isinstance(start, str) or type(revision) is not int:
             raise ValueError(token)
     except (ValueError, KeyError, TypeError):
         raise errors.bad_request("continue key is not valid: encoded continue token is not valid") from None

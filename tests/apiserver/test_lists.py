@@ -1,0 +1,199 @@
+"""Lists: pages, selectors, revisions, tables and other forms."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+from collections.abc import Iterator
+
+import orjson
+import pytest
+
+from navarch.api.kind import Kind
+from navarch.api.registry import resource
+from tests.apiserver.bench import Bench
+from tests.apiserver.samples import STORED, pod, sample
+
+CONFIG_MAPS = resource("configmaps")
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
+
+
+@pytest.fixture(scope="module")
+def ten(any_api: Bench) -> Iterator[Bench]:
+    """Ten ConfigMaps item-0 … item-9 in namespace ten, and one elsewhere."""
+    any_api.namespace("ten")
+    for index in range(10):
+        labels = {"parity": "odd" if index % 2 else "even", "index": str(index)}
+        any_api.made("configmaps", sample(CONFIG_MAPS, f"item-{index}", "ten", labels=labels))
+    any_api.made("configmaps", sample(CONFIG_MAPS, "elsewhere"))
+    return any_api
+
+
+def names(reply: object) -> list[str]:
+    return [item["metadata"]["name"] for item in reply.json["items"]]  # type: ignore[attr-defined]
+
+
+def test_pages_make_up_the_whole_list_at_one_revision(ten: Bench) -> None:
+    first = ten.list("configmaps", "ten", limit=4)
+    assert names(first) == [f"item-{index}" for index in range(4)]
+    assert first.json["metadata"]["remainingItemCount"] == 6
+    ten.made("configmaps", sample(CONFIG_MAPS, "item-5a", "ten"))
+    ten.delete("configmaps", "item-6", namespace="ten")
+    found, token = names(first), first.json["metadata"]["continue"]
+    while token:
+        page = ten.list("configmaps", "ten", limit=4, **{"continue": token})
+        assert page.json["metadata"]["resourceVersion"] == first.json["metadata"]["resourceVersion"]
+        found += names(page)
+        token = page.json["metadata"].get("continue", "")
+    assert found == [f"item-{index}" for index in range(10)]
+    ten.delete("configmaps", "item-5a", namespace="ten")
+    ten.made("configmaps", sample(CONFIG_MAPS, "item-6", "ten", labels={"parity": "even", "index": "6"}))
+
+
+def test_an_exact_page_has_no_continuation(ten: Bench) -> None:
+    whole = ten.list("configmaps", "ten", limit=10).json["metadata"]
+    assert "continue" not in whole and "remainingItemCount" not in whole
+
+
+def test_pages_with_a_selector_do_not_tell_how_many_remain(ten: Bench) -> None:
+    page = ten.list("configmaps", "ten", limit=2, labelSelector="parity=even")
+    assert names(page) == ["item-0", "item-2"] and "remainingItemCount" not in page.json["metadata"]
+    rest = ten.list("configmaps", "ten", labelSelector="parity=even", **{"continue": page.json["metadata"]["continue"]})
+    assert names(rest) == ["item-4", "item-6", "item-8"]
+
+
+@pytest.mark.parametrize(
+    ("selector", "expected"),
+    [
+        ("parity=odd", [1, 3, 5, 7, 9]),
+        ("parity==odd,index!=3", [1, 5, 7, 9]),
+        ("index in (2, 4),parity", [2, 4]),
+        ("index notin (0,1,2,3,4,5,6,7)", [8, 9]),
+        ("!parity", []),
+        ("index>7", [8, 9]),
+        ("index<2", [0, 1]),
+        ("", list(range(10))),
+    ],
+)
+def test_label_selectors_choose(ten: Bench, selector: str, expected: list[int]) -> None:
+    listed = [name for name in names(ten.list("configmaps", "ten", labelSelector=selector)) if name != "kube-root-ca.crt"]
+    assert listed == [f"item-{index}" for index in expected]
+
+
+@pytest.mark.parametrize("selector", ["a=b=c", "in (a)", "a in", "a in (b", "a,,b", "-x=1", "a=!", "k in (a b)", "a>x"])
+def test_malformed_label_selectors_are_refused(ten: Bench, selector: str) -> None:
+    reply = ten.list("configmaps", "ten", labelSelector=selector)
+    assert (reply.status, reply.reason) == (400, "BadRequest")
+    assert reply.message.startswith("unable to parse requirement: ")
+
+
+def test_field_selectors_choose_and_unknown_ones_are_refused(ten: Bench) -> None:
+    assert names(ten.list("configmaps", fieldSelector="metadata.name=item-3")) == ["item-3"]
+    assert names(ten.list("configmaps", fieldSelector="metadata.namespace=ten,metadata.name!=item-3,metadata.name=item-4")) == [
+        "item-4"
+    ]
+    reply = ten.list("configmaps", fieldSelector="data.a=1")
+    assert reply.status == 400 and "data.a" in reply.message
+    pods = ten.list("pods", fieldSelector="spec.image=x")
+    assert pods.status == 400 and "field label not supported: spec.image" in pods.message
+
+
+def test_pods_are_selected_by_node_and_phase(ten: Bench) -> None:
+    ten.made("pods", pod("placed", nodeName="node-7"))
+    ten.made("pods", pod("unplaced"))
+    assert names(ten.list("pods", fieldSelector="spec.nodeName=node-7,status.phase=Pending")) == ["placed"]
+    assert names(ten.list("pods", fieldSelector="spec.nodeName=")) == ["unplaced"]
+    assert names(ten.list("pods", fieldSelector="spec.hostNetwork=true")) == []
+
+
+def test_lists_at_past_revisions_show_the_past(ten: Bench) -> None:
+    now = ten.list("configmaps", "ten").json
+    ten.patch("configmaps", "item-0", {"data": {"a": "later"}}, "ten")
+    version = now["metadata"]["resourceVersion"]
+    past = ten.list("configmaps", "ten", resourceVersion=version, resourceVersionMatch="Exact").json
+    assert past["items"] == now["items"] and past["metadata"]["resourceVersion"] == version
+    newer = ten.list("configmaps", "ten", resourceVersion=version, resourceVersionMatch="NotOlderThan").json
+    assert newer["items"][0]["data"]["a"] == "later"
+    assert ten.list("configmaps", "ten", resourceVersion="0").json["items"] == newer["items"]
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ({"resourceVersion": "x"}, 422),
+        ({"resourceVersion": "-1"}, 422),
+        ({"resourceVersion": "999999999"}, 504),
+        ({"resourceVersionMatch": "Exact"}, 422),
+        ({"resourceVersionMatch": "Exact", "resourceVersion": "0"}, 422),
+        ({"resourceVersionMatch": "Sometimes", "resourceVersion": "1"}, 422),
+        ({"limit": "x"}, 400),
+        ({"limit": "1_0"}, 400),
+        ({"limit": "99999999999999999999"}, 400),
+        ({"continue": "no-token"}, 400),
+        ({"continue": base64.urlsafe_b64encode(b"[]").decode()}, 400),
+        ({"continue": base64.urlsafe_b64encode(b'{"v":"meta.k8s.io/v1","rv":true,"start":"a"}').decode()}, 400),
+    ],
+)
+def test_list_options_that_make_no_sense_are_refused(ten: Bench, query: dict[str, str], status: int) -> None:
+    reply = ten.list("configmaps", "ten", **query)
+    assert reply.status == status, reply.body
+    assert reply.json["kind"] == "Status" and reply.json["code"] == status
+
+
+def test_a_continue_token_cannot_leave_its_namespace(ten: Bench) -> None:
+    for start in ("/registry/secrets/", "../secrets/", "/registry/configmaps/"):
+        token = {"v": "meta.k8s.io/v1", "rv": ten.store.revision, "start": start}
+        text = base64.urlsafe_b64encode(orjson.dumps(token)).decode()
+        reply = ten.list("configmaps", "ten", **{"continue": text})
+        assert reply.status in (200, 400)
+        assert reply.status == 400 or all(item["metadata"]["namespace"] == "ten" for item in reply.json["items"])
+
+
+@pytest.mark.parametrize("kind", STORED, ids=lambda kind: kind.resource)
+def test_every_kind_prints_as_a_table_and_as_metadata(any_api: Bench, kind: Kind) -> None:
+    name = f"printed-{kind.plural}"
+    made = any_api.made(kind.resource, sample(kind, name))
+    for reply in (
+        any_api.list(kind.resource, headers={"accept": TABLE}, fieldSelector=f"metadata.name={name}"),
+        any_api.get(kind.resource, name, headers={"accept": f"{TABLE},application/json"}),
+    ):
+        table = reply.json
+        assert (table["kind"], table["apiVersion"], len(table["rows"])) == ("Table", "meta.k8s.io/v1", 1)
+        columns, row = table["columnDefinitions"], table["rows"][0]
+        assert len(columns) == len(row["cells"])
+        assert row["object"]["kind"] == "PartialObjectMetadata" and row["object"]["metadata"] == made["metadata"]
+        assert name in row["cells"]
+        for column in columns:
+            assert column.keys() == {"name", "type", "format", "description", "priority"}
+    partial = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
+    listed = any_api.list(kind.resource, headers={"accept": partial}, fieldSelector=f"metadata.name={name}").json
+    assert listed["kind"] == "PartialObjectMetadataList"
+    assert [item.keys() for item in listed["items"]] == [{"kind", "apiVersion", "metadata"}]
+    whole = any_api.list(
+        kind.resource, headers={"accept": TABLE}, includeObject="Object", fieldSelector=f"metadata.name={name}"
+    )
+    assert whole.json["rows"][0]["object"] == made
+    none = any_api.list(kind.resource, headers={"accept": TABLE}, includeObject="None", fieldSelector=f"metadata.name={name}")
+    assert "object" not in none.json["rows"][0]
+
+
+def test_answers_come_as_yaml_where_asked(ten: Bench) -> None:
+    import yaml
+
+    reply = ten.get("configmaps", "item-3", "ten", headers={"accept": "application/yaml"})
+    assert reply.headers["content-type"] == "application/yaml"
+    assert yaml.safe_load(reply.body)["metadata"]["name"] == "item-3"
+
+
+def test_unacceptable_forms_are_refused(ten: Bench) -> None:
+    for accept in ("text/html", "application/json;as=Cake;v=v1;g=meta.k8s.io", "application/vnd.kubernetes.protobuf"):
+        reply = ten.get("configmaps", "item-3", "ten", headers={"accept": accept})
+        assert (reply.status, reply.reason) == (406, "NotAcceptable")
+
+
+def test_long_lists_are_compressed_where_asked(ten: Bench) -> None:
+    ten.made("configmaps", {**sample(CONFIG_MAPS, "long"), "data": {"a": "x" * 200_000}})
+    reply = ten.list("configmaps", headers={"accept-encoding": "gzip"})
+    assert reply.headers["content-encoding"] == "gzip"
+    assert orjson.loads(gzip.decompress(reply.body))["kind"] == "ConfigMapList"
+    assert "content-encoding" not in ten.list("configmaps").headers
