@@ -204,7 +204,12 @@ def test_missing_image_and_missing_configmap_wait_with_the_known_reasons(cluster
     cluster.kubectl("apply", "-n", namespace, "-f", "-", stdin=absent)
     unset = pod("unset", "true", container={"envFrom": [{"configMapRef": {"name": "nowhere"}}]})
     cluster.kubectl("apply", "-n", namespace, "-f", "-", stdin=unset)
-    unmounted = pod("unmounted", "true", volumes=[{"name": "v", "configMap": {"name": "nowhere"}}])
+    unmounted = pod(
+        "unmounted",
+        "true",
+        container={"volumeMounts": [{"name": "v", "mountPath": "/v"}]},
+        volumes=[{"name": "v", "configMap": {"name": "nowhere"}}],
+    )
     cluster.kubectl("apply", "-n", namespace, "-f", "-", stdin=unmounted)
 
     def reason(name: str) -> str:
