@@ -53,6 +53,9 @@ class SchedulingQueue:
     _active: list[tuple[int, float, int, Queued]] = field(default_factory=list)
     _backoff: list[tuple[float, int, Queued]] = field(default_factory=list)
     _unschedulable: dict[str, Queued] = field(default_factory=dict)
+    """By uid, in the order in which they were put there."""
+    _waiting: dict[ClusterEvent, dict[str, Queued]] = field(default_factory=dict)
+    """The same by what they wait for, so that an event costs nothing to those whom it does not help."""
     _sequence: int = 0
 
     def __len__(self) -> int:
@@ -82,7 +85,7 @@ class SchedulingQueue:
         queued = self._pods.pop(uid, None)
         if queued is not None:
             queued.place = ""
-            self._unschedulable.pop(uid, None)
+            self._stop_waiting(queued)
 
     def pop(self, now: float) -> Queued | None:
         """The next pod to schedule, if any is ready; the caller then deletes it or puts it back."""
@@ -105,6 +108,8 @@ class SchedulingQueue:
             queued.rejected_by, queued.failed, queued.left_at = frozenset(rejected_by), False, now
             queued.place = "unschedulable"
             self._unschedulable[queued.info.uid] = queued
+            for event in self._wanted(queued):
+                self._waiting.setdefault(event, {})[queued.info.uid] = queued
 
     def put_back_failed(self, queued: Queued, now: float) -> None:
         """Something went wrong that has nothing to do with where it could go."""
@@ -114,16 +119,27 @@ class SchedulingQueue:
 
     def happened(self, events: Collection[ClusterEvent], now: float) -> None:
         """The cluster changed: pods whom that may help get another try."""
-        for queued in list(self._unschedulable.values()):
-            wanted = {event for plugin in queued.rejected_by for event in self.wakers.get(plugin, ())}
-            if not queued.rejected_by or wanted.intersection(events):
-                self._retry(queued, now)
+        helped = {uid: queued for event in events for uid, queued in self._waiting.get(event, {}).items()}
+        for queued in helped.values():
+            self._retry(queued, now)
+
+    def _wanted(self, queued: Queued) -> Collection[ClusterEvent]:
+        """What may help a pod: what the plugins that rejected it asked for; anything, if there was no node at all."""
+        if not queued.rejected_by:
+            return tuple(ClusterEvent)
+        return {event for plugin in queued.rejected_by for event in self.wakers.get(plugin, ())}
+
+    def _stop_waiting(self, queued: Queued) -> None:
+        if self._unschedulable.pop(queued.info.uid, None) is not None:
+            for event in self._wanted(queued):
+                self._waiting.get(event, {}).pop(queued.info.uid, None)
 
     def next_wake(self) -> float | None:
         """When a pod becomes ready by itself; None if none will."""
         times = [entry[0] for entry in self._backoff[:1]]
-        if self._unschedulable:
-            times.append(min(queued.left_at for queued in self._unschedulable.values()) + UNSCHEDULABLE_LIMIT_SECONDS)
+        first = next(iter(self._unschedulable.values()), None)
+        if first is not None:
+            times.append(first.left_at + UNSCHEDULABLE_LIMIT_SECONDS)
         return min(times, default=None)
 
     def _take(self, queued: Queued) -> Queued:
@@ -138,7 +154,7 @@ class SchedulingQueue:
             self._push_active(queued)
 
     def _retry(self, queued: Queued, now: float) -> None:
-        self._unschedulable.pop(queued.info.uid, None)
+        self._stop_waiting(queued)
         if queued.ready_at <= now:
             self._push_active(queued)
         else:
