@@ -94,13 +94,23 @@ class SchedulingQueue:
             queued = heapq.heappop(self._active)[3]
             if queued.place == "active":
                 return self._take(queued)
-        for index, (_, _, queued) in enumerate(self._backoff):
-            if queued.place == "backoff" and not queued.failed:
-                self._backoff[index] = self._backoff[-1]
-                self._backoff.pop()
-                heapq.heapify(self._backoff)
-                return self._take(queued)
-        return None
+        return self._pop_early()
+
+    def _pop_early(self) -> Queued | None:
+        """The pod whose back-off ends first, unless it is one after an error."""
+        kept = []
+        found = None
+        while self._backoff and found is None:
+            entry = heapq.heappop(self._backoff)
+            if entry[2].place != "backoff":
+                continue
+            if entry[2].failed:
+                kept.append(entry)
+            else:
+                found = entry[2]
+        for entry in kept:
+            heapq.heappush(self._backoff, entry)
+        return self._take(found) if found is not None else None
 
     def put_back(self, queued: Queued, rejected_by: Collection[str], now: float) -> None:
         """No node could take it."""

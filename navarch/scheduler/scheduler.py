@@ -1,4 +1,4 @@
-"""The scheduler as a component. Its machinery is loaded when it runs: NumPy alone takes 0.1 s that the API need not wait for."""
+"""The scheduler as a component. Its machinery is loaded when it runs: the API need not wait 0.1 s for NumPy."""
 
 from __future__ import annotations
 
