@@ -57,6 +57,7 @@ class PodContainers:
         self.log_directory = log_directory
         self._volumes = volumes
         self._messages: dict[str, str] = {}
+        self._stopped: set[str] = set()
 
     # Sandboxes
 
@@ -314,7 +315,11 @@ class PodContainers:
                 allowed = actions.grace_seconds(pod, container, None, grace)
                 left = max(MINIMUM_GRACE_SECONDS, allowed - int(clock.monotonic() - begun))
                 await self.kill(pod, container, None, left, ip)
-        await _all(self._context.runtime.stop_pod_sandbox(sandbox.id) for sandbox in runtime.sandboxes if sandbox.ready)
+        await _all(self._stop_sandbox(sandbox) for sandbox in runtime.sandboxes if sandbox.ready)
+
+    async def _stop_sandbox(self, sandbox: Sandbox) -> None:
+        await self._context.runtime.stop_pod_sandbox(sandbox.id)
+        self._stopped.add(sandbox.id)
 
     # Removing
 
@@ -336,9 +341,11 @@ class PodContainers:
         await _all(self._remove_sandbox(sandbox) for sandbox in runtime.sandboxes)
 
     async def _remove_sandbox(self, sandbox: Sandbox) -> None:
-        # Stopped once more: what a sandbox that died on its own still holds (its address) is given back only so.
-        await self._context.runtime.stop_pod_sandbox(sandbox.id)
+        if sandbox.id not in self._stopped:
+            # Even if it has died on its own: what it still holds, its address, is given back only so.
+            await self._context.runtime.stop_pod_sandbox(sandbox.id)
         await self._context.runtime.remove_pod_sandbox(sandbox.id)
+        self._stopped.discard(sandbox.id)
 
     async def prune(self, runtime: RuntimePod) -> bool:
         """Remove runs that nobody asks for any more: of each container the newest and the one before stay, of sandboxes
