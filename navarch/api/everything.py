@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from navarch.api.apps import controllerrevision, daemonset, deployment, replicaset
+from navarch.api.apps import controllerrevision, daemonset, deployment, replicaset, statefulset
 from navarch.api.authentication import reviews as authentication_reviews
 from navarch.api.authorization import reviews as authorization_reviews
-from navarch.api.batch import job
+from navarch.api.batch import cronjob, job
 from navarch.api.coordination import lease
 from navarch.api.core import (
     configmap,
@@ -38,6 +38,7 @@ KINDS: tuple[Kind, ...] = (
     deployment.KIND,
     replicaset.KIND,
     daemonset.KIND,
+    statefulset.KIND,
     controllerrevision.KIND,
     authentication_reviews.TOKEN_REVIEW,
     authentication_reviews.SELF_SUBJECT_REVIEW,
@@ -45,6 +46,7 @@ KINDS: tuple[Kind, ...] = (
     authorization_reviews.SUBJECT_ACCESS_REVIEW,
     authorization_reviews.LOCAL_SUBJECT_ACCESS_REVIEW,
     job.KIND,
+    cronjob.KIND,
     poddisruptionbudget.KIND,
     priorityclass.KIND,
     lease.KIND,

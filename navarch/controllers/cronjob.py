@@ -8,12 +8,11 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from navarch.apimachinery import meta
+from navarch.apimachinery import cronschedule, meta
+from navarch.apimachinery.cronschedule import Schedule
 from navarch.apimachinery.errors import Object, StatusError
-from navarch.controllers import cronschedule
 from navarch.controllers import pods as podrules
 from navarch.controllers.controller import Cluster, Controller, is_namespace_terminating
-from navarch.controllers.cronschedule import Schedule
 
 RESOURCE = "cronjobs.batch"
 JOBS = "jobs.batch"

@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from navarch.apimachinery import meta
+from navarch.apimachinery import cronschedule, meta
 from navarch.apimachinery.errors import Object
-from navarch.controllers import cronjob, cronschedule
+from navarch.controllers import cronjob
 
 NOW = datetime(2026, 1, 1, 12, 0, 30, tzinfo=UTC)  # A Thursday.
 

@@ -27,18 +27,22 @@ def default(job: Object) -> Object:
 
 
 def default_spec(spec: Object) -> None:
-    """Defaults of a job's spec, also in a CronJob's template. Changes `spec`."""
+    """Defaults of a job's spec. Changes `spec`."""
+    default_counts(spec)
+    if not spec.get("manualSelector"):
+        spec.pop("manualSelector", None)
+    spec.setdefault("podReplacementPolicy", "Failed" if spec.get("podFailurePolicy") else "TerminatingOrFailed")
+    workload.default_template(spec)
+
+
+def default_counts(spec: Object) -> None:
+    """Defaults that a CronJob's template is checked with, too, but does not keep. Changes `spec`."""
     if spec.get("completions") is None and spec.get("parallelism") is None:
         spec["completions"] = 1
     spec.setdefault("parallelism", 1)
     spec.setdefault("backoffLimit", NO_LIMIT if spec.get("backoffLimitPerIndex") is not None else BACKOFF_LIMIT)
     spec.setdefault("completionMode", "NonIndexed")
     spec.setdefault("suspend", False)
-    spec.setdefault("manualSelector", False)
-    if not spec["manualSelector"]:
-        del spec["manualSelector"]
-    spec.setdefault("podReplacementPolicy", "Failed" if spec.get("podFailurePolicy") else "TerminatingOrFailed")
-    workload.default_template(spec)
 
 
 def prepare_create(job: Object) -> Object:
