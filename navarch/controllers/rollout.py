@@ -6,7 +6,7 @@ ReplicaSets are not changed here: `Sets` holds for each the size it is to have, 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import orjson
@@ -220,8 +220,8 @@ def _scale_proportionally(deployment: Object, sets: Sets) -> None:
     active = [item for item in sets.all if sets.size(item) > 0]
     missing = allowed - sum(sets.size(item) for item in active)
     # What cannot be divided goes to the largest; of equals to the newest when growing, the oldest when shrinking.
-    age: Callable[[Object], float] = lambda item: created(item).timestamp()  # noqa: E731
-    active.sort(key=lambda item: (-sets.size(item), -age(item) if missing > 0 else age(item)))
+    sign = -1 if missing > 0 else 1
+    active.sort(key=lambda item: (-sets.size(item), sign * created(item).timestamp()))
     sizes, added = [], 0
     for item in active:
         share = _proportion(item, deployment, missing, added)
