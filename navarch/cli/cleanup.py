@@ -18,7 +18,6 @@ from navarch.component.processes import KILL_TIMEOUT_SECONDS
 CGROUPS = Path("/sys/fs/cgroup")
 CGROUP = "navarch"
 CNI_RESULTS = Path("/var/lib/cni/results")
-CNI_NETWORK = "navarch"
 MNT_DETACH = 2
 UMOUNT_NOFOLLOW = 8
 # Mounts on mounts on mounts: each round takes the uppermost away.
@@ -67,12 +66,14 @@ def remove_tree(directory: Path) -> None:
         shutil.rmtree(directory)
 
 
-def remove_cni_results() -> None:
-    """Forget what CNI plugins noted about our networks (libcni keeps it in one place for everybody)."""
-    if CNI_RESULTS.is_dir():
-        for file in CNI_RESULTS.glob(f"{CNI_NETWORK}-*"):
-            file.unlink(missing_ok=True)
-    for directory in (CNI_RESULTS, CNI_RESULTS.parent):
+def remove_cni_results(run_dir: Path, results: Path = CNI_RESULTS) -> None:
+    """Forget what CNI plugins noted about sandboxes below `run_dir` (libcni keeps the notes of everybody in one place)."""
+    mark = f'"{run_dir}/'.encode()
+    if results.is_dir():
+        for file in results.iterdir():
+            if mark in file.read_bytes():
+                file.unlink()
+    for directory in (results, results.parent):
         with contextlib.suppress(OSError):
             directory.rmdir()
 

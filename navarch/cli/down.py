@@ -133,6 +133,7 @@ def remove_node_state(cluster: Cluster, node: Node) -> None:
     else:
         _remove_host_network(cluster.node_dir(node))
     cleanup.remove_cgroups(cluster.cgroup(node))
+    cleanup.remove_cni_results(cluster.node_run_dir(node))
 
 
 def remove_machine_state(cluster: Cluster) -> None:
@@ -192,7 +193,7 @@ def _remove_leftovers(cluster: Cluster) -> None:
     overlay.remove()
     sysctls.restore(cluster.host_sysctls)
     cleanup.remove_cgroups(f"/{cleanup.CGROUP}")
-    cleanup.remove_cni_results()
+    cleanup.remove_cni_results(cluster.run_dir)
     if cluster.run_dir == RUN_DIR and not (cluster.run_dir / "nodes").exists():
         shutil.rmtree(RUN_DIR, ignore_errors=True)
 

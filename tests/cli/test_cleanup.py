@@ -63,3 +63,16 @@ def test_cgroups_go_with_the_processes_in_them(tmp_path: Path) -> None:
     assert not process.alive
     processes.reap(process.pid)
     cleanup.remove_cgroups("/navarch-test-cleanup")
+
+
+def test_only_notes_about_our_sandboxes_are_forgotten(tmp_path: Path) -> None:
+    results = tmp_path / "cni" / "results"
+    results.mkdir(parents=True)
+    for name, sandbox in {"ours": "/run/x/netns/a", "alike": "/run/xy/netns/a", "theirs": "/run/netns/b"}.items():
+        (results / name).write_text(f'{{"result":{{"interfaces":[{{"sandbox":"{sandbox}"}}]}}}}')
+    cleanup.remove_cni_results(Path("/run/x"), results)
+    assert sorted(path.name for path in results.iterdir()) == ["alike", "theirs"]
+    (results / "alike").unlink()
+    (results / "theirs").unlink()
+    cleanup.remove_cni_results(Path("/run/x"), results)
+    assert not results.parent.exists()
