@@ -102,7 +102,7 @@ def _staff(
     for number in wanted:
         pod = numbered.get(number)
         if pod is None:
-            result.create.append((number, _revision_for(owner, number, wanted, revisions)))
+            result.create.append((number, _revision_for(owner, number, numbered, wanted, revisions)))
         elif podrules.is_finished(pod):
             if not meta.being_deleted(pod):
                 result.delete.append(pod)
@@ -113,14 +113,16 @@ def _staff(
     return bool(result.create or result.delete)
 
 
-def _revision_for(owner: Object, number: int, wanted: range, revisions: Revisions) -> Object:
+def _revision_for(owner: Object, number: int, numbered: dict[int, Object], wanted: range, revisions: Revisions) -> Object:
+    """Of what revision the missing pod of that number is to be."""
     if strategy(owner) != "RollingUpdate":
         return revisions.update
-    kept = partition(owner)
-    if not kept:
-        # Without a partition, those that were there before the update keep their revision until their turn comes.
-        kept = int((owner.get("status") or meta.EMPTY).get("currentReplicas") or 0)
-    return revisions.current if number < wanted.start + kept else revisions.update
+    if number < wanted.start + partition(owner):
+        return revisions.current
+    # It is its turn when all above it have had theirs; else it is as it was.
+    above = (numbered.get(other) for other in range(number + 1, wanted.stop))
+    has_turn = all(pod is None or has_revision(pod, revisions.update) for pod in above)
+    return revisions.update if has_turn else revisions.current
 
 
 def _condemn(owner: Object, numbered: dict[int, Object], surplus: Sequence[int], result: Plan, now: datetime) -> bool:

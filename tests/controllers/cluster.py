@@ -110,9 +110,9 @@ class Cluster:
                 raise
 
     async def _end(self, pod: Object) -> None:
-        if pod["metadata"].get("finalizers") or (pod["metadata"]["name"] in self._ending):
+        if pod["metadata"].get("finalizers") or meta.uid(pod) in self._ending:
             return
-        self._ending.add(pod["metadata"]["name"])
+        self._ending.add(meta.uid(pod))
         await self.client.delete_if_exists(
             "pods", meta.name(pod), meta.namespace(pod), uid=meta.uid(pod), grace_period_seconds=0
         )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -10,7 +12,9 @@ import pytest
 
 from navarch.apimachinery import cronschedule, meta
 from navarch.apimachinery.errors import Object
+from navarch.component import clock
 from navarch.controllers import cronjob
+from tests.controllers.cluster import Cluster, cluster
 
 NOW = datetime(2026, 1, 1, 12, 0, 30, tzinfo=UTC)  # A Thursday.
 
@@ -119,3 +123,35 @@ def test_history_is_kept_to_its_limits_and_the_status_follows_the_jobs() -> None
     assert [item["name"] for item in todo.status["active"]] == ["running"]
     assert todo.status["lastSuccessfulTime"] == done[0]["status"]["completionTime"]
     assert [reason for _, reason, _ in todo.events] == ["SawCompletedJob", "MissingJob"]
+
+
+def test_a_due_cronjob_runs_its_job(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with cluster(tmp_path) as found:
+            await found.add_node("node-1", "10.0.0.1")
+            template = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "work"}]}}
+            made = await found.client.create(
+                "cronjobs.batch",
+                {
+                    "apiVersion": "batch/v1",
+                    "kind": "CronJob",
+                    "metadata": {"name": "tick", "namespace": "default"},
+                    "spec": {"schedule": "* * * * *", "jobTemplate": {"spec": {"template": template}}},
+                },
+            )
+            # As if it had last run some minutes ago.
+            last = meta.format_time(clock.now() - timedelta(minutes=3))
+            await found.client.patch(
+                "cronjobs.batch", meta.name(made), {"status": {"lastScheduleTime": last}}, "default", subresource="status"
+            )
+            await found.until(lambda: _status(found).get("lastSuccessfulTime") and not _status(found).get("active"))
+            (ran,) = found.all("jobs.batch")
+            assert meta.is_condition_true(ran, "Complete")
+            assert _status(found)["lastScheduleTime"] == meta.annotations(ran)[cronjob.SCHEDULED_AT]
+
+    asyncio.run(main())
+
+
+def _status(found: Cluster) -> Object:
+    status: Object = (found.one("cronjobs.batch", "default/tick") or {}).get("status") or {}
+    return status

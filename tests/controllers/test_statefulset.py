@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
 from navarch.controllers import history, statefulset
 from navarch.controllers.statefulset import Revisions
+from tests.controllers.cluster import cluster
 from tests.controllers.world import template, workload
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -91,6 +94,15 @@ def test_pods_below_the_partition_keep_the_old_revision() -> None:
     assert revision is NEW
 
 
+def test_a_pod_that_is_lost_during_an_update_comes_back_as_it_was_unless_it_is_its_turn() -> None:
+    (_, revision) = statefulset.plan(owner(), [pod(0), pod(2)], CHANGING, NOW).create[0]
+    assert revision is OLD
+    (_, revision) = statefulset.plan(owner(), [pod(0), pod(2, NEW)], CHANGING, NOW).create[0]
+    assert revision is NEW
+    (_, revision) = statefulset.plan(owner(), [pod(0), pod(1)], CHANGING, NOW).create[0]
+    assert revision is NEW
+
+
 def test_status_tells_when_an_update_is_through() -> None:
     middle = statefulset.status(owner(), [pod(0), pod(1), pod(2, NEW)], CHANGING, NOW)
     assert (middle["currentReplicas"], middle["updatedReplicas"]) == (2, 1)
@@ -106,3 +118,40 @@ def test_each_pod_has_its_own_claims() -> None:
     assert meta.name(made) == "data-db-2"
     spec = statefulset.new_pod(owner(volumeClaimTemplates=[claim]), 2, OLD)["spec"]
     assert spec["volumes"] == [{"name": "data", "persistentVolumeClaim": {"claimName": "data-db-2"}}]
+
+
+def test_a_set_comes_up_in_order_is_updated_backwards_and_shrinks(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with cluster(tmp_path) as found:
+            await found.add_node("node-1", "10.0.0.1")
+            heard: list[tuple[str, str]] = []
+
+            def note(old: Object | None, new: Object | None) -> None:
+                if old is None and new is not None:
+                    heard.append(("came", meta.name(new)))
+                elif new is None and old is not None:
+                    heard.append(("went", meta.name(old)))
+
+            found.informers.get("pods").add_handler(note)
+            await found.client.create("statefulsets.apps", workload("StatefulSet", "db", serviceName="db"))
+
+            def status() -> Object:
+                current: Object = found.one("statefulsets.apps", "default/db") or {}
+                is_seen = (current.get("status") or {}).get("observedGeneration") == (current.get("metadata") or {}).get(
+                    "generation"
+                )
+                return dict(current.get("status") or {}) if is_seen else {}
+
+            await found.until(lambda: status().get("readyReplicas") == 3)
+            assert heard == [("came", "db-0"), ("came", "db-1"), ("came", "db-2")]
+            heard.clear()
+            await found.client.patch("statefulsets.apps", "db", {"spec": {"template": template("nginx:2")}}, "default")
+            await found.until(lambda: status().get("updatedReplicas") == 3 == status().get("currentReplicas"))
+            assert heard == [(what, f"db-{number}") for number in (2, 1, 0) for what in ("went", "came")]
+            heard.clear()
+            await found.until(lambda: status().get("readyReplicas") == 3)
+            await found.client.patch("statefulsets.apps", "db", {"spec": {"replicas": 1}}, "default")
+            await found.until(lambda: status().get("replicas") == 1)
+            assert heard == [("went", "db-2"), ("went", "db-1")]
+
+    asyncio.run(main())
