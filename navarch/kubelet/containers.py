@@ -58,6 +58,8 @@ class PodContainers:
         self._volumes = volumes
         self._messages: dict[str, str] = {}
         self._stopped: set[str] = set()
+        self._told: set[str] = set()
+        self._hooked: set[str] = set()
 
     # Sandboxes
 
@@ -280,9 +282,13 @@ class PodContainers:
         seconds = actions.grace_seconds(pod if pod["spec"].get("containers") else None, container, kill, grace)
         shown = spec or {"name": container.name}
         message = kill.message if kill is not None and kill.message else f"Stopping container {container.name}"
-        self._context.event(pod, "Normal", "Killing", message, shown)
+        if container.id not in self._told:
+            self._told.add(container.id)
+            self._context.event(pod, "Normal", "Killing", message, shown)
         hook = ((spec or {}).get("lifecycle") or {}).get("preStop") if spec else recorded_pre_stop(container)
-        if hook and seconds > 0 and container.running:
+        if hook and seconds > 0 and container.running and container.id not in self._hooked:
+            # Once, even if the pod is then given less time and is ended anew.
+            self._hooked.add(container.id)
             begun = clock.monotonic()
             target = Target(container.id, shown, ip)
             try:
@@ -331,6 +337,8 @@ class PodContainers:
             if not error.is_not_found:
                 raise
         self._messages.pop(container.id, None)
+        self._told.discard(container.id)
+        self._hooked.discard(container.id)
         for file in logs.log_files(self.log_directory, container.name, container.attempt):
             file.unlink(missing_ok=True)
         (self._directory / "containers" / container.name / str(container.attempt)).unlink(missing_ok=True)

@@ -61,13 +61,18 @@ class ObjectCache:
     async def _fetch(self, key: tuple[str, str, str]) -> Object | None:
         resource, namespace, name = key
         started = clock.monotonic()
+        known = self._cached.get(key)
         found: Object | None
         try:
             found = await self._client.get(resource, name, namespace)
-        except StatusError as error:
-            if not error.is_not_found:
+        except (StatusError, OSError) as error:
+            if isinstance(error, StatusError) and error.is_not_found:
+                found = None
+            elif known is not None and _is_outage(error):
+                # Pods go on, and are restarted, while the API server is away.
+                return known.object
+            else:
                 raise
-            found = None
         self._cached[key] = _Cached(found, started)
         self._cached.move_to_end(key)
         if len(self._cached) > OBJECTS_LIMIT:
@@ -84,10 +89,16 @@ class ObjectCache:
         return cached if cached.fetched >= oldest else None
 
 
+def _is_outage(error: StatusError | OSError) -> bool:
+    """Whether the server did not say no, but nothing that can be used."""
+    return isinstance(error, OSError) or error.code >= 500 or error.code == 429
+
+
 @dataclass(slots=True)
 class _Token:
     token: str
     refresh_at: float
+    expires_at: float
 
 
 class TokenCache:
@@ -112,11 +123,18 @@ class TokenCache:
             "boundObjectRef": reference,
         }
         request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
-        answer = await self._client.create("serviceaccounts", request, metadata["namespace"], name=account, subresource="token")
+        try:
+            answer = await self._client.create(
+                "serviceaccounts", request, metadata["namespace"], name=account, subresource="token"
+            )
+        except (StatusError, OSError) as error:
+            if known is not None and _is_outage(error) and clock.time_seconds() < known.expires_at:
+                return known.token
+            raise
         now = clock.time_seconds()
         expires = meta.parse_time(answer["status"]["expirationTimestamp"]).timestamp()
         life = min((expires - now) * TOKEN_REFRESH_FRACTION, TOKEN_MAX_AGE_SECONDS)
-        self._tokens[key] = _Token(str(answer["status"]["token"]), now + clock.jitter(life, -0.05))
+        self._tokens[key] = _Token(str(answer["status"]["token"]), now + clock.jitter(life, -0.05), expires)
         self._tokens.move_to_end(key)
         if len(self._tokens) > TOKENS_LIMIT:
             self._tokens.popitem(last=False)

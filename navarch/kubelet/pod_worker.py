@@ -46,6 +46,7 @@ REPORT_DELAY_SECONDS = 0.25
 CLEANUP_RETRY_SECONDS = 0.05
 CLEANUP_RETRY_MAX_SECONDS = 10.0
 API_RETRY_SECONDS = 1.0
+FINISHED_RESYNC_SECONDS = 3600.0
 
 
 class PodWorker:
@@ -71,7 +72,10 @@ class PodWorker:
         self._ending = False
         self._reason, self._message = "", ""
         self._grace_override: int | None = None
+        self._progress = False
         self._finished_containers = False
+        self._told_end = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+        """Its final status is in the API, and is not made again from what is left."""
         self.admitted = False
         """Whether the node has taken the pod."""
         self._retry = RETRY_INITIAL_SECONDS
@@ -86,6 +90,7 @@ class PodWorker:
         """The API's pod has changed."""
         before = self.pod
         self.pod = pod
+        self._context.status_writer.observe(pod)
         if meta.being_deleted(pod):
             shorter = pod["metadata"].get("deletionGracePeriodSeconds") != before["metadata"].get("deletionGracePeriodSeconds")
             self._end(again=shorter)
@@ -203,6 +208,7 @@ class PodWorker:
         if plan.nothing:
             await self._keep_volumes()
         else:
+            self._progress = False
             delays.append(await self._carry_out(plan))
             await self._refresh()
             if await self.containers.prune(self.runtime):
@@ -211,10 +217,8 @@ class PodWorker:
         if self._phase_is_final() and not self.runtime.running_containers:
             # Come back at once: what the pod held is given back.
             return 0.0
-        again = actions.compute(self.pod, self.runtime, self._prober.results())
-        if not plan.nothing and (again.kill_pod or again.create_sandbox):
-            return 0.0
-        if any(start.name not in self._waiting for start in again.start):
+        if not plan.nothing and self._progress and not actions.compute(self.pod, self.runtime, self._prober.results()).nothing:
+            # What was done may have made more possible.
             return 0.0
         return min(delays)
 
@@ -307,11 +311,13 @@ class PodWorker:
         """Do what the plan says; how long until what could not be done may be tried again."""
         if plan.kill_pod:
             await self.containers.kill_all(self.pod, self.runtime, None)
+            self._progress = True
             if not plan.create_sandbox:
                 return self._context.config.resync_seconds
         if plan.kill:
             ip = self.runtime.sandbox.ips[0] if self.runtime.sandbox is not None and self.runtime.sandbox.ips else ""
             await asyncio.gather(*(self.containers.kill(self.pod, kill.container, kill, None, ip) for kill in plan.kill))
+            self._progress = True
         problem = self._context.network_problem() if not self.pod["spec"].get("hostNetwork") else ""
         if problem and plan.create_sandbox:
             self._context.event(self.pod, "Warning", "NetworkNotReady", f"network is not ready: {problem}")
@@ -339,6 +345,7 @@ class PodWorker:
         if not plan.create_sandbox and plan.sandbox is not None:
             return plan.sandbox
         sandbox_id = await self.containers.run_sandbox(self.pod, config)
+        self._progress = True
         sandbox = sandbox_of(await self._context.runtime.pod_sandbox_status(sandbox_id))
         self.runtime = RuntimePod(
             self.uid, self.runtime.name, self.runtime.namespace, (sandbox, *self.runtime.sandboxes), self.runtime.containers
@@ -366,6 +373,7 @@ class PodWorker:
                 delays.append(self._context.images.remaining_seconds(self.pod, start.spec["image"]) or self._next_retry())
             else:
                 self._waiting.pop(start.name, None)
+                self._progress = True
 
         ordered = any("postStart" in (start.spec.get("lifecycle") or {}) for start in ready)
         if ordered:
@@ -484,7 +492,10 @@ class PodWorker:
             await self.containers.remove_all(self.runtime)
         await self._give_back()
         if not gone:
-            return self._context.config.resync_seconds * 60
+            await self._refresh()
+            self._publish()
+            self._told_end = True
+            return FINISHED_RESYNC_SECONDS
         await self._refresh()
         self.containers.remove_logs()
         self._context.tokens.forget(self.uid)
@@ -548,9 +559,7 @@ class PodWorker:
 
     def _publish(self) -> None:
         """Make the status and have it written if it changed."""
-        if self._removed:
-            return
-        if self._phase_is_final() and self._finished_containers and not meta.being_deleted(self.pod) and not self._reason:
+        if self._removed or self._told_end:
             return
         view = View(
             now=clock.now(),

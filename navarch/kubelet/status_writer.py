@@ -46,6 +46,16 @@ class StatusWriter:
         if entry is None:
             entry = self._entries[uid] = _Entry(pod, status)
         entry.wanted = status
+        self._take(entry, pod)
+
+    def observe(self, pod: Object) -> None:
+        """The API's pod has changed. Where somebody else wrote what is the kubelet's to say, it is said again."""
+        entry = self._entries.get(pod["metadata"]["uid"])
+        if entry is not None:
+            self._take(entry, pod)
+
+    def _take(self, entry: _Entry, pod: Object) -> None:
+        uid = pod["metadata"]["uid"]
         if meta.resource_version(pod) >= meta.resource_version(entry.pod):
             entry.pod = pod
         if not entry.writing and self._patch(entry) is not None:

@@ -436,6 +436,9 @@ async def test_an_ephemeral_container_joins_a_running_pod(node: Node) -> None:
         "command": ["sleep", "100"],
         "targetContainerName": "c",
     }
+    await node.until(
+        lambda: node.kubelet._pods.get("default/p")["metadata"]["resourceVersion"] == pod["metadata"]["resourceVersion"]
+    )
     node.kubelet._workers[meta.uid(pod)].update(meta.set_path(pod, [extra], "spec", "ephemeralContainers"))
 
     def runs(status: Object) -> bool:

@@ -57,8 +57,10 @@ def write(target: Path, files: Mapping[str, Projection], gid: int | None = None)
     link.symlink_to(stamp)
     link.rename(data)
     _link_names(target, files)
-    if current:
-        shutil.rmtree(target / current, ignore_errors=True)
+    for entry in target.iterdir():
+        # The former data, and what a writer that was interrupted left.
+        if entry.name.startswith("..") and entry.name not in (DATA, stamp):
+            shutil.rmtree(entry, ignore_errors=True)
     return True
 
 
