@@ -303,7 +303,9 @@ def _bytes(text: str) -> str:
 def _zero(schema: Schema) -> Any:
     """What stands for nothing where something must stand: in a list or map, or in a required field."""
     match schema.type:
-        case "struct" | "map" | "any":
+        case "struct":
+            return {key: _zero(schema.properties[key]) for key in schema.required}
+        case "map" | "any":
             return {}
         case "list":
             return []

@@ -73,8 +73,23 @@ class ServiceAllocator:
     def _reserve(self, item: str | tuple[str, int]) -> None:
         self._reserved[item] = clock.monotonic() + RESERVATION_SECONDS
 
-    async def allocate(self, new: Object, old: Object | None) -> Object:
+    def allocate(self, new: Object, old: Object | None) -> Object:
         """`new` with the addresses and ports it needs. Raises 422 for those that are taken or out of range."""
+        before = set(self._reserved)
+        try:
+            return self._allocate(new, old)
+        except errors.StatusError:
+            # Nothing ran in between: what is reserved now and was not before was for this Service.
+            for item in self._reserved.keys() - before:
+                del self._reserved[item]
+            raise
+
+    def release(self, new: Object) -> None:
+        """Give back what was handed out for a Service that was not stored."""
+        for item in (*_addresses(new), *_ports(new)):
+            self._reserved.pop(item, None)
+
+    def _allocate(self, new: Object, old: Object | None) -> Object:
         spec = dict(new["spec"])
         kept_address = _addresses(old) if old is not None else []
         if services.has_cluster_ip(spec):

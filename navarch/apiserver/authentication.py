@@ -46,11 +46,15 @@ class Authenticator:
 
         for protocol in protocols.split(","):
             encoded = protocol.strip().removeprefix("base64url.bearer.authorization.k8s.io.")
-            if encoded != protocol.strip():
-                token = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode("utf-8", "replace")
-                user = self._tokens.authenticate(token)
-                if user is not None:
-                    return user
+            if encoded == protocol.strip():
+                continue
+            try:
+                token = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode()
+            except ValueError:
+                raise errors.unauthorized() from None
+            user = self._tokens.authenticate(token)
+            if user is not None:
+                return user
         raise errors.unauthorized()
 
 

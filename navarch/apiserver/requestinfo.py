@@ -38,8 +38,8 @@ def parse_query(query: str) -> dict[str, list[str]]:
 
 def is_true(query: Mapping[str, list[str]], name: str) -> bool:
     """A boolean parameter, as Kubernetes reads them: false if it is missing, "0" or "false", else true."""
-    values = query.get(name)
-    return bool(values) and values[0] != "0" and values[0].lower() != "false"
+    values = query.get(name) or ("0",)
+    return values[0] != "0" and values[0].lower() != "false"
 
 
 def parse(method: str, path: str, query: Mapping[str, list[str]]) -> RequestInfo:

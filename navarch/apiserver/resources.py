@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
@@ -36,8 +37,16 @@ MISMATCHED_NAMESPACE = "the namespace of the provided object does not match the 
 _REVISION = re.compile(r"[0-9]{1,19}\Z", re.ASCII)
 
 Transform = Callable[[Object], Object | None]
-Allocate = Callable[[Object, Object | None], Awaitable[Object]]
-"""(new, old) -> new with what the server hands out, such as addresses."""
+
+
+class Allocator(Protocol):
+    """Hands out what a kind's objects need of the server, such as addresses."""
+
+    def allocate(self, new: Object, old: Object | None) -> Object:
+        """`new` with what it needs. Raises 422 for what cannot be had."""
+
+    def release(self, new: Object) -> None:
+        """`new` was not stored after all."""
 
 
 def encode(obj: Object) -> bytes:
@@ -63,8 +72,7 @@ class Resources:
     def __init__(self, store: Store, admission: AdmissionChain) -> None:
         self.store = store
         self.admission = admission
-        self.allocators: dict[Kind, Allocate] = {}
-        """By kind: hands out addresses and numbers before an object is stored."""
+        self.allocators: dict[Kind, Allocator] = {}
 
     # Reads
 
@@ -244,16 +252,30 @@ class Resources:
         key = kind.key(namespace, name)
         if self.store.latest(kind.key_prefix, key) is not None:
             raise errors.already_exists(kind.group, kind.plural, name)
-        allocate = self.allocators.get(kind)
-        if allocate is not None:
-            obj = await allocate(obj, None)
-        if request.dry_run:
-            return ObjectAnswer(kind, object=obj, status=201)
+        with self._allocated(request, kind, obj, None) as obj:
+            if request.dry_run:
+                return ObjectAnswer(kind, object=obj, status=201)
+            try:
+                record = await self._put(kind, key, obj, None)
+            except ConflictError:
+                raise errors.already_exists(kind.group, kind.plural, name) from None
+            return ObjectAnswer(kind, record, obj, 201)
+
+    @contextmanager
+    def _allocated(self, request: APIRequest, kind: Kind, obj: Object, old: Object | None) -> Iterator[Object]:
+        """`obj` with what its kind's allocator hands out; given back unless it is stored."""
+        allocator = self.allocators.get(kind)
+        if allocator is None:
+            yield obj
+            return
+        obj = allocator.allocate(obj, old)
         try:
-            record = await self._put(kind, key, obj, None)
-        except ConflictError:
-            raise errors.already_exists(kind.group, kind.plural, name) from None
-        return ObjectAnswer(kind, record, obj, 201)
+            yield obj
+        except BaseException:
+            allocator.release(obj)
+            raise
+        if request.dry_run:
+            allocator.release(obj)
 
     def _refuse_invalid(self, kind: Kind, obj: Object, problems: list[FieldError]) -> None:
         if problems:
@@ -327,10 +349,10 @@ class Resources:
     async def _replace(self, request: APIRequest, kind: Kind, obj: Object, base: Record, subresource: str) -> ObjectAnswer:
         """Store `obj` as the next version of `base`. Raises ConflictError if another write came between."""
         old = base.object()
-        obj = self._carry_over(kind, obj, old, subresource)
-        attributes = Attributes(request, kind, "UPDATE", request.info.namespace, request.info.name, subresource)
         if not subresource:
             obj = kind.default(obj)
+        obj = self._carry_over(kind, obj, old, subresource)
+        attributes = Attributes(request, kind, "UPDATE", request.info.namespace, request.info.name, subresource)
         obj = await self.admission.mutate(attributes, obj, old)
         problems = [*objectmeta.validate_update(obj, old), *objectmeta.validate(kind, obj)]
         if subresource == "status":
@@ -341,9 +363,12 @@ class Resources:
                 problems += kind.validate_update(obj, old)
         self._refuse_invalid(kind, obj, problems)
         await self.admission.validate(attributes, obj, old)
-        allocate = self.allocators.get(kind)
-        if allocate is not None and not subresource:
-            obj = await allocate(obj, old)
+        if subresource:
+            return await self._store_replaced(request, kind, obj, base, old)
+        with self._allocated(request, kind, obj, old) as obj:
+            return await self._store_replaced(request, kind, obj, base, old)
+
+    async def _store_replaced(self, request: APIRequest, kind: Kind, obj: Object, base: Record, old: Object) -> ObjectAnswer:
         obj["metadata"] = {**obj["metadata"], "resourceVersion": old["metadata"]["resourceVersion"]}
         if obj == old:
             return ObjectAnswer(kind, base, old)

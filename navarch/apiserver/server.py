@@ -81,7 +81,7 @@ class APIServer:
         )
         resources = Resources(store, AdmissionChain(plugins))
         allocator = ServiceAllocator(store, config.service_cidr)
-        resources.allocators[services.KIND] = allocator.allocate
+        resources.allocators[services.KIND] = allocator
         self.health = Health(
             {"ping": lambda: "", "log": lambda: ""},
             {"etcd": lambda: "", "poststarthook/bootstrap-controller": lambda: "" if self._hooks_done else "not finished"},

@@ -27,6 +27,13 @@ BODIES: dict[str, Object] = {
     "deployments.apps": {"spec": {"selector": SELECTOR, "template": TEMPLATE}},
     "replicasets.apps": {"spec": {"selector": SELECTOR, "template": TEMPLATE}},
     "daemonsets.apps": {"spec": {"selector": SELECTOR, "template": TEMPLATE}},
+    "statefulsets.apps": {"spec": {"selector": SELECTOR, "template": TEMPLATE, "serviceName": "web"}},
+    "cronjobs.batch": {
+        "spec": {
+            "schedule": "*/5 * * * *",
+            "jobTemplate": {"spec": {"template": {"spec": {**POD_SPEC, "restartPolicy": "Never"}}}},
+        }
+    },
     "controllerrevisions.apps": {"revision": 1, "data": {"any": "thing"}},
     "jobs.batch": {"spec": {"template": {"spec": {**POD_SPEC, "restartPolicy": "Never"}}}},
     "poddisruptionbudgets.policy": {"spec": {"minAvailable": 1, "selector": SELECTOR}},
@@ -49,6 +56,8 @@ STATUSES: dict[str, Object] = {
         "desiredNumberScheduled": 1,
         "numberReady": 1,
     },
+    "statefulsets.apps": {"replicas": 1, "availableReplicas": 1},
+    "cronjobs.batch": {"lastScheduleTime": "2026-01-01T00:00:00Z"},
     "jobs.batch": {"active": 1},
     "poddisruptionbudgets.policy": {
         "disruptionsAllowed": 1,

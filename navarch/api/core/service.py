@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -25,6 +25,8 @@ TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 PROTOCOLS = ("SCTP", "TCP", "UDP")
 POLICIES = ("Cluster", "Local")
 AFFINITIES = ("ClientIP", "None")
+FAMILIES = ("IPv4", "IPv6")
+FAMILY_POLICIES = ("PreferDualStack", "RequireDualStack", "SingleStack")
 AFFINITY_TIMEOUT_SECONDS = 10800
 AFFINITY_TIMEOUT_LIMIT_SECONDS = 86400
 
@@ -37,6 +39,15 @@ def has_cluster_ip(spec: Object) -> bool:
 def wants_node_ports(spec: Object) -> bool:
     type_ = spec.get("type", "ClusterIP")
     return bool(type_ == "NodePort" or (type_ == "LoadBalancer" and spec.get("allocateLoadBalancerNodePorts", True)))
+
+
+def is_external(spec: Object) -> bool:
+    """Whether it may be reached from outside."""
+    return spec.get("type") in ("NodePort", "LoadBalancer") or bool(spec.get("externalIPs"))
+
+
+def is_balanced(spec: Object) -> bool:
+    return spec.get("type") == "LoadBalancer"
 
 
 def default(service: Object) -> Object:
@@ -76,9 +87,7 @@ def prepare_update(new: Object, old: Object) -> Object:
     spec, before = dict(new["spec"]), old["spec"]
     if has_cluster_ip(spec) and has_cluster_ip(before) and not spec.get("clusterIP"):
         spec["clusterIP"], spec["clusterIPs"] = before.get("clusterIP", ""), before.get("clusterIPs", [])
-    if spec["type"] == "ExternalName" and before["type"] != "ExternalName" and spec.get("clusterIP") == before.get("clusterIP"):
-        for field in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"):
-            spec.pop(field, None)
+    _drop_dependent(spec, before)
     known = {(port.get("protocol"), port["port"]): port.get("nodePort") for port in before.get("ports") or ()}
     ports = []
     for port in spec.get("ports") or ():
@@ -93,6 +102,22 @@ def prepare_update(new: Object, old: Object) -> Object:
     if ports:
         spec["ports"] = ports
     return {**new, "spec": spec}
+
+
+# Fields that only some types of Service have: an update that changes the type, but leaves them as they were, drops them.
+_DEPENDENT: tuple[tuple[Callable[[Object], bool], tuple[str, ...]], ...] = (
+    (has_cluster_ip, ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy")),
+    (is_external, ("externalTrafficPolicy",)),
+    (is_balanced, ("allocateLoadBalancerNodePorts", "loadBalancerClass", "loadBalancerIP")),
+)
+
+
+def _drop_dependent(spec: Object, before: Object) -> None:
+    for applies, fields in _DEPENDENT:
+        if applies(before) and not applies(spec) and spec["type"] != before["type"]:
+            for field in fields:
+                if spec.get(field) == before.get(field):
+                    spec.pop(field, None)
 
 
 def validate(service: Object) -> Iterator[FieldError]:
@@ -112,7 +137,7 @@ def validate(service: Object) -> Iterator[FieldError]:
     for field in ("internalTrafficPolicy", "externalTrafficPolicy"):
         if spec.get(field) is not None and spec[field] not in POLICIES:
             yield not_supported(f"spec.{field}", spec[field], POLICIES)
-    if spec.get("externalTrafficPolicy") and spec["type"] not in ("NodePort", "LoadBalancer") and not spec.get("externalIPs"):
+    if spec.get("externalTrafficPolicy") and not is_external(spec):
         yield invalid_value(
             "spec.externalTrafficPolicy",
             spec["externalTrafficPolicy"],
@@ -176,6 +201,7 @@ def _addresses(spec: Object) -> Iterator[FieldError]:
         yield from (invalid_value("spec.clusterIPs[0]", cluster_ip, text) for text in names.ip_address(cluster_ip))
     if cluster_ip and (spec.get("clusterIPs") or [cluster_ip])[0] != cluster_ip:
         yield invalid_value("spec.clusterIPs", spec["clusterIPs"], "first value must match `clusterIP`")
+    yield from _families(spec)
     for index, address in enumerate(spec.get("externalIPs") or ()):
         path = f"spec.externalIPs[{index}]"
         yield from (invalid_value(path, address, text) for text in names.ip_address(address))
@@ -185,6 +211,25 @@ def _addresses(spec: Object) -> Iterator[FieldError]:
             continue
         if parsed.is_loopback or parsed.is_link_local or parsed.is_unspecified:
             yield invalid_value(path, address, "may not be in the loopback range (127.0.0.0/8, ::1/128)")
+
+
+def _families(spec: Object) -> Iterator[FieldError]:
+    """This cluster has IPv4 addresses for Services, and no others."""
+    if spec["type"] == "ExternalName":
+        return
+    for index, family in enumerate(spec["ipFamilies"]):
+        if family not in FAMILIES:
+            yield not_supported(f"spec.ipFamilies[{index}]", family, FAMILIES)
+        elif family != "IPv4":
+            yield invalid_value(f"spec.ipFamilies[{index}]", family, "not configured on this cluster")
+    policy = spec["ipFamilyPolicy"]
+    if policy not in FAMILY_POLICIES:
+        yield not_supported("spec.ipFamilyPolicy", policy, FAMILY_POLICIES)
+    elif policy == "RequireDualStack":
+        yield invalid_value("spec.ipFamilyPolicy", policy, "this cluster is not configured for dual-stack services")
+    for index, address in enumerate((spec.get("clusterIPs") or ())[1:], 1):
+        problems = list(names.ip_address(address)) or ["may specify no more than one IP for each IP family"]
+        yield from (invalid_value(f"spec.clusterIPs[{index}]", address, text) for text in problems)
 
 
 def validate_update(new: Object, old: Object) -> Iterator[FieldError]:

@@ -1,0 +1,270 @@
+"""scale, binding, eviction, token, finalize."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from navarch.api.registry import resource
+from navarch.apimachinery.errors import Object
+from tests.apiserver.bench import JSON_PATCH, MERGE, STRATEGIC, Bench
+from tests.apiserver.samples import pod, sample
+
+SCALED = pytest.mark.parametrize("name", ["deployments.apps", "replicasets.apps", "replicationcontrollers"])
+
+
+@SCALED
+def test_scale_shows_and_changes_the_replicas(api: Bench, name: str) -> None:
+    made = api.made(name, {**sample(resource(name), "scaled")})
+    scale = api.get(name, "scaled", subresource="scale").json
+    assert (scale["kind"], scale["apiVersion"], scale["spec"]) == ("Scale", "autoscaling/v1", {"replicas": 1})
+    assert scale["status"] == {"replicas": 0, "selector": "app=web"}
+    assert scale["metadata"]["uid"] == made["metadata"]["uid"]
+    put = api.put(name, {**scale, "spec": {"replicas": 4}}, "scale")
+    assert put.status == 200 and put.json["spec"]["replicas"] == 4
+    now = api.get(name, "scaled").json
+    assert now["spec"]["replicas"] == 4 and now["metadata"]["generation"] == 2
+    for replicas, type_ in ((5, MERGE), (6, STRATEGIC)):
+        patched = api.patch(name, "scaled", {"spec": {"replicas": replicas}}, subresource="scale", content_type=type_)
+        assert patched.json["spec"]["replicas"] == replicas
+    change = [{"op": "replace", "path": "/spec/replicas", "value": 0}]
+    assert api.patch(name, "scaled", change, subresource="scale", content_type=JSON_PATCH).json["spec"] == {"replicas": 0}
+    assert api.put(name, scale, "scale").status == 409
+
+
+@SCALED
+@pytest.mark.parametrize(
+    ("spec", "status"),
+    [({"replicas": -1}, 422), ({"replicas": "many"}, 400), ({"replicas": True}, 400), ({"replicas": 2**40}, 400)],
+)
+def test_scales_that_make_no_sense_are_refused(api: Bench, name: str, spec: Object, status: int) -> None:
+    if api.get(name, "refusing").status == 404:
+        api.made(name, sample(resource(name), "refusing"))
+    body = {"metadata": {"name": "refusing", "namespace": "default"}, "spec": spec}
+    assert api.put(name, body, "scale").status == status
+    assert api.patch(name, "refusing", {"spec": spec}, subresource="scale").status == status
+    assert api.get(name, "refusing").json["spec"]["replicas"] == 1
+
+
+def test_scale_bodies_of_any_form_are_answered(api: Bench) -> None:
+    api.made("deployments.apps", sample(resource("deployments.apps"), "formless"))
+    path = "/apis/apps/v1/namespaces/default/deployments/formless/scale"
+    for body in ([], "x", 1, None, {"spec": []}, {"metadata": 3}, {"kind": "Pod"}):
+        assert api.call("PUT", path, body).status == 400, body
+        assert api.call("PATCH", path, body, content_type="text/plain").status == 415
+        assert body == [] or api.call("PATCH", path, body, content_type=JSON_PATCH).status == 400
+    assert api.call("PATCH", path, [1], content_type=MERGE).status == 400
+    assert api.call("DELETE", path).status == 405
+    assert api.get("deployments.apps", "no-such", subresource="scale").status == 404
+
+
+# Binding
+
+
+def bind(api: Bench, pod_name: str, target: Any = None, **metadata: Any) -> Any:
+    body = {"target": {"kind": "Node", "name": "node-1"} if target is None else target, "metadata": metadata}
+    return api.call("POST", f"/api/v1/namespaces/default/pods/{pod_name}/binding", body)
+
+
+def test_a_binding_places_a_pod_once(api: Bench) -> None:
+    made = api.made("pods", pod("to-bind"))
+    bound = bind(api, "to-bind", name="to-bind", annotations={"placed-by": "test"})
+    assert (bound.status, bound.json["status"]) == (201, "Success")
+    now = api.get("pods", "to-bind").json
+    assert now["spec"]["nodeName"] == "node-1" and now["metadata"]["annotations"] == {"placed-by": "test"}
+    (condition,) = now["status"]["conditions"]
+    assert (condition["type"], condition["status"]) == ("PodScheduled", "True")
+    assert now["metadata"]["uid"] == made["metadata"]["uid"]
+    again = bind(api, "to-bind")
+    assert (again.status, again.reason) == (409, "Conflict")
+    assert 'pod to-bind is already assigned to node "node-1"' in again.message
+
+
+def test_bindings_that_do_not_fit_are_refused(api: Bench) -> None:
+    api.made("pods", pod("unfit"))
+    assert bind(api, "unfit", {"kind": "Node"}).status == 422
+    assert bind(api, "unfit", {"kind": "Pod", "name": "x"}).status == 422
+    assert bind(api, "unfit", {}).status == 422
+    assert bind(api, "unfit", "x").status == 400
+    assert bind(api, "unfit", name="other").status == 400
+    assert bind(api, "unfit", uid="another").status == 409
+    assert bind(api, "missing").status == 404
+    api.made("pods", pod("gated", schedulingGates=[{"name": "example.com/wait"}]))
+    assert bind(api, "gated").status == 409
+    assert "nodeName" not in api.get("pods", "unfit").json["spec"]
+
+
+# Eviction
+
+
+@pytest.fixture
+def ready_pod(api: Bench, request: pytest.FixtureRequest) -> str:
+    name = f"evicted-{abs(hash(request.node.name)) % 10**8}"
+    made = pod(name)
+    made["metadata"]["labels"] = {"app": "web", "of": name}
+    api.made("pods", made)
+    bind(api, name)
+    status = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+    api.patch("pods", name, {"status": status}, subresource="status")
+    return name
+
+
+def evict(api: Bench, name: str, **options: Any) -> Any:
+    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": "default"}, **options}
+    return api.call("POST", f"/api/v1/namespaces/default/pods/{name}/eviction", body)
+
+
+def budget(api: Bench, name: str, **status: Any) -> None:
+    spec = {"minAvailable": 1, "selector": {"matchLabels": {"of": name}}}
+    api.made("poddisruptionbudgets.policy", {**sample(resource("poddisruptionbudgets.policy"), name), "spec": spec})
+    whole = {"currentHealthy": 0, "desiredHealthy": 0, "expectedPods": 1, "disruptionsAllowed": 0, **status}
+    assert api.patch("poddisruptionbudgets.policy", name, {"status": whole}, subresource="status").status == 200
+
+
+def test_without_a_budget_an_eviction_is_a_deletion(api: Bench, ready_pod: str) -> None:
+    assert evict(api, ready_pod, deleteOptions={"dryRun": ["All"]}).status == 201
+    assert "deletionTimestamp" not in api.get("pods", ready_pod).json["metadata"]
+    assert evict(api, ready_pod, deleteOptions={"gracePeriodSeconds": 7}).status == 201
+    assert api.get("pods", ready_pod).json["metadata"]["deletionGracePeriodSeconds"] == 7
+    assert evict(api, "missing").status == 404
+
+
+def test_a_spent_budget_refuses_with_too_many_requests(api: Bench, ready_pod: str) -> None:
+    budget(api, ready_pod, currentHealthy=1, desiredHealthy=1, observedGeneration=1)
+    refused = evict(api, ready_pod)
+    assert (refused.status, refused.reason) == (429, "TooManyRequests")
+    assert refused.message == "Cannot evict pod as it would violate the pod's disruption budget."
+    assert refused.causes == [("DisruptionBudget", None)]
+    assert "deletionTimestamp" not in api.get("pods", ready_pod).json["metadata"]
+
+
+def test_an_eviction_spends_one_disruption(api: Bench, ready_pod: str) -> None:
+    budget(api, ready_pod, currentHealthy=2, desiredHealthy=1, disruptionsAllowed=1, observedGeneration=1)
+    assert evict(api, ready_pod, deleteOptions={"dryRun": ["All"]}).status == 201
+    assert evict(api, ready_pod).status == 201
+    status = api.get("poddisruptionbudgets.policy", ready_pod).json["status"]
+    assert status["disruptionsAllowed"] == 0 and list(status["disruptedPods"]) == [ready_pod]
+
+
+def test_a_budget_not_looked_at_yet_asks_to_try_again(api: Bench, ready_pod: str) -> None:
+    budget(api, ready_pod, disruptionsAllowed=1)
+    refused = evict(api, ready_pod)
+    assert refused.status == 429 and refused.headers["retry-after"] == "10"
+
+
+def test_pods_that_are_not_ready_need_no_healthy_budget(api: Bench, ready_pod: str) -> None:
+    budget(api, ready_pod, currentHealthy=1, desiredHealthy=1, observedGeneration=1)
+    unready = {"status": {"conditions": [{"type": "Ready", "status": "False"}]}}
+    api.patch("pods", ready_pod, unready, subresource="status")
+    assert evict(api, ready_pod).status == 201
+
+
+@pytest.mark.parametrize(
+    "body", [[], "x", {"kind": "Pod"}, {"deleteOptions": 3}, {"metadata": []}, {"metadata": {"name": "other"}}]
+)
+def test_evictions_of_another_form_are_refused(api: Bench, ready_pod: str, body: Any) -> None:
+    assert api.call("POST", f"/api/v1/namespaces/default/pods/{ready_pod}/eviction", body).status == 400
+    assert api.call("GET", f"/api/v1/namespaces/default/pods/{ready_pod}/eviction").status == 405
+
+
+# Token
+
+
+def token(api: Bench, spec: Any, account: str = "default") -> Any:
+    return api.call("POST", f"/api/v1/namespaces/default/serviceaccounts/{account}/token", {"spec": spec})
+
+
+def test_a_token_stands_for_its_account(api: Bench) -> None:
+    answer = token(api, {"expirationSeconds": 600})
+    assert answer.status == 201 and answer.json["spec"]["expirationSeconds"] == 600
+    headers = {"authorization": f"Bearer {answer.json['status']['token']}"}
+    me = api.call("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", {}, user=None, headers=headers)
+    info = me.json["status"]["userInfo"]
+    assert info["username"] == "system:serviceaccount:default:default"
+    assert info["groups"] == ["system:serviceaccounts", "system:serviceaccounts:default", "system:authenticated"]
+    assert info["extra"]["authentication.kubernetes.io/credential-id"][0].startswith("JTI=")
+
+
+def test_a_bound_token_dies_with_its_pod(api: Bench) -> None:
+    made = api.made("pods", pod("with-token"))
+    reference = {"kind": "Pod", "apiVersion": "v1", "name": "with-token", "uid": made["metadata"]["uid"]}
+    answer = token(api, {"boundObjectRef": reference})
+    headers = {"authorization": f"Bearer {answer.json['status']['token']}"}
+    review = {"spec": {"token": answer.json["status"]["token"]}}
+    reviews = "/apis/authentication.k8s.io/v1/tokenreviews"
+    assert api.call("POST", reviews, review).json["status"]["authenticated"] is True
+    assert api.call("GET", "/api/v1/namespaces/default/pods", user=None, headers=headers).status == 200
+    api.delete("pods", "with-token")
+    assert "authenticated" not in api.call("POST", reviews, review).json["status"]
+    refused = api.call("GET", "/api/v1/namespaces/default/pods", user=None, headers=headers)
+    assert (refused.status, refused.reason, refused.message) == (401, "Unauthorized", "Unauthorized")
+
+
+def test_a_token_for_another_audience_is_none_for_the_server(api: Bench) -> None:
+    answer = token(api, {"audiences": ["vault"]})
+    headers = {"authorization": f"Bearer {answer.json['status']['token']}"}
+    assert api.call("GET", "/api", user=None, headers=headers).status == 401
+    review = {"spec": {"token": answer.json["status"]["token"], "audiences": ["vault", "other"]}}
+    status = api.call("POST", "/apis/authentication.k8s.io/v1/tokenreviews", review).json["status"]
+    assert status["authenticated"] and status["audiences"] == ["vault"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "status"),
+    [
+        ({"expirationSeconds": 5}, 422),
+        ({"expirationSeconds": 2**33}, 422),
+        ({"expirationSeconds": "x"}, 400),
+        ({"audiences": "x"}, 400),
+        ({"boundObjectRef": {"kind": "Node", "name": "n"}}, 400),
+        ({"boundObjectRef": {"kind": "Pod", "name": "missing"}}, 404),
+        ({"boundObjectRef": "x"}, 400),
+        ("x", 400),
+    ],
+)
+def test_token_requests_that_make_no_sense_are_refused(api: Bench, spec: Any, status: int) -> None:
+    assert token(api, spec).status == status
+    assert token(api, {}, "missing").status == 404
+
+
+@pytest.mark.parametrize(
+    "bearer",
+    ["", "x", "a.b.c", "a.b", "....", "e30.e30.e30", "eyJhbGciOiJub25lIn0.e30.", "\x00", "é.é.é", "W10.W10.W10", "MQ.MQ.MQ"],
+)
+def test_tokens_that_are_none_are_refused(api: Bench, bearer: str) -> None:
+    reply = api.call("GET", "/api/v1/pods", user=None, headers={"authorization": f"Bearer {bearer}"})
+    assert (reply.status, reply.reason) == (401, "Unauthorized")
+    encoded = {"sec-websocket-protocol": f"base64url.bearer.authorization.k8s.io.{bearer}, v5.channel.k8s.io"}
+    assert api.call("GET", "/api/v1/pods", user=None, headers=encoded).status == 401
+    review = api.call("POST", "/apis/authentication.k8s.io/v1/tokenreviews", {"spec": {"token": bearer}})
+    assert review.status == 201 and "authenticated" not in review.json["status"]
+
+
+# Finalize
+
+
+def test_a_namespace_goes_when_its_finalizers_have_gone(api: Bench) -> None:
+    api.namespace("ending")
+    assert api.delete("namespaces", "ending").json["status"]["phase"] == "Terminating"
+    terminating = api.get("namespaces", "ending").json
+    refused = api.post("configmaps", sample(resource("configmaps"), "late", "ending"))
+    assert (refused.status, refused.reason) == (403, "Forbidden")
+    assert refused.message == (
+        'configmaps "late" is forbidden: unable to create new content in namespace ending because it is being terminated'
+    )
+    assert refused.causes == [("NamespaceTerminating", "metadata.namespace")]
+    kept = api.put("namespaces", {**terminating, "spec": {}})
+    assert kept.json["spec"]["finalizers"] == ["kubernetes"]
+    assert api.put("namespaces", {**terminating, "spec": {"finalizers": []}}, "finalize").status == 200
+    assert api.get("namespaces", "ending").status == 404
+    assert api.call("GET", "/api/v1/namespaces/default/finalize").status == 405
+
+
+def test_some_namespaces_stay(api: Bench) -> None:
+    for name in ("default", "kube-system"):
+        refused = api.delete("namespaces", name)
+        assert (refused.status, refused.message) == (
+            403,
+            f'namespaces "{name}" is forbidden: this namespace may not be deleted',
+        )
