@@ -93,6 +93,8 @@ class Kind:
     columns: tuple[Column, ...] = ()
     """Of printed tables; () means Name and Created At."""
     row: Row | None = None
+    keeps_status_on_create: bool = False
+    """Whether whoever makes an object may bring its status along, as a kubelet does with its Node."""
     allow_create_on_update: bool = False
     """Whether PUT of a missing object creates it."""
     allow_unconditional_update: bool = True

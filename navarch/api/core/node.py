@@ -86,6 +86,7 @@ KIND = Kind(
     namespaced=False,
     short_names=("no",),
     subresources=("status", "proxy"),
+    keeps_status_on_create=True,
     default=default,
     validate=validate,
     validate_update=validate_update,
