@@ -240,7 +240,7 @@ class Resources:
         return metadata
 
     async def _create(self, request: APIRequest, kind: Kind, obj: Object, namespace: str) -> ObjectAnswer:
-        if "status" in kind.subresources:
+        if "status" in kind.subresources and not kind.keeps_status_on_create:
             obj.pop("status", None)
         obj = kind.default(obj)
         attributes = Attributes(request, kind, "CREATE", namespace, meta.name(obj))
