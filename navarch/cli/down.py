@@ -114,13 +114,13 @@ def stop_node_process(cluster: Cluster, node: Node) -> None:
     cluster.node_pid_file(node).unlink(missing_ok=True)
 
 
-def stop_node(cluster: Cluster, node: Node, *, grace_seconds: float = 0.0) -> None:
-    """Stop a node with all its containers: as when it loses power or, with a grace, when it is shut down."""
+def stop_node(cluster: Cluster, node: Node) -> None:
+    """Stop a node with all its containers at once, as when it loses power."""
     process = processes.read(cluster.node_pid_file(node))
-    if process is not None and not grace_seconds:
+    if process is not None:
         processes.end_trees([process])
-    stop_node_process(cluster, node)
-    Containerd(containerd_config(cluster, node)).stop_everything(grace_seconds=grace_seconds)
+    cluster.node_pid_file(node).unlink(missing_ok=True)
+    Containerd(containerd_config(cluster, node)).stop_everything()
     remove_node_state(cluster, node)
 
 
@@ -152,8 +152,14 @@ def _stop_all(cluster: Cluster) -> None:
         process.send(15)
     for process in ours:
         processes.stop(process, STOP_TIMEOUT_SECONDS)
-    for node in cluster.nodes or _nodes_by_directory(cluster):
-        stop_node(cluster, node, grace_seconds=CONTAINER_GRACE_SECONDS)
+    nodes = cluster.nodes or _nodes_by_directory(cluster)
+    runtimes = [Containerd(containerd_config(cluster, node)) for node in nodes]
+    for runtime in runtimes:
+        runtime.stop()
+    shims = [shim for runtime in runtimes for shim in runtime.shims()]
+    processes.end_trees(shims, grace_seconds=CONTAINER_GRACE_SECONDS)
+    for node in nodes:
+        stop_node(cluster, node)
     for process in running(cluster):
         processes.end_trees([process])
     remove_machine_state(cluster)
