@@ -24,7 +24,10 @@ class KubeletConfig:
     host_resolv_conf: Path = Path("/etc/resolv.conf")
     cgroup_root: str = "/kubepods"
     """Cgroup of all pods, as the runtime is told it; every node on one machine needs its own."""
-    cgroup_mount: Path = Path("/sys/fs/cgroup")
+    manage_cgroups: bool = True
+    """False: pods get no cgroups of their own; for runtimes that only pretend."""
+    memory_volumes: bool = True
+    """Secrets and tokens are kept in memory file systems; False: in plain directories, which takes no privileges."""
     node_labels: dict[str, str] = field(default_factory=dict)
     """Beside those that every node gets."""
     node_taints: tuple[dict[str, str], ...] = ()

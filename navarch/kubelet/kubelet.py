@@ -71,7 +71,7 @@ class Kubelet:
         self._services = self._informers.get("services")
         self._nodes = self._informers.get("nodes")
         self._workers: dict[str, PodWorker] = {}
-        self._cgroups = Cgroups(config.cgroup_root)
+        self._cgroups = Cgroups(config.cgroup_root, None if config.manage_cgroups else "")
         self._status_writer = StatusWriter(client)
         self._context = NodeContext(
             config=config,

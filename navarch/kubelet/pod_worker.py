@@ -60,7 +60,7 @@ class PodWorker:
         self.runtime = RuntimePod(self.uid, pod["metadata"]["name"], pod["metadata"].get("namespace", ""))
         self._removed = orphan
         self._directory = context.config.pods_directory / self.uid
-        self._volumes = PodVolumes(self._directory)
+        self._volumes = PodVolumes(self._directory, in_memory=context.config.memory_volumes)
         log_directory = context.config.log_directory / log_directory_name(pod)
         self.containers = PodContainers(context, self.uid, self._directory, log_directory, self._volumes)
         self._prober = Prober(context.runtime, self.wake, self._unhealthy)

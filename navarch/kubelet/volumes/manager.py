@@ -56,9 +56,10 @@ def source_of(volume: Object) -> tuple[str, Object]:
 class PodVolumes:
     """What is set up for one pod."""
 
-    def __init__(self, directory: Path) -> None:
-        """`directory` is the pod's own."""
+    def __init__(self, directory: Path, *, in_memory: bool = True) -> None:
+        """`directory` is the pod's own; without `in_memory` nothing is mounted for what should not reach a disk."""
         self._directory = directory
+        self._in_memory = in_memory
         self._owned: set[str] = set()
 
     async def set_up(self, context: VolumeContext) -> tuple[dict[str, Mounted], dict[str, str]]:
@@ -94,7 +95,7 @@ class PodVolumes:
         files = await plugin.files(source, context)
         path = self._directory / "volumes" / plugin.directory / name
         path.mkdir(parents=True, exist_ok=True)
-        if plugin.in_memory and not mounts.is_mount(path):
+        if plugin.in_memory and self._in_memory and not mounts.is_mount(path):
             mounts.mount_tmpfs(path)
             path.chmod(0o777)
         atomic_writer.write(path, _for_group(files, context.gid), context.gid)

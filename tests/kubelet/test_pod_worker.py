@@ -1,0 +1,314 @@
+"""Pods' workers, with a runtime and an API that only pretend: what happens when something fails, is late, or goes away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from navarch.apimachinery import meta
+from navarch.apimachinery.errors import Object
+from navarch.component import clock
+from navarch.cri.client import CRIError
+from navarch.cri.fake import FakeRuntime
+from navarch.kubelet.config import KubeletConfig
+from navarch.kubelet.kubelet import Kubelet
+from tests.fakeapi import Bench, bench
+
+NODE = "n1"
+KEY = "default/p"
+
+
+class Trial:
+    """A kubelet on a bench."""
+
+    def __init__(self, found: Bench, runtime: FakeRuntime, kubelet: Kubelet) -> None:
+        self.bench, self.api, self.runtime, self.kubelet = found, found.api, runtime, kubelet
+
+    def add(self, *containers: Object, name: str = "p", **spec: Any) -> Object:
+        made = [
+            {"image": "app:1", "imagePullPolicy": "IfNotPresent", **container} for container in containers or ({"name": "c"},)
+        ]
+        body = {"nodeName": NODE, "restartPolicy": "Always", "terminationGracePeriodSeconds": 1, **spec, "containers": made}
+        metadata = {"name": name, "namespace": "default", "generation": 1}
+        return self.api.put(
+            {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": body, "status": {"phase": "Pending"}}
+        )
+
+    def status(self, key: str = KEY) -> Object:
+        return (self.api.one("pods", key) or {}).get("status") or {}
+
+    def container(self, key: str = KEY) -> Object:
+        return (self.status(key).get("containerStatuses") or [{"state": {}}])[0]
+
+    def events(self, reason: str) -> list[str]:
+        return [event["message"] for event in self.api.all("events") if event["reason"] == reason]
+
+    async def until(self, condition: Callable[[], Any], what: str = "") -> Any:
+        return await self.bench.until(condition, what=what)
+
+    async def running(self, **fields: Any) -> Object:
+        pod = self.add(**fields)
+        await self.until(lambda: self.status().get("phase") == "Running")
+        return pod
+
+
+@asynccontextmanager
+async def trial(directory: Path, **config: Any) -> AsyncIterator[Trial]:
+    runtime = FakeRuntime(images=["app:1"])
+    settings = {"relist_seconds": 0.05, "status_check_seconds": 0.05, **config}
+    kept: list[Kubelet] = []
+
+    def start(found: Bench) -> Kubelet:
+        found.api.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}, "spec": {}})
+        kubelet = Kubelet(
+            KubeletConfig(
+                node_name=NODE,
+                node_ip="10.0.0.1",
+                root_directory=directory / "kubelet",
+                log_directory=directory / "logs",
+                manage_cgroups=False,
+                memory_volumes=False,
+                **settings,
+            ),
+            found.client,
+            runtime,
+            runtime,
+            found.informers,
+        )
+        kept.append(kubelet)
+        return kubelet
+
+    async with bench(start) as found:
+        await found.until(lambda: kept[0].node.registered.is_set() and not kept[0].node.problem())
+        yield Trial(found, runtime, kept[0])
+
+
+def on_a_trial(test: Callable[[Trial], Any], **config: Any) -> Callable[[Path], None]:
+    def run(tmp_path: Path) -> None:
+        async def within() -> None:
+            async with trial(tmp_path, **config) as found:
+                await test(found)
+
+        asyncio.run(within())
+
+    return run
+
+
+def test_a_pod_runs_is_reported_once_and_ends(tmp_path: Path) -> None:
+    async def test(t: Trial) -> None:
+        pod = await t.running()
+        writes = [request for request in t.api.requests if request == ("PATCH", "/api/v1/namespaces/default/pods/p/status")]
+        assert len(writes) == 1, "a pod that starts quickly is written about once"
+        assert t.status()["podIP"] == "10.244.0.1"
+        await t.bench.client.delete("pods", "p", "default")
+        await t.until(lambda: t.api.one("pods", KEY) is None)
+        assert not t.runtime.containers and not t.runtime.sandboxes
+        assert not (t.kubelet.config.pods_directory / meta.uid(pod)).exists()
+
+    on_a_trial(test)(tmp_path)
+
+
+def test_containers_are_restarted_while_the_api_server_is_away(tmp_path: Path) -> None:
+    async def test(t: Trial) -> None:
+        t.api.put(
+            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "cm", "namespace": "default"}, "data": {"k": "v"}}
+        )
+        env = [{"name": "K", "valueFrom": {"configMapKeyRef": {"name": "cm", "key": "k"}}}]
+        volumes = [{"name": "v", "configMap": {"name": "cm"}}]
+        t.add({"name": "c", "env": env, "volumeMounts": [{"name": "v", "mountPath": "/v"}]}, volumes=volumes)
+        await t.until(lambda: t.status().get("phase") == "Running")
+        t.api.refuse = lambda method, path, body: ConnectionRefusedError("away")
+        (first,) = t.runtime.running()
+        t.runtime.exit(first, 1)
+        await t.until(lambda: t.runtime.running() and t.runtime.running() != [first])
+        assert t.container()["restartCount"] == 0, "nobody could be told"
+        t.api.refuse = lambda method, path, body: None
+        await t.until(lambda: t.container()["restartCount"] == 1)
+
+    on_a_trial(test)(tmp_path)
+
+
+def test_what_others_say_of_a_pods_state_is_put_right(tmp_path: Path) -> None:
+    async def test(t: Trial) -> None:
+        await t.running()
+        wrong = [{**c, "status": "False"} if c["type"] == "Ready" else c for c in t.status()["conditions"]]
+        other = {"type": "example.com/other", "status": "True"}
+        t.api.change("pods", KEY, status={**t.status(), "conditions": [*wrong, other]})
+        await t.until(lambda: meta.is_condition_true(t.api.one("pods", KEY) or {}, "Ready"))
+        assert other in t.status()["conditions"]
+
+    on_a_trial(test)(tmp_path)
+
+
+def test_a_sandbox_that_cannot_be_made_is_told_and_tried_again(tmp_path: Path) -> None:
+    async def test(t: Trial) -> None:
+        t.runtime.failures["RunPodSandbox"] = CRIError("UNKNOWN", "no network", "RunPodSandbox")
+        t.add()
+        await t.until(lambda: t.events("FailedCreatePodSandBox"))
+        assert (
+            t.events("FailedCreatePodSandBox")[0] == "Failed to create pod sandbox: rpc error: code = Unknown desc = no network"
+        )
+        await t.until(lambda: t.container()["state"] == {"waiting": {"reason": "ContainerCreating"}})
+        del t.runtime.failures["RunPodSandbox"]
+        await t.until(lambda: t.status().get("phase") == "Running")
+
+    on_a_trial(test)(tmp_path)
+
+
+def test_a_container_that_cannot_be_made_or_started_is_told(tmp_path: Path) -> None:
+    async def test(t: Trial) -> None:
+        t.runtime.failures["CreateContainer"] = CRIError("UNKNOWN", "no space", "CreateContainer")
+        t.add()
+        await t.until(lambda: "waiting" in t.container()["state"])
+        await t.until(lambda: t.container()["state"]["waiting"] == {"reason": "CreateContainerError", "message": "no space"})
+        assert "Error: no space" in t.events("Failed")
+        t.runtime.failures = {"StartContainer": CRIError("UNKNOWN", "no such program", "StartContainer")}
+        await t.until(lambda: t.container()["state"]["waiting"]["reason"] == "RunContainerError")
+        t.runtime.failures = {}
+        await t.until(lambda: t.status().get("phase") == "Running")
+        assert len(t.runtime.containers) == 1, "what was made and never ran is removed"
+
+    on_a_trial(test)(tmp_path)
+
+
+def test_nothing_is_tried_in_a_hurry_while_something_is_missing(tmp_path: Path) -> None:
+    async def test(t: Trial) -> None:
+        volumes = [{"name": "v", "configMap": {"name": "none"}}]
+        t.add({"name": "c", "volumeMounts": [{"name": "v", "mountPath": "/v"}]}, volumes=volumes)
+        await t.until(lambda: t.events("FailedMount"))
+        started = clock.monotonic()
+        asked = ("GET", "/api/v1/namespaces/default/configmaps/none")
+        before = t.api.requests.count(asked)
+        await t.until(lambda: t.api.requests.count(asked) > before)
+        assert clock.monotonic() - started > 0.3
+        assert [call for call in t.runtime.calls if call[0] == "RunPodSandbox"] == [("RunPodSandbox", "p")]
+
+    on_a_trial(test)(tmp_path)
+
+
+def test_pods_wait_for_the_network_unless_they_use_the_hosts(tmp_path: Path) -> None:
+    async def test(t: Trial) -> None:
+        t.runtime.network_ready = False
+        await t.until(lambda: t.kubelet.node.problem())
+        t.add()
+        t.add(name="host", hostNetwork=True)
+        await t.until(lambda: t.status("default/host").get("phase") == "Running")
+        assert t.status("default/host")["podIP"] == "10.0.0.1"
+        await t.until(lambda: t.events("NetworkNotReady"))
+        assert ("RunPodSandbox", "p") not in t.runtime.calls
+        t.runtime.network_ready = True
+        await t.until(lambda: t.status().get("phase") == "Running")
+
+    on_a_trial(test)(tmp_path)
+
+
+def test_a_pod_the_node_has_no_room_for_fails(tmp_path: Path) -> None:
+    async def test(t: Trial) -> None:
+        t.add({"name": "c", "resources": {"requests": {"cpu": "3"}}})
+        await t.until(lambda: t.status().get("phase") == "Failed")
+        assert t.status()["reason"] == "OutOfcpu"
+        expected = "Pod was rejected: Node didn't have enough resource: cpu, requested: 3000, used: 0, capacity: 2000"
+        assert t.status()["message"] == expected
+        assert not t.runtime.sandboxes
+
+    on_a_trial(test, capacity_cpu="2")(tmp_path)
+
+
+def test_a_pod_taken_out_of_the_api_by_force_ends_too(tmp_path: Path) -> None:
+    async def test(t: Trial) -> None:
+        await t.running()
+        await t.bench.client.delete("pods", "p", "default", grace_period_seconds=0)
+        await t.until(lambda: not t.runtime.sandboxes and not t.kubelet._workers)
+
+    on_a_trial(test)(tmp_path)
+
+
+def test_a_shorter_grace_counts_at_once_and_hooks_run_once(tmp_path: Path) -> None:
+    async def test(t: Trial) -> None:
+        t.runtime.stop_seconds = 60
+        t.add({"name": "c", "lifecycle": {"preStop": {"exec": {"command": ["bye"]}}}}, terminationGracePeriodSeconds=60)
+        await t.until(lambda: t.status().get("phase") == "Running")
+        metadata = (t.api.one("pods", KEY) or {})["metadata"]
+        deleted = {**metadata, "deletionTimestamp": "2026-01-01T00:00:00Z"}
+        t.api.change("pods", KEY, metadata={**deleted, "deletionGracePeriodSeconds": 60})
+        await t.until(lambda: ("StopContainer", "c") in t.runtime.calls)
+        t.api.change("pods", KEY, metadata={**deleted, "deletionGracePeriodSeconds": 0})
+        await t.until(lambda: t.api.one("pods", KEY) is None)
+        assert [call for call in t.runtime.calls if call[0] == "ExecSync"] == [("ExecSync", "c")]
+        assert t.events("Killing") == ["Stopping container c"]
+
+    on_a_trial(test)(tmp_path)
+
+
+def test_a_runtime_that_tells_no_events_is_asked(tmp_path: Path) -> None:
+    async def test(t: Trial) -> None:
+        t.runtime.has_events = False
+        await t.running(restartPolicy="Never")
+        t.runtime.exit(t.runtime.running()[0], 0)
+        await t.until(lambda: t.status().get("phase") == "Succeeded")
+
+    on_a_trial(test, relist_with_events_seconds=0.05)(tmp_path)
+
+
+def test_pods_that_ended_keep_their_containers_until_they_are_deleted(tmp_path: Path) -> None:
+    async def test(t: Trial) -> None:
+        pod = await t.running(restartPolicy="Never")
+        t.runtime.exit(t.runtime.running()[0], 3)
+        await t.until(lambda: t.status().get("phase") == "Failed")
+        await t.until(lambda: not (t.kubelet.config.pods_directory / meta.uid(pod)).exists())
+        assert len(t.runtime.containers) == 1
+        found = t.kubelet.pod("default", "p")
+        assert found is not None
+        container = t.kubelet.container(found, "c")
+        assert container is not None and container.exit_code == 3
+        await t.bench.client.delete("pods", "p", "default")
+        await t.until(lambda: not t.runtime.containers and t.api.one("pods", KEY) is None)
+
+    on_a_trial(test)(tmp_path)
+
+
+def test_of_many_runs_the_last_two_are_kept(tmp_path: Path) -> None:
+    async def test(t: Trial) -> None:
+        t.kubelet._context.backoff.initial_seconds = 0.01
+        await t.running()
+        for attempt in range(1, 5):
+            t.runtime.exit(t.runtime.running()[0], 1)
+            await t.until(lambda attempt=attempt: t.runtime.running() and t.container()["restartCount"] == attempt)
+        await t.until(lambda: len(t.runtime.containers) == 2)
+        found = t.kubelet.pod("default", "p")
+        assert found is not None
+        previous = t.kubelet.container(found, "c", previous=True)
+        assert previous is not None and previous.attempt == 3
+
+    on_a_trial(test)(tmp_path)
+
+
+def test_who_waits_for_a_containers_end_is_told(tmp_path: Path) -> None:
+    async def test(t: Trial) -> None:
+        await t.running(restartPolicy="Never")
+        pod = t.kubelet.pod("default", "p")
+        assert pod is not None
+        container_id = t.runtime.running()[0]
+        waiter = asyncio.ensure_future(t.kubelet.wait_container_ended(pod, container_id))
+        await asyncio.sleep(0)
+        assert not waiter.done()
+        t.runtime.exit(container_id)
+        await asyncio.wait_for(waiter, 5)
+
+    on_a_trial(test)(tmp_path)
+
+
+def test_what_nobody_knows_is_ended(tmp_path: Path) -> None:
+    async def test(t: Trial) -> None:
+        await t.running()
+        (t.kubelet.config.pods_directory / "left-over" / "volumes").mkdir(parents=True)
+        (t.kubelet.config.log_directory / "default_old_left-over").mkdir()
+        await t.kubelet._clear_away()
+        assert not (t.kubelet.config.pods_directory / "left-over").exists()
+        assert len(list(t.kubelet.config.log_directory.iterdir())) == 1
+        assert t.runtime.running()
+
+    on_a_trial(test)(tmp_path)
