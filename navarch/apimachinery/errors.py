@@ -133,7 +133,7 @@ def status_error(
     status: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": message}
     if reason:
         status["reason"] = reason
-    if details:
+    if details is not None:
         status["details"] = details
     status["code"] = code
     return StatusError(status, headers)
@@ -216,25 +216,25 @@ def method_not_allowed() -> StatusError:
 
 def not_acceptable(offered: Sequence[str]) -> StatusError:
     message = f"only the following media types are accepted: {', '.join(offered)}"
-    return status_error(406, "NotAcceptable", message, {})
+    return status_error(406, "NotAcceptable", message)
 
 
 def unsupported_media_type(sent: str, accepted: Sequence[str]) -> StatusError:
     message = f"the body of the request was in an unknown format - accepted media types include: {', '.join(accepted)}"
     del sent  # Kubernetes does not repeat it.
-    return status_error(415, "UnsupportedMediaType", message, {})
+    return status_error(415, "UnsupportedMediaType", message)
 
 
 def request_entity_too_large(limit_bytes: int) -> StatusError:
-    return status_error(413, "RequestEntityTooLarge", f"Request entity too large: limit is {limit_bytes}", {})
+    return status_error(413, "RequestEntityTooLarge", f"Request entity too large: limit is {limit_bytes}")
 
 
 def expired(message: str) -> StatusError:
-    return status_error(410, "Expired", message, {})
+    return status_error(410, "Expired", message)
 
 
 def gone(message: str) -> StatusError:
-    return status_error(410, "Gone", message, {})
+    return status_error(410, "Gone", message)
 
 
 def too_many_requests(message: str, retry_after_seconds: int = 1, causes: Sequence[Object] = ()) -> StatusError:

@@ -81,7 +81,7 @@ class HTTPSServer:
             connection.request(method, target, content, {"Content-Type": "application/json", **sent})
             answer = connection.getresponse()
             data = answer.read()
-            return answer.status, orjson.loads(data) if data[:1] in b"{[" else data.decode()
+            return answer.status, orjson.loads(data) if data[:1] in (b"{", b"[") else data.decode()
         finally:
             connection.close()
 
