@@ -247,6 +247,7 @@ class CRIClient:
                 "/runtime.v1.RuntimeService/GetContainerEvents", pb.GetEventsRequest(), pb.ContainerEventResponse
             ):
                 yield event.container_id
+            return
         except CRIError as error:
             if not error.is_unimplemented:
                 raise

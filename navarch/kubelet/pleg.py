@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 SETTLE_DELAYS_SECONDS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 UNHEALTHY_AFTER_SECONDS = 180.0
 EVENTS_RETRY_SECONDS = 1.0
+EVENTS_UNIMPLEMENTED_RETRY_SECONDS = 60.0
 
 Facts = dict[str, int]
 """Container or sandbox id -> state."""
@@ -136,9 +137,9 @@ class Pleg:
                 self._settling.start(self._settle(container_id), name=container_id[:12])
         except CRIError as error:
             if error.is_unimplemented:
-                # This runtime has to be asked; no use in trying again.
+                # This runtime has to be asked, until it is another one.
                 self._following = False
-                await asyncio.Event().wait()
+                await clock.sleep(EVENTS_UNIMPLEMENTED_RETRY_SECONDS)
             logger.debug("the runtime's events broke off: %s", error.rpc_text)
         finally:
             self._following = False
