@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 SETTLE_DELAYS_SECONDS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 UNHEALTHY_AFTER_SECONDS = 180.0
 EVENTS_RETRY_SECONDS = 1.0
+EVENTS_TRUSTED_AFTER_SECONDS = 3.0
 EVENTS_UNIMPLEMENTED_RETRY_SECONDS = 60.0
 
 Facts = dict[str, int]
@@ -67,7 +68,8 @@ class Pleg:
         self._owners: dict[str, str] = {}
         self.pods: dict[str, RuntimePod] = {}
         """Names of the pods of which something was listed; no more is filled in."""
-        self._following = False
+        self._following_since: float | None = None
+        self._look = asyncio.Event()
         self._relisted: float | None = None
         self._listed = asyncio.Event()
         self._settling = Tasks("pleg")
@@ -76,16 +78,34 @@ class Pleg:
         """List and follow until cancelled."""
         tasks = Tasks("pleg")
         tasks.run_forever(self._follow, name="events")
+        failing = False
         try:
             while True:
+                self._look.clear()
                 try:
                     await self.relist()
+                    failing = False
                 except CRIError as error:
-                    logger.warning("cannot list what the runtime runs: %s", error.rpc_text)
-                await clock.sleep(self._relist_with_events_seconds if self._following else self._relist_seconds)
+                    if not failing:
+                        logger.warning("cannot list what the runtime runs: %s", error.rpc_text)
+                    failing = True
+                try:
+                    async with asyncio.timeout(self._relist_delay(failing)):
+                        await self._look.wait()
+                except TimeoutError:
+                    continue
         finally:
             await tasks.stop()
             await self._settling.stop()
+
+    def _relist_delay(self, failing: bool) -> float:
+        """Events are trusted once their stream has stood for a moment: a refusal comes at once."""
+        since = self._following_since
+        if failing or since is None:
+            return self._relist_seconds
+        if clock.monotonic() - since < EVENTS_TRUSTED_AFTER_SECONDS:
+            return min(self._relist_seconds, self._relist_with_events_seconds)
+        return self._relist_with_events_seconds
 
     async def relist(self) -> None:
         """Look at everything once. Raises CRIError."""
@@ -131,19 +151,21 @@ class Pleg:
         return ""
 
     async def _follow(self) -> None:
+        delay = EVENTS_RETRY_SECONDS
+        self._following_since = clock.monotonic()
         try:
             async for container_id in self._runtime.container_events():
-                self._following = True
                 self._settling.start(self._settle(container_id), name=container_id[:12])
         except CRIError as error:
             if error.is_unimplemented:
                 # This runtime has to be asked, until it is another one.
-                self._following = False
-                await clock.sleep(EVENTS_UNIMPLEMENTED_RETRY_SECONDS)
+                delay = EVENTS_UNIMPLEMENTED_RETRY_SECONDS
             logger.debug("the runtime's events broke off: %s", error.rpc_text)
         finally:
-            self._following = False
-        await clock.sleep(EVENTS_RETRY_SECONDS)
+            self._following_since = None
+        # Something may have been missed.
+        self._look.set()
+        await clock.sleep(delay)
 
     async def _settle(self, identity: str) -> None:
         """Wait until the runtime also lists the end it told of, then notify, unless the worker saw it first."""
