@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,12 +12,14 @@ from navarch import __version__
 from navarch.cli.cluster import DATA_DIR, CommandError, require
 
 KUBERNETES_VERSION = "v1.36"
+SYSTEM_PATH = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 Command = Callable[[argparse.Namespace], int]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     parsed = parser().parse_args(arguments)
+    _extend_path()
     command: Command = parsed.command
     try:
         return command(parsed)
@@ -33,6 +36,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("navarch: interrupted", file=sys.stderr)
         return 130
+
+
+def _extend_path() -> None:
+    """Programs that only root uses are found also where PATH is a plain user's (su without a dash)."""
+    path = os.environ.get("PATH", os.defpath)
+    missing = [directory for directory in SYSTEM_PATH if directory not in path.split(os.pathsep)]
+    os.environ["PATH"] = os.pathsep.join([path, *missing])
 
 
 def parser() -> argparse.ArgumentParser:

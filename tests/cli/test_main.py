@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -97,3 +98,9 @@ def test_node_states_read_as_in_kubectl() -> None:
 def test_an_image_has_a_path_unless_it_is_given_one() -> None:
     assert [entry.partition("=")[0] for entry in environment(("A=1",))] == ["PATH", "A"]
     assert environment(("PATH=/x",)) == ("PATH=/x",)
+
+
+def test_roots_programs_are_found_with_a_plain_users_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/sbin")
+    assert main(["version"]) == 0
+    assert os.environ["PATH"] == "/usr/bin:/sbin:/usr/local/sbin:/usr/sbin"
