@@ -38,6 +38,7 @@ class EventRecorder:
         self._budgets: OrderedDict[tuple[str, ...], tuple[float, float]] = OrderedDict()
         self._tasks = Tasks(f"events-{component}")
         self._started = False
+        self._stamp = 0
 
     def event(self, obj: Object, type_: str, reason: str, message: str, *, field_path: str = "") -> None:
         """Note that something happened to `obj`.
@@ -64,7 +65,7 @@ class EventRecorder:
             "apiVersion": "v1",
             "kind": "Event",
             "metadata": {
-                "name": f"{metadata['name']}.{clock.random().getrandbits(64):016x}",
+                "name": f"{metadata['name']}.{self._next_stamp():016x}",
                 "namespace": metadata.get("namespace") or "default",
             },
             "involvedObject": involved,
@@ -85,6 +86,11 @@ class EventRecorder:
             self._queue.put_nowait(event)
         except asyncio.QueueFull:
             logger.warning("too many events wait to be sent, dropped: %s %s", reason, message)
+
+    def _next_stamp(self) -> int:
+        """Nanoseconds since the epoch, each only once: events that are listed by name are then listed in their order."""
+        self._stamp = max(int(clock.time_seconds() * 1e9), self._stamp + 1)
+        return self._stamp
 
     async def flush(self) -> None:
         """Until everything recorded so far has been sent or given up."""
