@@ -17,6 +17,7 @@ from pathlib import Path
 
 DATA_DIR = Path("/var/lib/navarch")
 RUN_DIR = Path("/run/navarch")
+MACHINE_LOCK = Path("/run")
 PORT = 6443
 KUBELET_PORT = 10250
 DNS_PORT = 10053
@@ -223,6 +224,17 @@ def node_name(host_name: str) -> str:
     """A host name as the name of a Node: an RFC 1123 subdomain."""
     name = re.sub(r"[^a-z0-9.-]+", "-", host_name.lower()).strip("-.")
     return name[:63].strip("-.") or "node-1"
+
+
+@contextlib.contextmanager
+def machine_locked() -> Iterator[None]:
+    """Nobody else starts a cluster on this machine meanwhile; waits for who does. Leaves no file: the lock is on a directory."""
+    descriptor = os.open(MACHINE_LOCK, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -32,6 +32,7 @@ from navarch.cli.cluster import (
     Node,
     load,
     locked,
+    machine_locked,
     plan_nodes,
     resize,
 )
@@ -80,7 +81,7 @@ def up(options: Options) -> int:
     problem = preflight.not_root()
     if problem:
         raise CommandError(problem)
-    with locked(options.data_dir):
+    with locked(options.data_dir), machine_locked():
         cluster = _decide(options)
         others = down.others(cluster.data_dir)
         if others:
