@@ -228,7 +228,7 @@ def node_name(host_name: str) -> str:
 
 @contextlib.contextmanager
 def machine_locked() -> Iterator[None]:
-    """Nobody else starts a cluster on this machine meanwhile; waits for who does. Leaves no file: the lock is on a directory."""
+    """Nobody else starts a cluster on this machine meanwhile; waits for who does. Leaves no file: a directory is locked."""
     descriptor = os.open(MACHINE_LOCK, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
