@@ -41,7 +41,7 @@ def validate(kind: Kind, obj: Object) -> Iterator[FieldError]:
     if metadata.get("generation", 0) < 0:
         yield invalid_value("metadata.generation", metadata["generation"], "must be greater than or equal to 0")
     yield from validate_labels(metadata.get("labels") or {}, "metadata.labels")
-    yield from _annotations(metadata.get("annotations") or {})
+    yield from validate_annotations(metadata.get("annotations") or {}, "metadata.annotations")
     yield from _owners(metadata.get("ownerReferences") or ())
     for finalizer in metadata.get("finalizers") or ():
         yield from (invalid_value("metadata.finalizers", finalizer, text) for text in names.qualified_name(finalizer))
@@ -57,13 +57,14 @@ def validate_labels(labels: Object, path: str) -> Iterator[FieldError]:
         yield from (invalid_value(f"{path}", value, text) for text in names.label_value(value))
 
 
-def _annotations(annotations: Object) -> Iterator[FieldError]:
+def validate_annotations(annotations: Object, path: str) -> Iterator[FieldError]:
+    """Keys and the size of an annotation map."""
     size = 0
     for key, value in sorted(annotations.items()):
-        yield from (invalid_value("metadata.annotations", key, text) for text in names.qualified_name(key.lower()))
+        yield from (invalid_value(path, key, text) for text in names.qualified_name(key.lower()))
         size += len(key.encode()) + len(value.encode())
     if size > ANNOTATIONS_LIMIT_BYTES:
-        yield too_long("metadata.annotations", ANNOTATIONS_LIMIT_BYTES)
+        yield too_long(path, ANNOTATIONS_LIMIT_BYTES)
 
 
 def _owners(owners: Iterable[Object]) -> Iterator[FieldError]:

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from navarch.apimachinery.schema import Schema
+from navarch.apimachinery.schema import NESTING_LIMIT, Schema
 
 OPERATIONS_LIMIT = 10_000
+# A copy of a copy doubles: what all copies of one patch add up to (values and characters) is bounded.
+COPIED_LIMIT = 3 * 1024 * 1024
 
 _DIRECTIVE = "$patch"
 _RETAIN_KEYS = "$retainKeys"
@@ -39,11 +41,33 @@ def json_patch(document: Any, operations: Any) -> Any:
         raise PatchError("json: cannot unmarshal object into Go value of type jsonpatch.Patch")
     if len(operations) > OPERATIONS_LIMIT:
         raise PatchError(f"The allowed maximum operations in a JSON patch is {OPERATIONS_LIMIT}, got {len(operations)}")
+    copied = 0
     for operation in operations:
         if not isinstance(operation, dict):
             raise PatchError("json: cannot unmarshal array into Go value of type jsonpatch.Operation")
+        if operation.get("op") == "copy":
+            source = _operand(operation, "from")
+            copied += _size(_lookup(document, _pointer(source), source, "copy"), COPIED_LIMIT - copied)
+            if copied > COPIED_LIMIT:
+                raise PatchError(f"the accumulated size of copies exceeds the limit {COPIED_LIMIT}")
         document = _operate(document, operation)
     return document
+
+
+def _size(value: Any, limit: int) -> int:
+    """How many values and characters there are; not counted far beyond `limit`."""
+    waiting, size = [value], 0
+    while waiting and size <= limit:
+        item = waiting.pop()
+        size += 1
+        if isinstance(item, dict):
+            size += sum(len(key) for key in item)
+            waiting += item.values()
+        elif isinstance(item, list):
+            waiting += item
+        elif isinstance(item, str):
+            size += len(item)
+    return size
 
 
 def _operate(document: Any, operation: Mapping[str, Any]) -> Any:
@@ -85,8 +109,10 @@ def _operand(operation: Mapping[str, Any], field: str) -> Any:
 def _pointer(path: str) -> list[str]:
     if path == "":
         return []
-    if not path.startswith("/"):
+    if not isinstance(path, str) or not path.startswith("/"):
         raise PatchError(f"JSON pointer must start with a slash: {path}")
+    if path.count("/") > NESTING_LIMIT:
+        raise PatchError("exceeded max depth")
     return [step.replace("~1", "/").replace("~0", "~") for step in path[1:].split("/")]
 
 
@@ -225,6 +251,8 @@ def _retain(original: dict[str, Any], patch: Mapping[str, Any], retained: Any) -
 
 
 def _merge_value(original: Any, patch: Any, schema: Schema | None, deletes: bool) -> Any:
+    if deletes and not isinstance(patch, list):
+        raise PatchError("invalid patch format of primitive list")
     strategies = schema.patch_strategies if schema else frozenset()
     if isinstance(original, dict) and isinstance(patch, dict):
         return patch if "replace" in strategies else _merge_map(original, patch, schema)
@@ -288,9 +316,8 @@ def _merge_value_of(item: Mapping[str, Any], key: str) -> Any:
 def _merge_in_order(result: dict[str, Any], patch: dict[str, Any], field: str, order: Any, schema: Schema | None) -> None:
     """Merge the list `field`, then put it into the order a $setElementOrder directive asks for."""
     original, changes = result.get(field), patch.pop(field, None)
-    for value in (order, original, changes):
-        if value is not None and not isinstance(value, list):
-            raise PatchError("invalid patch format of setElementOrder list")
+    if not all(value is None or isinstance(value, list) for value in (original, changes)) or not isinstance(order, list):
+        raise PatchError("invalid patch format of setElementOrder list")
     below = schema.child(field) if schema else None
     key = below.merge_key if below else ""
     if changes:
@@ -301,6 +328,8 @@ def _merge_in_order(result: dict[str, Any], patch: dict[str, Any], field: str, o
         merged = original if original is not None else changes
     # A list of primitives may lose items through a parallel directive in the same patch.
     removed = patch.pop(f"{_DELETE_PRIMITIVES}{field}", None)
+    if removed is not None and not isinstance(removed, list):
+        raise PatchError("invalid patch format of primitive list")
     if merged is None:
         return
     if removed:

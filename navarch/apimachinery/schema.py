@@ -7,11 +7,10 @@ refuses wrong types with the same words, drops nulls, notes unknown fields, and 
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from navarch.apimachinery import meta, quantity
@@ -25,10 +24,14 @@ _RAW = frozenset(
     }
 )
 _JSON_UNIONS = "JSONSchemaPropsOr"
-DEPTH_LIMIT = 10_000
+# Deeper JSON is refused: what reads and writes it is recursive.
+NESTING_LIMIT = 200
 _TIME_LAYOUT = "2006-01-02T15:04:05Z07:00"
 _MICRO_TIME_LAYOUT = "2006-01-02T15:04:05.000000Z07:00"
 _TIME_RE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)\Z", re.ASCII)
+
+
+_ZERO_TIME = datetime.min.replace(tzinfo=UTC)
 
 
 class DecodeError(ValueError):
@@ -182,6 +185,22 @@ class Decoded:
     """Paths of unknown fields."""
 
 
+def nesting_exceeds(value: Any, limit: int) -> bool:
+    """Whether plain data is nested more than `limit` levels deep."""
+    level = [value]
+    for _ in range(limit):
+        level = [
+            below
+            for item in level
+            if isinstance(item, dict | list)
+            for below in (item.values() if isinstance(item, dict) else item)
+            if isinstance(below, dict | list)
+        ]
+        if not level:
+            return False
+    return True
+
+
 def decode(value: Any, schema: Schema) -> Decoded:
     """`value` (parsed JSON) as `schema` has it: a new tree without nulls and unknown fields. Raises DecodeError."""
     result = Decoded(None)
@@ -216,6 +235,8 @@ def _decode(value: Any, schema: Schema, path: str, go_path: str, struct: str, un
                 for key, item in value.items()
             }
         case "any":
+            if nesting_exceeds(value, NESTING_LIMIT):
+                raise DecodeError("exceeded max depth")
             return value
     return _decode_scalar(value, schema, go_path, struct)
 
@@ -230,7 +251,9 @@ def _decode_struct(value: dict[str, Any], schema: Schema, path: str, go_path: st
             unknown.append(f"{path}.{key}" if path else key)
         elif item is not None:
             below = f"{path}.{key}" if path else key
-            result[key] = _decode(item, child, below, f"{go_path}.{key}" if go_path else key, struct, unknown)
+            decoded = _decode(item, child, below, f"{go_path}.{key}" if go_path else key, struct, unknown)
+            if decoded is not None:
+                result[key] = decoded
     for key in schema.required:
         if key not in result:
             result[key] = _zero(properties[key])
@@ -277,25 +300,28 @@ def _integer(value: Any, schema: Schema, go_path: str, struct: str, go_type: str
     return value
 
 
-def _time(text: str, type_: str) -> str:
+def _time(text: str, type_: str) -> str | None:
+    """The time in UTC; None for Go's zero time, which is written as null."""
     layout = _MICRO_TIME_LAYOUT if type_ == "microtime" else _TIME_LAYOUT
     if not _TIME_RE.match(text):
         raise DecodeError(f'parsing time "{text}" as "{layout}": cannot parse "{text}" as "2006"')
     try:
         moment = meta.parse_time(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise DecodeError(f'parsing time "{text}": out of range') from None
+    if moment == _ZERO_TIME:
+        return None
     return _format_micro(moment) if type_ == "microtime" else meta.format_time(moment)
 
 
 def _format_micro(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def _bytes(text: str) -> str:
     try:
         return base64.b64encode(base64.b64decode(text, validate=True)).decode()
-    except binascii.Error:
+    except ValueError:
         position = next((i for i, c in enumerate(text) if not (c.isascii() and (c.isalnum() or c in "+/="))), len(text))
         raise DecodeError(f"illegal base64 data at input byte {position}") from None
 

@@ -10,8 +10,14 @@ from typing import Any
 
 import yaml
 
+from navarch.apimachinery.schema import NESTING_LIMIT
+
 YAMLError = yaml.YAMLError
 NODES_LIMIT = 1_000_000
+ALIASED_LIMIT = 10_000
+ALIASED_FACTOR = 10
+# Block collections nest by indentation; a text in UTF-16 cannot be judged by its bytes.
+_INDENTED = re.compile(rf"^[ \t?:-]{{{NESTING_LIMIT}}}|\0", re.MULTILINE)
 
 
 class _Loader(yaml.CSafeLoader):
@@ -38,16 +44,36 @@ _Loader.add_implicit_resolver(
 
 def load(text: bytes | str) -> tuple[Any, list[str]]:
     """One document as plain data, and its duplicate keys. Raises YAMLError."""
+    _refuse_deep(text)
     loader = _Loader(text)
     try:
         node = loader.get_single_node()
         duplicates: list[str] = []
         if node is None:
             return None, duplicates
-        _find_duplicates(node, duplicates, set())
-        return _with_string_keys(loader.construct_document(node)), duplicates
+        seen: set[int] = set()
+        _find_duplicates(node, duplicates, seen)
+        return _Expansion(len(seen)).of(loader.construct_document(node), NESTING_LIMIT), duplicates
+    except (ValueError, OverflowError) as error:
+        # A scalar that looks like a number, but is none.
+        raise yaml.YAMLError(str(error)) from None
     finally:
         loader.dispose()
+
+
+def _refuse_deep(text: bytes | str) -> None:
+    """PyYAML's composer is recursive in C, where too deep a document ends the process: its events are looked at before."""
+    plain = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+    if plain.count("[") + plain.count("{") < NESTING_LIMIT and not _INDENTED.search(plain):
+        return
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > NESTING_LIMIT:
+                raise yaml.YAMLError("exceeded max depth")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
 
 
 def _find_duplicates(node: yaml.Node, found: list[str], seen: set[int]) -> None:
@@ -69,12 +95,23 @@ def _find_duplicates(node: yaml.Node, found: list[str], seen: set[int]) -> None:
             _find_duplicates(item, found, seen)
 
 
-def _with_string_keys(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {_key(key): _with_string_keys(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_with_string_keys(item) for item in value]
-    return value
+class _Expansion:
+    """Plain data with string keys and without sharing, unless aliases make it far larger than the document is."""
+
+    def __init__(self, nodes: int) -> None:
+        self._left = ALIASED_LIMIT + ALIASED_FACTOR * nodes
+
+    def of(self, value: Any, levels: int) -> Any:
+        self._left -= 1
+        if self._left < 0:
+            raise yaml.YAMLError("yaml: document contains excessive aliasing")
+        if not isinstance(value, dict | list):
+            return value
+        if levels <= 0:
+            raise yaml.YAMLError("exceeded max depth")
+        if isinstance(value, dict):
+            return {_key(key): self.of(item, levels - 1) for key, item in value.items()}
+        return [self.of(item, levels - 1) for item in value]
 
 
 def _key(key: Any) -> str:

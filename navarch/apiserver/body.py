@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -12,7 +13,7 @@ from navarch.api import protobuf, schemas
 from navarch.api.kind import Kind
 from navarch.apimachinery import errors
 from navarch.apimachinery.errors import Object
-from navarch.apimachinery.schema import DecodeError, decode
+from navarch.apimachinery.schema import NESTING_LIMIT, DecodeError, decode
 from navarch.apiserver.request import APIRequest
 
 OBJECT_TYPES = ("application/json", "application/yaml", protobuf.MEDIA_TYPE)
@@ -55,7 +56,7 @@ def parse_json(body: bytes) -> tuple[Any, list[str]]:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise errors.bad_request(_json_message(body, error)) from None
-    if len(_KEY.findall(body)) == _count_keys(value):
+    if len(_KEY.findall(body)) == _count_keys(value, NESTING_LIMIT):
         return value, []
     duplicates: list[str] = []
 
@@ -71,12 +72,21 @@ def parse_json(body: bytes) -> tuple[Any, list[str]]:
     return value, duplicates
 
 
-def _count_keys(value: Any) -> int:
+def _count_keys(value: Any, levels: int) -> int:
+    """How many keys there are. Raises 400 below `levels` levels."""
     if isinstance(value, dict):
-        return len(value) + sum(_count_keys(item) for item in value.values())
-    if isinstance(value, list):
-        return sum(_count_keys(item) for item in value)
-    return 0
+        below: Iterable[Any] = value.values()
+        count = len(value)
+    elif isinstance(value, list):
+        below, count = value, 0
+    else:
+        return 0
+    if levels <= 0:
+        raise errors.bad_request("exceeded max depth")
+    for item in below:
+        if isinstance(item, dict | list):
+            count += _count_keys(item, levels - 1)
+    return count
 
 
 def _json_message(body: bytes, error: orjson.JSONDecodeError) -> str:

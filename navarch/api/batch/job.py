@@ -90,7 +90,7 @@ def validate_spec(spec: Object, path: str) -> Iterator[FieldError]:
     if mode == "Indexed" and spec.get("completions") is None:
         yield required(f"{path}.completions", "when completion mode is Indexed")
     template = spec["template"]
-    yield from podspec.validate(template["spec"], f"{path}.template.spec")
+    yield from podspec.validate_pod_template(template, f"{path}.template")
     policy = template["spec"]["restartPolicy"]
     if policy not in ("Never", "OnFailure"):
         if policy == "Always":

@@ -8,7 +8,7 @@ from typing import Any
 
 from navarch.api.core import volume
 from navarch.api.core.nonnegative import nonnegative
-from navarch.api.objectmeta import validate_labels
+from navarch.api.objectmeta import validate_annotations, validate_labels
 from navarch.apimachinery import names, quantity, selectors
 from navarch.apimachinery.errors import (
     FieldError,
@@ -514,10 +514,17 @@ def validate_label_selector(selector: Mapping[str, Any], path: str) -> Iterator[
         yield from (invalid_value(f"{where}.key", key, text) for text in names.qualified_name(key))
 
 
+def validate_pod_template(template: Object, path: str) -> Iterator[FieldError]:
+    """Labels, annotations and spec of any template of pods."""
+    metadata = template.get("metadata") or {}
+    yield from validate_labels(metadata.get("labels") or {}, f"{path}.metadata.labels")
+    yield from validate_annotations(metadata.get("annotations") or {}, f"{path}.metadata.annotations")
+    yield from validate(template["spec"], f"{path}.spec")
+
+
 def validate_template(template: Object, selector: Mapping[str, Any] | None, path: str) -> Iterator[FieldError]:
     """The template of a workload whose pods must restart always and match its selector."""
     labels = (template.get("metadata") or {}).get("labels") or {}
-    yield from validate_labels(labels, f"{path}.metadata.labels")
     if selector is not None:
         try:
             chosen = selectors.from_label_selector(dict(selector))
@@ -525,8 +532,8 @@ def validate_template(template: Object, selector: Mapping[str, Any] | None, path
             chosen = None
         if chosen is not None and not chosen.is_everything and not chosen.matches(labels):
             yield invalid_value(f"{path}.metadata.labels", labels, "`selector` does not match template `labels`")
+    yield from validate_pod_template(template, path)
     spec = template["spec"]
-    yield from validate(spec, f"{path}.spec")
     if spec["restartPolicy"] in ("OnFailure", "Never"):
         yield not_supported(f"{path}.spec.restartPolicy", spec["restartPolicy"], ("Always",))
     if spec.get("activeDeadlineSeconds") is not None:
