@@ -45,7 +45,8 @@ def test_pods_are_made_watched_read_and_entered(core: client.CoreV1Api, namespac
     # Reading everything forgets the exit code.
     assert session.returncode == 0
     assert session.read_all() == "one\n"
-    session.close()
+    # close() leaves the socket open where the server has closed first.
+    session.sock.shutdown()
     core.patch_namespaced_pod("one", namespace, {"metadata": {"labels": {"seen": "yes"}}})
     listed = core.list_namespaced_pod(namespace, label_selector="seen=yes")
     assert [pod.metadata.name for pod in listed.items] == ["one"]
