@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from navarch.apimachinery import meta
@@ -212,26 +211,33 @@ class Kubelet:
             metadata = {"name": known.name, "namespace": known.namespace, "uid": uid}
             pod: Object = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": []}}
             self._start_worker(PodWorker(self._context, pod, orphan=True))
-        await asyncio.to_thread(self._remove_leftovers, set(self._workers), {meta.uid(pod) for pod in self._pods.list()})
-        await asyncio.sleep(0)
+        found = await asyncio.to_thread(self._left)
+        # Asked after the directories were listed: a pod that came meanwhile is among these.
+        used = self._workers.keys() | {meta.uid(pod) for pod in self._pods.list()} | self._pleg.pods.keys()
+        left = {uid: paths for uid, paths in found.items() if uid not in used}
+        if left:
+            await asyncio.to_thread(self._remove_leftovers, left)
 
     def _knows(self, uid: str) -> bool:
         return any(meta.uid(pod) == uid for pod in self._pods.list())
 
-    def _remove_leftovers(self, working: set[str], known: set[str]) -> None:
-        in_runtime = set(self._pleg.pods)
+    def _left(self) -> dict[str, list[Path]]:
+        """Directories and log directories by the uid of their pod; uids with a cgroup have none."""
+        found: dict[str, list[Path]] = {uid: [] for uid in self._cgroups.pod_uids()}
         for directory in self.config.pods_directory.iterdir():
-            if directory.name not in working | known | in_runtime:
+            found.setdefault(directory.name, []).append(directory)
+        for directory in self.config.log_directory.iterdir():
+            found.setdefault(directory.name.rpartition("_")[2], []).append(directory)
+        return found
+
+    def _remove_leftovers(self, left: Mapping[str, Sequence[Path]]) -> None:
+        for uid, directories in left.items():
+            self._cgroups.remove(uid)
+            for directory in directories:
                 try:
                     remove_pod_directory(directory)
                 except OSError as error:
                     logger.warning("cannot remove %s: %s", directory, error)
-        for uid in self._cgroups.pod_uids() - working - known - in_runtime:
-            self._cgroups.remove(uid)
-        wanted = working | known | in_runtime
-        for directory in self.config.log_directory.iterdir():
-            if directory.name.rpartition("_")[2] not in wanted:
-                shutil.rmtree(directory, ignore_errors=True)
 
     # What its server asks (lookup.PodLookup).
 

@@ -106,8 +106,8 @@ def pod_ips(pod: Object, runtime: RuntimePod, host_ip: str) -> list[str]:
     return [host_ip] if pod["spec"].get("hostNetwork") else list(sandbox.ips)
 
 
-def time_of(nanoseconds: int) -> str | None:
-    return meta.format_time(datetime.fromtimestamp(nanoseconds // 10**9, UTC)) if nanoseconds > 0 else None
+def time_of(nanoseconds: int) -> str:
+    return meta.format_time(datetime.fromtimestamp(nanoseconds // 10**9, UTC))
 
 
 class _Builder:
@@ -171,7 +171,6 @@ class _Builder:
         if "running" not in state:
             return status
         lost = {"reason": "ContainerStatusUnknown", "message": LOST_MESSAGE, "exitCode": UNKNOWN_EXIT_CODE}
-        lost |= {"startedAt": None, "finishedAt": None}
         kept: Object = {key: old[key] for key in ("image", "imageID") if key in old}
         if self.view.terminating or not actions.should_restart(self.pod, spec, None):
             return {**status, **kept, "state": {"terminated": {**lost, "message": DELETED_MESSAGE}}}
@@ -201,21 +200,19 @@ class _Builder:
         if container.state == "exited":
             return {"terminated": self._terminated(container)}
         if container.state == "unknown":
-            unknown = {"reason": "ContainerStatusUnknown", "exitCode": UNKNOWN_EXIT_CODE}
             message = "The container's state is not known to the runtime"
-            return {
-                "terminated": {**unknown, "message": message, "startedAt": time_of(container.started_at), "finishedAt": None}
-            }
+            return {"terminated": {"reason": "ContainerStatusUnknown", "exitCode": UNKNOWN_EXIT_CODE, "message": message}}
         return {"waiting": {"reason": "ContainerCreating" if self.kind != "init" else self._default_reason()}}
 
     def _terminated(self, container: Container) -> Object:
         ended: Object = {
             "exitCode": container.exit_code,
             "reason": container.reason or ("Completed" if container.exit_code == 0 else "Error"),
-            "startedAt": time_of(container.started_at),
-            "finishedAt": time_of(container.finished_at),
             "containerID": f"{self.view.runtime_name}://{container.id}",
         }
+        for field_name, moment in (("startedAt", container.started_at), ("finishedAt", container.finished_at)):
+            if moment > 0:
+                ended[field_name] = time_of(moment)
         message = self.view.messages.get(container.id) or container.message
         if message:
             ended["message"] = message
@@ -352,7 +349,7 @@ def _conditions(
             continue
         changed = old is None or old.get("status") != condition["status"]
         moment = meta.format_time(view.now) if changed or old is None else old.get("lastTransitionTime")
-        made: Object = {"lastProbeTime": None, "lastTransitionTime": moment, **condition}
+        made: Object = {"lastTransitionTime": moment, **condition}
         if generation:
             made["observedGeneration"] = generation
         result.append(made)

@@ -88,6 +88,28 @@ async def test_a_pod_runs_with_network_names_and_status(node: Node) -> None:
 
 
 @on_a_node
+async def test_a_pod_with_nothing_new_to_say_is_not_written_about(node: Node) -> None:
+    await node.create("again", {"restartPolicy": "Never", "containers": [{"name": "c", "command": ["/no/such/program"]}]})
+    await node.wait("again", lambda status: status.get("phase") == "Failed")
+    pod = await node.running_pod("p", {"containers": [container()], "initContainers": [container("true", "i")]})
+    asked: list[tuple[str, str]] = []
+    request = node.client.transport.request
+
+    async def counted(method: str, path: str, **more: Any) -> Object:
+        asked.append((method, path))
+        return await request(method, path, **more)
+
+    node.client.transport.request = counted  # type: ignore[method-assign]
+    worker = node.kubelet._workers[meta.uid(pod)]
+    for _ in range(3):
+        worker._publish()
+        await asyncio.sleep(0)
+        await node.kubelet._status_writer.flush(worker.uid)
+    assert not asked
+    node.client.transport.request = request  # type: ignore[method-assign]
+
+
+@on_a_node
 async def test_a_deleted_pod_ends_gracefully_and_leaves_nothing(node: Node) -> None:
     marker = node.directory / "marker"
     marker.mkdir()
