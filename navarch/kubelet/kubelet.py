@@ -191,19 +191,22 @@ class Kubelet:
 
     async def _housekeeping(self) -> None:
         while True:
-            await self._clear_away()
-            log_rotation_needed = [
-                (container.id, path)
-                for worker in self._workers.values()
-                for container in worker.runtime.running_containers
-                if (path := Path(container.log_path)).name and container.log_path
-            ]
-            await log_rotation.rotate(self._runtime, log_rotation_needed, self.config)
+            try:
+                await self._clear_away()
+            except CRIError as error:
+                logger.debug("cannot see what pods left: %s", error.rpc_text)
+            await log_rotation.rotate(self._runtime, self._running_logs(), self.config)
             self._context.backoff.forget_expired(clock.time_seconds())
             await clock.sleep(HOUSEKEEPING_SECONDS)
 
+    def _running_logs(self) -> list[tuple[str, Path]]:
+        """(container id, log) of what runs."""
+        running = [container for worker in self._workers.values() for container in worker.runtime.running_containers]
+        return [(container.id, Path(container.log_path)) for container in running if container.log_path]
+
     async def _clear_away(self) -> None:
-        """End what runs for pods that are gone, and remove what they left."""
+        """End what runs for pods that are gone, and remove what they left. Raises CRIError."""
+        await self._pleg.relist()
         for uid, known in self._pleg.pods.items():
             if uid in self._workers or self._knows(uid):
                 continue
