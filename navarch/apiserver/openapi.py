@@ -12,6 +12,7 @@ from navarch.api import schemas
 from navarch.api.kind import Kind
 from navarch.apimachinery import errors
 from navarch.apimachinery.errors import Object
+from navarch.apiserver import openapiv2
 from navarch.apiserver.request import APIRequest
 from navarch.component.httpserver import Response
 
@@ -19,6 +20,7 @@ INFO = {"title": "Kubernetes", "version": "v1.36.0"}
 DELETE_OPTIONS = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
 STATUS = "io.k8s.apimachinery.pkg.apis.meta.v1.Status"
 _V2_JSON = "application/json"
+_V2_PROTOBUF = "v2.pb"
 _ACTIONS = {"get": "get", "list": "list", "put": "update", "post": "create", "patch": "patch", "delete": "delete"}
 _PATCH_TYPES = ("application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json")
 
@@ -34,6 +36,9 @@ class OpenAPI:
         """The response for a path under /openapi, None for any other."""
         path = request.info.path
         if path == "/openapi/v2":
+            accept = request.headers.get("accept", "")
+            if any(asked in accept for asked in openapiv2.ASKED_TYPES):
+                return self._document(request, _V2_PROTOBUF, hashed=False)
             return self._document(request, "", hashed=False)
         if path in ("/openapi/v3", "/openapi/v3/"):
             return Response(200, (("Content-Type", "application/json"),), orjson.dumps(self._index()))
@@ -58,17 +63,20 @@ class OpenAPI:
     def _made(self, root: str) -> tuple[bytes, str]:
         found = self._documents.get(root)
         if found is None:
-            document = self._v3(self._roots()[root]) if root else self._v2()
-            body = orjson.dumps(document)
+            if root == _V2_PROTOBUF:
+                body = openapiv2.encode(self._v2())
+            else:
+                body = orjson.dumps(self._v3(self._roots()[root]) if root else self._v2())
             found = self._documents[root] = (body, hashlib.sha512(body).hexdigest().upper()[:128])
         return found
 
     def _document(self, request: APIRequest, root: str, *, hashed: bool) -> Response:
         accept = request.headers.get("accept", "")
-        if accept and not any(form in accept for form in ("json", "*/*")):
+        media_type = openapiv2.MEDIA_TYPE if root == _V2_PROTOBUF else _V2_JSON
+        if root != _V2_PROTOBUF and accept and not any(form in accept for form in ("json", "*/*")):
             raise errors.not_acceptable((_V2_JSON,))
         body, etag = self._made(root)
-        headers = [("Content-Type", "application/json"), ("ETag", f'"{etag}"'), ("Vary", "Accept")]
+        headers = [("Content-Type", media_type), ("ETag", f'"{etag}"'), ("Vary", "Accept")]
         asked = request.option("hash")
         if hashed and asked and asked == etag:
             headers.append(("Cache-Control", "public, immutable, max-age=31536000"))
