@@ -160,6 +160,8 @@ class NodeReporter:
             try:
                 self._node = await self._create_or_update(wanted)
                 logger.info("node %s is registered", config.node_name)
+                if not self.registered.is_set():
+                    self._recorder.event(self._node, "Normal", "Starting", "Starting kubelet.")
                 self.registered.set()
                 return
             except StatusError as error:
@@ -171,9 +173,7 @@ class NodeReporter:
 
     async def _create_or_update(self, wanted: Object) -> Object:
         try:
-            made = await self._client.create("nodes", wanted)
-            self._recorder.event(made, "Normal", "Starting", "Starting kubelet.")
-            return made
+            return await self._client.create("nodes", wanted)
         except StatusError as error:
             if error.code != 409:
                 raise
