@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from navarch.api.apiextensions import customresourcedefinition
 from navarch.api.apps import controllerrevision, daemonset, deployment, replicaset, statefulset
 from navarch.api.authentication import reviews as authentication_reviews
 from navarch.api.authorization import reviews as authorization_reviews
@@ -51,4 +52,5 @@ KINDS: tuple[Kind, ...] = (
     priorityclass.KIND,
     lease.KIND,
     endpointslice.KIND,
+    customresourcedefinition.KIND,
 )

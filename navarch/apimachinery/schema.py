@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -41,8 +41,10 @@ class DecodeError(ValueError):
 class Definitions:
     """Named definitions, turned into `Schema` nodes when first needed."""
 
-    def __init__(self, sources: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(self, sources: Mapping[str, Mapping[str, Any]], pointers: Mapping[str, Collection[str]] | None = None) -> None:
         self.sources = sources
+        self.pointers = pointers or {}
+        """By definition: required fields that are pointers in Go, which nothing stands for where they are missing."""
         self._nodes: dict[str, Schema] = {}
 
     def __contains__(self, name: str) -> bool:
@@ -90,7 +92,7 @@ def _type(source: Mapping[str, Any], name: str) -> str:
 class Schema:
     """One node of a schema. Children are resolved lazily, since definitions refer to themselves."""
 
-    __slots__ = ("_definitions", "_element", "_properties", "name", "source", "type")
+    __slots__ = ("_definitions", "_element", "_properties", "_required", "name", "source", "type")
 
     def __init__(self, type_: str, source: Mapping[str, Any], definitions: Definitions, name: str) -> None:
         self.type = type_
@@ -100,6 +102,7 @@ class Schema:
         self._definitions = definitions
         self._properties: dict[str, Schema] | None = None
         self._element: Schema | None = None
+        self._required: tuple[str, ...] | None = None
 
     def with_extensions(self, extensions: Mapping[str, Any]) -> Schema:
         """The same node, with what the referring field says about merging."""
@@ -130,7 +133,10 @@ class Schema:
     @property
     def required(self) -> Sequence[str]:
         """Fields that Go writes even where nobody set them."""
-        return self.source.get("required") or ()
+        if self._required is None:
+            pointers = self._definitions.pointers.get(self.name, ())
+            self._required = tuple(field for field in self.source.get("required") or () if field not in pointers)
+        return self._required
 
     @property
     def list_type(self) -> str:
@@ -252,7 +258,8 @@ def _decode_struct(value: dict[str, Any], schema: Schema, path: str, go_path: st
         elif item is not None:
             below = f"{path}.{key}" if path else key
             decoded = _decode(item, child, below, f"{go_path}.{key}" if go_path else key, struct, unknown)
-            if decoded is not None:
+            # Go leaves out empty maps and lists.
+            if decoded is not None and (decoded or child.type not in ("map", "list")):
                 result[key] = decoded
     for key in schema.required:
         if key not in result:

@@ -68,7 +68,7 @@ STATUSES: dict[str, Object] = {
     },
 }
 
-STORED: tuple[Kind, ...] = tuple(kind for kind in registry.kinds() if "get" in kind.verbs)
+STORED: tuple[Kind, ...] = tuple(kind for kind in registry.kinds() if "create" in kind.verbs and "get" in kind.verbs)
 
 
 def sample(kind: Kind, name: str = "sample", namespace: str = "default", **metadata: Any) -> Object:

@@ -16,17 +16,17 @@ class NamespaceLifecycle:
         self._store = store
 
     async def mutate(self, attributes: Attributes, obj: Object, old: Object | None) -> Object:
+        # Before anything else is said about an object: without its namespace nothing else about it counts.
+        if attributes.operation == "CREATE" and attributes.kind.namespaced and attributes.namespace:
+            self._check_namespace(attributes)
         return obj
 
     async def validate(self, attributes: Attributes, obj: Object | None, old: Object | None) -> None:
-        kind = attributes.kind
-        if attributes.operation == "DELETE":
-            if kind is namespaces.KIND and attributes.name in IMMORTAL:
-                raise errors.forbidden("", "namespaces", attributes.name, "this namespace may not be deleted")
-            return
-        if attributes.operation != "CREATE" or not kind.namespaced or not attributes.namespace:
-            return
-        prefix = namespaces.KIND.key_prefix
+        if attributes.operation == "DELETE" and attributes.kind is namespaces.KIND and attributes.name in IMMORTAL:
+            raise errors.forbidden("", "namespaces", attributes.name, "this namespace may not be deleted")
+
+    def _check_namespace(self, attributes: Attributes) -> None:
+        kind, prefix = attributes.kind, namespaces.KIND.key_prefix
         record = self._store.latest(prefix, namespaces.KIND.key("", attributes.namespace))
         if record is None:
             raise errors.not_found("", "namespaces", attributes.namespace)
