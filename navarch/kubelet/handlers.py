@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -203,12 +204,7 @@ async def _request(url: str, headers: list[tuple[str, str]]) -> tuple[int, dict[
     """One GET; status, headers (lower-case names) and the beginning of the body."""
     parts = urlsplit(url)
     host, port = parts.hostname or "", _port(url)
-    context = None
-    if parts.scheme == "https":
-        # Probes do not verify certificates.
-        context = ssl.create_default_context()
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
+    context = _unverified() if parts.scheme == "https" else None
     reader, writer = await asyncio.open_connection(host, port, ssl=context, limit=HEAD_LIMIT_BYTES)
     try:
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -249,6 +245,15 @@ async def _read_head(reader: asyncio.StreamReader) -> tuple[list[str], dict[str,
         raise ValueError(f'net/http: HTTP/1.x transport connection broken: malformed HTTP response "{lines[0]}"')
     pairs = (line.partition(":") for line in lines[1:])
     return words, {name.strip().lower(): value.strip() for name, colon, value in pairs if colon}
+
+
+@cache
+def _unverified() -> ssl.SSLContext:
+    """Probes do not verify certificates."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def _port(url: str) -> int:

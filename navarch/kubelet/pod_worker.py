@@ -40,13 +40,14 @@ from navarch.kubelet.volumes.plugin import Mounted, VolumeContext
 logger = logging.getLogger(__name__)
 
 RETRY_INITIAL_SECONDS = 0.5
-RETRY_MAX_SECONDS = 30.0
+RETRY_MAX_SECONDS = 10.0
 # A pod that runs within this time is reported once, as running, and not before as pending too.
 REPORT_DELAY_SECONDS = 0.25
 CLEANUP_RETRY_SECONDS = 0.05
 CLEANUP_RETRY_MAX_SECONDS = 10.0
 API_RETRY_SECONDS = 1.0
 FINISHED_RESYNC_SECONDS = 3600.0
+PULL_FAILURE_SHOWN_SECONDS = 2.0
 
 
 class PodWorker:
@@ -168,9 +169,7 @@ class PodWorker:
     async def _take_turn(self) -> float | None:
         """One turn; how long until the next without a cause, None if there is none."""
         try:
-            delay = await self._sync()
-            self._retry = RETRY_INITIAL_SECONDS
-            return delay
+            return await self._sync()
         except CRIError as error:
             logger.warning("pod %s: %s: %s", self._name, error.method, error.rpc_text)
         except (StatusError, OSError) as error:
@@ -181,8 +180,7 @@ class PodWorker:
             # A defect that shows with one pod must not keep the others from being looked after.
             logger.exception("working on pod %s failed", self._name)
         self._publish()
-        delay, self._retry = self._retry, min(self._retry * 2, RETRY_MAX_SECONDS)
-        return delay
+        return self._next_retry()
 
     @property
     def _name(self) -> str:
@@ -205,10 +203,11 @@ class PodWorker:
         plan = actions.compute(self.pod, self.runtime, self._prober.results())
         self._report_soon()
         delays = [self._context.config.resync_seconds, *([] if deadline is None else [deadline])]
+        self._progress = False
         if plan.nothing:
+            self._retry = RETRY_INITIAL_SECONDS
             await self._keep_volumes()
         else:
-            self._progress = False
             delays.append(await self._carry_out(plan))
             await self._refresh()
             if await self.containers.prune(self.runtime):
@@ -217,6 +216,8 @@ class PodWorker:
         if self._phase_is_final() and not self.runtime.running_containers:
             # Come back at once: what the pod held is given back.
             return 0.0
+        if self._progress:
+            self._retry = RETRY_INITIAL_SECONDS
         if not plan.nothing and self._progress and not actions.compute(self.pod, self.runtime, self._prober.results()).nothing:
             # What was done may have made more possible.
             return 0.0
@@ -334,11 +335,15 @@ class PodWorker:
         parent = self._context.cgroups.create(self.pod, self.uid)
         attempt = plan.attempt if plan.create_sandbox or plan.sandbox is None else plan.sandbox.attempt
         config = self.containers.sandbox_config(self.pod, attempt, parent)
-        sandbox, (mounted, failed) = await asyncio.gather(self._sandbox_for(plan, config), self._set_up_volumes())
+        sandbox, volumes = await asyncio.gather(self._sandbox_for(plan, config), self._set_up_volumes(), return_exceptions=True)
+        for outcome in (sandbox, volumes):
+            if isinstance(outcome, BaseException):
+                raise outcome
+        assert isinstance(sandbox, Sandbox) and isinstance(volumes, tuple)
+        mounted, failed = volumes
         if failed:
             self._tell_of_volumes(failed)
-            delay, self._retry = self._retry, min(self._retry * 2, RETRY_MAX_SECONDS)
-            return delay
+            return self._next_retry()
         return await self._start_all(plan, sandbox, config, mounted, slot)
 
     async def _sandbox_for(self, plan: Plan, config: pb.PodSandboxConfig) -> Sandbox:
@@ -370,7 +375,7 @@ class PodWorker:
                 await self.containers.start(self.pod, start, self._attempt(start), sandbox, config, mounted, self.runtime, slot)
             except StartError as error:
                 self._waiting[start.name] = Waiting(error.reason, error.message)
-                delays.append(self._context.images.remaining_seconds(self.pod, start.spec["image"]) or self._next_retry())
+                delays.append(self._delay_after(start, error))
             else:
                 self._waiting.pop(start.name, None)
                 self._progress = True
@@ -383,6 +388,12 @@ class PodWorker:
         else:
             await asyncio.gather(*(one(start) for start in ready))
         return min(delays)
+
+    def _delay_after(self, start: Start, error: StartError) -> float:
+        if error.reason == "ErrImagePull":
+            # Long enough to be read; then it shows that it is backed off.
+            return PULL_FAILURE_SHOWN_SECONDS
+        return self._context.images.remaining_seconds(self.pod, start.spec["image"]) or self._next_retry()
 
     def _next_retry(self) -> float:
         delay, self._retry = self._retry, min(self._retry * 2, RETRY_MAX_SECONDS)

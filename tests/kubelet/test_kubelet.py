@@ -306,7 +306,8 @@ async def test_an_image_that_is_not_there_is_told_and_backed_off(node: Node) -> 
     pod = await node.wait("never", waiting("ErrImageNeverPull"))
     expected = 'Container image "none:2" is not present with pull policy of Never'
     assert first(pod["status"])["state"]["waiting"]["message"] == expected
-    pod = await node.wait("pull", lambda s: waiting("ErrImagePull")(s) or waiting("ImagePullBackOff")(s))
+    await node.wait("pull", waiting("ErrImagePull"))
+    pod = await node.wait("pull", waiting("ImagePullBackOff"))
     assert pod["status"]["phase"] == "Pending"
     events = await node.events("pull")
     assert ("Pulling", f'Pulling image "{absent}"') in events
