@@ -46,6 +46,11 @@ def unmount(target: Path) -> None:
         _check(result, str(target))
 
 
+def is_file_system(path: Path) -> bool:
+    """Whether another file system than its parent's begins there; cheap, and enough for memory file systems."""
+    return path.stat().st_dev != path.parent.stat().st_dev
+
+
 def is_mount(path: Path) -> bool:
     """Whether a file system is mounted right there (bind mounts of the same file system show only in the table)."""
     return str(path) in mounted_below(path)

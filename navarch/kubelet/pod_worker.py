@@ -202,7 +202,8 @@ class PodWorker:
             return await self._terminate()
         plan = actions.compute(self.pod, self.runtime, self._prober.results())
         self._report_soon()
-        delays = [self._context.config.resync_seconds, *([] if deadline is None else [deadline])]
+        # Spread out, lest all pods that came together be gone over together.
+        delays = [clock.jitter(self._context.config.resync_seconds, 0.5), *([] if deadline is None else [deadline])]
         self._progress = False
         if plan.nothing:
             self._retry = RETRY_INITIAL_SECONDS

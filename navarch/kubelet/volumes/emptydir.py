@@ -24,7 +24,7 @@ class EmptyDirPlugin:
         if medium not in ("", "Memory"):
             raise VolumeError(f"emptyDir medium {medium} is not supported by this node")
         path.mkdir(parents=True, exist_ok=True)
-        if medium == "Memory" and not mounts.is_mount(path):
+        if medium == "Memory" and not mounts.is_file_system(path):
             mounts.mount_tmpfs(path, quantity.value(source.get("sizeLimit") or "0"))
         if path.stat().st_mode & 0o777 != PERMISSIONS:
             path.chmod(path.stat().st_mode & 0o7000 | PERMISSIONS)

@@ -95,7 +95,7 @@ class PodVolumes:
         files = await plugin.files(source, context)
         path = self._directory / "volumes" / plugin.directory / name
         path.mkdir(parents=True, exist_ok=True)
-        if plugin.in_memory and self._in_memory and not mounts.is_mount(path):
+        if plugin.in_memory and self._in_memory and not mounts.is_file_system(path):
             mounts.mount_tmpfs(path)
             path.chmod(0o777)
         atomic_writer.write(path, _for_group(files, context.gid), context.gid)
