@@ -217,8 +217,11 @@ def _kill_all(directory: Path) -> None:
         pids = (directory / "cgroup.procs").read_text().split()
     except OSError:
         return
-    for pid in pids:
+    for pid in map(int, pids):
+        # 0 is a process outside of our PID namespace; to kill, it would mean our own process group.
+        if pid == 0:
+            continue
         try:
-            os.kill(int(pid), signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             continue
