@@ -132,6 +132,16 @@ class Watch:
     def _deliver(self, changes: list[Change]) -> None:
         if self._overflown:
             return
+        try:
+            self._take(changes)
+        except Exception:
+            # What it was to be told is lost: it ends, and its client lists again.
+            self._pending.clear()
+            self._overflown = True
+            self._wakeup.set()
+            raise
+
+    def _take(self, changes: list[Change]) -> None:
         if self._selection.is_everything:
             self._pending.extend(Event(change.type, change.record, change) for change in changes)
         else:

@@ -6,6 +6,7 @@ writes build on it), then *published* once its backend says it is durable: only 
 
 from __future__ import annotations
 
+import logging
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -14,6 +15,8 @@ from dataclasses import dataclass
 import orjson
 
 from navarch.apimachinery.errors import Object
+
+logger = logging.getLogger(__name__)
 
 HISTORY_EVENTS_LIMIT = 100_000
 HISTORY_BYTES_LIMIT = 64 * 1024 * 1024
@@ -251,11 +254,18 @@ class MVCC:
         for prefix, batch in by_prefix.items():
             for watcher in list(self.collection(prefix).watchers):
                 if watcher.prefix == prefix:
-                    watcher.deliver(batch)
+                    self._deliver(watcher, batch)
                 else:
                     mine = [change for change in batch if change.record.key.startswith(watcher.prefix)]
                     if mine:
-                        watcher.deliver(mine)
+                        self._deliver(watcher, mine)
+
+    def _deliver(self, watcher: Watcher, changes: list[Change]) -> None:
+        try:
+            watcher.deliver(changes)
+        except Exception:
+            # What is durable is published to everybody else, whatever one of them makes of it.
+            logger.exception("a watcher of %s failed", watcher.prefix)
 
     def _apply(self, collection: Collection, change: Change) -> None:
         if change.deleted:

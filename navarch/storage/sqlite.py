@@ -57,6 +57,7 @@ class SQLiteBackend:
         return descriptor
 
     def _open(self) -> sqlite3.Connection:
+        connection = None
         try:
             connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, cached_statements=16)
             connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
@@ -71,8 +72,13 @@ class SQLiteBackend:
                 marks = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT_VERSION};"
                 connection.executescript(f"BEGIN; {_SCHEMA} {marks} COMMIT;")
             self._path.chmod(0o600)
-        except sqlite3.Error as error:
-            raise StorageError(f"cannot open {self._path}: {error}; if the file is damaged, restore a backup of it") from error
+        except BaseException as error:
+            if connection is not None:
+                connection.close()
+            if isinstance(error, sqlite3.Error):
+                text = f"cannot open {self._path}: {error}; if the file is damaged, restore a backup of it"
+                raise StorageError(text) from error
+            raise
         return connection
 
     def _check_format(self, application: int, version: int, tables: int) -> None:

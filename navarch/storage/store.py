@@ -40,6 +40,8 @@ class Store:
         self._wakeup = asyncio.Event()
         self._busy = False
         self._compacting = False
+        self._unforgotten: list[int] = []
+        """Revisions that the index has dropped and the backend not yet."""
         self._flush_due_seconds = 0.0
         self._commit_seconds = 0.0
         self._reserved = 0
@@ -189,12 +191,21 @@ class Store:
     async def _compact_forever(self) -> None:
         while True:
             await clock.sleep(COMPACTION_INTERVAL_SECONDS)
-            while (dropped := self.index.compact(clock.monotonic(), COMPACTION_STEP)) is not None:
-                # A commit that comes meanwhile goes to the same thread and waits for one bounded step.
-                self._compacting = True
-                try:
-                    await asyncio.get_running_loop().run_in_executor(
-                        self._thread, self._backend.forget, dropped, self.index.compacted
-                    )
-                finally:
-                    self._compacting = False
+            await self.compact()
+
+    async def compact(self) -> None:
+        """Forget what has left the window."""
+        while (dropped := self.index.compact(clock.monotonic(), COMPACTION_STEP)) is not None:
+            self._unforgotten += dropped
+            # A commit that comes meanwhile goes to the same thread and waits for one bounded step.
+            self._compacting = True
+            try:
+                await asyncio.get_running_loop().run_in_executor(
+                    self._thread, self._backend.forget, self._unforgotten, self.index.compacted
+                )
+                self._unforgotten = []
+            except StorageError as error:
+                logger.error("old revisions stay in the log until the next try: %s", error)
+                return
+            finally:
+                self._compacting = False

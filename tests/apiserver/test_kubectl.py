@@ -277,7 +277,8 @@ DEPLOYMENT = MANIFEST.split("---\n")[1].replace("name: web,", "name: refused,")
             POD.replace("name: refused", "name: Refused_"),
             'The Pod "Refused_" is invalid: metadata.name: Invalid value: "Refused_": a lowercase RFC 1123 subdomain must '
             "consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character "
-            "(e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')",
+            "(e.g. 'example.com', regex used for validation is "
+            "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')",
         ),
         (POD.replace("containers: [{name: main, image: a}]", ""), "spec.containers: Required value"),
         (POD.replace("image: a", "imagee: a"), 'strict decoding error: unknown field "spec.containers[0].imagee"'),
