@@ -1,0 +1,260 @@
+"""The SQLite file: whose it is, who may open it, what survives a crash or a full disk."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from navarch.storage.backend import Marks, StorageError, StorageFullError
+from navarch.storage.mvcc import Change, Record
+from navarch.storage.sqlite import APPLICATION_ID, FORMAT_VERSION, SQLiteBackend
+from navarch.storage.store import Store
+
+KILLS = 8
+
+
+def change(revision: int, key: str = "/registry/pods/a/x", data: bytes = b"{}", *, deleted: bool = False) -> Change:
+    return Change(Record(key, data, revision, 1), None, deleted)
+
+
+def test_the_log_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    backend = SQLiteBackend(tmp_path / "navarch.db")
+    backend.append([change(1, data=b"one"), change(2, "/registry/pods/a/y", b"two")], reserved=100)
+    backend.append([change(3, data=b"three"), change(4, "/registry/pods/a/y", b"gone", deleted=True)])
+    backend.forget([1], 1)
+    backend.close()
+    backend = SQLiteBackend(tmp_path / "navarch.db")
+    found = [(c.revision, c.record.data, c.deleted, c.previous and c.previous.revision) for c in backend.load()]
+    assert found == [(2, b"two", False, None), (3, b"three", False, None), (4, b"gone", True, 2)]
+    assert backend.marks() == Marks(reserved=100, compacted=1)
+    backend.close()
+
+
+def test_a_batch_is_stored_whole_or_not_at_all(tmp_path: Path) -> None:
+    backend = SQLiteBackend(tmp_path / "navarch.db")
+    backend.append([change(2)])
+    with pytest.raises(StorageError, match="cannot write to"):
+        backend.append([change(1), change(2)])
+    assert [c.revision for c in backend.load()] == [2]
+    backend.append([change(3)])
+    backend.close()
+
+
+def test_a_second_server_is_kept_out_while_the_first_runs(tmp_path: Path) -> None:
+    first = SQLiteBackend(tmp_path / "navarch.db")
+    with pytest.raises(StorageError, match="is in use by another server"):
+        SQLiteBackend(tmp_path / "navarch.db")
+    first.close()
+    SQLiteBackend(tmp_path / "navarch.db").close()
+
+
+def test_only_the_owner_reads_the_file(tmp_path: Path) -> None:
+    SQLiteBackend(tmp_path / "navarch.db").close()
+    assert (tmp_path / "navarch.db").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "navarch.db"
+    with sqlite3.connect(path) as other:
+        other.execute("CREATE TABLE theirs (x)")
+    other.close()
+    before = path.read_bytes()
+    with pytest.raises(StorageError, match="is a database of another program"):
+        SQLiteBackend(path)
+    assert path.read_bytes() == before
+
+
+def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "navarch.db"
+    path.write_bytes(b"not a database" * 1000)
+    with pytest.raises(StorageError, match="cannot open"):
+        SQLiteBackend(path)
+    assert path.read_bytes() == b"not a database" * 1000
+
+
+def test_a_newer_format_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "navarch.db"
+    SQLiteBackend(path).close()
+    connection = sqlite3.connect(path)
+    connection.execute(f"PRAGMA user_version = {FORMAT_VERSION + 1}")
+    assert connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
+    connection.close()
+    with pytest.raises(StorageError, match="use the newer navarch that wrote it"):
+        SQLiteBackend(path)
+
+
+def test_revisions_handed_out_before_a_crash_are_not_used_again(tmp_path: Path) -> None:
+    async def life(crash: bool) -> int:
+        db = Store(SQLiteBackend(tmp_path / "navarch.db"))
+        db.load()
+        db.start()
+        found = await db.put("/registry/pods/", f"/registry/pods/a/{db.revision}", lambda revision: b"{}", None)
+        if crash:
+            await db._tasks.stop()
+            db._thread.shutdown()
+            db._backend.close()
+        else:
+            await db.stop()
+        return found.revision
+
+    first = asyncio.run(life(crash=True))
+    second = asyncio.run(life(crash=False))
+    third = asyncio.run(life(crash=False))
+    assert second > first + 1, "a crash skips what may have been handed out"
+    assert third == second + 1, "a stop skips nothing"
+
+
+# What a killed server leaves
+
+WRITER = """
+import asyncio, sys
+from pathlib import Path
+from navarch.storage.sqlite import SQLiteBackend
+from navarch.storage.store import Store
+
+async def main() -> None:
+    db = Store(SQLiteBackend(Path(sys.argv[1])))
+    db.load()
+    db.start()
+    print("revision", db.revision, flush=True)
+    prefix = "/registry/pods/"
+
+    async def write(lane: int) -> None:
+        count = 0
+        while True:
+            key = f"{prefix}a/{sys.argv[2]}-{lane}-{count % 50}"
+            value = b'{"value":"%d-%d"}' % (lane, count)
+            base = db.latest(prefix, key)
+            if count % 7 == 6 and base is not None:
+                found = await db.delete(prefix, key, lambda revision: value, base)
+                print("deleted", key, found.revision, flush=True)
+            else:
+                found = await db.put(prefix, key, lambda revision: value, base)
+                print("put", key, found.revision, value.decode(), flush=True)
+            count += 1
+
+    await asyncio.gather(*(write(lane) for lane in range(8)))
+
+asyncio.run(main())
+"""
+
+
+def test_every_acknowledged_write_survives_kill(tmp_path: Path) -> None:
+    path = tmp_path / "navarch.db"
+    present: dict[str, tuple[int, str]] = {}
+    deleted: dict[str, int] = {}
+    highest = 0
+    for life in range(KILLS):
+        writer = subprocess.Popen([sys.executable, "-c", WRITER, path, str(life % 2)], stdout=subprocess.PIPE, text=True)
+        assert writer.stdout is not None
+        _, revision = writer.stdout.readline().split()
+        assert int(revision) >= highest, "revisions never go back"
+        for _ in range(100 + 37 * life):
+            note(writer.stdout.readline(), present, deleted)
+        writer.send_signal(signal.SIGKILL)
+        for line in writer.stdout.read().splitlines(keepends=True):
+            if line.endswith("\n"):
+                note(line, present, deleted)
+        writer.wait()
+        writer.stdout.close()
+        backend = SQLiteBackend(path)
+        log = list(backend.load())
+        backend.close()
+        assert [c.revision for c in log] == sorted({c.revision for c in log})
+        newest = {c.record.key: c for c in log}
+        for key, (at, value) in present.items():
+            found = newest[key]
+            assert found.revision > at or (not found.deleted and json.dumps(json.loads(found.record.data)) == value), key
+        for key, at in deleted.items():
+            assert newest[key].revision > at or newest[key].deleted, key
+        highest = max(highest, max(c.revision for c in log))
+
+
+def note(line: str, present: dict[str, tuple[int, str]], deleted: dict[str, int]) -> None:
+    words = line.split(" ", 3)
+    if len(words) < 3:
+        return
+    if words[0] == "deleted":
+        present.pop(words[1], None)
+        deleted[words[1]] = int(words[2])
+    elif len(words) == 4:
+        deleted.pop(words[1], None)
+        present[words[1]] = (int(words[2]), json.dumps(json.loads(words[3])))
+
+
+# A full disk
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of two megabytes."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    mount = tmp_path / "small"
+    mount.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", mount], check=True)
+    try:
+        yield mount
+    finally:
+        subprocess.run(["umount", mount], check=True)
+
+
+@pytest.mark.root
+def test_a_full_disk_refuses_writes_and_recovers(small_disk: Path) -> None:
+    async def test() -> None:
+        prefix = "/registry/pods/"
+        ballast = small_disk / "ballast"
+        ballast.write_bytes(b"x" * 1_000_000)
+        db = Store(SQLiteBackend(small_disk / "navarch.db"))
+        db.load()
+        db.start()
+        stored: dict[str, int] = {}
+        with pytest.raises(StorageFullError, match="no space left"):
+            for count in range(200):
+                key = f"{prefix}a/{count}"
+                found = await db.put(prefix, key, lambda revision: b'"' + b"x" * 20_000 + b'"', None)
+                stored[key] = found.revision
+        assert stored and {key: r.revision for key, r in db.collection(prefix).records.items()} == stored
+        with pytest.raises(StorageFullError):
+            await db.put(prefix, f"{prefix}a/again", lambda revision: b'"' + b"x" * 20_000 + b'"', None)
+        ballast.unlink()
+        after = await db.put(prefix, f"{prefix}a/after", lambda revision: b"{}", None)
+        await db.stop()
+        db = Store(SQLiteBackend(small_disk / "navarch.db"))
+        db.load()
+        found_now = {key: r.revision for key, r in db.collection(prefix).records.items()}
+        assert found_now == {**stored, f"{prefix}a/after": after.revision}
+        db.start()
+        await db.stop()
+
+    asyncio.run(test())
+
+
+@pytest.mark.root
+def test_the_api_answers_a_full_disk_with_507(small_disk: Path) -> None:
+    from navarch.api.registry import resource
+    from tests.apiserver.bench import bench
+    from tests.apiserver.samples import sample
+
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(b"x" * 1_000_000)
+    with bench(small_disk.parent, SQLiteBackend(small_disk / "navarch.db")) as api:
+        body = {**sample(resource("configmaps"), "large"), "data": {"a": "x" * 200_000}}
+        statuses = []
+        while 507 not in statuses and len(statuses) < 30:
+            reply = api.post("configmaps", {**body, "metadata": {"name": f"n{len(statuses)}", "namespace": "default"}})
+            statuses.append(reply.status)
+        assert statuses[-1] == 507 and reply.json["kind"] == "Status" and "no space left" in reply.message
+        assert api.get("configmaps", f"n{len(statuses) - 1}").status == 404
+        assert api.get("configmaps", "n0").status == 200
+        ballast.unlink()
+        assert api.post("configmaps", sample(resource("configmaps"), "after")).status == 201
