@@ -86,7 +86,7 @@ def _operate(document: Any, operation: Mapping[str, Any]) -> Any:
                 return _operand(operation, "value")
             return _replace(document, steps, _operand(operation, "value"))
         case "test":
-            if _lookup(document, steps, path, "test", missing=None) != operation.get("value"):
+            if not _equal(_lookup(document, steps, path, "test", missing=None), operation.get("value")):
                 raise TestFailedError(f"testing value {path} failed: test failed")
             return document
         case "move" | "copy":
@@ -98,6 +98,15 @@ def _operate(document: Any, operation: Mapping[str, Any]) -> Any:
                 document = _remove(document, _pointer(source), source)
             return _add(document, steps, value, path)
     raise PatchError(f"Unexpected kind: {name}")
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """As JSON sees it: true is not 1."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_equal(value, other[key]) for key, value in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_equal, one, other))
+    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
 
 
 def _operand(operation: Mapping[str, Any], field: str) -> Any:

@@ -102,13 +102,13 @@ class Collection:
 
     __slots__ = ("_order", "prefix", "records", "revision", "watchers")
 
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, prefix: str, revision: int) -> None:
         self.prefix = prefix
         self.records: dict[str, Record] = {}
         self._order: list[str] | None = None
         self.watchers: set[Watcher] = set()
-        self.revision = 0
-        """Of the last change in here."""
+        self.revision = revision
+        """Of the last change in here, or the one since which changes are known."""
 
     def put(self, record: Record) -> None:
         if self._order is not None and record.key not in self.records:
@@ -154,6 +154,8 @@ class MVCC:
         self.next_revision = 1
         self.compacted = 0
         """Watches and snapshots at revisions before this one are not possible."""
+        self._known_since = 0
+        """What was compacted when the log was loaded: deletions up to there have left no trace in it."""
         self._staged: dict[str, Change] = {}
         self._history: deque[Change] = deque()
         self._history_bytes = 0
@@ -163,7 +165,7 @@ class MVCC:
         """The collection of a prefix that ends in a slash, such as ``/registry/pods/``."""
         found = self.collections.get(prefix)
         if found is None:
-            found = self.collections[prefix] = Collection(prefix)
+            found = self.collections[prefix] = Collection(prefix, self._known_since)
         return found
 
     # Reads
@@ -272,7 +274,7 @@ class MVCC:
             collection.remove(change.record.key)
         else:
             collection.put(change.record)
-        collection.revision = change.revision
+        collection.revision = max(collection.revision, change.revision)
         self.revision = max(self.revision, change.revision)
 
     def _remember(self, change: Change, now_seconds: float) -> None:
@@ -320,7 +322,7 @@ class MVCC:
 
         Revisions go on after `reserved`.
         """
-        self.compacted = compacted
+        self.compacted = self._known_since = compacted
         for change in changes:
             self._apply(self.collection(collection_prefix(change.record.key)), change)
             if change.revision > compacted:
@@ -328,19 +330,27 @@ class MVCC:
         self.revision = max(self.revision, reserved)
         self.next_revision = self.revision + 1
 
-    def compact(self, now_seconds: float, limit: int) -> list[int] | None:
-        """Drop up to `limit` changes that have left the window; returns revisions no longer needed for anything.
+    def compact(self, now_seconds: float, limit: int, before: int | None = None) -> list[int] | None:
+        """Drop up to `limit` changes (older than revision `before`, if given) that have left the window.
 
-        None means that nothing has left it.
+        Returns revisions no longer needed for anything; None means that nothing has left it.
         """
-        if not self._history or self._is_retained(self._history[0], now_seconds):
+
+        def may_go() -> bool:
+            history = self._history
+            return (
+                bool(history)
+                and not self._is_retained(history[0], now_seconds)
+                and (before is None or history[0].revision < before)
+            )
+
+        if not may_go():
             return None
         dropped = []
         for _ in range(limit):
-            if not self._history or self._is_retained(self._history[0], now_seconds):
+            if not may_go():
                 break
-            change = self._history[0]
-            self._history.popleft()
+            change = self._history.popleft()
             self._history_bytes -= len(change.record.data)
             self.compacted = change.revision
             if change.previous is not None:

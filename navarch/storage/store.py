@@ -37,6 +37,8 @@ class Store:
         self.index = MVCC()
         self._queue: list[tuple[Change, asyncio.Future[None]]] = []
         self._lazy: dict[str, Change] = {}
+        self._lazy_since: int | None = None
+        """Revision of the first lazy change that is not durable."""
         self._wakeup = asyncio.Event()
         self._busy = False
         self._compacting = False
@@ -126,11 +128,15 @@ class Store:
         return change
 
     def _publish_lazily(self, change: Change) -> None:
-        if not self._lazy:
-            self._flush_due_seconds = clock.monotonic() + LAZY_FLUSH_SECONDS
-            asyncio.get_running_loop().call_later(LAZY_FLUSH_SECONDS, self._wakeup.set)
+        if self._lazy_since is None:
+            self._lazy_since = change.revision
+            self._flush_later()
         self._lazy[change.record.key] = change
         self.index.publish([change], clock.monotonic())
+
+    def _flush_later(self) -> None:
+        self._flush_due_seconds = clock.monotonic() + LAZY_FLUSH_SECONDS
+        asyncio.get_running_loop().call_later(LAZY_FLUSH_SECONDS, self._wakeup.set)
 
     async def _durable(self, change: Change) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -167,11 +173,14 @@ class Store:
         except StorageError as error:
             logger.error("%d writes were not stored: %s", len(changes), error)
             self._lazy = {**lazy, **self._lazy}
-            self._flush_due_seconds = clock.monotonic() + LAZY_FLUSH_SECONDS
+            if self._lazy:
+                self._flush_later()
             self._fail(batch, error)
             return
         if reserve is not None:
             self._reserved = reserve
+        if lazy:
+            self._lazy_since = None
         now = clock.monotonic()
         self._commit_seconds += (now - started - self._commit_seconds) * 0.1
         self.index.publish(changes, now)
@@ -195,7 +204,8 @@ class Store:
 
     async def compact(self) -> None:
         """Forget what has left the window."""
-        while (dropped := self.index.compact(clock.monotonic(), COMPACTION_STEP)) is not None:
+        # What lazy changes replaced stays until they are durable themselves.
+        while (dropped := self.index.compact(clock.monotonic(), COMPACTION_STEP, self._lazy_since)) is not None:
             self._unforgotten += dropped
             # A commit that comes meanwhile goes to the same thread and waits for one bounded step.
             self._compacting = True

@@ -342,3 +342,64 @@ def test_a_range_is_in_key_order_and_stays_in_its_namespace(backend: Opened) -> 
             assert after == ["b/10", "b/2"]
 
     run(test)
+
+
+async def crash(db: Store) -> None:
+    await db._tasks.stop()
+    db._thread.shutdown()
+    db._backend.close()
+
+
+def test_compaction_keeps_what_a_lazy_change_replaced_until_it_is_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mvcc, "HISTORY_EVENTS_LIMIT", 0)
+
+    async def test() -> None:
+        db = Store(SQLiteBackend(tmp_path / "navarch.db"))
+        db.load()
+        db.start()
+        await put(db, "a/1", 1)
+        for value in (2, 3):
+            await put(db, "a/1", value, lazy=True)
+        await db.compact()
+        await crash(db)
+        async with opened(SQLiteBackend(tmp_path / "navarch.db")) as again:
+            assert value_of(again.get(PREFIX, PREFIX + "a/1")) == 1
+
+    run(test)
+
+
+def test_a_snapshot_from_before_compaction_is_refused_also_after_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mvcc, "HISTORY_EVENTS_LIMIT", 0)
+
+    async def test() -> None:
+        async with opened(SQLiteBackend(tmp_path / "navarch.db")) as db:
+            first = (await put(db, "a/1", 1)).revision
+            await remove(db, "a/1")
+            await db.compact()
+        async with opened(SQLiteBackend(tmp_path / "navarch.db")) as db:
+            with pytest.raises(CompactedError):
+                db.index.snapshot(PREFIX, PREFIX, first)
+            assert db.index.snapshot(PREFIX, PREFIX, db.revision) == []
+
+    run(test)
+
+
+def test_a_failed_flush_of_lazy_changes_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "LAZY_FLUSH_SECONDS", 0.01)
+
+    async def test() -> None:
+        backend = Failing()
+        async with opened(backend) as db:
+            await put(db, "a/1", 1)
+            backend.refusing = True
+            lazy = await put(db, "a/1", 2, lazy=True)
+            await asyncio.sleep(0.03)
+            backend.refusing = False
+            while lazy.revision not in backend.rows:
+                await asyncio.sleep(0.002)
+
+    run(test)

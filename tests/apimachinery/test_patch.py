@@ -1,0 +1,360 @@
+"""JSON patch against a naive interpreter, merge patch by its laws, strategic merge patch by example and by law."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from navarch.api import schemas
+from navarch.apimachinery import patch
+from navarch.apimachinery.patch import PatchError, TestFailedError
+from navarch.apimachinery.schema import Definitions
+
+KEYS = st.sampled_from(["a", "b", "a/b", "~", ""])
+SCALARS = st.one_of(st.none(), st.booleans(), st.integers(-3, 3), st.sampled_from(["", "x", "y"]))
+JSON: st.SearchStrategy[Any] = st.recursive(
+    SCALARS, lambda below: st.one_of(st.lists(below, max_size=3), st.dictionaries(KEYS, below, max_size=3)), max_leaves=8
+)
+DOCUMENTS = st.dictionaries(KEYS, JSON, max_size=4)
+
+
+# JSON patch
+
+
+def pointers(value: Any, path: str = "") -> list[str]:
+    found = [path]
+    if isinstance(value, dict):
+        for key, item in value.items():
+            found += pointers(item, f"{path}/{key.replace('~', '~0').replace('/', '~1')}")
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            found += pointers(item, f"{path}/{index}")
+    return found
+
+
+class NaiveError(Exception):
+    pass
+
+
+def naive(document: Any, operation: dict[str, Any]) -> Any:
+    """One operation of RFC 6902, on a copy, without any cleverness."""
+    holder = [copy.deepcopy(document)]
+
+    def exists(parent: Any, last: Any) -> bool:
+        return last in parent if isinstance(parent, dict) else last < len(parent)
+
+    def get(path: str) -> Any:
+        parent, last = walk(path)
+        if not exists(parent, last):
+            raise NaiveError(path)
+        return parent[last]
+
+    def walk(path: str) -> tuple[Any, Any]:
+        parent: Any = holder
+        last: Any = 0
+        for part in path.split("/")[1:]:
+            if not exists(parent, last):
+                raise NaiveError(path)
+            node = parent[last]
+            step: Any = part.replace("~1", "/").replace("~0", "~")
+            if isinstance(node, list):
+                if step != "-" and not step.isdigit():
+                    raise NaiveError(path)
+                step = len(node) if step == "-" else int(step)
+            elif not isinstance(node, dict):
+                raise NaiveError(path)
+            parent, last = node, step
+        return parent, last
+
+    def add(path: str, value: Any) -> None:
+        parent, last = walk(path)
+        if isinstance(parent, list) and parent is not holder:
+            if last > len(parent):
+                raise NaiveError(path)
+            parent.insert(last, value)
+        else:
+            parent[last] = value
+
+    match operation["op"]:
+        case "add":
+            add(operation["path"], operation["value"])
+        case "replace":
+            get(operation["path"])
+            parent, last = walk(operation["path"])
+            parent[last] = operation["value"]
+        case "remove":
+            get(operation["path"])
+            parent, last = walk(operation["path"])
+            if parent is holder:
+                raise NaiveError("whole document")
+            del parent[last]
+        case "copy":
+            add(operation["path"], copy.deepcopy(get(operation["from"])))
+        case "move":
+            value = get(operation["from"])
+            if operation["path"].startswith(operation["from"] + "/"):
+                raise NaiveError("into itself")
+            parent, last = walk(operation["from"])
+            if parent is holder:
+                raise NaiveError("whole document")
+            del parent[last]
+            add(operation["path"], value)
+    return holder[0]
+
+
+@st.composite
+def patched_documents(draw: st.DrawFn) -> tuple[Any, list[dict[str, Any]]]:
+    document = draw(DOCUMENTS)
+    places = pointers(document)
+    places += [f"{place}/-" for place in places] + [f"{place}/b" for place in places] + [f"{place}/9" for place in places]
+    operations = []
+    for _ in range(draw(st.integers(1, 3))):
+        name = draw(st.sampled_from(["add", "replace", "remove", "copy", "move"]))
+        operations.append(
+            {"op": name, "path": draw(st.sampled_from(places)), "from": draw(st.sampled_from(places)), "value": draw(JSON)}
+        )
+    return document, operations
+
+
+@given(patched_documents())
+def test_json_patch_does_what_the_rfc_says(case: tuple[Any, list[dict[str, Any]]]) -> None:
+    document, operations = case
+    before = copy.deepcopy(document)
+    try:
+        expected = document
+        for operation in operations:
+            expected = naive(expected, operation)
+    except NaiveError:
+        with pytest.raises(PatchError):
+            patch.json_patch(document, operations)
+    else:
+        assert patch.json_patch(document, operations) == expected
+    assert document == before, "the document itself is left as it was"
+
+
+def test_a_test_operation_compares_and_stops_everything() -> None:
+    document = {"a": {"b": [1]}}
+    operations = [{"op": "test", "path": "/a", "value": {"b": [1]}}, {"op": "add", "path": "/c", "value": 1}]
+    assert patch.json_patch(document, operations) == {"a": {"b": [1]}, "c": 1}
+    for value in ([2], True, 1, {}):
+        with pytest.raises(TestFailedError):
+            patch.json_patch(document, [{"op": "test", "path": "/a/b", "value": value}])
+    with pytest.raises(TestFailedError):
+        patch.json_patch({"a": 1}, [{"op": "test", "path": "/a", "value": True}])
+
+
+@pytest.mark.parametrize(
+    "operations",
+    [
+        {},
+        "x",
+        [1],
+        [{}],
+        [{"op": "add"}],
+        [{"op": "add", "path": "/a"}],
+        [{"op": "add", "path": "a", "value": 1}],
+        [{"op": "add", "path": "/none/a", "value": 1}],
+        [{"op": "add", "path": "/list/5", "value": 1}],
+        [{"op": "add", "path": "/list/x", "value": 1}],
+        [{"op": "remove", "path": ""}],
+        [{"op": "move", "path": "/a"}],
+        [{"op": "copy", "path": "/a", "from": 3}],
+        [{"op": "fly", "path": "/a"}],
+        [{"op": "add", "path": "/-", "value": 1}, {"op": "remove", "path": "/list/9"}],
+        [{"op": "add", "path": "/list/-", "value": 1}] * (patch.OPERATIONS_LIMIT + 1),
+    ],
+)
+def test_json_patches_that_do_not_fit_are_refused(operations: Any) -> None:
+    with pytest.raises(PatchError):
+        patch.json_patch({"a": 1, "list": [1, 2]}, operations)
+
+
+def test_copies_of_copies_are_bounded() -> None:
+    doubling = [{"op": "copy", "from": "", "path": f"/{step}"} for step in range(60)]
+    with pytest.raises(PatchError, match="exceeds the limit"):
+        patch.json_patch({"a": "x" * 1000}, doubling)
+
+
+# Merge patch
+
+
+@given(DOCUMENTS, DOCUMENTS)
+def test_merge_patch_is_idempotent_and_leaves_no_nulls_of_its_own(document: Any, change: Any) -> None:
+    before = copy.deepcopy(document)
+    once = patch.merge_patch(document, change)
+    assert patch.merge_patch(once, change) == once
+    assert document == before
+
+
+def difference(old: Any, new: Any) -> Any:
+    """A merge patch that makes `new` of `old`; `new` holds no null."""
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return new
+    change = {key: None for key in old if key not in new}
+    for key, value in new.items():
+        if key not in old:
+            change[key] = value
+        elif old[key] != value or type(old[key]) is not type(value):
+            change[key] = difference(old[key], value)
+    return change
+
+
+def without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: without_nulls(item) for key, item in value.items() if item is not None}
+    return value
+
+
+@given(DOCUMENTS.map(without_nulls), DOCUMENTS.map(without_nulls))
+def test_a_merge_patch_of_the_difference_makes_the_one_of_the_other(old: Any, new: Any) -> None:
+    assert patch.merge_patch(old, difference(old, new)) == new
+    assert patch.merge_patch(old, {}) == old
+
+
+@pytest.mark.parametrize(
+    ("document", "change", "expected"),
+    [
+        ({"a": "b"}, {"a": "c"}, {"a": "c"}),
+        ({"a": "b"}, {"b": "c"}, {"a": "b", "b": "c"}),
+        ({"a": "b"}, {"a": None}, {}),
+        ({"a": "b", "b": "c"}, {"a": None}, {"b": "c"}),
+        ({"a": ["b"]}, {"a": "c"}, {"a": "c"}),
+        ({"a": "c"}, {"a": ["b"]}, {"a": ["b"]}),
+        ({"a": {"b": "c"}}, {"a": {"b": "d", "c": None}}, {"a": {"b": "d"}}),
+        ({"a": [{"b": "c"}]}, {"a": [1]}, {"a": [1]}),
+        (["a", "b"], ["c", "d"], ["c", "d"]),
+        ({"a": "b"}, ["c"], ["c"]),
+        ({"a": "foo"}, None, None),
+        ({"e": None}, {"a": 1}, {"e": None, "a": 1}),
+        ([1, 2], {"a": "b", "c": None}, {"a": "b"}),
+        ({}, {"a": {"bb": {"ccc": None}}}, {"a": {"bb": {}}}),
+    ],
+)
+def test_the_examples_of_rfc_7386(document: Any, change: Any, expected: Any) -> None:
+    assert patch.merge_patch(document, change) == expected
+
+
+# Strategic merge patch
+
+SPEC = schemas.definitions().get("io.k8s.api.core.v1.PodSpec")
+META = schemas.definitions().get("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta")
+
+
+def containers(*names: str) -> dict[str, Any]:
+    return {"containers": [{"name": name, "image": name} for name in names]}
+
+
+def names_of(spec: dict[str, Any]) -> list[str]:
+    return [item["name"] for item in spec["containers"]]
+
+
+def strategic(document: Any, change: Any) -> Any:
+    before = copy.deepcopy(document)
+    result = patch.strategic_merge_patch(document, change, SPEC)
+    assert document == before, "the document itself is left as it was"
+    return result
+
+
+def test_lists_with_a_merge_key_merge_item_by_item() -> None:
+    changed = strategic(containers("a", "b"), {"containers": [{"name": "b", "image": "new"}, {"name": "c", "image": "c"}]})
+    assert {item["name"]: item["image"] for item in changed["containers"]} == {"a": "a", "b": "new", "c": "c"}
+
+
+def test_lists_without_one_are_replaced_and_lists_of_plain_values_merge() -> None:
+    document = {"containers": [{"name": "a", "command": ["x", "y"]}]}
+    changed = strategic(document, {"containers": [{"name": "a", "command": ["z"]}]})
+    assert changed["containers"][0]["command"] == ["z"]
+    finalizers = patch.strategic_merge_patch({"finalizers": ["a", "b"]}, {"finalizers": ["b", "c"]}, META)
+    assert sorted(finalizers["finalizers"]) == ["a", "b", "c"]
+
+
+def test_directives_delete_replace_and_retain() -> None:
+    deleted = strategic(containers("a", "b"), {"containers": [{"name": "a", "$patch": "delete"}]})
+    assert names_of(deleted) == ["b"]
+    replaced = strategic(containers("a", "b"), {"containers": [{"$patch": "replace"}, {"name": "c"}]})
+    assert replaced == {"containers": [{"name": "c"}]}
+    document = {"securityContext": {"runAsUser": 1, "runAsGroup": 2}}
+    assert strategic(document, {"securityContext": {"$patch": "replace", "fsGroup": 3}}) == {"securityContext": {"fsGroup": 3}}
+    assert strategic(document, {"securityContext": {"$patch": "delete"}}) == {"securityContext": {}}
+    volumes = {"volumes": [{"name": "v", "emptyDir": {}}]}
+    retained = {"volumes": [{"name": "v", "hostPath": {"path": "/x"}, "$retainKeys": ["name", "hostPath"]}]}
+    assert strategic(volumes, retained) == {"volumes": [{"name": "v", "hostPath": {"path": "/x"}}]}
+    removed = patch.strategic_merge_patch({"finalizers": ["a", "b"]}, {"$deleteFromPrimitiveList/finalizers": ["a"]}, META)
+    assert removed == {"finalizers": ["b"]}
+
+
+def test_nulls_delete_and_do_not_stay() -> None:
+    assert strategic({"nodeName": "n", "hostname": "h"}, {"nodeName": None}) == {"hostname": "h"}
+    assert strategic({"hostname": "h"}, {"nodeName": None}) == {"hostname": "h"}
+    made = strategic({}, {"securityContext": {"runAsUser": None, "fsGroup": 1}})
+    assert made["securityContext"].get("runAsUser") is None and made["securityContext"]["fsGroup"] == 1
+
+
+def test_an_order_is_kept_where_it_is_set() -> None:
+    change = {
+        "$setElementOrder/containers": [{"name": "c"}, {"name": "a"}, {"name": "b"}],
+        "containers": [{"name": "c", "image": "c"}],
+    }
+    assert names_of(strategic(containers("a", "b"), change)) == ["c", "a", "b"]
+    with pytest.raises(PatchError, match="doesn't match"):
+        wrong = {
+            "$setElementOrder/containers": [{"name": "a"}, {"name": "b"}],
+            "containers": [{"name": "b"}, {"name": "a"}],
+        }
+        strategic(containers("a", "b"), wrong)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        [],
+        "x",
+        {"$patch": "sometimes"},
+        {"containers": [{"image": "a"}]},
+        {"containers": [{"$patch": "merge", "name": "a"}]},
+        {"containers": [{"$patch": "x", "name": "a"}]},
+        {"containers": ["x"]},
+        {"securityContext": {"$retainKeys": "x"}},
+        {"securityContext": {"$retainKeys": ["a"], "fsGroup": 1}},
+        {"$setElementOrder/containers": "x"},
+        {"$setElementOrder/containers": None},
+        {"$deleteFromPrimitiveList/containers": "x"},
+    ],
+)
+def test_strategic_patches_that_do_not_fit_are_refused(change: Any) -> None:
+    with pytest.raises(PatchError):
+        strategic({**containers("a"), "securityContext": {"runAsUser": 1}}, change)
+
+
+NAMES = st.lists(st.sampled_from("abcdef"), unique=True, max_size=5)
+
+
+@given(NAMES, NAMES)
+def test_a_strategic_patch_is_idempotent_and_keeps_what_it_does_not_name(old: list[str], new: list[str]) -> None:
+    document = containers(*old)
+    change = {"containers": [{"name": name, "image": "new"} for name in new]}
+    once = strategic(document, change)
+    assert strategic(once, change) == once
+    assert set(names_of(once)) == set(old) | set(new)
+    assert all(item["image"] == ("new" if item["name"] in new else item["name"]) for item in once["containers"])
+
+
+@given(NAMES, NAMES)
+def test_what_kubectl_would_send_makes_the_one_list_of_the_other(old: list[str], new: list[str]) -> None:
+    document, wanted = containers(*old), containers(*new)
+    change: dict[str, Any] = {"$setElementOrder/containers": [{"name": name} for name in new]}
+    items = [item for item in wanted["containers"] if item["name"] not in old]
+    items += [{"name": name, "$patch": "delete"} for name in old if name not in new]
+    if items:
+        change["containers"] = items
+    assert strategic(document, change) == wanted
+
+
+def test_without_a_schema_maps_still_merge() -> None:
+    anything = Definitions({"x": {"type": "object", "properties": {"a": {"type": "object"}}}}).get("x")
+    merged = patch.strategic_merge_patch({"a": {"b": 1}}, {"a": {"c": 2}}, anything)
+    assert merged == {"a": {"b": 1, "c": 2}}
