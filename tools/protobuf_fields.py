@@ -48,10 +48,16 @@ def structs(root: Path) -> dict[str, list[str]]:
 
 
 def main() -> None:
-    known = schemas.definitions()
-    for name, fields in sorted(structs(Path(sys.argv[1])).items()):
-        if name in known and "alpha" not in name:
-            print(name, *fields)
+    known, found = schemas.definitions(), structs(Path(sys.argv[1]))
+    written = {name for name in found if name in known and "alpha" not in name}
+    # What is only ever embedded has no definition of its own.
+    waiting = list(written)
+    while waiting:
+        embedded = [field[1:].partition("=")[0] for field in found[waiting.pop()] if field.startswith(">")]
+        waiting += [name for name in embedded if name in found and name not in written]
+        written.update(waiting)
+    for name in sorted(written):
+        print(name, *found[name])
 
 
 if __name__ == "__main__":

@@ -117,17 +117,18 @@ def _varint(data: memoryview, position: int) -> tuple[int, int]:
             raise ProtobufError("proto: integer overflow")
 
 
-def _message(data: memoryview, schema: Schema, depth: int) -> Object:
+def _message(data: memoryview, schema: Schema, depth: int, embedded: str = "") -> Object:
+    """A message of `schema`, or of what is embedded in it, whose fields are among its own there."""
     if depth > DEPTH_LIMIT:
         raise ProtobufError("proto: message is nested too deeply")
-    known, properties = _messages().get(schema.name, {}), schema.properties
+    known, properties = _messages().get(embedded or schema.name, {}), schema.properties
     result: Object = {}
     for number, _, value in _fields(data):
         field = known.get(number)
         if field is None:
             continue
         if field.embedded:
-            result.update(_message(value, schemas.definitions().get(field.embedded), depth + 1))
+            result.update(_message(memoryview(value), schema, depth + 1, field.embedded))
             continue
         child = properties.get(field.name)
         if child is None:

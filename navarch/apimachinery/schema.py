@@ -236,10 +236,11 @@ def _decode(value: Any, schema: Schema, path: str, go_path: str, struct: str, un
             if not isinstance(value, dict):
                 raise _mismatch(value, schema, go_path, struct)
             element = schema.element
-            return {
-                key: _decode(item, element, f"{path}.{key}", go_path, struct, unknown) if item is not None else _zero(element)
+            pairs = (
+                (key, _decode(item, element, f"{path}.{key}", go_path, struct, unknown) if item is not None else _zero(element))
                 for key, item in value.items()
-            }
+            )
+            return {key: item for key, item in pairs if item is not None or element.type == "any"}
         case "any":
             if nesting_exceeds(value, NESTING_LIMIT):
                 raise DecodeError("exceeded max depth")
@@ -262,8 +263,8 @@ def _decode_struct(value: dict[str, Any], schema: Schema, path: str, go_path: st
             if decoded is not None and (decoded or child.type not in ("map", "list")):
                 result[key] = decoded
     for key in schema.required:
-        if key not in result:
-            result[key] = _zero(properties[key])
+        if key not in result and (zero := _zero(properties[key])) is not None:
+            result[key] = zero
     return result
 
 
@@ -337,7 +338,8 @@ def _zero(schema: Schema) -> Any:
     """What stands for nothing where something must stand: in a list or map, or in a required field."""
     match schema.type:
         case "struct":
-            return {key: _zero(schema.properties[key]) for key in schema.required}
+            zeros = ((key, _zero(schema.properties[key])) for key in schema.required)
+            return {key: zero for key, zero in zeros if zero is not None}
         case "map" | "any":
             return {}
         case "list":
@@ -348,6 +350,8 @@ def _zero(schema: Schema) -> Any:
             return False
         case "quantity":
             return "0"
+        case "time" | "microtime":
+            return None
     return ""
 
 

@@ -6,6 +6,7 @@ Strings like ``yes`` and ``on`` are booleans only where go-yaml says so; timesta
 from __future__ import annotations
 
 import re
+from collections.abc import Hashable
 from typing import Any
 
 import yaml
@@ -16,12 +17,28 @@ YAMLError = yaml.YAMLError
 NODES_LIMIT = 1_000_000
 ALIASED_LIMIT = 10_000
 ALIASED_FACTOR = 10
+MERGED_LIMIT = 100_000
 # Block collections nest by indentation; a text in UTF-16 cannot be judged by its bytes.
 _INDENTED = re.compile(rf"^[ \t?:-]{{{NESTING_LIMIT}}}|\0", re.MULTILINE)
 
 
 class _Loader(yaml.CSafeLoader):
-    pass
+    """Maps have string keys, which stay apart however Python compares what they were."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        self.flatten_mapping(node)
+        return {
+            _key(self.construct_object(key, deep=True)): self.construct_object(value, deep=deep) for key, value in node.value
+        }
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        super().flatten_mapping(node)
+        if len(node.value) > MERGED_LIMIT:
+            raise yaml.YAMLError("yaml: document contains excessive aliasing")
+
+
+class _Dumper(yaml.CSafeDumper):
+    """Quotes what `_Loader` or any YAML 1.1 reader would take for something else than a string."""
 
 
 # What PyYAML resolves differently from go-yaml: no timestamps, no sexagesimal numbers.
@@ -40,6 +57,11 @@ _Loader.add_implicit_resolver(
     re.compile(r"([-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))\Z"),
     list("-+0123456789."),
 )
+
+_Dumper.yaml_implicit_resolvers = {
+    first: [*yaml.CSafeDumper.yaml_implicit_resolvers.get(first, ()), *_Loader.yaml_implicit_resolvers.get(first, ())]
+    for first in {*yaml.CSafeDumper.yaml_implicit_resolvers, *_Loader.yaml_implicit_resolvers}
+}
 
 
 def load(text: bytes | str) -> tuple[Any, list[str]]:
@@ -96,7 +118,7 @@ def _find_duplicates(node: yaml.Node, found: list[str], seen: set[int]) -> None:
 
 
 class _Expansion:
-    """Plain data with string keys and without sharing, unless aliases make it far larger than the document is."""
+    """Plain data without sharing, unless aliases make it far larger than the document is."""
 
     def __init__(self, nodes: int) -> None:
         self._left = ALIASED_LIMIT + ALIASED_FACTOR * nodes
@@ -110,17 +132,19 @@ class _Expansion:
         if levels <= 0:
             raise yaml.YAMLError("exceeded max depth")
         if isinstance(value, dict):
-            return {_key(key): self.of(item, levels - 1) for key, item in value.items()}
+            return {key: self.of(item, levels - 1) for key, item in value.items()}
         return [self.of(item, levels - 1) for item in value]
 
 
 def _key(key: Any) -> str:
     if isinstance(key, bool):
         return "true" if key else "false"
+    if isinstance(key, dict | list):
+        raise yaml.YAMLError("yaml: invalid map key")
     return "null" if key is None else str(key)
 
 
 def dump(value: Any) -> bytes:
     """Plain data as YAML."""
-    text: bytes = yaml.dump(value, Dumper=yaml.CSafeDumper, encoding="utf-8", allow_unicode=True, sort_keys=False)
+    text: bytes = yaml.dump(value, Dumper=_Dumper, encoding="utf-8", allow_unicode=True, sort_keys=False)
     return text
