@@ -50,7 +50,7 @@ def matching(image: str, secrets: Iterable[Object]) -> list[pb.AuthConfig]:
         for registry, entry in _entries(secret):
             pattern = _pattern(registry)
             if _fits(pattern, wanted):
-                found.append((pattern, _auth(entry, registry)))
+                found.append((pattern, _auth(entry)))
     found.sort(key=lambda item: item[0], reverse=True)
     result: list[pb.AuthConfig] = []
     for _, auth in found:
@@ -99,17 +99,17 @@ def _fits(pattern: str, wanted: str) -> bool:
     return not path or wanted_path == path or wanted_path.startswith(path.rstrip("/") + "/")
 
 
-def _auth(entry: Mapping[str, Any], registry: str) -> pb.AuthConfig:
+def _auth(entry: Mapping[str, Any]) -> pb.AuthConfig:
     username, password = entry.get("username") or "", entry.get("password") or ""
     if entry.get("auth") and not username:
         try:
             username, _, password = base64.b64decode(entry["auth"]).decode().partition(":")
         except (ValueError, binascii.Error):
             username = password = ""
+    # Without a server's address, as the kubelet sends it: containerd takes one only if it is a whole URL.
     return pb.AuthConfig(
         username=username,
         password=password,
-        server_address=registry,
         identity_token=entry.get("identitytoken") or "",
         registry_token=entry.get("registrytoken") or "",
     )

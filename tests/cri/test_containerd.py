@@ -1,16 +1,11 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import http.server
 import shutil
 import subprocess
-import tarfile
 import tempfile
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 
@@ -29,8 +24,9 @@ from navarch.cri.containerd import (
 )
 from navarch.cri.images import pause
 from navarch.cri.images.library import Library
-from navarch.cri.images.oci import MANIFEST_TYPE, ImageConfig, Tree, write_archive
+from navarch.cri.images.oci import ImageConfig, Tree, write_archive
 from navarch.cri.images.runtime import NodeImages
+from tests.registry import content_of, registry
 
 CGROUP = "/navarch-test-containerd"
 
@@ -221,38 +217,11 @@ def test_programs_are_found_beyond_a_users_path(monkeypatch: pytest.MonkeyPatch)
     assert module.SHIM_SOCKETS.is_absolute()
 
 
-class Registry(http.server.BaseHTTPRequestHandler):
-    """A registry that holds one image, read-only (OCI distribution-spec)."""
-
-    manifest = b""
-    blobs: ClassVar[dict[str, bytes]] = {}
-
-    def do_GET(self) -> None:
-        kind, _, name = self.path.rpartition("/")
-        content = self.manifest if kind.endswith("/manifests") else self.blobs.get(name, b"")
-        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
-        self.send_response(200)
-        self.send_header("Content-Type", MANIFEST_TYPE if content is self.manifest else "application/octet-stream")
-        self.send_header("Content-Length", str(len(content)))
-        self.send_header("Docker-Content-Digest", digest)
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(content)
-
-    do_HEAD = do_GET
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Quiet."""
-
-
 @pytest.mark.e2e
 def test_a_registry_on_loopback_may_speak_plain_http(runtime: Containerd, tmp_path: Path) -> None:
     tree = Tree()
     tree.file("a", b"1")
     digest = write_archive(tree, ImageConfig(architecture=pause.architecture()), "a:1", tmp_path / "a.tar")
-    with tarfile.open(tmp_path / "a.tar") as archive:
-        content = {f"sha256:{Path(e.name).name}": archive.extractfile(e).read() for e in archive if e.name.startswith("blobs/")}  # type: ignore[union-attr]
-    Registry.manifest, Registry.blobs = content[digest], content
     start(runtime)
 
     async def pull(name: str) -> str:
@@ -262,13 +231,7 @@ def test_a_registry_on_loopback_may_speak_plain_http(runtime: Containerd, tmp_pa
         finally:
             await client.close()
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Registry) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            name = f"localhost:{server.server_port}/team/a:1"
-            asyncio.run(pull(name))
-            assert name in {image.reference for image in asyncio.run(NodeImages(runtime.config).stored())}
-        finally:
-            server.shutdown()
-            thread.join()
+    with registry(content_of(tmp_path / "a.tar"), digest) as port:
+        name = f"localhost:{port}/team/a:1"
+        asyncio.run(pull(name))
+        assert name in {image.reference for image in asyncio.run(NodeImages(runtime.config).stored())}
