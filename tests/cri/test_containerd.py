@@ -78,8 +78,9 @@ async def run_sandbox(runtime: Containerd, name: str) -> str:
 
 def tasks(runtime: Containerd) -> dict[str, str]:
     command = ["ctr", "-a", str(runtime.config.socket), "-n", "k8s.io", "tasks", "ls"]
-    listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return {line.split()[0]: line.split()[2] for line in listed.splitlines()[1:]}
+    listed = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert listed.returncode == 0, listed.stderr
+    return {line.split()[0]: line.split()[2] for line in listed.stdout.splitlines()[1:]}
 
 
 def load_images(runtime: Containerd, directory: Path) -> list[str]:
