@@ -68,7 +68,7 @@ def parse(method: str, path: str, query: Mapping[str, list[str]]) -> RequestInfo
     resource, name = parts[0], parts[1] if len(parts) > 1 else ""
     subresource = parts[2] if len(parts) > 2 else ""
     rest = "/" + "/".join(parts[3:]) if len(parts) > 3 else "/" if path.endswith("/") and subresource else ""
-    if verb == "get" and (watching or (not subresource and is_true(query, "watch"))):
+    if method == "GET" and (watching or (not subresource and is_true(query, "watch"))):
         verb = "watch"
     elif verb == "get" and not name:
         verb = "list"

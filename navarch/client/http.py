@@ -69,6 +69,7 @@ class HTTPTransport:
 
     async def close(self) -> None:
         self.http.close()
+        await self.http.wait_closed()
 
 
 def target(path: str, query: Mapping[str, str] | None) -> str:

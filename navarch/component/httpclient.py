@@ -21,6 +21,7 @@ from navarch.component.bytestream import ByteStream
 CONNECT_TIMEOUT_SECONDS = 10.0
 REQUEST_TIMEOUT_SECONDS = 60.0
 IDLE_CONNECTIONS_LIMIT = 16
+CLOSING_TURNS_LIMIT = 1000
 UNREAD_LIMIT_BYTES = 1024 * 1024
 
 
@@ -116,8 +117,15 @@ class HTTPClient:
     def close(self) -> None:
         """Drop every connection."""
         for connection in list(self._open):
-            connection.close()
+            connection.abort()
         self._idle.clear()
+
+    async def wait_closed(self) -> None:
+        """After `close`: until the event loop has let go of every connection, as it must before it ends itself."""
+        turns = 0
+        while self._open and turns < CLOSING_TURNS_LIMIT:
+            turns += 1
+            await asyncio.sleep(0)
 
     async def _send(
         self, method: str, target: str, headers: Mapping[str, str] | None, body: bytes, *, fresh: bool = False
@@ -191,8 +199,11 @@ class _Connection(asyncio.Protocol):
         return self._transport.is_closing()
 
     def close(self) -> None:
-        self._registry.discard(self)
         self._transport.close()
+
+    def abort(self) -> None:
+        """Close without a farewell: no waiting for the peer's."""
+        self._transport.abort()
 
     async def send(self, data: bytes, method: str) -> None:
         """Send a request and wait for the answer's headers."""

@@ -267,6 +267,8 @@ class _Connection(asyncio.Protocol):
                 if not keep_alive or self._closing:
                     self._transport.close()
                     return
+                if self._awaiting_upgrade and not self._requests:
+                    self._stay_with_http()
         except ConnectionError:
             self._transport.abort()
         except Exception:
@@ -274,6 +276,14 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
         finally:
             self._task = None
+
+    def _stay_with_http(self) -> None:
+        """The upgrade that a request asked for was not made: what came after it is HTTP."""
+        self._awaiting_upgrade = False
+        self._parser = httptools.HttpRequestParser(self)
+        early, self._early = self._early, []
+        for data in early:
+            self.data_received(data)
 
     async def _send(self, request: Request, response: Response, keep_alive: bool) -> None:
         head = [_STATUS_LINES.get(response.status) or b"HTTP/1.1 %d \r\n" % response.status]
@@ -292,6 +302,8 @@ class _Connection(asyncio.Protocol):
         head.append(b"Transfer-Encoding: chunked\r\n\r\n")
         self._transport.write(b"".join(head))
         try:
+            if request.method == "HEAD":
+                return
             async for chunk in body:
                 if chunk:
                     if self._transport.is_closing():

@@ -163,8 +163,8 @@ def test_a_watch_streams_until_the_client_leaves(https_server: HTTPSServer) -> N
 
 
 def test_head_answers_without_a_body(https_server: HTTPSServer) -> None:
-    status, body = https_server.ask("HEAD", "/api/v1/namespaces/default")
-    assert (status, body) == (200, "")
+    for path in ("/api/v1/namespaces/default", "/api/v1/namespaces", "/api/v1/namespaces?watch=1"):
+        assert https_server.ask("HEAD", path) == (200, "")
 
 
 def test_the_kubernetes_service_points_at_the_server(https_server: HTTPSServer) -> None:

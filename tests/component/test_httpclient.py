@@ -1,0 +1,230 @@
+"""The HTTP client against the server, and against servers that misbehave."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import uvloop
+
+from navarch.component import httpclient, httpserver
+from navarch.component.bytestream import ByteStream
+from navarch.component.httpclient import Answer, HTTPClient
+from navarch.component.httpserver import Handler, Request, Response, Server
+
+LOOPS = pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+Run = Callable[[Any], Any]
+
+
+@asynccontextmanager
+async def serving(handler: Handler) -> AsyncIterator[tuple[Server, HTTPClient]]:
+    server = await httpserver.serve(handler, "127.0.0.1", 0)
+    client = HTTPClient(f"http://127.0.0.1:{server.port}", headers={"X-Always": "1"})
+    try:
+        async with asyncio.timeout(10):
+            yield server, client
+    finally:
+        client.close()
+        await server.close()
+
+
+@asynccontextmanager
+async def pretending(answer: bytes, *, close: bool = True) -> AsyncIterator[HTTPClient]:
+    """A client of a server that says just this to everything."""
+
+    talking = 0
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal talking
+        talking += 1
+        while await reader.read(65536):
+            writer.write(answer)
+            if close:
+                break
+        writer.close()
+        await asyncio.wait([asyncio.ensure_future(writer.wait_closed())])
+        talking -= 1
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    client = HTTPClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    try:
+        async with asyncio.timeout(10):
+            yield client
+    finally:
+        client.close()
+        server.close()
+        while talking:
+            await asyncio.sleep(0.001)
+
+
+async def echo(request: Request) -> Response:
+    if request.path == "/none":
+        return Response(204)
+    return Response(200, (("X-Path", request.path),), request.body or request.headers.get("x-always", "").encode())
+
+
+@LOOPS
+def test_requests_are_answered_over_one_kept_connection(run: Run) -> None:
+    async def test() -> None:
+        async with serving(echo) as (server, client):
+            for body in (b"", b"x", b"y" * 1_000_000):
+                answer = await client.request("POST", "/p?q=1", body=body)
+                assert (answer.status, answer.headers["x-path"], answer.body) == (200, "/p", body or b"1")
+            assert (await client.request("GET", "/none")).status == 204
+            assert (await client.request("HEAD", "/h")).body == b""
+            assert (await client.request("GET", "/g")).body == b"1"
+            assert len(server.connections) <= 2
+
+    run(test())
+
+
+@LOOPS
+def test_many_requests_at_once_use_many_connections_and_keep_few(run: Run) -> None:
+    async def test() -> None:
+        waiting = asyncio.Event()
+
+        async def slow(request: Request) -> Response:
+            await waiting.wait()
+            return Response(200, (), request.path.encode())
+
+        async with serving(slow) as (server, client):
+            tasks = [asyncio.ensure_future(client.request("GET", f"/{i}")) for i in range(40)]
+            while len(server.connections) < 40:
+                await asyncio.sleep(0.001)
+            waiting.set()
+            assert [answer.body for answer in await asyncio.gather(*tasks)] == [b"/%d" % i for i in range(40)]
+            while len(server.connections) > httpclient.IDLE_CONNECTIONS_LIMIT:
+                await asyncio.sleep(0.001)
+
+    run(test())
+
+
+def test_a_kept_connection_that_was_closed_is_replaced() -> None:
+    async def test() -> None:
+        async with serving(echo) as (server, client):
+            await client.request("GET", "/")
+            for connection in list(server.connections):
+                connection.abort()
+            assert (await client.request("GET", "/")).status == 200
+
+    asyncio.run(test())
+
+
+@LOOPS
+def test_a_streamed_answer_is_read_as_it_comes_with_back_pressure(run: Run) -> None:
+    made = 0
+
+    async def chunks() -> AsyncIterator[bytes]:
+        nonlocal made
+        for _ in range(200):
+            made += 1
+            yield b"x" * 65536
+
+    async def handler(request: Request) -> Response:
+        return Response(200, (), chunks())
+
+    async def test() -> None:
+        async with serving(handler) as (_, client):
+            answer = await client.stream("GET", "/")
+            before = -1
+            while before != made:
+                before = made
+                await asyncio.sleep(0.05)
+            assert made < 200, "what is not read is not sent"
+            assert len(await answer.read()) == 200 * 65536
+            answer.close()
+
+    run(test())
+
+
+@LOOPS
+def test_an_upgrade_gives_the_raw_connection_or_the_refusal(run: Run) -> None:
+    async def take(stream: ByteStream) -> None:
+        await stream.write(b"hello")
+        while data := await stream.read():
+            await stream.write(data[::-1])
+
+    async def handler(request: Request) -> Response:
+        if request.path == "/no":
+            return Response(403, (), b"no")
+        return Response(101, (("Connection", "Upgrade"), ("Upgrade", "x")), b"", take)
+
+    async def test() -> None:
+        async with serving(handler) as (_, client):
+            headers = {"Connection": "Upgrade", "Upgrade": "x"}
+            refused = await client.upgrade("GET", "/no", headers=headers)
+            assert isinstance(refused, Answer) and (refused.status, refused.body) == (403, b"no")
+            made = await client.upgrade("GET", "/yes", headers=headers)
+            assert not isinstance(made, Answer)
+            answered, stream = made
+            assert answered["upgrade"] == "x" and await stream.read() == b"hello"
+            await stream.write(b"abc")
+            assert await stream.read() == b"cba"
+            stream.close()
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"nonsense\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
+        b"HTTP/1.1 200 OK\r\nContent-Length: ten\r\n\r\n",
+    ],
+)
+def test_answers_that_are_broken_off_or_no_http_are_connection_errors(answer: bytes) -> None:
+    async def test() -> None:
+        async with pretending(answer) as client:
+            with pytest.raises(ConnectionError):
+                await client.request("GET", "/")
+
+    asyncio.run(test())
+
+
+def test_a_body_without_a_length_ends_with_the_connection() -> None:
+    async def test() -> None:
+        async with pretending(b"HTTP/1.0 200 OK\r\n\r\nall of it") as client:
+            assert (await client.request("GET", "/")).body == b"all of it"
+
+    asyncio.run(test())
+
+
+def test_an_answer_that_does_not_come_times_out() -> None:
+    async def test() -> None:
+        async with pretending(b"", close=False) as client:
+            with pytest.raises(TimeoutError):
+                await client.request("GET", "/", timeout_seconds=0.05)
+
+    asyncio.run(test())
+
+
+def test_a_server_that_is_not_there_refuses() -> None:
+    async def test() -> None:
+        client = HTTPClient("http://127.0.0.1:1")
+        with pytest.raises(OSError, match="Connect"):
+            await client.request("GET", "/")
+
+    asyncio.run(test())
+
+
+def test_closing_the_client_ends_what_waits() -> None:
+    async def never(request: Request) -> Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def test() -> None:
+        async with serving(never) as (server, client):
+            task = asyncio.ensure_future(client.request("GET", "/"))
+            while not server.connections:
+                await asyncio.sleep(0.001)
+            client.close()
+            with pytest.raises(ConnectionError):
+                await task
+
+    asyncio.run(test())

@@ -1,0 +1,337 @@
+"""The HTTP server, spoken to byte by byte."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import uvloop
+
+from navarch.component import httpserver
+from navarch.component.bytestream import ByteStream
+from navarch.component.httpserver import Handler, Request, Response, Server
+
+LOOPS = pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+Run = Callable[[Any], Any]
+
+
+class Connection:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    def send(self, data: bytes) -> None:
+        self.writer.write(data)
+
+    async def answer(self, *, body: bool = True) -> tuple[int, dict[str, str], bytes]:
+        head = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        status = int(head[0].split()[1])
+        headers = {line.partition(": ")[0].lower(): line.partition(": ")[2] for line in head[1:] if line}
+        content = b""
+        if not body:
+            pass
+        elif "content-length" in headers:
+            content = await self.reader.readexactly(int(headers["content-length"]))
+        elif headers.get("transfer-encoding") == "chunked":
+            while size := int(await self.reader.readline(), 16):
+                content += (await self.reader.readexactly(size + 2))[:-2]
+            await self.reader.readexactly(2)
+        return status, headers, content
+
+    async def get(self, path: str = "/") -> tuple[int, dict[str, str], bytes]:
+        self.send(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        return await self.answer()
+
+
+@asynccontextmanager
+async def serving(handler: Handler, **options: Any) -> AsyncIterator[tuple[Server, Connection]]:
+    server = await httpserver.serve(handler, "127.0.0.1", 0, **options)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    try:
+        async with asyncio.timeout(10):
+            yield server, Connection(reader, writer)
+    finally:
+        writer.close()
+        await server.close()
+
+
+async def echo(request: Request) -> Response:
+    body = f"{request.method} {request.path} {request.query} {len(request.body)}".encode()
+    return Response(200, (("X-A", request.headers.get("x-a", "")),), body)
+
+
+def test_requests_are_taken_apart_and_answered_in_order() -> None:
+    async def test() -> None:
+        async with serving(echo) as (_, connection):
+            connection.send(b"POST /a%20b?c=d%26e HTTP/1.1\r\nX-A: 1\r\nx-a: 2\r\nContent-Length: 3\r\n\r\nabc")
+            connection.send(b"GET /second HTTP/1.1\r\n\r\nGET /third HTTP/1.1\r\n\r\n")
+            status, headers, body = await connection.answer()
+            assert (status, headers["x-a"], body) == (200, "1, 2", b"POST /a%20b c=d%26e 3")
+            assert (await connection.answer())[2] == b"GET /second  0"
+            assert (await connection.answer())[2] == b"GET /third  0"
+
+    asyncio.run(test())
+
+
+@LOOPS
+def test_a_request_may_come_in_any_pieces(run: Run) -> None:
+    async def test() -> None:
+        async with serving(echo) as (_, connection):
+            whole = b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+            for position in range(len(whole)):
+                connection.send(whole[position : position + 1])
+                await asyncio.sleep(0)
+            assert (await connection.answer())[2] == b"POST /x  5"
+
+    run(test())
+
+
+def test_a_body_over_the_limit_is_thrown_away_and_marked() -> None:
+    async def handler(request: Request) -> Response:
+        return Response(413 if request.body_too_large else 200, (), b"%d" % len(request.body))
+
+    async def test() -> None:
+        async with serving(handler, body_limit_bytes=1000) as (_, connection):
+            for size, status in ((1000, 200), (1001, 413), (500_000, 413), (10, 200)):
+                connection.send(b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
+                assert (await connection.answer())[0] == status
+
+    asyncio.run(test())
+
+
+def test_streamed_bodies_are_chunked_and_empty_chunks_skipped() -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for chunk in (b"one", b"", b"two"):
+            yield chunk
+
+    async def handler(request: Request) -> Response:
+        return Response(200, (), chunks())
+
+    async def test() -> None:
+        async with serving(handler) as (_, connection):
+            for _ in range(2):
+                status, headers, body = await connection.get()
+                assert (status, headers["transfer-encoding"], body) == (200, "chunked", b"onetwo")
+
+    asyncio.run(test())
+
+
+@LOOPS
+def test_a_client_that_leaves_ends_its_stream(run: Run) -> None:
+    async def test() -> None:
+        ended = asyncio.Event()
+
+        async def endless() -> AsyncIterator[bytes]:
+            try:
+                while True:
+                    yield b"x"
+                    await asyncio.sleep(0.001)
+            finally:
+                ended.set()
+
+        async def handler(request: Request) -> Response:
+            return Response(200, (), endless())
+
+        async with serving(handler) as (_, connection):
+            connection.send(b"GET / HTTP/1.1\r\n\r\n")
+            await connection.reader.readuntil(b"\r\n\r\n")
+            connection.writer.close()
+            await ended.wait()
+
+    run(test())
+
+
+@LOOPS
+def test_a_client_that_does_not_read_holds_back_only_its_own_stream(run: Run) -> None:
+    async def test() -> None:
+        made = 0
+
+        async def endless() -> AsyncIterator[bytes]:
+            nonlocal made
+            while True:
+                made += 1
+                yield b"x" * 65536
+
+        async def handler(request: Request) -> Response:
+            return Response(200, (), endless()) if request.path == "/endless" else Response(200, (), b"ok")
+
+        async with serving(handler) as (server, connection):
+            connection.send(b"GET /endless HTTP/1.1\r\n\r\n")
+            before = -1
+            while before != made or made == 0:
+                before = made
+                await asyncio.sleep(0.05)
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            assert (await Connection(reader, writer).get())[2] == b"ok"
+            assert made < 1000
+            writer.close()
+
+    run(test())
+
+
+def test_head_has_the_headers_of_get_and_no_body() -> None:
+    async def test() -> None:
+        async with serving(echo) as (_, connection):
+            connection.send(b"HEAD /x HTTP/1.1\r\n\r\n")
+            status, headers, _ = await connection.answer(body=False)
+            assert (status, headers["content-length"]) == (200, str(len(b"HEAD /x  0")))
+            assert (await connection.get("/y"))[2] == b"GET /y  0"
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize("sent", [b"GET / HTTP/1.0\r\n\r\n", b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n"])
+def test_a_connection_is_closed_where_the_client_asks(sent: bytes) -> None:
+    async def test() -> None:
+        async with serving(echo) as (_, connection):
+            connection.send(sent)
+            status, headers, _ = await connection.answer()
+            assert (status, headers["connection"]) == (200, "close")
+            assert await connection.reader.read() == b""
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"nonsense\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nX: " + b"y" * (httpserver.HEADERS_LIMIT_BYTES + 1) + b"\r\n\r\n", 431),
+        (b"GET /" + b"y" * (httpserver.HEADERS_LIMIT_BYTES + 1) + b" HTTP/1.1\r\n\r\n", 431),
+    ],
+)
+def test_what_is_not_http_is_refused_and_the_connection_closed(sent: bytes, status: int) -> None:
+    async def test() -> None:
+        async with serving(echo) as (server, connection):
+            connection.send(sent)
+            assert (await connection.answer())[0] == status
+            assert await connection.reader.read() == b""
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            assert (await Connection(reader, writer).get())[0] == 200
+            writer.close()
+
+    asyncio.run(test())
+
+
+def test_a_handler_that_fails_drops_only_its_connection(caplog: pytest.LogCaptureFixture) -> None:
+    async def handler(request: Request) -> Response:
+        if request.path == "/bad":
+            raise ZeroDivisionError
+        return Response(200, (), b"ok")
+
+    async def test() -> None:
+        async with serving(handler) as (server, connection):
+            connection.send(b"GET /bad HTTP/1.1\r\n\r\n")
+            with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+                await connection.answer()
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            assert (await Connection(reader, writer).get())[0] == 200
+            writer.close()
+
+    asyncio.run(test())
+    assert "could not be answered" in caplog.text
+
+
+@LOOPS
+def test_an_upgrade_hands_the_connection_over_with_what_came_early(run: Run) -> None:
+    async def take(stream: ByteStream) -> None:
+        while data := await stream.read():
+            await stream.write(data.upper())
+
+    async def handler(request: Request) -> Response:
+        assert request.wants_upgrade
+        return Response(101, (("Upgrade", "test"), ("Connection", "Upgrade")), b"", take)
+
+    async def test() -> None:
+        async with serving(handler) as (_, connection):
+            connection.send(b"GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: test\r\n\r\nearly")
+            status, headers, _ = await connection.answer()
+            assert (status, headers["upgrade"]) == (101, "test")
+            assert await connection.reader.readexactly(5) == b"EARLY"
+            connection.send(b"late" * 100_000)
+            assert await connection.reader.readexactly(400_000) == b"LATE" * 100_000
+
+    run(test())
+
+
+@LOOPS
+@pytest.mark.parametrize("upgrade", [b"h2c", b"websocket"])
+def test_after_an_upgrade_that_is_not_made_the_connection_is_of_use_or_closed(run: Run, upgrade: bytes) -> None:
+    async def test() -> None:
+        async with serving(echo) as (_, connection):
+            connection.send(b"GET /first HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: %b\r\n\r\n" % upgrade)
+            status, headers, body = await connection.answer()
+            assert (status, body) == (200, b"GET /first  0")
+            if headers.get("connection") == "close":
+                assert await connection.reader.read() == b""
+            else:
+                assert (await connection.get("/second"))[2] == b"GET /second  0"
+
+    run(test())
+
+
+def test_a_client_may_wait_for_the_servers_consent_to_send() -> None:
+    async def test() -> None:
+        async with serving(echo) as (_, connection):
+            connection.send(b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+            assert await connection.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+            connection.send(b"ok")
+            assert (await connection.answer())[2] == b"POST /  2"
+
+    asyncio.run(test())
+
+
+@LOOPS
+def test_closing_ends_what_is_endless_and_what_is_idle(run: Run) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x"
+            await asyncio.sleep(0.01)
+
+    async def handler(request: Request) -> Response:
+        return Response(200, (), endless() if request.path == "/endless" else b"ok")
+
+    async def test() -> None:
+        async with serving(handler) as (server, connection):
+            await connection.get()
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(b"GET /endless HTTP/1.1\r\n\r\n")
+            await reader.readuntil(b"\r\n\r\n")
+            async with asyncio.timeout(httpserver.SHUTDOWN_GRACE_SECONDS / 2):
+                await server.close()
+            assert not server.connections
+            assert await connection.reader.read() == b""
+            writer.close()
+
+    run(test())
+
+
+def test_a_unix_socket_serves_too(tmp_path: Any) -> None:
+    async def test() -> None:
+        server = await httpserver.serve(echo, path=str(tmp_path / "s"))
+        reader, writer = await asyncio.open_unix_connection(str(tmp_path / "s"))
+        assert (await Connection(reader, writer).get("/u"))[2] == b"GET /u  0"
+        writer.close()
+        await server.close()
+
+    asyncio.run(test())
+
+
+async def _never(request: Request) -> Response:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+def test_more_pipelined_requests_than_allowed_end_the_connection() -> None:
+    handler: Callable[[Request], Awaitable[Response]] = _never
+
+    async def test() -> None:
+        async with serving(handler) as (_, connection):
+            connection.send(b"GET / HTTP/1.1\r\n\r\n" * (httpserver.PIPELINE_LIMIT + 5))
+            assert await connection.reader.read() == b""
+
+    asyncio.run(test())
