@@ -90,7 +90,7 @@ def _message(name: str, value: Mapping[str, Any]) -> bytes:
 def _field(number: int, form: str, value: Any) -> bytes:
     """One field, with its number and length; several for a list or map."""
     kind, _, rest = form.partition(":")
-    if isinstance(value, list) and form != "json":
+    if isinstance(value, list) and not form.endswith("json"):
         return b"".join(_field(number, form, item) for item in value)
     match kind:
         case "bool":
