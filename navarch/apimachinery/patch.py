@@ -26,6 +26,14 @@ class PatchError(ValueError):
     """The patch is malformed or does not fit the document."""
 
 
+class MalformedError(PatchError):
+    """The patch is no patch at all."""
+
+
+class TooManyOperationsError(PatchError):
+    """A JSON Patch of more than OPERATIONS_LIMIT operations."""
+
+
 class TestFailedError(PatchError):
     """A JSON Patch `test` operation did not hold."""
 
@@ -38,13 +46,15 @@ class TestFailedError(PatchError):
 def json_patch(document: Any, operations: Any) -> Any:
     """Apply RFC 6902 operations in order."""
     if not isinstance(operations, list):
-        raise PatchError("json: cannot unmarshal object into Go value of type jsonpatch.Patch")
+        raise MalformedError("json: cannot unmarshal object into Go value of type jsonpatch.Patch")
     if len(operations) > OPERATIONS_LIMIT:
-        raise PatchError(f"The allowed maximum operations in a JSON patch is {OPERATIONS_LIMIT}, got {len(operations)}")
+        raise TooManyOperationsError(
+            f"The allowed maximum operations in a JSON patch is {OPERATIONS_LIMIT}, got {len(operations)}"
+        )
     copied = 0
     for operation in operations:
         if not isinstance(operation, dict):
-            raise PatchError("json: cannot unmarshal array into Go value of type jsonpatch.Operation")
+            raise MalformedError("json: cannot unmarshal array into Go value of type jsonpatch.Operation")
         if operation.get("op") == "copy":
             source = _operand(operation, "from")
             copied += _size(_lookup(document, _pointer(source), source, "copy"), COPIED_LIMIT - copied)

@@ -426,10 +426,8 @@ class Resources:
         def transform(current: Object) -> Object:
             try:
                 patched = apply(current, changes, schema)
-            except patch.TestFailedError as error:
-                raise errors.invalid(kind.group, kind.kind, request.info.name, ()) from error
             except patch.PatchError as error:
-                raise _unapplicable(kind, request.info.name, type_, error) from None
+                raise _unapplicable(type_, error) from None
             if not isinstance(patched, dict):
                 raise errors.bad_request("a patched object must be an object")
             if not isinstance(patched.get("metadata"), dict):
@@ -440,12 +438,12 @@ class Resources:
                 raise errors.bad_request(
                     f"the name of the object ({meta.name(new)}) does not match the name on the URL ({request.info.name})"
                 )
+            version = new["metadata"].get("resourceVersion")
+            if version and version != current["metadata"]["resourceVersion"]:
+                raise errors.conflict(kind.group, kind.plural, request.info.name, errors.MODIFIED)
             return new
 
-        version = ""
-        if isinstance(changes, dict) and isinstance(changes.get("metadata"), dict):
-            version = str(changes["metadata"].get("resourceVersion") or "")
-        return await self.change(request, kind, transform, subresource=subresource, version=version)
+        return await self.change(request, kind, transform, subresource=subresource)
 
     # Delete
 
@@ -608,12 +606,14 @@ def _deleted_status(kind: Kind, old: Object) -> Object:
     }
 
 
-def _unapplicable(kind: Kind, name: str, type_: str, error: patch.PatchError) -> StatusError:
-    if type_ == "application/json-patch+json" and "does not apply" in str(error):
-        return errors.status_error(
-            422, "Invalid", f"the server rejected our request due to an error in our request: {error}", {}
-        )
-    del kind, name
+def _unapplicable(type_: str, error: patch.PatchError) -> StatusError:
+    """What a patch that cannot be applied is answered with."""
+    if isinstance(error, patch.TooManyOperationsError):
+        return errors.status_error(413, "RequestEntityTooLarge", str(error))
+    if type_ == "application/json-patch+json" and not isinstance(error, patch.MalformedError):
+        # Kubernetes does not say which operation did not apply.
+        message = "the server rejected our request due to an error in our request"
+        return errors.status_error(422, "Invalid", message, {})
     return errors.bad_request(str(error))
 
 

@@ -11,6 +11,8 @@ from navarch.apimachinery.errors import Object
 from navarch.storage.mvcc import Record
 
 # Strings that JSON writes as they are, so that they can be searched for in encoded objects.
+_UNQUOTED = re.compile(r"(true|false|[0-9]+)\Z", re.ASCII)
+"""What may stand for a boolean or a number, or for one that is left out."""
 _PLAIN = re.compile(r"[A-Za-z0-9._/-]+\Z", re.ASCII)
 
 
@@ -77,6 +79,6 @@ def parse(kind: Kind, label_selector: str, field_selector: str) -> Selection:
                 f'field selector "{field_selector}": {unknown}'
             )
         fields.append((getter, requirement.value, requirement.equal))
-    wanted = [value for _, value, equal in fields if equal]
+    wanted = [value for _, value, equal in fields if equal and not _UNQUOTED.match(value)]
     wanted += [r.values[0] for r in labels.requirements if r.operator == "in" and len(r.values) == 1]
     return Selection(labels, tuple(fields), tuple(f'"{value}"'.encode() for value in wanted if _PLAIN.match(value)))

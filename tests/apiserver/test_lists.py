@@ -104,6 +104,19 @@ def test_pods_are_selected_by_node_and_phase(ten: Bench) -> None:
     assert names(ten.list("pods", fieldSelector="spec.nodeName=node-7,status.phase=Pending")) == ["placed"]
     assert names(ten.list("pods", fieldSelector="spec.nodeName=")) == ["unplaced"]
     assert names(ten.list("pods", fieldSelector="spec.hostNetwork=true")) == []
+    ten.made("pods", pod("of-the-host", hostNetwork=True))
+    assert names(ten.list("pods", fieldSelector="spec.hostNetwork=true")) == ["of-the-host"]
+    assert "placed" in names(ten.list("pods", fieldSelector="spec.hostNetwork=false"))
+
+
+def test_fields_that_are_no_strings_are_selected_too(ten: Bench) -> None:
+    for name, spec in (("open", {}), ("cordoned", {"unschedulable": True})):
+        ten.made("nodes", {**sample(resource("nodes"), name), "spec": spec})
+    assert names(ten.list("nodes", fieldSelector="spec.unschedulable=true")) == ["cordoned"]
+    assert names(ten.list("nodes", fieldSelector="spec.unschedulable=false,metadata.name=open")) == ["open"]
+    assert names(ten.list("nodes", fieldSelector="spec.unschedulable!=true,metadata.name=open")) == ["open"]
+    ten.made("replicationcontrollers", sample(resource("replicationcontrollers"), "counted"))
+    assert names(ten.list("replicationcontrollers", fieldSelector="status.replicas=0,metadata.name=counted")) == ["counted"]
 
 
 def test_lists_at_past_revisions_show_the_past(ten: Bench) -> None:

@@ -138,6 +138,8 @@ def test_a_stale_resource_version_is_a_conflict(api: Bench) -> None:
     )
     old = {"metadata": {"resourceVersion": made["metadata"]["resourceVersion"]}, "data": {"c": "3"}}
     assert api.patch("configmaps", "stale", old).status == 409
+    pinned = [{"op": "replace", "path": "/metadata/resourceVersion", "value": made["metadata"]["resourceVersion"]}]
+    assert api.patch("configmaps", "stale", pinned, content_type=JSON_PATCH).status == 409
     del made["metadata"]["resourceVersion"]
     assert api.put("configmaps", {**made, "data": {"c": "3"}}).status == 200
 
@@ -317,10 +319,13 @@ def test_delete_options_of_another_kind_or_form_are_refused(api: Bench) -> None:
 
 def test_patches_that_do_not_fit_say_why(api: Bench) -> None:
     api.made("configmaps", sample(resource("configmaps"), "patched"))
-    failed = api.patch("configmaps", "patched", [{"op": "test", "path": "/data/a", "value": "2"}], content_type=JSON_PATCH)
-    assert failed.status == 422
-    missing = api.patch("configmaps", "patched", [{"op": "remove", "path": "/data/none"}], content_type=JSON_PATCH)
-    assert missing.status == 422 and "the server rejected our request" in missing.message
+    for operation in ({"op": "test", "path": "/data/a", "value": "2"}, {"op": "remove", "path": "/data/none"}, {"op": "fly"}):
+        failed = api.patch("configmaps", "patched", [operation], content_type=JSON_PATCH)
+        assert (failed.status, failed.reason) == (422, "Invalid")
+        assert failed.message == "the server rejected our request due to an error in our request"
+    many = api.patch("configmaps", "patched", [{"op": "test", "path": ""}] * 10_001, content_type=JSON_PATCH)
+    assert (many.status, many.reason) == (413, "RequestEntityTooLarge")
+    assert many.message == "The allowed maximum operations in a JSON patch is 10000, got 10001"
     assert api.patch("configmaps", "patched", {"op": "remove"}, content_type=JSON_PATCH).status == 400
     assert api.patch("configmaps", "patched", [], content_type=MERGE).status == 400
     assert api.patch("configmaps", "patched", "x", content_type=STRATEGIC).status == 400
