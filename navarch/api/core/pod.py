@@ -29,6 +29,8 @@ def default(pod: Object) -> Object:
 
 def validate(pod: Object) -> Iterator[FieldError]:
     yield from podspec.validate(pod["spec"], "spec")
+    if pod["spec"].get("ephemeralContainers"):
+        yield forbidden_field("spec.ephemeralContainers", "cannot be set on create")
 
 
 def prepare_create(pod: Object) -> Object:

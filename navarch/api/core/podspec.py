@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from navarch.api.core import volume
+from navarch.api.core import podsecurity, volume
 from navarch.api.core.nonnegative import nonnegative
 from navarch.api.objectmeta import validate_annotations, validate_labels
 from navarch.apimachinery import names, quantity, selectors
@@ -24,6 +24,9 @@ from navarch.apimachinery.errors import (
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 RESTART_POLICIES = ("Always", "Never", "OnFailure")
 DNS_POLICIES = ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")
+NAMESERVERS_LIMIT = 3
+SEARCHES_LIMIT = 32
+SEARCH_CHARACTERS_LIMIT = 2048
 PROTOCOLS = ("SCTP", "TCP", "UDP")
 TERMINATION_MESSAGE_POLICIES = ("FallbackToLogsOnError", "File")
 TAINT_EFFECTS = ("NoExecute", "NoSchedule", "PreferNoSchedule")
@@ -131,6 +134,8 @@ def validate(spec: Object, path: str, *, restart_policies: Iterable[str] = RESTA
         yield not_supported(f"{path}.restartPolicy", spec["restartPolicy"], restart_policies)
     if spec["dnsPolicy"] not in DNS_POLICIES:
         yield not_supported(f"{path}.dnsPolicy", spec["dnsPolicy"], DNS_POLICIES)
+    yield from _dns_config(spec.get("dnsConfig") or {}, f"{path}.dnsConfig")
+    yield from podsecurity.validate_pod_context(spec.get("securityContext") or {}, f"{path}.securityContext")
     if spec["dnsPolicy"] == "None" and not (spec.get("dnsConfig") or {}).get("nameservers"):
         yield required(f"{path}.dnsConfig.nameservers", "must provide at least one DNS nameserver when `dnsPolicy` is None")
     if spec["terminationGracePeriodSeconds"] < 0:
@@ -152,9 +157,13 @@ def validate(spec: Object, path: str, *, restart_policies: Iterable[str] = RESTA
     yield from _host_aliases(spec.get("hostAliases") or (), f"{path}.hostAliases")
     yield from _topology(spec.get("topologySpreadConstraints") or (), f"{path}.topologySpreadConstraints")
     yield from _affinity(spec.get("affinity") or {}, f"{path}.affinity")
+    gates: set[str] = set()
     for index, gate in enumerate(spec.get("schedulingGates") or ()):
-        where = f"{path}.schedulingGates[{index}].name"
-        yield from (invalid_value(where, gate.get("name", ""), text) for text in names.qualified_name(gate.get("name", "")))
+        where, name = f"{path}.schedulingGates[{index}]", gate.get("name", "")
+        yield from (invalid_value(f"{where}.name", name, text) for text in names.qualified_name(name))
+        if name in gates:
+            yield duplicate(where, name)
+        gates.add(name)
     if not spec.get("schedulerName"):
         yield required(f"{path}.schedulerName")
 
@@ -220,6 +229,8 @@ def _container(container: Object, path: str, volumes: set[Any], spec: Object) ->
     yield from _env(container, path)
     yield from _mounts(container.get("volumeMounts") or (), f"{path}.volumeMounts", volumes)
     yield from validate_resources(container.get("resources") or {}, f"{path}.resources")
+    yield from _resize_policy(container.get("resizePolicy") or (), f"{path}.resizePolicy")
+    yield from podsecurity.validate_container_context(container.get("securityContext") or {}, f"{path}.securityContext")
     for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
         if container.get(probe):
             yield from _probe(container[probe], f"{path}.{probe}", probe)
@@ -354,6 +365,40 @@ def validate_resources(resources: Object, path: str) -> Iterator[FieldError]:
             yield invalid_value(f"{path}.requests", amount, text)
         elif limit is None and "/" in name:
             yield required(f"{path}.limits", "Limit must be set for non overcommitable resources")
+
+
+def _resize_policy(policies: Iterable[Object], path: str) -> Iterator[FieldError]:
+    seen: set[str] = set()
+    for index, policy in enumerate(policies):
+        name, restart = policy.get("resourceName", ""), policy.get("restartPolicy", "")
+        if name in seen:
+            yield duplicate(f"{path}[{index}]", name)
+        seen.add(name)
+        for value, supported in ((name, ("cpu", "memory")), (restart, ("NotRequired", "RestartContainer"))):
+            if not value:
+                yield required(path)
+            elif value not in supported:
+                yield not_supported(path, value, supported)
+
+
+def _dns_config(config: Object, path: str) -> Iterator[FieldError]:
+    servers, searches = config.get("nameservers") or [], config.get("searches") or []
+    if len(servers) > NAMESERVERS_LIMIT:
+        yield invalid_value(f"{path}.nameservers", servers, f"must not have more than {NAMESERVERS_LIMIT} nameservers")
+    for index, server in enumerate(servers):
+        yield from (invalid_value(f"{path}.nameservers[{index}]", server, text) for text in names.ip_address(server))
+    if len(searches) > SEARCHES_LIMIT:
+        yield invalid_value(f"{path}.searches", searches, f"must not have more than {SEARCHES_LIMIT} search paths")
+    if len(" ".join(searches)) > SEARCH_CHARACTERS_LIMIT:
+        text = f"must not have more than {SEARCH_CHARACTERS_LIMIT} characters (including spaces) in the search list"
+        yield invalid_value(f"{path}.searches", searches, text)
+    for index, search in enumerate(searches):
+        # Underscores and the root are allowed here (KEP-4427).
+        plain = search.removesuffix(".").replace("_", "a") if search != "." else "a"
+        yield from (invalid_value(f"{path}.searches[{index}]", search, text) for text in names.dns1123_subdomain(plain))
+    for index, option in enumerate(config.get("options") or ()):
+        if not option.get("name"):
+            yield required(f"{path}.options[{index}]", "must not be empty")
 
 
 def _probe(probe: Object, path: str, kind: str) -> Iterator[FieldError]:
@@ -520,6 +565,8 @@ def validate_pod_template(template: Object, path: str) -> Iterator[FieldError]:
     yield from validate_labels(metadata.get("labels") or {}, f"{path}.metadata.labels")
     yield from validate_annotations(metadata.get("annotations") or {}, f"{path}.metadata.annotations")
     yield from validate(template["spec"], f"{path}.spec")
+    if template["spec"].get("ephemeralContainers"):
+        yield forbidden_field(f"{path}.spec.ephemeralContainers", "ephemeral containers not allowed in pod template")
 
 
 def validate_template(template: Object, selector: Mapping[str, Any] | None, path: str) -> Iterator[FieldError]:
