@@ -142,8 +142,9 @@ class HTTPClient:
                 return connection
             except ConnectionError:
                 connection.close()
-                # A kept connection may have been closed by the server just now: nothing was processed then.
-                if not reused:
+                # The server may have closed a kept connection just as it was used. Whether it took the request first can't be
+                # told, so what must not happen twice is left to the caller.
+                if not reused or method == "POST":
                     raise
             except BaseException:
                 connection.close()

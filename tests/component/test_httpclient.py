@@ -113,6 +113,30 @@ def test_a_kept_connection_that_was_closed_is_replaced() -> None:
     asyncio.run(test())
 
 
+@pytest.mark.parametrize(("method", "arrivals"), [("GET", 2), ("POST", 1)])
+def test_what_a_dying_connection_may_have_delivered_is_not_posted_again(method: str, arrivals: int) -> None:
+    arrived: list[str] = []
+
+    async def test() -> None:
+        async def handler(request: Request) -> Response:
+            if request.path == "/fatal":
+                arrived.append(request.method)
+                if len(arrived) == 1:
+                    for connection in list(server.connections):
+                        connection.abort()
+            return Response(200)
+
+        async with serving(handler) as (server, client):
+            await client.request("GET", "/")
+            try:
+                await client.request(method, "/fatal")
+            except ConnectionError:
+                assert method == "POST"
+
+    asyncio.run(test())
+    assert arrived == [method] * arrivals
+
+
 @LOOPS
 def test_a_streamed_answer_is_read_as_it_comes_with_back_pressure(run: Run) -> None:
     made = 0
