@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from navarch.cli.cluster import BRIDGE, BRIDGE_ADDRESS, NODE_NETWORK, POD_CIDR, CommandError, Node
+from navarch.network import links
 
 NAMESPACES = Path("/run/netns")
 TABLE = "navarch-machine"
@@ -39,7 +40,16 @@ def make_switch() -> None:
     """The bridge, and the way out of the machine."""
     if not _exists(BRIDGE):
         _ip_batch([f"link add {BRIDGE} type bridge"])
-    _ip_batch([f"address replace {BRIDGE_ADDRESS}/{PREFIX_LENGTH} dev {BRIDGE}", f"link set {BRIDGE} up"])
+    # Of its own: by default it is the lowest of the cables' and changes when that one goes, and until the other nodes ask again
+    # who the machine is, half a minute later, their packets go nowhere.
+    hardware = links.hardware_address(BRIDGE_ADDRESS).hex(":")
+    _ip_batch(
+        [
+            f"link set {BRIDGE} address {hardware}",
+            f"address replace {BRIDGE_ADDRESS}/{PREFIX_LENGTH} dev {BRIDGE}",
+            f"link set {BRIDGE} up",
+        ]
+    )
     _nft(
         f"table ip {TABLE} {{}}\ndelete table ip {TABLE}\n"
         f"table ip {TABLE} {{\n"

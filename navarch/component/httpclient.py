@@ -86,13 +86,19 @@ class HTTPClient:
         timeout_seconds: float | None = REQUEST_TIMEOUT_SECONDS,
     ) -> Answer:
         """One request, its answer read whole. `target` is path and query."""
-        async with asyncio.timeout(timeout_seconds):
-            connection = await self._send(method, target, headers, body)
-            try:
-                content = b"".join([chunk async for chunk in connection.body()])
-            except BaseException:
-                connection.close()
-                raise
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                connection = await self._send(method, target, headers, body)
+                try:
+                    content = b"".join([chunk async for chunk in connection.body()])
+                except BaseException:
+                    connection.close()
+                    raise
+        except TimeoutError:
+            # What swallowed this request has swallowed the kept connections too: the next one begins anew.
+            while self._idle:
+                self._idle.pop().abort()
+            raise
         self._keep(connection)
         return Answer(connection.status, connection.headers, content)
 

@@ -205,6 +205,16 @@ def _node_of_lease(old: Object | None, new: Object | None, informers: Informers)
         yield meta.name(node)
 
 
+def _silent_others(old: Object | None, new: Object | None, informers: Informers) -> Iterable[str]:
+    """Whether a node is given up depends on how many others are fine: one more or one less makes the silent ones look again."""
+    if (readiness(old) if old is not None else None) == (readiness(new) if new is not None else None):
+        return
+    own = meta.name(new if new is not None else old or {})
+    for node in informers.get("nodes").list():
+        if readiness(node) != "True" and meta.name(node) != own:
+            yield meta.name(node)
+
+
 def controller(config: ControllerConfig) -> Controller:
     """The controller, with the grace period of `config`."""
     lifecycle = NodeLifecycle(config)
@@ -214,6 +224,10 @@ def controller(config: ControllerConfig) -> Controller:
         "nodes",
         lifecycle.reconcile,
         relevant=_relevant,
-        # Pods are only read here: the index must be there, their changes wake nobody.
-        watches=(Watch(LEASES, _node_of_lease), Watch("pods", lambda old, new, informers: (), by_node)),
+        watches=(
+            Watch(LEASES, _node_of_lease),
+            Watch("nodes", _silent_others),
+            # Pods are only read here: the index must be there, their changes wake nobody.
+            Watch("pods", lambda old, new, informers: (), by_node),
+        ),
     )

@@ -29,6 +29,8 @@ STARTING_POLL_MAX_SECONDS = 1.0
 REGISTER_RETRY_SECONDS = 0.2
 REGISTER_RETRY_MAX_SECONDS = 7.0
 IMAGES_SECONDS = 60.0
+REPORT_TIMEOUT_SECONDS = 10.0
+"""A report that isn't answered by then is sent anew, over another connection: well before the node is given up."""
 
 
 class NodeReporter:
@@ -106,7 +108,8 @@ class NodeReporter:
                 if self._node is None:
                     await self._register()
                 await self._tell_pod_cidr()
-                await self._report()
+                async with asyncio.timeout(REPORT_TIMEOUT_SECONDS):
+                    await self._report()
             except StatusError as error:
                 logger.warning("cannot write the status of node %s: %s", self._config.node_name, error.message)
             except OSError as error:
@@ -242,7 +245,8 @@ class NodeReporter:
         while True:
             started = clock.monotonic()
             try:
-                await self._renew()
+                async with asyncio.timeout(min(REPORT_TIMEOUT_SECONDS, self._config.lease_duration_seconds / 4)):
+                    await self._renew()
                 delay = self._config.lease_renew_seconds
             except StatusError as error:
                 logger.debug("cannot renew the lease: %s", error.message)

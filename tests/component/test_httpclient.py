@@ -228,6 +228,28 @@ def test_an_answer_that_does_not_come_times_out() -> None:
     asyncio.run(test())
 
 
+def test_after_a_timeout_no_kept_connection_is_trusted() -> None:
+    """They go the same way as the one that swallowed a request: a cut cable says nothing on any of them."""
+    cut = asyncio.Event()
+
+    async def until_cut(request: Request) -> Response:
+        if cut.is_set() and request.path == "/old":
+            await asyncio.Event().wait()
+        return Response(200, (), b"fine")
+
+    async def test() -> None:
+        async with serving(until_cut) as (server, client):
+            await asyncio.gather(*(client.request("GET", "/") for _ in range(3)))
+            kept = set(server.connections)
+            cut.set()
+            with pytest.raises(TimeoutError):
+                await client.request("GET", "/old", timeout_seconds=0.05)
+            assert (await client.request("GET", "/")).body == b"fine"
+            assert len(kept) == 3 and not kept & set(server.connections)
+
+    asyncio.run(test())
+
+
 def test_a_server_that_is_not_there_refuses() -> None:
     async def test() -> None:
         client = HTTPClient("http://127.0.0.1:1")

@@ -190,6 +190,29 @@ def test_a_silent_node_becomes_unknown_and_its_pods_leave_the_service(tmp_path: 
     asyncio.run(main())
 
 
+def test_a_dead_node_is_given_up_when_another_is_fine_again(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with cluster(tmp_path, node_monitor_grace_seconds=0.5) as found:
+            # Both nodes fall silent, so nobody is evicted.
+            await found.add_node("node-1", "10.0.0.1")
+            await found.add_node("node-2", "10.0.0.2")
+
+            def effects(name: str) -> set[str]:
+                node = found.one("nodes", name)
+                assert node is not None
+                return {taint["effect"] for taint in node["spec"].get("taints") or ()}
+
+            await found.until(lambda: effects("node-1") == effects("node-2") == {"NoSchedule"})
+            found.tasks.start(_renew(found, "node-2"), name="renew")
+            ready = {"type": "Ready", "status": "True", "reason": "KubeletReady", "lastHeartbeatTime": clock.timestamp()}
+            await found.client.patch(
+                "nodes", "node-2", {"status": {"conditions": [ready]}}, patch_type="strategic", subresource="status"
+            )
+            await found.until(lambda: "NoExecute" in effects("node-1"))
+
+    asyncio.run(main())
+
+
 async def _renew(found: Cluster, node: str) -> None:
     while True:
         spec = {"renewTime": clock.micro_timestamp()}
