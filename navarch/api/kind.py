@@ -44,12 +44,21 @@ def _unchanged(obj: Object) -> Object:
     return obj
 
 
-def _never(obj: Object) -> bool:
+def _never(*_: Object) -> bool:
     return False
 
 
 def _no_errors(*_: Object) -> Iterable[FieldError]:
     return ()
+
+
+@dataclass(frozen=True, slots=True)
+class SubresourceUpdate:
+    """What PUT and PATCH of a subresource other than status mean, where the subresource speaks the kind itself."""
+
+    prepare: PrepareUpdate
+    """(new, old) -> `old` with what the subresource may change taken from `new`."""
+    validate: ValidateUpdate = _no_errors
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,6 +79,12 @@ class Kind:
     """``status``, ``scale``, and those that a module of apiserver/subresources serves."""
     schema: str = ""
     """Name of the schema definition, e.g. ``io.k8s.api.core.v1.Pod``; "" derives it from group, version and kind."""
+    stored_as: Kind | None = None
+    """The kind under which the objects are stored, where this is another version or group of it: then all rules are that
+    kind's, but for `default` and `validate`, which are asked first. None: objects are stored as they are served."""
+    to_stored: Prepare = _unchanged
+    from_stored: Prepare = _unchanged
+    """Between this kind's objects and those of `stored_as`; nothing may be lost on the way there and back."""
     storage_prefix: str = ""
     """Where objects are stored under /registry, e.g. ``services/specs``; "" means the plural."""
 
@@ -85,6 +100,9 @@ class Kind:
     """What the server sets or clears when an object is made; `status` of kinds with that subresource is cleared already."""
     prepare_update: PrepareUpdate | None = None
     prepare_status_update: PrepareUpdate | None = None
+    subresource_updates: Mapping[str, SubresourceUpdate] = field(default_factory=dict)
+    is_lazy_update: Callable[[Object, Object], bool] = _never
+    """(new, old) -> whether the change may be stored with the next commit instead of at once."""
     spec_fields: tuple[str, ...] = ("spec",)
     """Top-level fields whose change counts up `metadata.generation`; () for kinds without one."""
     has_generation: bool = False
@@ -128,9 +146,14 @@ class Kind:
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
     @property
+    def stored(self) -> Kind:
+        """The kind whose rules hold for the stored objects: itself, or `stored_as`."""
+        return self.stored_as or self
+
+    @property
     def key_prefix(self) -> str:
         """Where this kind's objects are in the store: ``/registry/pods/``."""
-        return f"/registry/{self.storage_prefix or self.plural}/"
+        return f"/registry/{self.stored.storage_prefix or self.stored.plural}/"
 
     def key(self, namespace: str, name: str) -> str:
         """The store's key of an object."""

@@ -36,7 +36,7 @@ class InProcessTransport:
         if answer.continue_token:
             metadata["continue"] = answer.continue_token
         kind = answer.kind
-        items = [record.object() for record in answer.records]
+        items = list(answer.objects())
         return {"kind": kind.list_kind, "apiVersion": kind.api_version, "metadata": metadata, "items": items}
 
     async def watch(self, path: str, query: Mapping[str, str]) -> AsyncIterator[WatchEvent]:
@@ -45,7 +45,7 @@ class InProcessTransport:
         try:
             async for batch in answer.watch.batches():
                 for event in batch:
-                    yield WatchEvent(event.type, event.object())  # type: ignore[arg-type]
+                    yield WatchEvent(event.type, event.served(answer.kind))  # type: ignore[arg-type]
         finally:
             answer.watch.close()
 

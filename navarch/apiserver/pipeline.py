@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from navarch.api.kind import Kind
 from navarch.apimachinery import errors
 from navarch.apimachinery.errors import StatusError
-from navarch.apiserver import respond, reviews
+from navarch.apiserver import deletion, patching, respond, reviews
 from navarch.apiserver.authentication import Authenticator
 from navarch.apiserver.authorization import AuthorizerChain
 from navarch.apiserver.discovery import Discovery
@@ -120,11 +120,11 @@ class Pipeline:
             raise errors.method_not_allowed()
         match info.verb:
             case "get":
-                return resources.get(request, kind)
+                return resources.reading.get(request, kind)
             case "list":
-                return resources.list_collection(request, kind)
+                return resources.reading.list_collection(request, kind)
             case "watch":
-                return resources.watch(request, kind)
+                return resources.reading.watch(request, kind)
             case "create":
                 if info.name:
                     raise errors.method_not_allowed()
@@ -134,11 +134,11 @@ class Pipeline:
             case "update":
                 return await resources.update(request, kind)
             case "patch":
-                return await resources.patch(request, kind)
+                return await patching.serve(resources, request, kind)
             case "delete":
-                return await resources.delete(request, kind)
+                return await deletion.delete(resources, request, kind)
             case "deletecollection":
-                return await resources.delete_collection(request, kind)
+                return await deletion.delete_collection(resources, request, kind)
         raise errors.method_not_allowed()
 
     async def _subresource(self, request: APIRequest, kind: Kind) -> Answer:
@@ -154,11 +154,11 @@ class Pipeline:
             return await serve(request, kind)
         match info.verb:
             case "get":
-                return self.resources.get(request, kind)
+                return self.resources.reading.get(request, kind)
             case "update":
                 return await self.resources.update(request, kind, info.subresource)
             case "patch":
-                return await self.resources.patch(request, kind, info.subresource)
+                return await patching.serve(self.resources, request, kind, info.subresource)
         raise errors.method_not_allowed()
 
     def _other(self, request: APIRequest) -> Response:

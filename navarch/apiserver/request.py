@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from navarch.api.kind import Kind
 from navarch.apimachinery import errors
@@ -91,12 +93,22 @@ class APIRequest:
 
 @dataclass(slots=True)
 class ObjectAnswer:
-    """One object; either form may be missing, not both."""
+    """One object as it is served; either form may be missing, not both."""
 
     kind: Kind
     record: Record | None = None
     object: Object | None = None
     status: int = 200
+
+    @classmethod
+    def of(cls, kind: Kind, record: Record | None = None, obj: Object | None = None, status: int = 200) -> ObjectAnswer:
+        """A stored object, in the form in which `kind` serves it."""
+        if kind.stored_as is None:
+            return cls(kind, record, obj, status)
+        if obj is None:
+            assert record is not None
+            obj = record.object()
+        return cls(kind, None, kind.from_stored(obj), status)
 
     def decoded(self) -> Object:
         if self.object is not None:
@@ -114,6 +126,16 @@ class ListAnswer:
     revision: int
     continue_token: str = ""
     remaining: int | None = None
+
+    def objects(self) -> Iterator[Object]:
+        """As they are served."""
+        return (self.kind.from_stored(record.object()) for record in self.records)
+
+    def encoded(self) -> list[bytes]:
+        """As they are served."""
+        if self.kind.stored_as is None:
+            return [record.data for record in self.records]
+        return [orjson.dumps(obj) for obj in self.objects()]
 
 
 @dataclass(slots=True)

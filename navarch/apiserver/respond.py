@@ -105,10 +105,9 @@ def _list_body(request: APIRequest, answer: ListAnswer, representation: Represen
     if answer.remaining is not None:
         metadata["remainingItemCount"] = answer.remaining
     if representation.form == "Table":
-        objects = (record.object() for record in answer.records)
-        return orjson.dumps(table(request, answer.kind, objects, representation, metadata))
+        return orjson.dumps(table(request, answer.kind, answer.objects(), representation, metadata))
     if representation.form:
-        items = [_partial(record.object(), representation) for record in answer.records]
+        items = [_partial(obj, representation) for obj in answer.objects()]
         head = {"kind": "PartialObjectMetadataList", "apiVersion": f"meta.k8s.io/{representation.form_version}"}
         return orjson.dumps({**head, "metadata": metadata, "items": items})
     kind = answer.kind
@@ -116,7 +115,7 @@ def _list_body(request: APIRequest, answer: ListAnswer, representation: Represen
         kind.list_kind.encode(),
         kind.api_version.encode(),
         orjson.dumps(metadata),
-        b",".join([record.data for record in answer.records]),
+        b",".join(answer.encoded()),
     )
 
 
@@ -185,7 +184,7 @@ async def _stream(request: APIRequest, kind: Kind, watch: Watch, representation:
     try:
         if not representation.form:
             async for batch in watch.batches():
-                yield b"".join([_line(event) for event in batch])
+                yield b"".join([_line(kind, event) for event in batch])
             return
         headed = True
         async for batch in watch.batches():
@@ -199,7 +198,9 @@ async def _stream(request: APIRequest, kind: Kind, watch: Watch, representation:
         watch.close()
 
 
-def _line(event: Event) -> bytes:
+def _line(kind: Kind, event: Event) -> bytes:
+    if kind.stored_as is not None:
+        return orjson.dumps({"type": event.type, "object": event.served(kind)}) + b"\n"
     change = event.change
     if change is not None and change.type == event.type:
         return change.line
@@ -208,7 +209,7 @@ def _line(event: Event) -> bytes:
 
 
 def _shown(request: APIRequest, kind: Kind, event: Event, representation: Representation, *, headed: bool) -> Object:
-    obj = event.object()
+    obj = event.served(kind)
     if representation.form != "Table":
         return _partial(obj, representation)
     if event.type == "BOOKMARK":

@@ -29,10 +29,11 @@ class Event(NamedTuple):
     change: Change | None = None
     bookmark: Object | None = None
 
-    def object(self) -> Object:
-        """Decoded and shared."""
-        if self.bookmark is not None:
-            return self.bookmark
+    def served(self, kind: Kind) -> Object:
+        """Decoded and shared, as `kind` serves it."""
+        return self.bookmark if self.bookmark is not None else kind.from_stored(self._object())
+
+    def _object(self) -> Object:
         if self.change is not None:
             return self.change.object
         assert self.record is not None

@@ -42,6 +42,7 @@ KIND = Kind(
     kind="Lease",
     plural="leases",
     validate=validate,
+    is_lazy_update=is_renewal,
     allow_create_on_update=True,
     columns=(NAME, Column("Holder"), AGE),
     row=row,

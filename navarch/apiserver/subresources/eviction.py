@@ -6,7 +6,7 @@ from navarch.api import registry
 from navarch.api.kind import Kind
 from navarch.apimachinery import errors, meta, selectors
 from navarch.apimachinery.errors import Object
-from navarch.apiserver import body
+from navarch.apiserver import body, deletion
 from navarch.apiserver.request import APIRequest, ObjectAnswer
 from navarch.apiserver.resources import Resources, encode
 from navarch.component import clock
@@ -29,7 +29,7 @@ async def serve(resources: Resources, request: APIRequest, kind: Kind) -> Object
     options = eviction.get("deleteOptions") or {}
     if options.get("dryRun"):
         request.query = {**request.query, "dryRun": list(options["dryRun"])}
-    pod = resources.get(request, kind).decoded()
+    pod = resources.reading.get(request, kind).decoded()
     if not _needs_no_budget(pod):
         budgets = _budgets_of(resources, pod)
         if len(budgets) > 1:
@@ -37,8 +37,8 @@ async def serve(resources: Resources, request: APIRequest, kind: Kind) -> Object
             raise errors.status_error(500, "InternalError", text)
         for budget in budgets:
             await _spend(resources, budget.key, pod, dry_run=request.dry_run)
-    deletion = APIRequest(request.info, "DELETE", request.query, request.user, decoded=options)
-    await resources.delete(deletion, kind)
+    deleting = APIRequest(request.info, "DELETE", request.query, request.user, decoded=options)
+    await deletion.delete(resources, deleting, kind)
     status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
     return ObjectAnswer(kind, object=status, status=201)
 

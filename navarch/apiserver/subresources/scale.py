@@ -37,7 +37,7 @@ def scale_of(obj: Object) -> Object:
 
 async def serve(resources: Resources, request: APIRequest, kind: Kind) -> ObjectAnswer:
     if request.info.verb == "get":
-        return ObjectAnswer(kind, object=scale_of(resources.get(request, kind).decoded()))
+        return ObjectAnswer(kind, object=scale_of(resources.reading.get(request, kind).decoded()))
     if request.info.verb not in ("update", "patch"):
         raise errors.method_not_allowed()
     patching = request.info.verb == "patch"

@@ -25,7 +25,7 @@ async def serve(resources: Resources, tokens: TokenAuthority, request: APIReques
     if request.info.verb != "create":
         raise errors.method_not_allowed()
     asked = body.decode_definition(request, TOKEN_REQUEST)
-    account = resources.get(request, kind).decoded()
+    account = resources.reading.get(request, kind).decoded()
     spec = asked.get("spec") or {}
     seconds = spec.get("expirationSeconds") or DEFAULT_SECONDS
     problems = []

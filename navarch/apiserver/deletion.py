@@ -1,0 +1,163 @@
+"""delete and deletecollection: at once, or by marking an object that finalizers or a grace period hold."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from navarch.api.kind import Kind
+from navarch.apimachinery import errors, meta
+from navarch.apimachinery.errors import Object
+from navarch.apiserver import body
+from navarch.apiserver.admission.chain import Attributes
+from navarch.apiserver.request import APIRequest, ListAnswer, ObjectAnswer
+from navarch.apiserver.resources import WRITE_ATTEMPTS, Resources, may_go
+from navarch.component import clock
+from navarch.storage.mvcc import ConflictError, Record
+
+DELETE_OPTIONS = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
+
+
+async def delete(resources: Resources, request: APIRequest, kind: Kind) -> ObjectAnswer:
+    """Delete one object: at once, or by marking it where finalizers or a grace period hold it."""
+    options = delete_options(request)
+    info = request.info
+    for attempt in range(WRITE_ATTEMPTS):
+        base = resources.latest(kind, info.namespace, info.name)
+        try:
+            return await _delete(resources, request, kind, base, options)
+        except ConflictError:
+            if attempt == WRITE_ATTEMPTS - 1:
+                raise errors.conflict(kind.group, kind.plural, info.name, errors.MODIFIED) from None
+    raise AssertionError("unreachable")
+
+
+def delete_options(request: APIRequest) -> Object:
+    """DeleteOptions from body or query."""
+    options: Object = {}
+    if request.body or request.decoded is not None:
+        options = body.decode_definition(request, DELETE_OPTIONS)
+    if request.option("gracePeriodSeconds"):
+        options = {**options, "gracePeriodSeconds": request.integer("gracePeriodSeconds")}
+    if request.option("propagationPolicy"):
+        options = {**options, "propagationPolicy": request.option("propagationPolicy")}
+    policy = options.get("propagationPolicy")
+    problems = []
+    if policy not in (None, "Orphan", "Background", "Foreground"):
+        problems.append(errors.not_supported("propagationPolicy", policy, ("Background", "Foreground", "Orphan")))
+    elif policy is not None and options.get("orphanDependents") is not None:
+        text = "orphanDependents and deletionPropagation cannot be both set"
+        problems.append(errors.invalid_value("propagationPolicy", policy, text))
+    if problems:
+        raise errors.invalid("meta.k8s.io", "DeleteOptions", "", problems)
+    if options.get("dryRun"):
+        request.query = {**request.query, "dryRun": list(options["dryRun"])}
+    return options
+
+
+async def _delete(resources: Resources, request: APIRequest, kind: Kind, base: Record, options: Object) -> ObjectAnswer:
+    old, rules = base.object(), kind.stored
+    _check_preconditions(kind, old, options.get("preconditions") or {})
+    attributes = Attributes(request, kind, "DELETE", meta.namespace(old), meta.name(old))
+    await resources.admission.validate(attributes, None, old)
+    new = _marked(rules, old, options)
+    if request.dry_run:
+        return ObjectAnswer.of(kind, obj=new or old)
+    if new is not None and not may_go(rules, new):
+        if new == old:
+            return ObjectAnswer.of(kind, base, old)
+        record = await resources.put(kind, base.key, new, base)
+        return ObjectAnswer.of(kind, record, new)
+    await resources.remove(kind, base, new or old)
+    if rules.returns_deleted:
+        return ObjectAnswer.of(kind, obj=new or old)
+    return ObjectAnswer(kind, object=_deleted_status(kind, old))
+
+
+def _check_preconditions(kind: Kind, old: Object, wanted: Object) -> None:
+    metadata = old["metadata"]
+    for field, shown, value in (("uid", "UID", "uid"), ("resourceVersion", "ResourceVersion", "resourceVersion")):
+        if wanted.get(field) and wanted[field] != metadata.get(value):
+            text = f"{shown} in precondition: {wanted[field]}, {shown} in object meta: {metadata.get(value)}"
+            raise errors.conflict(kind.group, kind.plural, metadata["name"], f"Precondition failed: {text}")
+
+
+def _marked(kind: Kind, old: Object, options: Object) -> Object | None:
+    """The object with deletion begun, or None where nothing has to be waited for."""
+    finalizers = _deletion_finalizers(kind, old, options)
+    grace = _grace(kind, old, options)
+    if not finalizers and not grace and not kind.holds_deletion(old):
+        return None
+    metadata = dict(old["metadata"])
+    if "deletionTimestamp" not in metadata:
+        metadata["deletionTimestamp"] = meta.format_time(clock.now() + timedelta(seconds=grace))
+        metadata["deletionGracePeriodSeconds"] = grace
+        if kind.has_generation:
+            metadata["generation"] = metadata.get("generation", 0) + 1
+    elif grace < metadata.get("deletionGracePeriodSeconds", 0):
+        # A second deletion may only shorten the grace of the first.
+        shortened = metadata["deletionGracePeriodSeconds"] - grace
+        moved = meta.parse_time(metadata["deletionTimestamp"]) - timedelta(seconds=shortened)
+        metadata["deletionTimestamp"] = meta.format_time(moved)
+        metadata["deletionGracePeriodSeconds"] = grace
+    if finalizers:
+        metadata["finalizers"] = finalizers
+    else:
+        metadata.pop("finalizers", None)
+    return kind.prepare_deletion({**old, "metadata": metadata})
+
+
+def _deletion_finalizers(kind: Kind, old: Object, options: Object) -> list[str]:
+    present = list(old["metadata"].get("finalizers") or ())
+    policy = options.get("propagationPolicy")
+    if options.get("orphanDependents") is not None and not policy:
+        policy = "Orphan" if options["orphanDependents"] else "Background"
+    if policy is None:
+        return present
+    kept = [item for item in present if item not in ("orphan", "foregroundDeletion")]
+    if policy == "Orphan":
+        kept.append("orphan")
+    elif policy == "Foreground":
+        kept.append("foregroundDeletion")
+    return kept
+
+
+def _grace(kind: Kind, old: Object, options: Object) -> int:
+    if kind.graceful_seconds is None:
+        return 0
+    default = kind.graceful_seconds(old)
+    if not default:
+        return 0
+    asked = options.get("gracePeriodSeconds")
+    if asked is None:
+        # A repeated deletion that names no grace leaves the first one's as it is.
+        return int(old["metadata"].get("deletionGracePeriodSeconds", default))
+    # Kubernetes takes a negative grace for one second, not for none.
+    return int(asked) if asked >= 0 else 1
+
+
+async def delete_collection(resources: Resources, request: APIRequest, kind: Kind) -> ListAnswer:
+    """Delete every object that a list with these parameters would show."""
+    options = delete_options(request)
+    chosen = resources.reading.selection(request, kind)
+    under = resources.reading.under(request, kind)
+    found = [record for record in resources.store.collection(kind.key_prefix).range(under) if chosen.selects(record)]
+    for record in found:
+        base: Record | None = record
+        while base is not None:
+            try:
+                await _delete(resources, request, kind, base, options)
+                break
+            except ConflictError:
+                base = resources.store.latest(kind.key_prefix, record.key)
+    return ListAnswer(kind, found, resources.store.revision)
+
+
+def _deleted_status(kind: Kind, old: Object) -> Object:
+    details = {"name": meta.name(old), "group": kind.group, "kind": kind.plural, "uid": meta.uid(old)}
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Success",
+        "details": {key: value for key, value in details.items() if value},
+    }

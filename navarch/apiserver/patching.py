@@ -1,0 +1,70 @@
+"""patch: JSON Patch, merge patch, strategic merge patch, over whatever the newest version of the object is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from navarch.api import schemas
+from navarch.api.kind import Kind
+from navarch.apimachinery import errors, meta, patch
+from navarch.apimachinery.errors import Object, StatusError
+from navarch.apiserver import body
+from navarch.apiserver.request import APIRequest, ObjectAnswer
+from navarch.apiserver.resources import Resources
+
+
+async def serve(resources: Resources, request: APIRequest, kind: Kind, subresource: str = "") -> ObjectAnswer:
+    type_ = body.media_type(request.content_type)
+    apply = _PATCHES.get(type_)
+    if apply is None:
+        raise errors.unsupported_media_type(type_, tuple(_PATCHES))
+    changes, duplicates = body.parse(request)
+    schema = schemas.of(kind)
+
+    def transform(stored: Object) -> Object:
+        current = kind.from_stored(stored)
+        try:
+            patched = apply(current, changes, schema)
+        except patch.PatchError as error:
+            raise _unapplicable(type_, error) from None
+        if not isinstance(patched, dict):
+            raise errors.bad_request("a patched object must be an object")
+        if not isinstance(patched.get("metadata"), dict):
+            patched = {**patched, "metadata": current["metadata"]}
+        body.check_kind(patched, kind)
+        new = body.decode_value(request, patched, kind, duplicates)
+        if meta.name(new) != request.info.name:
+            raise errors.bad_request(
+                f"the name of the object ({meta.name(new)}) does not match the name on the URL ({request.info.name})"
+            )
+        version = new["metadata"].get("resourceVersion")
+        if version and version != current["metadata"]["resourceVersion"]:
+            raise errors.conflict(kind.group, kind.plural, request.info.name, errors.MODIFIED)
+        return resources.to_stored(kind, new)
+
+    return await resources.change(request, kind, transform, subresource=subresource)
+
+
+def _unapplicable(type_: str, error: patch.PatchError) -> StatusError:
+    """What a patch that cannot be applied is answered with."""
+    if isinstance(error, patch.TooManyOperationsError):
+        return errors.status_error(413, "RequestEntityTooLarge", str(error))
+    if type_ == "application/json-patch+json" and not isinstance(error, patch.MalformedError):
+        # Kubernetes does not say which operation did not apply.
+        message = "the server rejected our request due to an error in our request"
+        return errors.status_error(422, "Invalid", message, {})
+    return errors.bad_request(str(error))
+
+
+_PATCHES: dict[str, Callable[[Object, Any, Any], Any]] = {
+    "application/json-patch+json": lambda current, changes, schema: patch.json_patch(current, changes),
+    "application/merge-patch+json": lambda current, changes, schema: patch.merge_patch(current, _mapping(changes)),
+    "application/strategic-merge-patch+json": patch.strategic_merge_patch,
+}
+
+
+def _mapping(changes: Any) -> Object:
+    if not isinstance(changes, dict):
+        raise patch.PatchError("a merge patch must be an object")
+    return changes

@@ -1,0 +1,161 @@
+"""get, list and watch: what is published, as it is or as it was, for any kind (KEP-365, KEP-1904, KEP-3157).
+
+Continue tokens name the revision of the first page and the key to go on after, as etcd3's do.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+
+import orjson
+
+from navarch.api.kind import Kind
+from navarch.apimachinery import errors, meta
+from navarch.apimachinery.errors import StatusError
+from navarch.apiserver import selection
+from navarch.apiserver.request import APIRequest, ListAnswer, ObjectAnswer, WatchAnswer
+from navarch.apiserver.watch import Watch
+from navarch.storage.mvcc import CompactedError, FutureRevisionError, Record
+from navarch.storage.store import Store
+
+_REVISION = re.compile(r"[0-9]{1,19}\Z", re.ASCII)
+
+
+class Reading:
+    """The reading verbs over one store."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def get(self, request: APIRequest, kind: Kind) -> ObjectAnswer:
+        info = request.info
+        self._check_resource_version(request, kind)
+        return ObjectAnswer.of(kind, self._existing(kind, info.namespace, info.name))
+
+    def _existing(self, kind: Kind, namespace: str, name: str) -> Record:
+        record = self.store.get(kind.key_prefix, kind.key(namespace, name))
+        if record is None:
+            raise errors.not_found(kind.group, kind.plural, name)
+        return record
+
+    def _check_resource_version(self, request: APIRequest, kind: Kind) -> int | None:
+        text = request.option("resourceVersion")
+        if not text:
+            return None
+        if not _REVISION.match(text):
+            error = errors.invalid_value("resourceVersion", text, f'strconv.ParseUint: parsing "{text}": invalid syntax')
+            raise errors.invalid("meta.k8s.io", "ListOptions", "", [error])
+        version = int(text)
+        if version > self.store.revision:
+            raise errors.timeout(f"Too large resource version: {version}, current: {self.store.revision}", 1)
+        return version
+
+    def list_collection(self, request: APIRequest, kind: Kind) -> ListAnswer:
+        chosen = self.selection(request, kind)
+        under = self.under(request, kind)
+        limit = request.integer("limit") or 0
+        version = self._check_resource_version(request, kind)
+        match = request.option("resourceVersionMatch")
+        self._check_match(request, version, match)
+        token = request.option("continue")
+        after, revision = "", self.store.revision
+        if token:
+            revision, after = _read_continue(token, under)
+            if revision < 0:
+                revision = self.store.revision
+        elif version and match == "Exact":
+            revision = version
+        try:
+            records = self.store.index.snapshot(kind.key_prefix, under, revision, after)
+        except (CompactedError, FutureRevisionError):
+            if token:
+                raise self._expired_continue(after) from None
+            raise errors.expired(f"The provided resource version is too old: {revision}") from None
+        if not chosen.is_everything:
+            records = [record for record in records if chosen.selects(record)]
+        if not limit or len(records) <= limit:
+            return ListAnswer(kind, records, revision)
+        page = records[:limit]
+        remaining = len(records) - limit if chosen.is_everything else None
+        return ListAnswer(kind, page, revision, _write_continue(revision, page[-1].key, under), remaining)
+
+    def _expired_continue(self, after: str) -> StatusError:
+        error = errors.expired(
+            "The provided continue parameter is too old to display a consistent list result. You can start a new list without "
+            "the continue parameter, or use the continue token in this response to retrieve the remainder of the results. "
+            "Continuing with the provided token results in an inconsistent list - objects that were created, modified, or "
+            "deleted between the time the first chunk was returned and now may show up in the list."
+        )
+        error.status["metadata"] = {"continue": _write_continue(-1, after, "")}
+        return error
+
+    def _check_match(self, request: APIRequest, version: int | None, match: str) -> None:
+        problems = []
+        if match and request.info.verb == "list":
+            if version is None and not request.option("resourceVersion"):
+                text = "resourceVersionMatch is forbidden unless resourceVersion is provided"
+                problems.append(errors.forbidden_field("resourceVersionMatch", text))
+            elif request.option("continue"):
+                text = "resourceVersionMatch is forbidden when continue is provided"
+                problems.append(errors.forbidden_field("resourceVersionMatch", text))
+            if match not in ("Exact", "NotOlderThan"):
+                problems.append(errors.not_supported("resourceVersionMatch", match, ("Exact", "NotOlderThan", "")))
+            elif match == "Exact" and version == 0:
+                text = 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
+                problems.append(errors.forbidden_field("resourceVersionMatch", text))
+        if problems:
+            raise errors.invalid("meta.k8s.io", "ListOptions", "", problems)
+
+    def watch(self, request: APIRequest, kind: Kind) -> WatchAnswer:
+        chosen = self.selection(request, kind)
+        version = self._check_resource_version(request, kind)
+        timeout = request.integer("timeoutSeconds")
+        bookmarks = request.flag("allowWatchBookmarks")
+        asked = "sendInitialEvents" in request.query
+        wants_initial = request.flag("sendInitialEvents")
+        if asked and request.option("resourceVersionMatch") != "NotOlderThan":
+            text = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+            raise errors.invalid("meta.k8s.io", "ListOptions", "", [errors.forbidden_field("resourceVersionMatch", text)])
+        watch = Watch(
+            self.store,
+            kind,
+            self.under(request, kind),
+            chosen,
+            bookmarks=bookmarks,
+            timeout_seconds=float(timeout) if timeout else None,
+        )
+        # A watch that names no revision begins with what is there, as a list would have shown it.
+        initial = wants_initial or (not asked and not version)
+        watch.begin(version or None, initial_events=initial)
+        if wants_initial and bookmarks:
+            watch.bookmark_initial_end()
+        return WatchAnswer(kind, watch)
+
+    def selection(self, request: APIRequest, kind: Kind) -> selection.Selection:
+        chosen = selection.parse(kind, request.option("labelSelector"), request.option("fieldSelector"))
+        if request.info.name:
+            name = request.info.name
+            fields = (*chosen.fields, (meta.name, name, True))
+            chosen = selection.Selection(chosen.labels, fields, chosen.needles)
+        return chosen
+
+    def under(self, request: APIRequest, kind: Kind) -> str:
+        namespace = request.info.namespace
+        return f"{kind.key_prefix}{namespace}/" if kind.namespaced and namespace else kind.key_prefix
+
+
+def _write_continue(revision: int, key: str, under: str) -> str:
+    token = {"v": "meta.k8s.io/v1", "rv": revision, "start": key.removeprefix(under)}
+    return base64.urlsafe_b64encode(orjson.dumps(token)).rstrip(b"=").decode()
+
+
+def _read_continue(token: str, under: str) -> tuple[int, str]:
+    try:
+        value = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        start, revision = value["start"], value["rv"]
+        if value["v"] != "meta.k8s.io/v1" or not isinstance(start, str) or type(revision) is not int:
+            raise ValueError(token)
+    except (ValueError, KeyError, TypeError):
+        raise errors.bad_request("continue key is not valid: encoded continue token is not valid") from None
+    return revision, start if start.startswith(under) else under + start
