@@ -11,18 +11,20 @@ from collections.abc import Awaitable, Callable
 from navarch.api.kind import Kind
 from navarch.apimachinery import errors
 from navarch.apimachinery.errors import StatusError
-from navarch.apiserver import deletion, patching, respond, reviews
+from navarch.apiserver import deletion, patching, respond, reviews, websockets
 from navarch.apiserver.authentication import Authenticator
 from navarch.apiserver.authorization import AuthorizerChain
 from navarch.apiserver.discovery import Discovery
 from navarch.apiserver.health import Health
 from navarch.apiserver.openapi import OpenAPI
-from navarch.apiserver.request import Answer, APIRequest, ObjectAnswer
+from navarch.apiserver.request import Answer, APIRequest, ObjectAnswer, WatchAnswer
 from navarch.apiserver.requestinfo import parse, parse_query
 from navarch.apiserver.resources import Resources
 from navarch.apiserver.subresources import binding, eviction, finalize, scale, token
 from navarch.apiserver.subresources.nodetunnel import NodeTunnel
+from navarch.apiserver.subresources.proxy import Proxy
 from navarch.apiserver.tokens import TokenAuthority
+from navarch.component import websocket
 from navarch.component.httpserver import BODY_LIMIT_BYTES, Request, Response
 
 logger = logging.getLogger(__name__)
@@ -52,6 +54,7 @@ class Pipeline:
         self._openapi = OpenAPI(kinds)
         self._reviews = reviews.Reviews(tokens, authorizer)
         self._tunnel = tunnel
+        self._proxy = Proxy(resources, tunnel)
         self._health = health
         self._subresources: dict[str, Subresource] = {
             "scale": lambda request, kind: scale.serve(resources, request, kind),
@@ -84,8 +87,13 @@ class Pipeline:
                 content_type=request.headers.get("content-type", ""),
                 raw_path=request.path,
                 raw_query=request.query,
+                remote_address=request.remote_address,
             )
-            return respond.respond(asked, await self.execute(asked), representation)
+            answer = await self.execute(asked)
+            response = respond.respond(asked, answer, representation)
+            if isinstance(answer, WatchAnswer) and websocket.is_websocket(request.headers):
+                return websockets.serve_watch(asked, response)
+            return response
         except StatusError as error:
             return respond.failure(error)
         except Exception as error:
@@ -147,8 +155,8 @@ class Pipeline:
             raise errors.no_such_path()
         if info.subresource in _STREAMS:
             return await self._tunnel.serve(request)
-        if info.subresource == "proxy" and kind.plural == "nodes":
-            return await self._tunnel.proxy(request)
+        if info.subresource == "proxy":
+            return await self._proxy.serve(request, kind)
         serve = self._subresources.get(info.subresource)
         if serve is not None:
             return await serve(request, kind)

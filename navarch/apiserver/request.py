@@ -56,6 +56,7 @@ class APIRequest:
     content_type: str = "application/json"
     raw_path: str = ""
     raw_query: str = ""
+    remote_address: str = ""
     warnings: list[str] = field(default_factory=list)
     """For the client, as Warning headers."""
 

@@ -91,6 +91,11 @@ def jitter(seconds: float, factor: float) -> float:
     return seconds * (1 + factor * _current.get().random.random())
 
 
+def random_below(limit: int) -> int:
+    """A random number from 0 to `limit` - 1."""
+    return _current.get().random.randrange(limit)
+
+
 def uid() -> str:
     """A random (version 4) UUID."""
     bits = _current.get().random.getrandbits(128)

@@ -49,7 +49,7 @@ def accept_headers(headers: Mapping[str, str], protocol: str) -> list[tuple[str,
 
 
 class WebSocket:
-    """An open WebSocket; messages are binary. One task may receive while others send."""
+    """An open WebSocket; messages come as bytes, whichever kind they are. One task may receive while others send."""
 
     def __init__(self, stream: ByteStream) -> None:
         from websockets.protocol import OPEN
@@ -77,13 +77,19 @@ class WebSocket:
             await self._flush()
         return self._messages.pop(0)
 
-    async def send(self, message: bytes) -> None:
-        """Send a message; waits while the client does not read. Raises ConnectionError once it has gone."""
+    async def send(self, message: bytes, *, text: bool = False) -> None:
+        """Send a message, binary or (UTF-8) text; waits while the client does not read.
+
+        Raises ConnectionError once it has gone.
+        """
         from websockets.protocol import OPEN
 
         if self._protocol.state is not OPEN:
             raise ConnectionResetError("the WebSocket is closed")
-        self._protocol.send_binary(message)
+        if text:
+            self._protocol.send_text(message)
+        else:
+            self._protocol.send_binary(message)
         await self._flush()
 
     async def close(self, code: int = NORMAL_CLOSURE, reason: str = "") -> None:

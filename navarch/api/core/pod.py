@@ -239,6 +239,7 @@ KIND = Kind(
         "exec",
         "attach",
         "portforward",
+        "proxy",
     ),
     default=default,
     validate=validate,

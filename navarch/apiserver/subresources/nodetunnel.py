@@ -1,4 +1,4 @@
-"""log, exec, attach, portforward and node proxy: requests that a pod's kubelet answers, carried there byte for byte.
+"""log, exec, attach and portforward: requests that a pod's kubelet answers, carried there byte for byte.
 
 The API server checks that the pod and container exist, then speaks to the kubelet with its own client certificate. Upgraded
 connections (WebSocket, SPDY/3.1) are joined end to end.
@@ -7,22 +7,24 @@ connections (WebSocket, SPDY/3.1) are joined end to end.
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
+from dataclasses import replace
 from urllib.parse import quote, urlencode
 
 from navarch.api import registry
 from navarch.api.core.node import address
 from navarch.apimachinery import errors, meta
 from navarch.apimachinery.errors import Object
+from navarch.apiserver import websockets
 from navarch.apiserver.request import APIRequest
 from navarch.apiserver.resources import Resources
-from navarch.component.bytestream import ByteStream, splice
-from navarch.component.httpclient import Answer, HTTPClient, StreamedAnswer
+from navarch.apiserver.subresources.forwarding import HOP_BY_HOP, forward, whole_body
+from navarch.component import websocket
+from navarch.component.httpclient import HTTPClient
 from navarch.component.httpserver import Response
 
 KUBELET_PORT = 10250
 DEFAULT_CONTAINER_ANNOTATION = "kubectl.kubernetes.io/default-container"
-_HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "upgrade", "te", "trailer"})
 _LOG_OPTIONS = ("follow", "previous", "sinceSeconds", "sinceTime", "timestamps", "tailLines", "limitBytes", "stream")
 
 
@@ -38,51 +40,41 @@ class NodeTunnel:
         """Answer a pod's log, exec, attach or portforward."""
         info = request.info
         pod = self._pod(info.namespace, info.name)
-        match info.subresource:
-            case "log":
-                container = _container(pod, request, "log")
-                query = [(name, value) for name in _LOG_OPTIONS for value in request.query.get(name, ())[:1]]
-                path = f"/containerLogs/{info.namespace}/{info.name}/{container}"
-            case "exec" | "attach" as action:
-                container = _container(pod, request, action)
-                query = _stream_query(request)
-                path = f"/{action}/{info.namespace}/{info.name}/{container}"
-            case _:
-                query = [("port", port) for port in _ports(request)]
-                path = f"/portForward/{info.namespace}/{info.name}"
+        if info.subresource == "log":
+            return await self._log(request, pod)
+        if info.subresource == "portforward":
+            query = [("port", port) for port in _ports(request)]
+            path = f"/portForward/{info.namespace}/{info.name}"
+        else:
+            query = _stream_query(request)
+            path = f"/{info.subresource}/{info.namespace}/{info.name}/{_container(pod, request, info.subresource)}"
         node = pod["spec"].get("nodeName", "")
         if not node:
-            if info.subresource == "log":
-                # Nothing has been written yet.
-                return Response(200, (("Content-Type", "text/plain"),), b"")
             raise errors.bad_request(f"pod {info.name} does not have a host assigned")
         return await self.forward(request, node, path, query)
 
-    async def proxy(self, request: APIRequest) -> Response:
-        """Answer nodes/NAME/proxy."""
+    async def _log(self, request: APIRequest, pod: Object) -> Response:
         info = request.info
-        query = [(name, value) for name, values in request.query.items() for value in values]
-        return await self.forward(request, info.name, info.rest or "/", query)
+        path = f"/containerLogs/{info.namespace}/{info.name}/{_container(pod, request, 'log')}"
+        query = [(name, value) for name in _LOG_OPTIONS for value in request.query.get(name, ())[:1]]
+        node = pod["spec"].get("nodeName", "")
+        if not node:
+            # Nothing has been written yet.
+            answer = Response(200, (("Content-Type", "text/plain"),), b"")
+        else:
+            plain = {name: value for name, value in request.headers.items() if name not in HOP_BY_HOP}
+            answer = await self.forward(replace(request, headers=plain), node, path, query)
+        return websockets.serve_log(request, answer) if websocket.is_websocket(request.headers) else answer
 
     async def forward(self, request: APIRequest, node_name: str, path: str, query: list[tuple[str, str]]) -> Response:
         """Carry a request to a node's kubelet and its answer back."""
-        client = self._client(node_name)
+        client = self.client(node_name)
         target = quote(path, safe="/:@!$&'()*+,;=~-._") + (f"?{urlencode(query)}" if query else "")
-        headers = {
-            name: value for name, value in request.headers.items() if name not in ("host", "authorization", "content-length")
-        }
         try:
-            if "upgrade" in request.headers.get("connection", "").lower():
-                return await _upgrade(client, request, target, headers)
-            sent = {name: value for name, value in headers.items() if name not in _HOP_BY_HOP}
-            answer = await client.stream(request.method, target, headers=sent, body=request.body)
-        except (OSError, TimeoutError) as error:
-            client.close()
+            answer = await forward(client, request, target)
+        except OSError as error:
             raise errors.internal_error(f'Get "https://{client.host}:{client.port}{target}": {error}') from None
-        kept = [(name.title(), value) for name, value in answer.headers.items() if name not in _HOP_BY_HOP]
-        if answer.status >= 400:
-            return await _refused(client, answer, kept)
-        return Response(answer.status, kept, _body(client, answer))
+        return await _refused(answer) if answer.status >= 400 else answer
 
     def _pod(self, namespace: str, name: str) -> Object:
         kind = registry.resource("pods")
@@ -91,7 +83,8 @@ class NodeTunnel:
             raise errors.not_found("", "pods", name)
         return record.object()
 
-    def _client(self, node_name: str) -> HTTPClient:
+    def client(self, node_name: str) -> HTTPClient:
+        """A way to a node's kubelet. Raises 404."""
         kind = registry.resource("nodes")
         record = self._resources.store.get(kind.key_prefix, kind.key("", node_name))
         if record is None:
@@ -104,40 +97,16 @@ class NodeTunnel:
         return HTTPClient(f"https://{host}:{port}", tls=self._tls)
 
 
-async def _upgrade(client: HTTPClient, request: APIRequest, target: str, headers: dict[str, str]) -> Response:
-    result = await client.upgrade(request.method, target, headers=headers)
-    if isinstance(result, Answer):
-        client.close()
-        kept = [(name.title(), value) for name, value in result.headers.items() if name not in _HOP_BY_HOP]
-        return Response(result.status, kept, result.body)
-    answered, upstream = result
-    kept = [(name.title(), value) for name, value in answered.items() if name not in ("content-length", "transfer-encoding")]
-
-    async def takeover(stream: ByteStream) -> None:
-        await splice(stream, upstream)
-
-    return Response(101, kept, takeover=takeover)
-
-
-async def _refused(client: HTTPClient, answer: StreamedAnswer, headers: list[tuple[str, str]]) -> Response:
+async def _refused(answer: Response) -> Response:
     """The kubelet's refusal, as a Status where it is plain text."""
-    content = await answer.read()
-    client.close()
-    if answer.headers.get("content-type", "").startswith("application/json"):
-        return Response(answer.status, headers, content)
+    content = await whole_body(answer)
+    if dict(answer.headers).get("Content-Type", "").startswith("application/json"):
+        return Response(answer.status, answer.headers, content)
     text = content.decode("utf-8", "replace").strip()
     if answer.status == 400:
         raise errors.bad_request(text)
     reason = {404: "NotFound", 403: "Forbidden", 401: "Unauthorized", 500: "InternalError"}.get(answer.status, "")
     raise errors.status_error(answer.status, reason, text)
-
-
-async def _body(client: HTTPClient, answer: StreamedAnswer) -> AsyncIterator[bytes]:
-    try:
-        async for chunk in answer:
-            yield chunk
-    finally:
-        client.close()
 
 
 def _container(pod: Object, request: APIRequest, action: str) -> str:
