@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import orjson
 
@@ -12,6 +12,7 @@ from navarch.apimachinery import errors
 from navarch.apiserver.request import APIRequest
 from navarch.component import metrics
 from navarch.component.httpserver import Response
+from navarch.component.metrics import Registry
 
 Check = Callable[[], str]
 """Returns what is wrong, or ""."""
@@ -23,7 +24,9 @@ _TEXT = (("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options
 class Health:
     """The server's own state."""
 
-    def __init__(self, live: Mapping[str, Check], ready: Mapping[str, Check]) -> None:
+    def __init__(self, live: Mapping[str, Check], ready: Mapping[str, Check], registries: Sequence[Registry] = ()) -> None:
+        """`registries` hold metrics beside those of the whole process."""
+        self._registries = tuple(registries)
         self._checks = {"livez": dict(live), "healthz": dict(live), "readyz": {**live, **ready}}
 
     @property
@@ -39,7 +42,7 @@ class Health:
             case ["version"]:
                 return Response(200, (("Content-Type", "application/json"),), orjson.dumps(version()))
             case ["metrics"]:
-                return Response(200, (("Content-Type", metrics.CONTENT_TYPE),), metrics.render())
+                return Response(200, (("Content-Type", metrics.CONTENT_TYPE),), metrics.render(*self._registries))
             case [""]:
                 paths = ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3"]
                 body = orjson.dumps({"paths": [*paths, "/readyz", "/version"]})

@@ -16,19 +16,21 @@ from navarch.apiserver.authentication import Authenticator
 from navarch.apiserver.authorization import AuthorizerChain
 from navarch.apiserver.discovery import Discovery
 from navarch.apiserver.health import Health
+from navarch.apiserver.monitoring import READ_ONLY_METHODS, RequestMetrics
 from navarch.apiserver.openapi import OpenAPI
 from navarch.apiserver.request import Answer, APIRequest, ObjectAnswer, WatchAnswer
-from navarch.apiserver.requestinfo import parse, parse_query
+from navarch.apiserver.requestinfo import RequestInfo, parse, parse_query
 from navarch.apiserver.resources import Resources
 from navarch.apiserver.subresources import binding, eviction, finalize, scale, token
 from navarch.apiserver.subresources.nodetunnel import NodeTunnel
 from navarch.apiserver.subresources.proxy import Proxy
 from navarch.apiserver.tokens import TokenAuthority
-from navarch.component import websocket
+from navarch.component import clock, websocket
 from navarch.component.httpserver import BODY_LIMIT_BYTES, Request, Response
 
 logger = logging.getLogger(__name__)
 
+_UNREADABLE = RequestInfo("", "")
 _STREAMS = frozenset({"log", "exec", "attach", "portforward"})
 
 Subresource = Callable[[APIRequest, Kind], Awaitable[ObjectAnswer]]
@@ -45,6 +47,7 @@ class Pipeline:
         authorizer: AuthorizerChain,
         tunnel: NodeTunnel,
         health: Health,
+        metrics: RequestMetrics,
     ) -> None:
         self._kinds = {(kind.group, kind.version, kind.plural): kind for kind in kinds}
         self.resources = resources
@@ -56,6 +59,7 @@ class Pipeline:
         self._tunnel = tunnel
         self._proxy = Proxy(resources, tunnel)
         self._health = health
+        self._metrics = metrics
         self._subresources: dict[str, Subresource] = {
             "scale": lambda request, kind: scale.serve(resources, request, kind),
             "binding": lambda request, kind: binding.serve(resources, request, kind),
@@ -66,40 +70,60 @@ class Pipeline:
 
     async def handle(self, request: Request) -> Response:
         """Answer an HTTP request."""
+        started = clock.monotonic()
+        in_flight, kind = self._metrics.in_flight, "readOnly" if request.method in READ_ONLY_METHODS else "mutating"
+        in_flight[kind] += 1
+        query: dict[str, list[str]] = {}
+        info = _UNREADABLE
         try:
             query = parse_query(request.query)
             info = parse(request.method, request.path, query)
-            user = self._authenticator.authenticate(request)
-            representation = (
-                respond.negotiate(request.headers.get("accept", ""))
-                if info.is_resource and not (info.subresource in _STREAMS or info.subresource == "proxy")
-                else respond.Representation()
-            )
-            if request.body_too_large:
-                raise errors.request_entity_too_large(BODY_LIMIT_BYTES)
-            asked = APIRequest(
-                info,
-                request.method,
-                query,
-                user,
-                request.headers,
-                request.body,
-                content_type=request.headers.get("content-type", ""),
-                raw_path=request.path,
-                raw_query=request.query,
-                remote_address=request.remote_address,
-            )
-            answer = await self.execute(asked)
-            response = respond.respond(asked, answer, representation)
-            if isinstance(answer, WatchAnswer) and websocket.is_websocket(request.headers):
-                return websockets.serve_watch(asked, response)
-            return response
+            response = await self._answer(request, info, query)
         except StatusError as error:
-            return respond.failure(error)
+            response = respond.failure(error)
         except Exception as error:
             # The last line of defence: one broken request must not look like a broken connection.
             logger.exception("%s %s failed", request.method, request.path)
-            return respond.failure(errors.internal_error(f"{type(error).__name__}: {error}"))
+            response = respond.failure(errors.internal_error(f"{type(error).__name__}: {error}"))
+        finally:
+            in_flight[kind] -= 1
+        self._metrics.observe(
+            request.method,
+            info,
+            response.status,
+            clock.monotonic() - started,
+            len(response.body) if isinstance(response.body, bytes) else None,
+            dry_run="dryRun" in query,
+            apply=request.headers.get("content-type", "").startswith("application/apply-patch"),
+        )
+        return response
+
+    async def _answer(self, request: Request, info: RequestInfo, query: dict[str, list[str]]) -> Response:
+        user = self._authenticator.authenticate(request)
+        representation = (
+            respond.negotiate(request.headers.get("accept", ""))
+            if info.is_resource and not (info.subresource in _STREAMS or info.subresource == "proxy")
+            else respond.Representation()
+        )
+        if request.body_too_large:
+            raise errors.request_entity_too_large(BODY_LIMIT_BYTES)
+        asked = APIRequest(
+            info,
+            request.method,
+            query,
+            user,
+            request.headers,
+            request.body,
+            content_type=request.headers.get("content-type", ""),
+            raw_path=request.path,
+            raw_query=request.query,
+            remote_address=request.remote_address,
+        )
+        answer = await self.execute(asked)
+        response = respond.respond(asked, answer, representation)
+        if isinstance(answer, WatchAnswer) and websocket.is_websocket(request.headers):
+            return websockets.serve_watch(asked, response)
+        return response
 
     async def execute(self, request: APIRequest) -> Answer:
         """Authorize and do what the request asks. Raises StatusError."""

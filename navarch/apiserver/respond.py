@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -177,25 +177,37 @@ _DESCRIPTIONS = {
 
 def _watch_response(request: APIRequest, answer: WatchAnswer, representation: Representation) -> Response:
     headers = (("Content-Type", representation.media_type), ("Cache-Control", "no-cache, private"))
-    return Response(200, headers, _stream(request, answer.kind, answer.watch, representation))
+    chunks = _stream(request, answer.kind, answer.watch, representation)
+    return Response(200, headers, _WatchBody(answer.watch, chunks))
 
 
-async def _stream(request: APIRequest, kind: Kind, watch: Watch, representation: Representation) -> AsyncIterator[bytes]:
-    try:
-        if not representation.form:
-            async for batch in watch.batches():
-                yield b"".join([_line(kind, event) for event in batch])
-            return
-        headed = True
+class _WatchBody(AsyncIterator[bytes]):
+    """A watch's chunks. Closing it ends the watch even where nobody has begun to read, which a generator alone cannot."""
+
+    def __init__(self, watch: Watch, chunks: AsyncGenerator[bytes, None]) -> None:
+        self._watch, self._chunks = watch, chunks
+
+    async def __anext__(self) -> bytes:
+        return await self._chunks.__anext__()
+
+    async def aclose(self) -> None:
+        await self._chunks.aclose()
+        self._watch.close()
+
+
+async def _stream(request: APIRequest, kind: Kind, watch: Watch, representation: Representation) -> AsyncGenerator[bytes, None]:
+    if not representation.form:
         async for batch in watch.batches():
-            lines = []
-            for event in batch:
-                shown = _shown(request, kind, event, representation, headed=headed)
-                headed = headed and event.type == "BOOKMARK"
-                lines.append(orjson.dumps({"type": event.type, "object": shown}) + b"\n")
-            yield b"".join(lines)
-    finally:
-        watch.close()
+            yield b"".join([_line(kind, event) for event in batch])
+        return
+    headed = True
+    async for batch in watch.batches():
+        lines = []
+        for event in batch:
+            shown = _shown(request, kind, event, representation, headed=headed)
+            headed = headed and event.type == "BOOKMARK"
+            lines.append(orjson.dumps({"type": event.type, "object": shown}) + b"\n")
+        yield b"".join(lines)
 
 
 def _line(kind: Kind, event: Event) -> bytes:

@@ -16,9 +16,10 @@ from navarch.apiserver.admission.priority import Priority
 from navarch.apiserver.admission.serviceaccount import ServiceAccount
 from navarch.apiserver.allocation import ServiceAllocator
 from navarch.apiserver.authorization import Authenticated, AuthorizerChain, PublicPaths, SystemMasters
-from navarch.apiserver.health import Health
+from navarch.apiserver.health import Health, version
 from navarch.apiserver.inprocess import InProcessTransport
 from navarch.apiserver.kubernetesservice import KubernetesService
+from navarch.apiserver.monitoring import RequestMetrics
 from navarch.apiserver.pipeline import Pipeline
 from navarch.apiserver.request import AUTHENTICATED_GROUP, MASTERS_GROUP, User
 from navarch.apiserver.resources import Resources
@@ -82,9 +83,11 @@ class APIServer:
         resources = Resources(store, AdmissionChain(plugins))
         allocator = ServiceAllocator(store, config.service_cidr)
         resources.allocators[services.KIND] = allocator
+        metrics = RequestMetrics(registry.kinds(), store, version())
         self.health = Health(
             {"ping": lambda: "", "log": lambda: ""},
             {"etcd": lambda: "", "poststarthook/bootstrap-controller": lambda: "" if self._hooks_done else "not finished"},
+            (metrics.registry,),
         )
         self.pipeline = Pipeline(
             registry.kinds(),
@@ -93,6 +96,7 @@ class APIServer:
             AuthorizerChain((SystemMasters(), PublicPaths(), Authenticated())),
             NodeTunnel(resources, self._kubelet_tls),
             self.health,
+            metrics,
         )
         self._cluster_ip = allocator.first_address
 

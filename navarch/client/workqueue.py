@@ -1,24 +1,63 @@
 """A work queue of keys: each key waits at most once, is worked on by one worker at a time, and failures come back later.
 
 Semantics of client-go's util/workqueue: a key added while it is being worked on is queued again when that work is done;
-rate-limited adds back off exponentially per key until `forget`.
+rate-limited adds back off exponentially per key until `forget`. A queue with a name is counted under client-go's metrics.
 """
 
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections import deque
+
+from navarch.component import clock, metrics
 
 BACKOFF_INITIAL_SECONDS = 0.005
 BACKOFF_MAX_SECONDS = 1000.0
+
+_BUCKETS_SECONDS = tuple(10.0**power for power in range(-8, 4))
+_ADDS = metrics.default.counter("workqueue_adds_total", "Total number of adds handled by workqueue", "name")
+_RETRIES = metrics.default.counter("workqueue_retries_total", "Total number of retries handled by workqueue", "name")
+_WAITED = metrics.default.histogram(
+    "workqueue_queue_duration_seconds",
+    "How long in seconds an item stays in workqueue before being requested.",
+    "name",
+    buckets=_BUCKETS_SECONDS,
+)
+_WORKED = metrics.default.histogram(
+    "workqueue_work_duration_seconds",
+    "How long in seconds processing an item from workqueue takes.",
+    "name",
+    buckets=_BUCKETS_SECONDS,
+)
+_named: weakref.WeakSet[WorkQueue] = weakref.WeakSet()
+
+
+def _depths() -> dict[metrics.Labels, float]:
+    found: dict[metrics.Labels, float] = {}
+    for queue in _named:
+        found[(queue.name,)] = found.get((queue.name,), 0.0) + len(queue)
+    return found
+
+
+metrics.default.gauge("workqueue_depth", "Current depth of workqueue", "name", collect=_depths)
 
 
 class WorkQueue:
     """Keys to be worked on."""
 
     def __init__(
-        self, *, backoff_initial_seconds: float = BACKOFF_INITIAL_SECONDS, backoff_max_seconds: float = BACKOFF_MAX_SECONDS
+        self,
+        name: str = "",
+        *,
+        backoff_initial_seconds: float = BACKOFF_INITIAL_SECONDS,
+        backoff_max_seconds: float = BACKOFF_MAX_SECONDS,
     ):
+        self.name = name
+        if name:
+            _named.add(self)
+        self._since: dict[str, float] = {}
+        """When what waits was added, then when work on it began."""
         self._backoff_initial = backoff_initial_seconds
         self._backoff_max = backoff_max_seconds
         self._ready: deque[str] = deque()
@@ -47,9 +86,15 @@ class WorkQueue:
         if key in self._dirty:
             return
         self._dirty.add(key)
+        if self.name:
+            _ADDS.add(1, self.name)
         if key not in self._processing:
-            self._ready.append(key)
-            self._wakeup.set()
+            self._make_ready(key)
+
+    def _make_ready(self, key: str) -> None:
+        self._ready.append(key)
+        self._since[key] = clock.monotonic()
+        self._wakeup.set()
 
     def add_after(self, key: str, seconds: float) -> None:
         """Queue `key` in `seconds`; of several such calls the earliest counts."""
@@ -70,6 +115,8 @@ class WorkQueue:
         """Queue `key` after its back-off, which doubles with every call until `forget`."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
+        if self.name:
+            _RETRIES.add(1, self.name)
         self.add_after(key, min(self._backoff_initial * 2 ** min(failures, 32), self._backoff_max))
 
     def retries(self, key: str) -> int:
@@ -90,14 +137,20 @@ class WorkQueue:
         key = self._ready.popleft()
         self._dirty.discard(key)
         self._processing.add(key)
+        now = clock.monotonic()
+        if self.name:
+            _WAITED.observe(now - self._since[key], self.name)
+        self._since[key] = now
         return key
 
     def done(self, key: str) -> None:
         """Work on `key` has ended; if it was added meanwhile it is queued again."""
         self._processing.discard(key)
+        began = self._since.pop(key)
+        if self.name:
+            _WORKED.observe(clock.monotonic() - began, self.name)
         if key in self._dirty:
-            self._ready.append(key)
-            self._wakeup.set()
+            self._make_ready(key)
 
     def close(self) -> None:
         """Drop what waits and wake every worker."""

@@ -238,7 +238,9 @@ class Runner:
         self.client = client
         self.informers = informers
         self.recorder = EventRecorder(client, controller.name)
-        self.queue = WorkQueue(backoff_initial_seconds=RETRY_INITIAL_SECONDS, backoff_max_seconds=RETRY_MAX_SECONDS)
+        self.queue = WorkQueue(
+            controller.name, backoff_initial_seconds=RETRY_INITIAL_SECONDS, backoff_max_seconds=RETRY_MAX_SECONDS
+        )
         self._writes: dict[str, _OwnWrites] = {}
         self._tasks = Tasks(controller.name)
         self._kind = ""

@@ -111,7 +111,7 @@ class GarbageCollector:
     def __init__(self, client: Client, informers: Informers) -> None:
         self._client = client
         self._informers = informers
-        self._queue = WorkQueue(backoff_max_seconds=300)
+        self._queue = WorkQueue("garbage-collector", backoff_max_seconds=300)
         self._tasks = Tasks(self.name)
         self._absent: OrderedDict[str, None] = OrderedDict()
         """Uids of owners that the server said are not there."""

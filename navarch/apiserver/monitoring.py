@@ -1,0 +1,129 @@
+"""What an API server counts about its requests, under kube-apiserver's names (k8s.io/apiserver/pkg/endpoints/metrics).
+
+Labels come from what is served, never from what a client makes up: a path or a resource that does not exist is counted without
+its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+
+from navarch import __version__
+from navarch.api.kind import Kind
+from navarch.apiserver.requestinfo import RequestInfo
+from navarch.component.metrics import Labels, Registry
+from navarch.storage.store import Store
+
+DURATION_BUCKETS_SECONDS = (
+    *(0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5),
+    *(2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60),
+)
+SIZE_BUCKETS_BYTES = tuple(10.0**power for power in range(3, 10))
+COMPONENT = "apiserver"
+CONNECTING = frozenset({"exec", "attach", "portforward", "proxy"})
+READ_ONLY_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_REQUEST_LABELS = ("verb", "dry_run", "group", "version", "resource", "subresource", "scope", "component")
+_VERBS = {"HEAD": "GET"}
+
+
+class RequestMetrics:
+    """The counters of one server."""
+
+    def __init__(self, kinds: Collection[Kind], store: Store, version: Mapping[str, str]) -> None:
+        self.registry = registry = Registry()
+        self._served = {(kind.group, kind.version, kind.plural) for kind in kinds}
+        self._kinds, self._store = tuple(kinds), store
+        self._requests = registry.counter(
+            "apiserver_request_total",
+            "Counter of apiserver requests broken out for each verb, dry run value, group, version, resource, scope, "
+            "component, and HTTP response code.",
+            *_REQUEST_LABELS,
+            "code",
+        )
+        self._durations = registry.histogram(
+            "apiserver_request_duration_seconds",
+            "Response latency distribution in seconds for each verb, dry run value, group, version, resource, subresource, "
+            "scope and component.",
+            *_REQUEST_LABELS,
+            buckets=DURATION_BUCKETS_SECONDS,
+        )
+        self._sizes = registry.histogram(
+            "apiserver_response_sizes",
+            "Response size distribution in bytes for each group, version, verb, resource, subresource, scope and component.",
+            *_REQUEST_LABELS,
+            buckets=SIZE_BUCKETS_BYTES,
+        )
+        self.in_flight = {"mutating": 0, "readOnly": 0}
+        registry.gauge(
+            "apiserver_current_inflight_requests",
+            "Currently used inflight request limit of this apiserver per request kind.",
+            "request_kind",
+            collect=lambda: {(kind,): float(count) for kind, count in self.in_flight.items()},
+        )
+        registry.gauge(
+            "apiserver_longrunning_requests",
+            "Gauge of all active long-running apiserver requests broken out by verb, group, version, resource, scope and "
+            "component. Not all requests are tracked this way.",
+            *("verb", "group", "version", "resource", "component"),
+            collect=self._watches,
+        )
+        registry.gauge(
+            "apiserver_storage_objects",
+            "Number of stored objects at the time of last check split by kind.",
+            "resource",
+            collect=lambda: self._objects(lambda kind: (kind.resource,)),
+        )
+        registry.gauge(
+            "apiserver_resource_objects",
+            "Number of stored objects at the time of last check split by kind.",
+            *("group", "resource"),
+            collect=lambda: self._objects(lambda kind: (kind.group, kind.plural)),
+        )
+        names = {"gitVersion": "git_version", "major": "major", "minor": "minor", "platform": "platform"}
+        build = registry.gauge("kubernetes_build_info", "The Kubernetes version that is spoken.", *names.values())
+        build.set(1, *(version[name] for name in names))
+        registry.gauge("navarch_build_info", "The version of navarch.", "version").set(1, __version__)
+
+    def observe(
+        self, method: str, info: RequestInfo, code: int, seconds: float, size_bytes: int | None, *, dry_run: bool, apply: bool
+    ) -> None:
+        """Count an answered request; `size_bytes` is None for one whose body is a stream."""
+        labels = self._labels(method, info, code, dry_run=dry_run, apply=apply)
+        self._requests.add(1, *labels, str(code))
+        if labels[0] in ("WATCH", "CONNECT"):
+            return
+        self._durations.observe(seconds, *labels)
+        if size_bytes is not None and labels[0] in ("GET", "LIST"):
+            self._sizes.observe(size_bytes, *labels)
+
+    def _labels(self, method: str, info: RequestInfo, code: int, *, dry_run: bool, apply: bool) -> Labels:
+        dry = "All" if dry_run else ""
+        verb = _VERBS.get(method, method)
+        if not info.is_resource:
+            return (verb, dry, "", "", "", info.path if code < 400 else "", "", COMPONENT)
+        if (info.group, info.version, info.resource) not in self._served:
+            return (verb, dry, "", "", "", "", "", COMPONENT)
+        if info.subresource in CONNECTING:
+            verb = "CONNECT"
+        elif info.verb in ("list", "watch", "deletecollection"):
+            verb = info.verb.upper()
+        elif apply:
+            verb = "APPLY"
+        scope = "resource" if info.name else "namespace" if info.namespace else "cluster"
+        subresource = info.subresource if code != 404 else ""
+        return (verb, dry, info.group, info.version, info.resource, subresource, scope, COMPONENT)
+
+    def _watches(self) -> dict[Labels, float]:
+        found: dict[Labels, float] = {}
+        for kind in self._kinds:
+            count = len(self._store.collection(kind.key_prefix).watchers) if kind.stored_as is None else 0
+            if count:
+                found["WATCH", kind.group, kind.version, kind.plural, COMPONENT] = count
+        return found
+
+    def _objects(self, labels: Callable[[Kind], Labels]) -> dict[Labels, float]:
+        return {
+            labels(kind): float(len(self._store.collection(kind.key_prefix).records))
+            for kind in self._kinds
+            if kind.stored_as is None and "list" in kind.verbs
+        }

@@ -1,0 +1,74 @@
+"""What the API server counts, under kube-apiserver's names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.apiserver.bench import Bench, bench
+from tests.component.test_metrics import parsed
+
+
+@pytest.fixture
+def own(tmp_path: Path):  # type: ignore[no-untyped-def]
+    with bench(tmp_path) as found:
+        yield found
+
+
+def requests(api: Bench, **wanted: str) -> float:
+    """How many requests with these labels were counted."""
+    found = parsed(api.call("GET", "/metrics").body)
+    return sum(
+        value
+        for (name, labels), value in found.items()
+        if name == "apiserver_request_total" and wanted.items() <= dict(labels).items()
+    )
+
+
+def test_requests_are_counted_by_verb_resource_scope_and_code(own: Bench) -> None:
+    own.made("configmaps", {"metadata": {"name": "a"}})
+    own.get("configmaps", "a")
+    own.get("configmaps", "none")
+    own.list("configmaps", "default")
+    own.list("configmaps")
+    own.patch("configmaps", "a", {"data": {"k": "v"}}, dryRun="All")
+    own.delete("configmaps", "a")
+    configmaps = {"resource": "configmaps", "group": "", "version": "v1", "component": "apiserver"}
+    assert requests(own, **configmaps, verb="POST", code="201", scope="namespace") == 1
+    assert requests(own, **configmaps, verb="GET", code="200", scope="resource") == 1
+    assert requests(own, **configmaps, verb="GET", code="404") == 1
+    assert requests(own, **configmaps, verb="LIST", scope="namespace") == 1
+    assert requests(own, **configmaps, verb="LIST", scope="cluster") == 1
+    assert requests(own, **configmaps, verb="PATCH", dry_run="All") == 1
+    assert requests(own, **configmaps, verb="DELETE", scope="resource") == 1
+
+
+def test_names_that_clients_make_up_do_not_become_labels(own: Bench) -> None:
+    for path in ("/nonsense", "/api/v1/nonsense", "/apis/no.such/v1/things", "/api/v1/namespaces/default/pods/x/nonsense"):
+        own.call("GET", path)
+    own.call("GET", "/version")
+    text = own.call("GET", "/metrics").body.decode()
+    assert "nonsense" not in text and "no.such" not in text
+    assert requests(own, verb="GET", subresource="/version", code="200") == 1
+
+
+def test_durations_and_sizes_are_distributions(own: Bench) -> None:
+    own.list("configmaps")
+    found = parsed(own.call("GET", "/metrics").body)
+    counts = {name for (name, labels), value in found.items() if value and ("verb", "LIST") in labels}
+    assert {"apiserver_request_duration_seconds_count", "apiserver_response_sizes_bucket"} <= counts
+
+
+def test_watches_objects_and_the_request_itself_are_seen_as_they_are(own: Bench) -> None:
+    own.made("configmaps", {"metadata": {"name": "a"}})
+    watching = own.watch("/api/v1/configmaps")
+    found = parsed(own.call("GET", "/metrics").body)
+    watch = (("verb", "WATCH"), ("group", ""), ("version", "v1"), ("resource", "configmaps"), ("component", "apiserver"))
+    assert found["apiserver_longrunning_requests", watch] == 1
+    assert found["apiserver_storage_objects", (("resource", "configmaps"),)] == 1
+    assert found["apiserver_resource_objects", (("group", "apps"), ("resource", "deployments"))] == 0
+    assert found["apiserver_current_inflight_requests", (("request_kind", "readOnly"),)] == 1
+    watching.close()
+    after = parsed(own.call("GET", "/metrics").body)
+    assert ("apiserver_longrunning_requests", watch) not in after
