@@ -261,5 +261,19 @@ def timeout(message: str, retry_after_seconds: int = 0) -> StatusError:
     return status_error(504, "Timeout", f"Timeout: {message}", {"retryAfterSeconds": retry_after_seconds})
 
 
+def too_large_resource_version(version: int, current: int) -> StatusError:
+    error = timeout(f"Too large resource version: {version}, current: {current}", 1)
+    error.status["details"]["causes"] = [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]
+    return error
+
+
+def generate_name_conflict(group: str, resource: str, name: str) -> StatusError:
+    """No free name was found for a `generateName`; trying again may help."""
+    problem = "the server was not able to generate a unique name for the object"
+    message = f'{qualified(group, resource)} "{name}" already exists, {problem}'
+    details = _details(group, resource, name, retryAfterSeconds=1)
+    return status_error(409, "AlreadyExists", message, details, {"Retry-After": "1"})
+
+
 def service_unavailable(message: str) -> StatusError:
     return status_error(503, "ServiceUnavailable", message)

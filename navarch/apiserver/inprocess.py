@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from navarch.apimachinery.errors import Object
+from navarch.apimachinery.errors import Object, StatusError
 from navarch.apiserver.pipeline import Pipeline
 from navarch.apiserver.request import APIRequest, ListAnswer, ObjectAnswer, User, WatchAnswer
 from navarch.apiserver.requestinfo import parse
@@ -45,6 +45,8 @@ class InProcessTransport:
         try:
             async for batch in answer.watch.batches():
                 for event in batch:
+                    if event.type == "ERROR":
+                        raise StatusError(event.served(answer.kind))
                     yield WatchEvent(event.type, event.served(answer.kind))  # type: ignore[arg-type]
         finally:
             answer.watch.close()

@@ -12,7 +12,7 @@ import orjson
 
 from navarch.api.kind import Kind
 from navarch.apimachinery import errors, meta
-from navarch.apimachinery.errors import StatusError
+from navarch.apimachinery.errors import FieldError, StatusError
 from navarch.apiserver import selection
 from navarch.apiserver.request import APIRequest, ListAnswer, ObjectAnswer, WatchAnswer
 from navarch.apiserver.watch import Watch
@@ -30,7 +30,7 @@ class Reading:
 
     def get(self, request: APIRequest, kind: Kind) -> ObjectAnswer:
         info = request.info
-        self._check_resource_version(request, kind)
+        self._check_resource_version(request)
         return ObjectAnswer.of(kind, self._existing(kind, info.namespace, info.name))
 
     def _existing(self, kind: Kind, namespace: str, name: str) -> Record:
@@ -39,7 +39,8 @@ class Reading:
             raise errors.not_found(kind.group, kind.plural, name)
         return record
 
-    def _check_resource_version(self, request: APIRequest, kind: Kind) -> int | None:
+    def _check_resource_version(self, request: APIRequest, *, may_be_ahead: bool = False) -> int | None:
+        """The revision asked for. Raises 422 for what is none, 504 for one that does not exist yet."""
         text = request.option("resourceVersion")
         if not text:
             return None
@@ -47,24 +48,26 @@ class Reading:
             error = errors.invalid_value("resourceVersion", text, f'strconv.ParseUint: parsing "{text}": invalid syntax')
             raise errors.invalid("meta.k8s.io", "ListOptions", "", [error])
         version = int(text)
-        if version > self.store.revision:
-            raise errors.timeout(f"Too large resource version: {version}, current: {self.store.revision}", 1)
+        if version > self.store.revision and not may_be_ahead:
+            raise errors.too_large_resource_version(version, self.store.revision)
         return version
 
     def list_collection(self, request: APIRequest, kind: Kind) -> ListAnswer:
         chosen = self.selection(request, kind)
         under = self.under(request, kind)
-        limit = request.integer("limit") or 0
-        version = self._check_resource_version(request, kind)
-        match = request.option("resourceVersionMatch")
-        self._check_match(request, version, match)
+        # As in etcd, no limit and a negative one are the same.
+        limit = max(request.integer("limit") or 0, 0)
+        _refuse_invalid_list(request)
+        version = self._check_resource_version(request)
         token = request.option("continue")
         after, revision = "", self.store.revision
         if token:
+            if version:
+                raise errors.bad_request("specifying resource version is not allowed when using continue")
             revision, after = _read_continue(token, under)
             if revision < 0:
                 revision = self.store.revision
-        elif version and match == "Exact":
+        elif version and request.option("resourceVersionMatch") == "Exact":
             revision = version
         try:
             records = self.store.index.snapshot(kind.key_prefix, under, revision, after)
@@ -90,40 +93,22 @@ class Reading:
         error.status["metadata"] = {"continue": _write_continue(-1, after, "")}
         return error
 
-    def _check_match(self, request: APIRequest, version: int | None, match: str) -> None:
-        problems = []
-        if match and request.info.verb == "list":
-            if version is None and not request.option("resourceVersion"):
-                text = "resourceVersionMatch is forbidden unless resourceVersion is provided"
-                problems.append(errors.forbidden_field("resourceVersionMatch", text))
-            elif request.option("continue"):
-                text = "resourceVersionMatch is forbidden when continue is provided"
-                problems.append(errors.forbidden_field("resourceVersionMatch", text))
-            if match not in ("Exact", "NotOlderThan"):
-                problems.append(errors.not_supported("resourceVersionMatch", match, ("Exact", "NotOlderThan", "")))
-            elif match == "Exact" and version == 0:
-                text = 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
-                problems.append(errors.forbidden_field("resourceVersionMatch", text))
-        if problems:
-            raise errors.invalid("meta.k8s.io", "ListOptions", "", problems)
-
     def watch(self, request: APIRequest, kind: Kind) -> WatchAnswer:
         chosen = self.selection(request, kind)
-        version = self._check_resource_version(request, kind)
+        _refuse_invalid_watch(request)
         timeout = request.integer("timeoutSeconds")
         bookmarks = request.flag("allowWatchBookmarks")
         asked = "sendInitialEvents" in request.query
         wants_initial = request.flag("sendInitialEvents")
-        if asked and request.option("resourceVersionMatch") != "NotOlderThan":
-            text = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-            raise errors.invalid("meta.k8s.io", "ListOptions", "", [errors.forbidden_field("resourceVersionMatch", text)])
+        # Changes after a revision that is still to come can be waited for; objects as of then cannot be shown yet.
+        version = self._check_resource_version(request, may_be_ahead=not wants_initial)
         watch = Watch(
             self.store,
             kind,
             self.under(request, kind),
             chosen,
             bookmarks=bookmarks,
-            timeout_seconds=float(timeout) if timeout else None,
+            timeout_seconds=float(timeout) if timeout and timeout > 0 else None,
         )
         # A watch that names no revision begins with what is there, as a list would have shown it.
         initial = wants_initial or (not asked and not version)
@@ -143,6 +128,49 @@ class Reading:
     def under(self, request: APIRequest, kind: Kind) -> str:
         namespace = request.info.namespace
         return f"{kind.key_prefix}{namespace}/" if kind.namespaced and namespace else kind.key_prefix
+
+
+def _refuse_invalid_list(request: APIRequest) -> None:
+    """Raises 422 for options that do not go together (meta/internalversion/validation)."""
+    match, version = request.option("resourceVersionMatch"), request.option("resourceVersion")
+    problems = []
+    if match:
+        if not version:
+            text = "resourceVersionMatch is forbidden unless resourceVersion is provided"
+            problems.append(errors.forbidden_field("resourceVersionMatch", text))
+        problems += _match_with_continue(request)
+        if match not in ("Exact", "NotOlderThan"):
+            problems.append(errors.not_supported("resourceVersionMatch", match, ("Exact", "NotOlderThan", "")))
+        if match == "Exact" and version == "0":
+            text = 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
+            problems.append(errors.forbidden_field("resourceVersionMatch", text))
+    if request.option("sendInitialEvents"):
+        problems.append(errors.forbidden_field("sendInitialEvents", "sendInitialEvents is forbidden for list"))
+    if problems:
+        raise errors.invalid("meta.k8s.io", "ListOptions", "", problems)
+
+
+def _refuse_invalid_watch(request: APIRequest) -> None:
+    match, asked = request.option("resourceVersionMatch"), request.option("sendInitialEvents")
+    problems = []
+    if asked and match != "NotOlderThan":
+        text = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+        problems.append(errors.forbidden_field("resourceVersionMatch", text))
+    if match:
+        if not asked:
+            text = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+            problems.append(errors.forbidden_field("resourceVersionMatch", text))
+        if match != "NotOlderThan":
+            problems.append(errors.not_supported("resourceVersionMatch", match, ("NotOlderThan",)))
+        problems += _match_with_continue(request)
+    if problems:
+        raise errors.invalid("meta.k8s.io", "ListOptions", "", problems)
+
+
+def _match_with_continue(request: APIRequest) -> list[FieldError]:
+    if not request.option("continue"):
+        return []
+    return [errors.forbidden_field("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided")]
 
 
 def _write_continue(revision: int, key: str, under: str) -> str:

@@ -104,8 +104,10 @@ class Resources:
             try:
                 return await self._create(request, kind, candidate, namespace)
             except StatusError as error:
-                if not (generate and error.is_already_exists) or attempt == NAME_GENERATION_ATTEMPTS - 1:
+                if not (generate and error.is_already_exists):
                     raise
+                if attempt == NAME_GENERATION_ATTEMPTS - 1:
+                    raise errors.generate_name_conflict(kind.group, kind.plural, meta.name(candidate)) from None
         raise AssertionError("unreachable")
 
     def _own_metadata(self, kind: Kind, obj: Object, namespace: str) -> Object:

@@ -205,7 +205,7 @@ async def _stream(request: APIRequest, kind: Kind, watch: Watch, representation:
         lines = []
         for event in batch:
             shown = _shown(request, kind, event, representation, headed=headed)
-            headed = headed and event.type == "BOOKMARK"
+            headed = headed and event.type in ("BOOKMARK", "ERROR")
             lines.append(orjson.dumps({"type": event.type, "object": shown}) + b"\n")
         yield b"".join(lines)
 
@@ -222,6 +222,8 @@ def _line(kind: Kind, event: Event) -> bytes:
 
 def _shown(request: APIRequest, kind: Kind, event: Event, representation: Representation, *, headed: bool) -> Object:
     obj = event.served(kind)
+    if event.type == "ERROR":
+        return obj
     if representation.form != "Table":
         return _partial(obj, representation)
     if event.type == "BOOKMARK":

@@ -17,17 +17,19 @@ from navarch.storage.store import Store
 
 QUEUE_LIMIT_EVENTS = 20_000
 BOOKMARK_INTERVAL_SECONDS = 60.0
+BOOKMARK_BEFORE_END_SECONDS = 2.0
 TIMEOUT_MIN_SECONDS = 1800
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
 
 class Event(NamedTuple):
-    """One event as its client sees it; the change is None for bookmarks and objects that were there at the start."""
+    """One event as its client sees it; the change is None for bookmarks, errors and objects that were there at the start."""
 
     type: str
     record: Record | None
     change: Change | None = None
     bookmark: Object | None = None
+    """Or the Status of an error."""
 
     def served(self, kind: Kind) -> Object:
         """Decoded and shared, as `kind` serves it."""
@@ -56,17 +58,21 @@ class Watch:
         )
         self._pending: deque[Event] = deque()
         self._wakeup = asyncio.Event()
-        self._overflown = False
+        self._ended = False
+        """Nothing comes after what is pending."""
+        self._after = 0
+        """Changes up to this revision are not told."""
         self._closed = False
         self._watcher: Watcher | None = None
 
     def begin(self, since: int | None, *, initial_events: bool) -> None:
         """Start after revision `since`, or (None) now; `initial_events` first delivers what is there.
 
-        Raises 410 where the revision is no longer retained.
+        Where the revision is no longer retained the watch is one event that says so: by then it has begun, for its client.
         """
         store, prefix = self._store, self._kind.key_prefix
         start = store.revision if since is None or initial_events else since
+        self._after = start
         if initial_events:
             for record in store.collection(prefix).range(self._under):
                 if self._selection.selects(record):
@@ -75,7 +81,9 @@ class Watch:
             self._watcher = store.watch(prefix, self._under, start, self._deliver)
         except CompactedError:
             oldest = store.index.compacted
-            raise errors.expired(f"too old resource version: {since} ({oldest})") from None
+            expired = errors.expired(f"too old resource version: {since} ({oldest})")
+            self._pending.append(Event("ERROR", None, None, expired.status))
+            self._ended = True
         if self._pending:
             self._wakeup.set()
 
@@ -94,7 +102,7 @@ class Watch:
 
     async def batches(self) -> AsyncIterator[list[Event]]:
         """Events as they come, several at once where several wait. Ends at the timeout, or when the client is too slow."""
-        next_bookmark = clock.monotonic() + BOOKMARK_INTERVAL_SECONDS
+        next_bookmark = self._next_bookmark()
         loop = asyncio.get_running_loop()
         try:
             while not self._closed:
@@ -104,13 +112,13 @@ class Watch:
                     self._wakeup.clear()
                     yield batch
                     continue
-                if self._overflown:
+                if self._ended:
                     return
                 now = clock.monotonic()
                 if now >= self._deadline:
                     return
                 if self._bookmarks and now >= next_bookmark:
-                    next_bookmark = now + BOOKMARK_INTERVAL_SECONDS
+                    next_bookmark = self._next_bookmark()
                     yield [self._bookmark({})]
                     continue
                 wake_at = min(self._deadline, next_bookmark) if self._bookmarks else self._deadline
@@ -123,26 +131,35 @@ class Watch:
         finally:
             self.close()
 
+    def _next_bookmark(self) -> float:
+        """In a while, and once shortly before the end: so the next watch need not go over again what this one has seen."""
+        now, last = clock.monotonic(), self._deadline - BOOKMARK_BEFORE_END_SECONDS
+        if now >= last:
+            return float("inf")
+        return min(now + BOOKMARK_INTERVAL_SECONDS, last)
+
     def _bookmark(self, annotations: dict[str, str]) -> Event:
-        metadata: Object = {"resourceVersion": str(self._store.revision)}
+        metadata: Object = {"resourceVersion": str(max(self._store.revision, self._after))}
         if annotations:
             metadata["annotations"] = annotations
         kind = self._kind
         return Event("BOOKMARK", None, None, {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata})
 
     def _deliver(self, changes: list[Change]) -> None:
-        if self._overflown:
+        if self._ended:
             return
         try:
             self._take(changes)
         except Exception:
             # What it was to be told is lost: it ends, and its client lists again.
             self._pending.clear()
-            self._overflown = True
+            self._ended = True
             self._wakeup.set()
             raise
 
     def _take(self, changes: list[Change]) -> None:
+        if changes[0].revision <= self._after:
+            changes = [change for change in changes if change.revision > self._after]
         if self._selection.is_everything:
             self._pending.extend(Event(change.type, change.record, change) for change in changes)
         else:
@@ -153,8 +170,8 @@ class Watch:
         if len(self._pending) > QUEUE_LIMIT_EVENTS:
             # The client reads too slowly: it must list again. Nobody else waits for it.
             self._pending.clear()
-            self._overflown = True
-        if self._pending or self._overflown:
+            self._ended = True
+        if self._pending or self._ended:
             self._wakeup.set()
 
     def _select(self, change: Change) -> Event | None:

@@ -55,6 +55,11 @@ def test_an_exact_page_has_no_continuation(ten: Bench) -> None:
     assert "continue" not in whole and "remainingItemCount" not in whole
 
 
+@pytest.mark.parametrize("limit", [0, -1, -(2**63)])
+def test_no_limit_and_a_negative_one_are_the_same(ten: Bench, limit: int) -> None:
+    assert len(names(ten.list("configmaps", "ten", limit=limit))) == 10
+
+
 def test_pages_with_a_selector_do_not_tell_how_many_remain(ten: Bench) -> None:
     page = ten.list("configmaps", "ten", limit=2, labelSelector="parity=even")
     assert names(page) == ["item-0", "item-2"] and "remainingItemCount" not in page.json["metadata"]
@@ -139,6 +144,10 @@ def test_lists_at_past_revisions_show_the_past(ten: Bench) -> None:
         ({"resourceVersionMatch": "Exact"}, 422),
         ({"resourceVersionMatch": "Exact", "resourceVersion": "0"}, 422),
         ({"resourceVersionMatch": "Sometimes", "resourceVersion": "1"}, 422),
+        ({"resourceVersionMatch": "Exact", "resourceVersion": "1", "continue": "x"}, 422),
+        ({"resourceVersion": "1", "continue": "x"}, 400),
+        ({"sendInitialEvents": "true"}, 422),
+        ({"resourceVersion": "999999999"}, 504),
         ({"limit": "x"}, 400),
         ({"limit": "1_0"}, 400),
         ({"limit": "99999999999999999999"}, 400),

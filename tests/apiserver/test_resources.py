@@ -8,6 +8,7 @@ import pytest
 
 from navarch.api.kind import Kind
 from navarch.api.registry import resource
+from navarch.component import clock
 from tests.apiserver.bench import JSON_PATCH, MERGE, STRATEGIC, Bench
 from tests.apiserver.samples import STATUSES, STORED, pod, sample
 
@@ -110,6 +111,16 @@ def test_generated_names_begin_with_their_prefix_and_differ(api: Bench) -> None:
         obj["metadata"] = {"generateName": "made-", "namespace": "default"}
         names.add(api.made("configmaps", obj)["metadata"]["name"])
     assert len(names) == 20 and all(name.startswith("made-") and len(name) == 10 for name in names)
+
+
+def test_a_prefix_whose_names_are_all_taken_is_told_apart(api: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "name_suffix", lambda length=5: "taken")
+    obj = {"metadata": {"generateName": "full-", "namespace": "default"}}
+    api.made("configmaps", obj)
+    reply = api.post("configmaps", obj)
+    assert (reply.status, reply.reason, reply.json["details"]["retryAfterSeconds"]) == (409, "AlreadyExists", 1)
+    text = 'configmaps "full-taken" already exists, the server was not able to generate a unique name for the object'
+    assert reply.message == text
 
 
 def test_a_long_generated_name_still_fits(api: Bench) -> None:

@@ -82,6 +82,7 @@ def test_initial_events_end_with_a_marked_bookmark(any_api: Bench, space: str) -
     [
         {"sendInitialEvents": "true"},
         {"sendInitialEvents": "true", "resourceVersionMatch": "Exact", "resourceVersion": "1"},
+        {"resourceVersionMatch": "NotOlderThan", "resourceVersion": "1"},
         {"resourceVersion": "x"},
         {"timeoutSeconds": "x"},
         {"labelSelector": "a=b=c"},
@@ -142,15 +143,37 @@ def test_a_watch_from_a_forgotten_revision_is_expired(any_api: Bench, space: str
     monkeypatch.setattr(mvcc, "HISTORY_AGE_SECONDS", 0.0)
     while any_api.store.index.compact(1e12, 1000) is not None:
         pass
-    reply = any_api.call("GET", PATH.format(space), watch="true", resourceVersion=since)
-    assert (reply.status, reply.reason) == (410, "Expired")
-    assert reply.message.startswith(f"too old resource version: {since} (")
+    for accept in ("application/json", TABLE):
+        events = any_api.watch(PATH.format(space), resourceVersion=since, headers={"accept": accept}).rest()
+        (expired,) = events
+        status = expired["object"]
+        assert (expired["type"], status["kind"], status["code"], status["reason"]) == ("ERROR", "Status", 410, "Expired")
+        assert status["message"].startswith(f"too old resource version: {since} (")
     exact = any_api.list("configmaps", space, resourceVersion=since, resourceVersionMatch="Exact")
     assert (exact.status, exact.reason) == (410, "Expired")
     page = any_api.list("configmaps", limit=1, **{"continue": token})
     assert page.status == 410
     resumed = any_api.list("configmaps", **{"continue": page.json["metadata"]["continue"]})
     assert resumed.status == 200 and "b" in [item["metadata"]["name"] for item in resumed.json["items"]]
+
+
+def test_a_watch_may_begin_after_a_revision_that_is_still_to_come(any_api: Bench, space: str) -> None:
+    ahead = any_api.store.revision + 2
+    watch = any_api.watch(PATH.format(space), resourceVersion=str(ahead))
+    for name in ("a", "b", "c"):
+        make(any_api, space, name)
+    assert watch.take(1) == [("ADDED", "c")]
+    watch.close()
+    initial = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan", "resourceVersion": "999999999"}
+    refused = any_api.call("GET", PATH.format(space), watch="true", **initial)
+    assert (refused.status, refused.causes) == (504, [("ResourceVersionTooLarge", None)])
+
+
+def test_a_bookmark_comes_shortly_before_the_end(any_api: Bench, space: str) -> None:
+    watch = any_api.watch(PATH.format(space), timeoutSeconds="3", allowWatchBookmarks="true")
+    (bookmark,) = watch.rest()
+    assert bookmark["type"] == "BOOKMARK"
+    assert bookmark["object"]["metadata"] == {"resourceVersion": str(any_api.store.revision)}
 
 
 def test_a_table_watch_heads_only_its_first_event(any_api: Bench, space: str) -> None:
