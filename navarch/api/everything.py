@@ -22,6 +22,7 @@ from navarch.api.core import (
 )
 from navarch.api.discovery import endpointslice
 from navarch.api.kind import Kind
+from navarch.api.networking import ingress, ingressclass, ipaddress, networkpolicy, servicecidr
 from navarch.api.policy import poddisruptionbudget
 from navarch.api.scheduling import priorityclass
 
@@ -49,6 +50,11 @@ KINDS: tuple[Kind, ...] = (
     job.KIND,
     cronjob.KIND,
     poddisruptionbudget.KIND,
+    ingress.KIND,
+    ingressclass.KIND,
+    ipaddress.KIND,
+    networkpolicy.KIND,
+    servicecidr.KIND,
     priorityclass.KIND,
     lease.KIND,
     endpointslice.KIND,

@@ -90,7 +90,9 @@ class Kind:
 
     default: Default = _unchanged
     validate: Validate = _no_errors
-    """Of an object to be created, defaults applied; metadata is checked for every kind alike."""
+    """Of an object to be stored, defaults applied; metadata is checked for every kind alike."""
+    validate_create: Validate = _no_errors
+    """Of an object to be created, beside `validate`: what only a new object must keep to."""
     validate_update: ValidateUpdate | None = None
     """Of an update, beside `validate` of the new object: what may not change."""
     validate_status_update: ValidateUpdate = _no_errors

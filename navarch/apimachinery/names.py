@@ -28,6 +28,10 @@ _RELAXED_ENV_RE = re.compile(r"[ -<>-~]+\Z")
 _CONFIG_KEY_RE = re.compile(r"[-._a-zA-Z0-9]+\Z")
 _PORT_NAME_RE = re.compile(r"[-a-z0-9]+\Z")
 _HTTP_HEADER_RE = re.compile(r"[-A-Za-z0-9]+\Z")
+_HTTP_PATH = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+"
+_HTTP_PATH_RE = re.compile(rf"{_HTTP_PATH}\Z")
+_WILDCARD_RE = re.compile(rf"\*\.{_SUBDOMAIN}\Z")
+_CIDR_RE = re.compile(r"[0-9a-fA-F:.]+/(0|[1-9][0-9]{0,2})\Z", re.ASCII)
 
 _SUBDOMAIN_ERROR = (
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end "
@@ -40,6 +44,10 @@ _LABEL_ERROR = (
 _DNS1035_ERROR = (
     "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end "
     "with an alphanumeric character"
+)
+_WILDCARD_ERROR = (
+    "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist of lower case "
+    "alphanumeric characters, '-' or '.' and end with an alphanumeric character"
 )
 _QUALIFIED_ERROR = (
     "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"
@@ -171,6 +179,17 @@ def port_name(value: str) -> Iterator[str]:
         yield "must not begin or end with a hyphen"
 
 
+def domain_prefixed_path(value: str) -> Iterator[tuple[str, str]]:
+    """``acme.io/foo``: a domain and a path. Yields (the part that is wrong, what is wrong with it)."""
+    host, _, path = value.partition("/")
+    if not host or not path:
+        yield value, 'must be a domain-prefixed path (such as "acme.io/foo")'
+        return
+    yield from ((host, text) for text in dns1123_subdomain(host))
+    if not _HTTP_PATH_RE.match(path):
+        yield path, _with_pattern("Invalid path", _HTTP_PATH)
+
+
 def http_header_name(value: str) -> Iterator[str]:
     if not _HTTP_HEADER_RE.match(value):
         yield _with_pattern(
@@ -178,8 +197,72 @@ def http_header_name(value: str) -> Iterator[str]:
         )
 
 
+def wildcard_subdomain(value: str) -> Iterator[str]:
+    """``*.`` and a DNS subdomain."""
+    if not _WILDCARD_RE.match(value):
+        yield _with_pattern(_WILDCARD_ERROR, rf"\*\.{_SUBDOMAIN}", "*.example.com")
+
+
 def ip_address(value: str) -> Iterator[str]:
+    """An IPv4 or IPv6 address, in whatever spelling is not ambiguous."""
+    address = _parsed_address(value)
+    if address is None:
+        if _parsed_address(_without_leading_zeros(value)) is not None:
+            yield "must not have leading 0s"
+        else:
+            yield "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+    elif isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        yield "must not be an IPv4-mapped IPv6 address"
+
+
+def canonical_ip_address(value: str) -> Iterator[str]:
+    """An address as it is always written."""
+    problems = list(ip_address(value))
+    yield from problems
+    if not problems and str(_parsed_address(value)) != value:
+        yield f'must be in canonical form ("{_parsed_address(value)}")'
+
+
+def cidr(value: str) -> Iterator[str]:
+    """A network: an address and a prefix length, no bits beyond it."""
+    address, _, length = value.partition("/")
+    if _parsed_network(value) is None:
+        network = _parsed_network(f"{_without_leading_zeros(address)}/{_without_leading_zeros(length)}")
+        if network is not None:
+            yield "must not have leading 0s in IP or prefix length"
+        else:
+            yield "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
+        return
+    parsed = _parsed_address(address)
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
+        yield "must not have an IPv4-mapped IPv6 address"
+    elif ipaddress.ip_network(value, strict=False).network_address != parsed:
+        yield "must not have bits set beyond the prefix length"
+
+
+def canonical_cidr(value: str) -> Iterator[str]:
+    """A network as it is always written."""
+    problems = list(cidr(value))
+    yield from problems
+    if not problems and str(_parsed_network(value)) != value:
+        yield f'must be in canonical form ("{_parsed_network(value)}")'
+
+
+def _parsed_address(value: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        ipaddress.ip_address(value)
+        return ipaddress.ip_address(value) if "%" not in value else None
     except ValueError:
-        yield "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+        return None
+
+
+def _parsed_network(value: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    if not _CIDR_RE.match(value):
+        return None
+    try:
+        return ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        return None
+
+
+def _without_leading_zeros(value: str) -> str:
+    return re.sub(r"\b0+(?=[0-9])", "", value)

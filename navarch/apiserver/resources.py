@@ -137,7 +137,8 @@ class Resources:
         attributes = Attributes(request, kind, "CREATE", namespace, meta.name(obj))
         obj = await self.admission.mutate(attributes, obj, None)
         obj = rules.prepare_create(obj)
-        self._refuse_invalid(kind, obj, [*objectmeta.validate(rules, obj), *rules.validate(obj)])
+        problems = [*objectmeta.validate(rules, obj), *rules.validate(obj), *rules.validate_create(obj)]
+        self._refuse_invalid(kind, obj, problems)
         await self.admission.validate(attributes, obj, None)
         name = meta.name(obj)
         key = kind.key(namespace, name)

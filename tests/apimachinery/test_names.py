@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import string
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from navarch.apimachinery import intstr, names
 
 NEARLY = st.text(alphabet="aZ09-._/ é\n", max_size=70)
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 LOWER = set(string.ascii_lowercase + string.digits)
 
 
@@ -65,6 +67,37 @@ def test_what_is_wrong_is_said_in_kubernetes_words() -> None:
         "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
     ]
     assert list(names.port_number(0)) == ["must be between 1 and 65535, inclusive"]
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("10.9.8.7", ""),
+        ("2001:DB8::1", ""),
+        ("10.9.8", "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"),
+        ("fe80::1%eth0", "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"),
+        ("010.9.8.7", "must not have leading 0s"),
+        ("10.09.8.00", "must not have leading 0s"),
+        ("::ffff:10.9.8.7", "must not be an IPv4-mapped IPv6 address"),
+    ],
+)
+def test_addresses_that_mean_one_thing(value: str, problem: str) -> None:
+    assert list(names.ip_address(value)) == ([problem] if problem else [])
+
+
+@given(st.one_of(st.ip_addresses(), st.ip_addresses(network="10.0.0.0/24")), st.integers(0, 128))
+def test_an_address_and_its_networks_are_canonical_as_they_are_written(address: Address, length: int) -> None:
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return
+    assert list(names.canonical_ip_address(str(address))) == []
+    assert bool(list(names.canonical_ip_address(str(address).upper()))) == (str(address).upper() != str(address))
+    network = ipaddress.ip_network(f"{address}/{min(length, address.max_prefixlen)}", strict=False)
+    assert list(names.canonical_cidr(str(network))) == []
+    beyond = f"{address}/{network.prefixlen}"
+    expected = [] if str(network) == beyond else ["must not have bits set beyond the prefix length"]
+    assert list(names.cidr(beyond)) == expected
+    assert list(names.cidr(f"{network.network_address}/{network.max_prefixlen + 1}"))
+    assert list(names.cidr(str(network.network_address))) and list(names.cidr(f"{network.network_address}/{network.netmask}"))
 
 
 @pytest.mark.parametrize(

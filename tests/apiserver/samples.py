@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import zlib
+from collections.abc import Callable
 from typing import Any
 
 from navarch.api import registry
@@ -39,6 +41,13 @@ BODIES: dict[str, Object] = {
     "poddisruptionbudgets.policy": {"spec": {"minAvailable": 1, "selector": SELECTOR}},
     "priorityclasses.scheduling.k8s.io": {"value": 1000},
     "leases.coordination.k8s.io": {"spec": {"holderIdentity": "me", "leaseDurationSeconds": 15}},
+    "ingresses.networking.k8s.io": {
+        "spec": {"defaultBackend": {"service": {"name": "web", "port": {"number": 80}}}},
+    },
+    "ingressclasses.networking.k8s.io": {"spec": {"controller": "example.com/controller"}},
+    "ipaddresses.networking.k8s.io": {"spec": {"parentRef": {"resource": "widgets", "group": "example.com", "name": "w"}}},
+    "networkpolicies.networking.k8s.io": {"spec": {"podSelector": SELECTOR, "ingress": [{"from": [{"podSelector": {}}]}]}},
+    "servicecidrs.networking.k8s.io": {"spec": {"cidrs": ["192.168.0.0/24"]}},
     "endpointslices.discovery.k8s.io": {"addressType": "IPv4", "endpoints": [{"addresses": ["10.1.2.3"]}], "ports": []},
 }
 
@@ -59,6 +68,12 @@ STATUSES: dict[str, Object] = {
     "statefulsets.apps": {"replicas": 1, "availableReplicas": 1},
     "cronjobs.batch": {"lastScheduleTime": "2026-01-01T00:00:00Z"},
     "jobs.batch": {"active": 1},
+    "ingresses.networking.k8s.io": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}},
+    "servicecidrs.networking.k8s.io": {
+        "conditions": [
+            {"type": "Tested", "status": "True", "reason": "", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+        ]
+    },
     "poddisruptionbudgets.policy": {
         "disruptionsAllowed": 1,
         "currentHealthy": 2,
@@ -69,6 +84,17 @@ STATUSES: dict[str, Object] = {
 }
 
 STORED: tuple[Kind, ...] = tuple(kind for kind in registry.kinds() if "create" in kind.verbs and "get" in kind.verbs)
+
+
+# Kinds whose names say something.
+_NAMES: dict[str, Callable[[str], str]] = {
+    "ipaddresses.networking.k8s.io": lambda text: f"192.0.2.{zlib.crc32(text.encode()) % 256}",
+}
+
+
+def name_of(kind: Kind, text: str) -> str:
+    """A name that an object of this kind may have, the same for the same text."""
+    return _NAMES.get(kind.resource, str)(text)
 
 
 def sample(kind: Kind, name: str = "sample", namespace: str = "default", **metadata: Any) -> Object:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from navarch.api.kind import Kind
 from tests.apiserver.bench import JSON_PATCH, MERGE, STRATEGIC, Bench, Reply
 from tests.apiserver.fuzzing import Fuzzer
-from tests.apiserver.samples import STORED, sample
+from tests.apiserver.samples import STORED, name_of, sample
 
 REASONS = {
     400: {"BadRequest"},
@@ -62,7 +62,7 @@ def clear(api: Bench, kind: Kind, name: str) -> None:
 @given(seed=SEEDS, wildness=WILDNESS)
 def test_bodies_of_any_form_are_answered(api: Bench, kind: Kind, seed: int, wildness: float) -> None:
     fuzzer = Fuzzer(Random(seed), wildness)
-    body = fuzzer.object(kind, "fuzzed")
+    body = fuzzer.object(kind, name_of(kind, "fuzzed"))
     before = api.store.revision
     reply = check(api.call("POST", path_of(kind), body), body)
     if reply.status >= 300:
@@ -95,7 +95,8 @@ def path_of(kind: Kind, name: str = "") -> str:
 @given(seed=SEEDS, wildness=WILDNESS)
 def test_patches_of_any_form_are_answered(api: Bench, kind: Kind, seed: int, wildness: float) -> None:
     fuzzer = Fuzzer(Random(seed), wildness)
-    made = api.made(kind.resource, sample(kind, "patched"))
+    name = name_of(kind, "patched")
+    made = api.made(kind.resource, sample(kind, name))
     try:
         for _ in range(3):
             for type_, change in (
@@ -105,12 +106,12 @@ def test_patches_of_any_form_are_answered(api: Bench, kind: Kind, seed: int, wil
             ):
                 before = api.store.revision
                 for below in ("", "/status") if "status" in kind.subresources else ("",):
-                    path = path_of(kind, "patched") + below
+                    path = path_of(kind, name) + below
                     reply = check(api.call("PATCH", path, change, content_type=type_), (type_, change))
                     assert reply.status < 300 or api.store.revision <= before + 1
-            assert api.get(kind.resource, "patched", headers=TABLE).status in (200, 404)
+            assert api.get(kind.resource, name, headers=TABLE).status in (200, 404)
     finally:
-        clear(api, kind, "patched")
+        clear(api, kind, name)
 
 
 TEXT = st.one_of(

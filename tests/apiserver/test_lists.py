@@ -12,7 +12,7 @@ import pytest
 from navarch.api.kind import Kind
 from navarch.api.registry import resource
 from tests.apiserver.bench import Bench
-from tests.apiserver.samples import STORED, pod, sample
+from tests.apiserver.samples import STORED, name_of, pod, sample
 
 CONFIG_MAPS = resource("configmaps")
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
@@ -173,7 +173,7 @@ def test_a_continue_token_cannot_leave_its_namespace(ten: Bench) -> None:
 
 @pytest.mark.parametrize("kind", STORED, ids=lambda kind: kind.resource)
 def test_every_kind_prints_as_a_table_and_as_metadata(any_api: Bench, kind: Kind) -> None:
-    name = f"printed-{kind.plural}"
+    name = name_of(kind, f"printed-{kind.plural}")
     made = any_api.made(kind.resource, sample(kind, name))
     for reply in (
         any_api.list(kind.resource, headers={"accept": TABLE}, fieldSelector=f"metadata.name={name}"),

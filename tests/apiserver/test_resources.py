@@ -10,7 +10,7 @@ from navarch.api.kind import Kind
 from navarch.api.registry import resource
 from navarch.component import clock
 from tests.apiserver.bench import JSON_PATCH, MERGE, STRATEGIC, Bench
-from tests.apiserver.samples import STATUSES, STORED, pod, sample
+from tests.apiserver.samples import STATUSES, STORED, name_of, pod, sample
 
 KINDS = pytest.mark.parametrize("kind", STORED, ids=lambda kind: kind.resource)
 WITH_STATUS = pytest.mark.parametrize("kind", [k for k in STORED if "status" in k.subresources], ids=lambda kind: kind.resource)
@@ -18,7 +18,7 @@ WITH_STATUS = pytest.mark.parametrize("kind", [k for k in STORED if "status" in 
 
 @KINDS
 def test_every_kind_lives_through_all_verbs(any_api: Bench, kind: Kind) -> None:
-    name = f"life-{kind.plural}"
+    name = name_of(kind, f"life-{kind.plural}")
     made = any_api.made(kind.resource, sample(kind, name))
     metadata = made["metadata"]
     assert (made["apiVersion"], made["kind"]) == (kind.api_version, kind.kind)
@@ -67,7 +67,7 @@ def test_every_kind_lives_through_all_verbs(any_api: Bench, kind: Kind) -> None:
 
 @WITH_STATUS
 def test_status_is_written_only_through_its_subresource(any_api: Bench, kind: Kind) -> None:
-    name = f"status-{kind.plural}"
+    name = name_of(kind, f"status-{kind.plural}")
     wanted = STATUSES[kind.resource]
     made = any_api.made(kind.resource, {**sample(kind, name), "status": wanted})
     assert (wanted.items() <= made.get("status", {}).items()) is kind.keeps_status_on_create
@@ -87,12 +87,13 @@ def test_status_is_written_only_through_its_subresource(any_api: Bench, kind: Ki
 
 @KINDS
 def test_an_empty_object_of_any_kind_is_refused_or_taken_but_never_breaks(api: Bench, kind: Kind) -> None:
-    metadata = {"name": "empty"} | ({"namespace": "default"} if kind.namespaced else {})
+    name = name_of(kind, "empty")
+    metadata = {"name": name} | ({"namespace": "default"} if kind.namespaced else {})
     for body in ({"metadata": metadata}, {"metadata": metadata, "spec": {}}, {"metadata": metadata, "spec": None}):
         reply = api.post(kind.resource, body)
         assert reply.status in (201, 422), reply.body
         if reply.status == 201:
-            api.delete(kind.resource, "empty", {"gracePeriodSeconds": 0})
+            api.delete(kind.resource, name, {"gracePeriodSeconds": 0})
         if kind.resource == "namespaces":
             api.put(kind.resource, {"metadata": {"name": "empty"}}, "finalize")
 
