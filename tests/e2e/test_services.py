@@ -95,6 +95,26 @@ def test_services_answer_on_every_address_and_name(cluster: Cluster, namespace: 
         assert done.returncode == 0 and done.stdout.startswith("web-"), done
 
 
+def test_pods_and_services_are_reached_through_the_api_server(cluster: Cluster, namespace: str) -> None:
+    cluster.kubectl("apply", "-n", namespace, "-f", "-", stdin=web("web", 2))
+    cluster.kubectl("expose", "deployment", "web", "-n", namespace, "--port=80", "--target-port=http", "--name=front")
+    pods = {pod["metadata"]["name"] for pod in cluster.wait_ready(namespace, "app=web", 2)}
+    base = f"/api/v1/namespaces/{namespace}"
+
+    def who(path: str) -> str:
+        done = cluster.run("get", "--raw", f"{base}/{path}/proxy/cgi-bin/who")
+        return done.stdout.split(" ")[0] if done.returncode == 0 else ""
+
+    for name in pods:
+        assert who(f"pods/{name}") == who(f"pods/http:{name}:8080") == name
+    cluster.wait("the Service's endpoints", lambda: who("services/front:80"), timeout=20)
+    assert {who("services/front:80") for _ in range(20)} == pods
+    refused = cluster.run("get", "--raw", f"{base}/pods/{next(iter(pods))}:9/proxy/")
+    assert "connect: connection refused" in refused.stderr
+    health = cluster.kubectl("get", "--raw", "/api/v1/nodes/node-2/proxy/healthz")
+    assert health.strip() == "ok"
+
+
 def test_names_resolve_as_the_dns_specification_says(cluster: Cluster, namespace: str) -> None:
     cluster.kubectl("apply", "-n", namespace, "-f", "-", stdin=web("web", 2))
     cluster.kubectl("create", "service", "clusterip", "web", "-n", namespace, "--tcp=80:8080")
