@@ -16,6 +16,8 @@ from navarch.storage.mvcc import Change, CompactedError, Record, Watcher
 from navarch.storage.store import Store
 
 QUEUE_LIMIT_EVENTS = 20_000
+# What is encoded for one client at a time, however much waits for it.
+BATCH_LIMIT_EVENTS = 256
 BOOKMARK_INTERVAL_SECONDS = 60.0
 BOOKMARK_BEFORE_END_SECONDS = 2.0
 TIMEOUT_MIN_SECONDS = 1800
@@ -107,8 +109,8 @@ class Watch:
         try:
             while not self._closed:
                 if self._pending:
-                    batch = list(self._pending)
-                    self._pending.clear()
+                    count = min(len(self._pending), BATCH_LIMIT_EVENTS)
+                    batch = [self._pending.popleft() for _ in range(count)]
                     self._wakeup.clear()
                     yield batch
                     continue

@@ -1,13 +1,15 @@
 """An HTTP/1.1 server: httptools parses, one protocol object per connection answers in order.
 
 Bodies of requests are read whole, up to a limit; bodies of responses are bytes or an async iterator (sent chunked). A response
-of status 101 hands the connection over as a `ByteStream`.
+of status 101 hands the connection over as a `ByteStream`. A connection on which nobody asks anything is closed after a while;
+one whose peer has vanished is found by TCP's own probes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -26,6 +28,10 @@ HEADERS_LIMIT_BYTES = 64 * 1024
 PIPELINE_LIMIT = 16
 WRITE_BUFFER_HIGH_BYTES = 256 * 1024
 SHUTDOWN_GRACE_SECONDS = 2.0
+IDLE_TIMEOUT_SECONDS = 90.0
+IDLE_CHECK_SECONDS = 15.0
+# The first probe after that much silence, more at these intervals; after so many without an answer the peer is gone.
+PROBE_IDLE_SECONDS, PROBE_INTERVAL_SECONDS, PROBES = 30, 15, 4
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
@@ -74,14 +80,25 @@ class Server:
 
     listener: asyncio.Server
     connections: set[_Connection] = field(default_factory=set)
+    _timer: asyncio.TimerHandle | None = None
 
     @property
     def port(self) -> int:
         return int(self.listener.sockets[0].getsockname()[1])
 
+    def close_idle(self) -> None:
+        """Close connections that have been idle for too long, now and from now on."""
+        loop = asyncio.get_running_loop()
+        oldest = loop.time() - IDLE_TIMEOUT_SECONDS
+        for connection in list(self.connections):
+            connection.close_if_idle(oldest)
+        self._timer = loop.call_later(IDLE_CHECK_SECONDS, self.close_idle)
+
     async def close(self) -> None:
         """Stop listening, let answers under way finish for a moment, then drop the connections."""
         self.listener.close()
+        if self._timer is not None:
+            self._timer.cancel()
         for connection in list(self.connections):
             connection.shut_down()
         deadline = asyncio.get_running_loop().time() + SHUTDOWN_GRACE_SECONDS
@@ -114,7 +131,22 @@ async def serve(
         listener = await loop.create_server(protocol, sock=sock, ssl=tls, backlog=1024)
     else:
         listener = await loop.create_server(protocol, host, port, ssl=tls, backlog=1024, reuse_address=True)
-    return Server(listener, connections)
+    server = Server(listener, connections)
+    server.close_idle()
+    return server
+
+
+def _probe(sock: socket.socket) -> None:
+    """Have TCP ask whether the peer is still there."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (
+        ("TCP_KEEPIDLE", PROBE_IDLE_SECONDS),
+        ("TCP_KEEPINTVL", PROBE_INTERVAL_SECONDS),
+        ("TCP_KEEPCNT", PROBES),
+    ):
+        # Not every system has them under these names.
+        if hasattr(socket, option):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
 class _Connection(asyncio.Protocol):
@@ -134,6 +166,9 @@ class _Connection(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._transport: asyncio.Transport = None  # type: ignore[assignment]
+        self._loop = asyncio.get_running_loop()
+        self._active = self._loop.time()
+        """When something was last received or answered."""
         self._reset()
 
     def _reset(self) -> None:
@@ -154,6 +189,8 @@ class _Connection(asyncio.Protocol):
         self._certificate = tls.getpeercert() if tls is not None else None
         peer = transport.get_extra_info("peername")
         self._remote = str(peer[0]) if isinstance(peer, tuple) else ""
+        if isinstance(peer, tuple):
+            _probe(transport.get_extra_info("socket"))
 
     def connection_lost(self, error: Exception | None) -> None:
         self._connections.discard(self)
@@ -168,6 +205,7 @@ class _Connection(asyncio.Protocol):
         if self._stream is not None:
             self._stream.feed_data(data)
             return
+        self._active = self._loop.time()
         if self._awaiting_upgrade:
             self._early.append(data)
             return
@@ -238,7 +276,7 @@ class _Connection(asyncio.Protocol):
             return
         self._requests.append((request, keep_alive))
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._answer_all())
+            self._task = self._loop.create_task(self._answer_all())
 
     def _count_headers(self, size: int) -> None:
         self._headers_size += size
@@ -276,6 +314,7 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
         finally:
             self._task = None
+            self._active = self._loop.time()
 
     def _stay_with_http(self) -> None:
         """The upgrade that a request asked for was not made: what came after it is HTTP."""
@@ -334,6 +373,11 @@ class _Connection(asyncio.Protocol):
             stream.close()
 
     # Shutdown
+
+    def close_if_idle(self, since: float) -> None:
+        """Close if nothing has been asked, and no part of a request received, since then (of the loop's time)."""
+        if self._task is None and self._stream is None and self._active < since:
+            self._transport.close()
 
     def shut_down(self) -> None:
         """Close when nothing is being answered; otherwise stop what is endless."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -335,3 +336,48 @@ def test_more_pipelined_requests_than_allowed_end_the_connection() -> None:
             assert await connection.reader.read() == b""
 
     asyncio.run(test())
+
+
+@LOOPS
+def test_idle_connections_are_closed_and_busy_ones_are_not(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(httpserver, "IDLE_TIMEOUT_SECONDS", 0.0)
+    release, entered = None, None
+
+    async def slow(request: Request) -> Response:
+        assert release is not None and entered is not None
+        entered.set()
+        await release.wait()
+        return Response(200, (), b"late")
+
+    async def test() -> None:
+        nonlocal release, entered
+        release, entered = asyncio.Event(), asyncio.Event()
+        async with serving(slow) as (server, connection):
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            # Half a request is none.
+            writer.write(b"GET / HTTP/1.1\r\nHo")
+            connection.send(b"GET / HTTP/1.1\r\n\r\n")
+            await entered.wait()
+            while len(server.connections) < 2:
+                await asyncio.sleep(0)
+            while not reader.at_eof():
+                server.close_idle()
+                await asyncio.sleep(0)
+            writer.close()
+            release.set()
+            assert (await connection.answer())[2] == b"late"
+
+    run(test())
+
+
+@LOOPS
+def test_a_peer_that_vanishes_is_asked_for(run: Run) -> None:
+    async def test() -> None:
+        async with serving(echo) as (server, connection):
+            await connection.get()
+            (served,) = server.connections
+            sock = served._transport.get_extra_info("socket")
+            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == httpserver.PROBE_IDLE_SECONDS
+
+    run(test())
