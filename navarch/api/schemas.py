@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from navarch.api import gotypes
 from navarch.api.kind import Kind
 from navarch.apimachinery.schema import Definitions, Schema
 
@@ -20,16 +21,6 @@ _OTHER_ROOTS = {
     "apiregistration.k8s.io": "io.k8s.kube-aggregator.pkg.apis.apiregistration",
 }
 _SHORT_GROUPS = {"flowcontrol.apiserver.k8s.io": "flowcontrol", "rbac.authorization.k8s.io": "rbac"}
-# Required by the OpenAPI, yet pointers in Go: where they are missing, they stay so.
-POINTERS = {
-    **{f"io.k8s.api.apps.v1.{kind}Spec": ("selector",) for kind in ("DaemonSet", "Deployment", "ReplicaSet", "StatefulSet")},
-    **{f"io.k8s.api.admissionregistration.v1.{kind}Webhook": ("sideEffects",) for kind in ("Mutating", "Validating")},
-    "io.k8s.api.core.v1.ScaleIOPersistentVolumeSource": ("secretRef",),
-    "io.k8s.api.core.v1.ScaleIOVolumeSource": ("secretRef",),
-    "io.k8s.api.networking.v1.HTTPIngressPath": ("pathType",),
-    "io.k8s.api.networking.v1.IPAddressSpec": ("parentRef",),
-    "io.k8s.api.resource.v1.CapacityRequestPolicyRange": ("min",),
-}
 
 
 def _blobs() -> tuple[bytes, bytes]:
@@ -41,7 +32,7 @@ def _blobs() -> tuple[bytes, bytes]:
 @cache
 def definitions() -> Definitions:
     """Every definition."""
-    return Definitions(orjson.loads(zlib.decompress(_blobs()[0])), POINTERS)
+    return Definitions(orjson.loads(zlib.decompress(_blobs()[0])), gotypes.plain_fields)
 
 
 def descriptions() -> dict[str, dict[str, str]]:

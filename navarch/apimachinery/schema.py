@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -16,9 +16,10 @@ from typing import Any
 from navarch.apimachinery import meta, quantity
 
 _QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
+RAW_EXTENSION = "io.k8s.apimachinery.pkg.runtime.RawExtension"
 _RAW = frozenset(
     {
-        "io.k8s.apimachinery.pkg.runtime.RawExtension",
+        RAW_EXTENSION,
         "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1",
         "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON",
     }
@@ -38,13 +39,21 @@ class DecodeError(ValueError):
     """The object cannot be read as its kind; the text is what Go's decoder would say."""
 
 
+PlainFields = Callable[[str], Collection[str] | None]
+"""Of a definition: the fields that are no pointers in Go, so that something stands for them where they are missing. None where
+that is not known."""
+
+
+def _unknown(definition: str) -> None:
+    return None
+
+
 class Definitions:
     """Named definitions, turned into `Schema` nodes when first needed."""
 
-    def __init__(self, sources: Mapping[str, Mapping[str, Any]], pointers: Mapping[str, Collection[str]] | None = None) -> None:
+    def __init__(self, sources: Mapping[str, Mapping[str, Any]], plain_fields: PlainFields = _unknown) -> None:
         self.sources = sources
-        self.pointers = pointers or {}
-        """By definition: required fields that are pointers in Go, which nothing stands for where they are missing."""
+        self.plain_fields = plain_fields
         self._nodes: dict[str, Schema] = {}
 
     def __contains__(self, name: str) -> bool:
@@ -134,9 +143,35 @@ class Schema:
     def required(self) -> Sequence[str]:
         """Fields that Go writes even where nobody set them."""
         if self._required is None:
-            pointers = self._definitions.pointers.get(self.name, ())
-            self._required = tuple(field for field in self.source.get("required") or () if field not in pointers)
+            plain = self._definitions.plain_fields(self.name)
+            required = self.source.get("required") or ()
+            self._required = tuple(field for field in required if plain is None or field in plain)
         return self._required
+
+    @property
+    def written(self) -> dict[str, Any]:
+        """Fields that Go writes even where nobody set them, and what it writes: required ones, structs that always exist."""
+        plain = self._definitions.plain_fields(self.name) if self.type == "struct" else None
+        if plain is None:
+            return {}
+        structs: dict[str, Any] = {
+            field: {} for field in plain if (node := self.properties.get(field)) and node.type == "struct"
+        }
+        zeros = {field: _zero(self.properties[field]) for field in self.required}
+        return {**{field: zero for field, zero in zeros.items() if zero is not None}, **structs}
+
+    def key_default(self, field: str) -> Any:
+        """What stands for a key of a list's item that is missing, or None."""
+        node = self.child(field)
+        if node is None:
+            return None
+        if "default" in node.source:
+            return node.source["default"]
+        plain = self._definitions.plain_fields(self.name)
+        if field == "protocol" and plain is not None:
+            # Go's types say so in a comment that the OpenAPI does not carry.
+            return "TCP"
+        return _zero(node) if plain is not None and field in plain else None
 
     @property
     def list_type(self) -> str:

@@ -1,0 +1,28 @@
+"""What Kubernetes' Go types say about fields beside the OpenAPI: which of them are pointers (see tools/protobuf_fields.py)."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+
+
+@cache
+def _lines() -> dict[str, str]:
+    """The fields of each definition, as protobuf_fields.txt has them."""
+    text = resources.files("navarch.api").joinpath("protobuf_fields.txt").read_text()
+    return dict(line.split(" ", 1) for line in text.splitlines())
+
+
+def plain_fields(definition: str) -> frozenset[str] | None:
+    """The fields of a definition that are no pointers: something always stands there. None where nothing is known."""
+    line = _lines().get(definition)
+    if line is None:
+        return None
+    found: set[str] = set()
+    for word in line.split(" "):
+        field, _, mark = word.partition("=")
+        if field.startswith(">"):
+            found |= plain_fields(field[1:]) or frozenset()
+        elif not mark.endswith("*"):
+            found.add(field)
+    return frozenset(found)
