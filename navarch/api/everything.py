@@ -9,13 +9,20 @@ from navarch.api.authorization import reviews as authorization_reviews
 from navarch.api.batch import cronjob, job
 from navarch.api.coordination import lease
 from navarch.api.core import (
+    binding,
+    componentstatus,
     configmap,
     endpoints,
     event,
+    limitrange,
     namespace,
     node,
+    persistentvolume,
+    persistentvolumeclaim,
     pod,
+    podtemplate,
     replicationcontroller,
+    resourcequota,
     secret,
     service,
     serviceaccount,
@@ -25,15 +32,30 @@ from navarch.api.kind import Kind
 from navarch.api.networking import ingress, ingressclass, ipaddress, networkpolicy, servicecidr
 from navarch.api.policy import poddisruptionbudget
 from navarch.api.scheduling import priorityclass
+from navarch.api.storage import (
+    csidriver,
+    csinode,
+    csistoragecapacity,
+    storageclass,
+    volumeattachment,
+    volumeattributesclass,
+)
 
 KINDS: tuple[Kind, ...] = (
+    binding.KIND,
+    componentstatus.KIND,
     configmap.KIND,
     endpoints.KIND,
     event.KIND,
+    limitrange.KIND,
     namespace.KIND,
     node.KIND,
+    persistentvolume.KIND,
+    persistentvolumeclaim.KIND,
     pod.KIND,
+    podtemplate.KIND,
     replicationcontroller.KIND,
+    resourcequota.KIND,
     secret.KIND,
     serviceaccount.KIND,
     service.KIND,
@@ -56,6 +78,12 @@ KINDS: tuple[Kind, ...] = (
     networkpolicy.KIND,
     servicecidr.KIND,
     priorityclass.KIND,
+    storageclass.KIND,
+    csidriver.KIND,
+    csinode.KIND,
+    csistoragecapacity.KIND,
+    volumeattachment.KIND,
+    volumeattributesclass.KIND,
     lease.KIND,
     endpointslice.KIND,
     customresourcedefinition.KIND,

@@ -102,12 +102,16 @@ class Kind:
     """What the server sets or clears when an object is made; `status` of kinds with that subresource is cleared already."""
     prepare_update: PrepareUpdate | None = None
     prepare_status_update: PrepareUpdate | None = None
+    stamp_status_update: Callable[[Object, Object, str], Object] | None = None
+    """(new, old, now) -> new: what a status update sets to the time at which it is made."""
     subresource_updates: Mapping[str, SubresourceUpdate] = field(default_factory=dict)
     is_lazy_update: Callable[[Object, Object], bool] = _never
     """(new, old) -> whether the change may be stored with the next commit instead of at once."""
     spec_fields: tuple[str, ...] = ("spec",)
     """Top-level fields whose change counts up `metadata.generation`; () for kinds without one."""
     has_generation: bool = False
+    deprecation: str = ""
+    """What every client that uses the kind is warned of."""
     selectable_fields: Mapping[str, Getter] = field(default_factory=dict)
     """Field selectors beside metadata.name and metadata.namespace."""
     columns: tuple[Column, ...] = ()

@@ -8,12 +8,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 
+from navarch.api.core import binding as bindings
+from navarch.api.core import componentstatus
 from navarch.api.kind import Kind
 from navarch.apimachinery import errors
 from navarch.apimachinery.errors import StatusError
 from navarch.apiserver import deletion, patching, respond, reviews, websockets
 from navarch.apiserver.authentication import Authenticator
 from navarch.apiserver.authorization import AuthorizerChain
+from navarch.apiserver.componentstatuses import ComponentStatuses
 from navarch.apiserver.discovery import Discovery
 from navarch.apiserver.health import Health
 from navarch.apiserver.monitoring import READ_ONLY_METHODS, RequestMetrics
@@ -47,6 +50,7 @@ class Pipeline:
         authorizer: AuthorizerChain,
         tunnel: NodeTunnel,
         health: Health,
+        components: ComponentStatuses,
         metrics: RequestMetrics,
     ) -> None:
         self._kinds = {(kind.group, kind.version, kind.plural): kind for kind in kinds}
@@ -59,6 +63,7 @@ class Pipeline:
         self._tunnel = tunnel
         self._proxy = Proxy(resources, tunnel)
         self._health = health
+        self._components = components
         self._metrics = metrics
         self._subresources: dict[str, Subresource] = {
             "scale": lambda request, kind: scale.serve(resources, request, kind),
@@ -140,10 +145,14 @@ class Pipeline:
             return self._reviews.create(request, kind)
         if info.namespace and not kind.namespaced and not (info.resource == "namespaces"):
             raise errors.no_such_path()
+        if kind.deprecation:
+            request.warnings.append(kind.deprecation)
         if info.subresource:
             return await self._subresource(request, kind)
         if info.verb not in kind.verbs:
             raise errors.method_not_allowed()
+        if kind is componentstatus.KIND:
+            return self._components.serve(request)
         return await self._verb(request, kind)
 
     async def _verb(self, request: APIRequest, kind: Kind) -> Answer:
@@ -160,6 +169,8 @@ class Pipeline:
             case "create":
                 if info.name:
                     raise errors.method_not_allowed()
+                if kind is bindings.KIND:
+                    return await binding.serve_collection(resources, request)
                 return await resources.create(request, kind)
             case "update" | "patch" if not info.name:
                 raise errors.method_not_allowed()

@@ -308,6 +308,8 @@ class Resources:
             obj = {**kept, "metadata": metadata, **({"status": obj["status"]} if "status" in obj else {})}
             if kind.prepare_status_update is not None:
                 obj = kind.prepare_status_update(obj, old)
+            if kind.stamp_status_update is not None:
+                obj = kind.stamp_status_update(obj, old, clock.timestamp())
             return obj
         update = kind.subresource_updates.get(subresource)
         if update is not None:

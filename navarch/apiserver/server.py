@@ -16,7 +16,8 @@ from navarch.apiserver.admission.priority import Priority
 from navarch.apiserver.admission.serviceaccount import ServiceAccount
 from navarch.apiserver.allocation import ServiceAllocator
 from navarch.apiserver.authorization import Authenticated, AuthorizerChain, PublicPaths, SystemMasters
-from navarch.apiserver.health import Health, version
+from navarch.apiserver.componentstatuses import ComponentStatuses
+from navarch.apiserver.health import Check, Health, version
 from navarch.apiserver.inprocess import InProcessTransport
 from navarch.apiserver.kubernetesservice import KubernetesService
 from navarch.apiserver.monitoring import RequestMetrics
@@ -65,6 +66,8 @@ class APIServer:
         self.pipeline: Pipeline = None  # type: ignore[assignment]
         """There after `start`."""
         self.health: Health = None  # type: ignore[assignment]
+        self.components: dict[str, Check] = {"etcd-0": lambda: self.store.problem}
+        """Of the control plane's parts that run in this process, what is wrong with each."""
         self._hooks_done = False
         self._server: httpserver.Server | None = None
         self._tasks = Tasks("apiserver")
@@ -86,7 +89,10 @@ class APIServer:
         metrics = RequestMetrics(registry.kinds(), store, version())
         self.health = Health(
             {"ping": lambda: "", "log": lambda: ""},
-            {"etcd": lambda: "", "poststarthook/bootstrap-controller": lambda: "" if self._hooks_done else "not finished"},
+            {
+                "etcd": lambda: self.store.problem,
+                "poststarthook/bootstrap-controller": lambda: "" if self._hooks_done else "not finished",
+            },
             (metrics.registry,),
         )
         self.pipeline = Pipeline(
@@ -96,6 +102,7 @@ class APIServer:
             AuthorizerChain((SystemMasters(), PublicPaths(), Authenticated())),
             NodeTunnel(resources, self._kubelet_tls),
             self.health,
+            ComponentStatuses(self.components),
             metrics,
         )
         self._cluster_ip = allocator.first_address

@@ -9,6 +9,7 @@ import asyncio
 import gc
 import logging
 import signal
+from functools import partial
 from typing import TYPE_CHECKING
 
 from navarch.cli.cluster import CLUSTER_DOMAIN, POD_CIDR, SERVICE_CIDR, Cluster
@@ -87,8 +88,12 @@ async def _run_components(cluster: Cluster, server: APIServer, reporter: Reporte
     manager = ControllerManager(Client(transport, field_manager="kube-controller-manager"), informers, settings)
     scheduler = Scheduler(Client(transport, field_manager="kube-scheduler"), informers)
     tasks = Tasks("server")
-    tasks.start(manager.run(), name="controllers")
-    tasks.start(scheduler.run(), name="scheduler")
+    running = {
+        "controller-manager": tasks.start(manager.run(), name="controllers"),
+        "scheduler": tasks.start(scheduler.run(), name="scheduler"),
+    }
+    for name, task in running.items():
+        server.components[name] = partial(_problem, task)
     if not cluster.on_host:
         from navarch.network.overlay import Overlay
 
@@ -106,6 +111,10 @@ async def _run_components(cluster: Cluster, server: APIServer, reporter: Reporte
         await manager.stop()
         await tasks.stop()
         await informers.stop()
+
+
+def _problem(task: asyncio.Task[None]) -> str:
+    return "has stopped" if task.done() else ""
 
 
 async def _settle() -> None:

@@ -35,6 +35,8 @@ class Store:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self.index = MVCC()
+        self.problem = ""
+        """Why the last commit failed, as long as none has succeeded since."""
         self._queue: list[tuple[Change, asyncio.Future[None]]] = []
         self._lazy: dict[str, Change] = {}
         self._lazy_since: int | None = None
@@ -172,11 +174,13 @@ class Store:
                 await asyncio.get_running_loop().run_in_executor(self._thread, self._backend.append, rows, reserve)
         except StorageError as error:
             logger.error("%d writes were not stored: %s", len(changes), error)
+            self.problem = str(error)
             self._lazy = {**lazy, **self._lazy}
             if self._lazy:
                 self._flush_later()
             self._fail(batch, error)
             return
+        self.problem = ""
         if reserve is not None:
             self._reserved = reserve
         if lazy:

@@ -19,7 +19,25 @@ BODIES: dict[str, Object] = {
     "configmaps": {"data": {"a": "1"}},
     "endpoints": {"subsets": [{"addresses": [{"ip": "10.1.2.3"}], "ports": [{"port": 80}]}]},
     "events": {"involvedObject": {"kind": "Pod", "name": "x", "namespace": "default"}, "reason": "Tested", "type": "Normal"},
+    "limitranges": {"spec": {"limits": [{"type": "Container", "max": {"cpu": "2"}, "default": {"cpu": "1"}}]}},
     "namespaces": {},
+    "persistentvolumes": {
+        "spec": {
+            "capacity": {"storage": "1Gi"},
+            "accessModes": ["ReadWriteOnce"],
+            "storageClassName": "slow",
+            "csi": {"driver": "csi.example.com", "volumeHandle": "volume-1"},
+        }
+    },
+    "persistentvolumeclaims": {
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "storageClassName": "slow",
+            "resources": {"requests": {"storage": "1Gi"}},
+        }
+    },
+    "podtemplates": {"template": TEMPLATE},
+    "resourcequotas": {"spec": {"hard": {"count/widgets.example.com": "5"}}},
     "nodes": {"spec": {}},
     "pods": {"spec": POD_SPEC},
     "replicationcontrollers": {"spec": {"selector": {"app": "web"}, "template": TEMPLATE}},
@@ -40,6 +58,14 @@ BODIES: dict[str, Object] = {
     "jobs.batch": {"spec": {"template": {"spec": {**POD_SPEC, "restartPolicy": "Never"}}}},
     "poddisruptionbudgets.policy": {"spec": {"minAvailable": 1, "selector": SELECTOR}},
     "priorityclasses.scheduling.k8s.io": {"value": 1000},
+    "storageclasses.storage.k8s.io": {"provisioner": "csi.example.com"},
+    "csidrivers.storage.k8s.io": {"spec": {"attachRequired": False}},
+    "csinodes.storage.k8s.io": {"spec": {"drivers": [{"name": "csi.example.com", "nodeID": "n", "topologyKeys": ["zone"]}]}},
+    "csistoragecapacities.storage.k8s.io": {"storageClassName": "slow", "capacity": "1Ti"},
+    "volumeattachments.storage.k8s.io": {
+        "spec": {"attacher": "csi.example.com", "nodeName": "node", "source": {"persistentVolumeName": "volume"}}
+    },
+    "volumeattributesclasses.storage.k8s.io": {"driverName": "csi.example.com", "parameters": {"iops": "100"}},
     "leases.coordination.k8s.io": {"spec": {"holderIdentity": "me", "leaseDurationSeconds": 15}},
     "ingresses.networking.k8s.io": {
         "spec": {"defaultBackend": {"service": {"name": "web", "port": {"number": 80}}}},
@@ -54,7 +80,11 @@ BODIES: dict[str, Object] = {
 STATUSES: dict[str, Object] = {
     "namespaces": {"phase": "Active", "conditions": [{"type": "Tested", "status": "True"}]},
     "nodes": {"capacity": {"cpu": "4"}},
+    "persistentvolumes": {"phase": "Available"},
+    "persistentvolumeclaims": {"phase": "Bound", "capacity": {"storage": "1Gi"}},
     "pods": {"phase": "Running", "podIP": "10.244.0.9"},
+    "resourcequotas": {"hard": {"count/widgets.example.com": "5"}, "used": {"count/widgets.example.com": "1"}},
+    "volumeattachments.storage.k8s.io": {"attached": True},
     "replicationcontrollers": {"replicas": 1},
     "services": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}},
     "deployments.apps": {"replicas": 2, "observedGeneration": 1},

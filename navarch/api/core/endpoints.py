@@ -45,6 +45,7 @@ KIND = Kind(
     storage_prefix="services/endpoints",
     default=default,
     allow_create_on_update=True,
+    deprecation="v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
     columns=(NAME, Column("Endpoints"), AGE),
     row=row,
 )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from navarch.api.core import pod as pods
 from navarch.api.kind import Kind
 from navarch.apimachinery import errors, meta
 from navarch.apimachinery.errors import Object
 from navarch.apiserver import body
 from navarch.apiserver.request import APIRequest, ObjectAnswer
-from navarch.apiserver.resources import Resources
+from navarch.apiserver.resources import MISMATCHED_NAMESPACE, Resources
 from navarch.component import clock
 
 BINDING = "io.k8s.api.core.v1.Binding"
@@ -20,9 +23,23 @@ async def serve(resources: Resources, request: APIRequest, kind: Kind) -> Object
     binding = body.decode_definition(request, BINDING)
     target, metadata = binding.get("target") or {}, binding.get("metadata") or {}
     name = request.info.name
-    _check(target, name)
     if metadata.get("name", name) != name:
         raise errors.bad_request(f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})")
+    return await _bind(resources, request, kind, target, metadata)
+
+
+async def serve_collection(resources: Resources, request: APIRequest) -> ObjectAnswer:
+    """POST of a Binding among others, which names its pod itself."""
+    binding = body.decode_definition(request, BINDING)
+    metadata, namespace = binding.get("metadata") or {}, request.info.namespace
+    if metadata.get("namespace", namespace) != namespace:
+        raise errors.bad_request(MISMATCHED_NAMESPACE)
+    info = replace(request.info, resource=pods.KIND.plural, name=metadata.get("name", ""), subresource="binding")
+    return await _bind(resources, replace(request, info=info), pods.KIND, binding.get("target") or {}, metadata)
+
+
+async def _bind(resources: Resources, request: APIRequest, kind: Kind, target: Object, metadata: Object) -> ObjectAnswer:
+    _check(target, request.info.name)
 
     def transform(pod: Object) -> Object:
         return _bound(kind, pod, target["name"], metadata)

@@ -1,0 +1,52 @@
+"""CSIStorageCapacity: how much storage of a class there is for some of the nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from navarch.api import printing
+from navarch.api.core import podspec
+from navarch.api.kind import NAME, Column, Kind
+from navarch.apimachinery import names, quantity
+from navarch.apimachinery.errors import FieldError, Object, invalid_value
+
+
+def validate(capacity: Object) -> Iterator[FieldError]:
+    if capacity.get("nodeTopology") is not None:
+        yield from podspec.validate_label_selector(capacity["nodeTopology"], "nodeTopology")
+    name = capacity.get("storageClassName", "")
+    yield from (invalid_value("storageClassName", name, text) for text in names.dns1123_subdomain(name))
+    amount = capacity.get("capacity")
+    if amount is not None and quantity.parse(amount) < 0:
+        yield invalid_value("capacity", amount, "must be greater than or equal to 0")
+
+
+def validate_update(new: Object, old: Object) -> Iterator[FieldError]:
+    for field in ("nodeTopology", "storageClassName"):
+        if new.get(field) != old.get(field):
+            yield invalid_value(field, new.get(field), "field is immutable")
+
+
+def row(capacity: Object, now: datetime) -> list[Any]:
+    amount = capacity.get("capacity")
+    return [
+        capacity["metadata"]["name"],
+        capacity.get("storageClassName", ""),
+        printing.UNSET if amount is None else amount,
+    ]
+
+
+KIND = Kind(
+    group="storage.k8s.io",
+    version="v1",
+    kind="CSIStorageCapacity",
+    plural="csistoragecapacities",
+    validate=validate,
+    validate_update=validate_update,
+    allow_unconditional_update=False,
+    returns_deleted=True,
+    columns=(NAME, Column("StorageClassName"), Column("Capacity")),
+    row=row,
+)
