@@ -215,6 +215,8 @@ class _Connection(asyncio.Protocol):
     async def send(self, data: bytes, method: str) -> None:
         """Send a request and wait for the answer's headers."""
         self._parser = httptools.HttpResponseParser(self)
+        # As Go's client: simple servers end their header lines in a line feed alone.
+        self._parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)
         self.status, self.headers, self.keep_alive = 0, {}, False
         self._chunks.clear()
         self._unread, self._complete = 0, False

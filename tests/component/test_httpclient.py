@@ -211,6 +211,15 @@ def test_answers_that_are_broken_off_or_no_http_are_connection_errors(answer: by
     asyncio.run(test())
 
 
+def test_header_lines_may_end_in_a_line_feed_alone() -> None:
+    async def test() -> None:
+        async with pretending(b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\nX-A: b\n\nall of it") as client:
+            answer = await client.request("GET", "/")
+            assert (answer.headers["x-a"], answer.body) == ("b", b"all of it")
+
+    asyncio.run(test())
+
+
 def test_a_body_without_a_length_ends_with_the_connection() -> None:
     async def test() -> None:
         async with pretending(b"HTTP/1.0 200 OK\r\n\r\nall of it") as client:

@@ -164,7 +164,7 @@ def _reason(client: HTTPClient, error: OSError) -> str:
         return f"{where}: i/o timeout"
     if isinstance(error, ConnectionRefusedError) or "refused" in str(error).lower():
         return f"{where}: connect: connection refused"
-    if isinstance(error, ConnectionError):
+    if isinstance(error, ConnectionResetError):
         return "EOF"
     return f"{where}: {error.strerror or error}"
 
