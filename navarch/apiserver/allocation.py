@@ -1,7 +1,9 @@
 """ClusterIPs and node ports: handed out when a Service is stored, given back when it goes.
 
-What is in use follows the store's own changes, so that it cannot drift from it; numbers just handed out are kept apart until
-their Service is stored or refused.
+An address is taken as long as there is an IPAddress of its name or a Service that has it. A Service and the IPAddresses of
+its addresses change in one commit, so nothing between them can be lost; whoever changes one by hand is answered by
+`addressrepair`. What Services have follows the store's own changes. Node ports just handed out are kept apart until their
+Service is stored or refused; addresses need not be, since nothing runs between choosing one and staging its IPAddress.
 """
 
 from __future__ import annotations
@@ -10,36 +12,58 @@ import ipaddress
 from collections.abc import Iterator
 
 from navarch.api.core import service as services
+from navarch.api.networking import ipaddress as addresses
+from navarch.api.networking import servicecidr
 from navarch.apimachinery import errors, meta
 from navarch.apimachinery.errors import Object
+from navarch.apiserver.bootstrap import complete
+from navarch.apiserver.resources import versioned
 from navarch.component import clock
-from navarch.storage.mvcc import Change
+from navarch.storage.mvcc import Change, Write
 from navarch.storage.store import Store
 
+MANAGER = "ipallocator.k8s.io"
 NODE_PORTS = range(30000, 32768)
 RESERVATION_SECONDS = 30.0
-# The first addresses of the range are left for those who ask for a particular one (KEP-3070).
+# The first addresses of a network are left for those who ask for a particular one (KEP-3070).
 STATIC_BAND_MIN, STATIC_BAND_MAX = 16, 256
 ATTEMPTS = 64
+
+NodePort = tuple[str, int]
+"""(protocol, number)"""
+
+
+def address_of(service: Object, address: str) -> Object:
+    """The IPAddress that says that a Service has an address."""
+    parent = {"resource": "services", "namespace": meta.namespace(service), "name": meta.name(service)}
+    family = "IPv6" if ":" in address else "IPv4"
+    labels = {addresses.FAMILY_LABEL: family, addresses.MANAGED_BY_LABEL: MANAGER}
+    return {"metadata": {"name": address, "labels": labels}, "spec": {"parentRef": parent}}
+
+
+def cluster_ips(service: Object) -> list[str]:
+    """The addresses a Service has."""
+    return [address for address in service["spec"].get("clusterIPs") or () if address != "None"]
 
 
 class ServiceAllocator:
     """Addresses and ports of Services."""
 
-    def __init__(self, store: Store, service_cidr: str) -> None:
-        self._network = ipaddress.IPv4Network(service_cidr)
-        self._addresses: dict[str, str] = {}
-        self._ports: dict[tuple[str, int], str] = {}
-        self._reserved: dict[object, float] = {}
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._networks: list[ipaddress.IPv4Network] = []
+        self._owners: dict[str, str] = {}
+        self._ports: dict[NodePort, str] = {}
+        self._reserved: dict[NodePort, float] = {}
         prefix = services.KIND.key_prefix
         for record in store.collection(prefix).records.values():
             self._take(record.object())
         store.watch(prefix, prefix, store.revision, self._follow)
+        prefix = servicecidr.KIND.key_prefix
+        self._look_at_networks([])
+        store.watch(prefix, prefix, store.revision, self._look_at_networks)
 
-    @property
-    def first_address(self) -> str:
-        """The address of the ``kubernetes`` Service."""
-        return str(self._network.network_address + 1)
+    # What is in use.
 
     def _follow(self, changes: list[Change]) -> None:
         for change in changes:
@@ -48,30 +72,49 @@ class ServiceAllocator:
             if not change.deleted:
                 self._take(change.object)
 
+    def _look_at_networks(self, changes: list[Change]) -> None:
+        records = self._store.collection(servicecidr.KIND.key_prefix).records.values()
+        found = {
+            network
+            for service_cidr in (record.object() for record in records)
+            if servicecidr.gives_addresses(service_cidr)
+            for network in servicecidr.networks(service_cidr)
+            if isinstance(network, ipaddress.IPv4Network)
+        }
+        self._networks = sorted(found)
+
     def _take(self, service: Object) -> None:
         owner = meta.key(service)
-        for address in _addresses(service):
-            self._addresses[address] = owner
-            self._reserved.pop(address, None)
+        for address in cluster_ips(service):
+            self._owners[address] = owner
         for port in _ports(service):
             self._ports[port] = owner
             self._reserved.pop(port, None)
 
     def _release(self, service: Object) -> None:
         owner = meta.key(service)
-        for address in _addresses(service):
-            if self._addresses.get(address) == owner:
-                del self._addresses[address]
+        for address in cluster_ips(service):
+            if self._owners.get(address) == owner:
+                del self._owners[address]
         for port in _ports(service):
             if self._ports.get(port) == owner:
                 del self._ports[port]
 
-    def _is_free(self, item: str | tuple[str, int]) -> bool:
-        taken = item in self._addresses if isinstance(item, str) else item in self._ports
-        return not taken and self._reserved.get(item, 0.0) < clock.monotonic()
+    def owner(self, address: str) -> str:
+        """The key of the Service that has an address, or ""."""
+        return self._owners.get(address, "")
 
-    def _reserve(self, item: str | tuple[str, int]) -> None:
-        self._reserved[item] = clock.monotonic() + RESERVATION_SECONDS
+    def _is_free(self, address: str) -> bool:
+        kind = addresses.KIND
+        return address not in self._owners and self._store.latest(kind.key_prefix, kind.key("", address)) is None
+
+    def _is_free_port(self, port: NodePort) -> bool:
+        return port not in self._ports and self._reserved.get(port, 0.0) < clock.monotonic()
+
+    def _reserve(self, port: NodePort) -> None:
+        self._reserved[port] = clock.monotonic() + RESERVATION_SECONDS
+
+    # Handing out.
 
     def allocate(self, new: Object, old: Object | None) -> Object:
         """`new` with the addresses and ports it needs. Raises 422 for those that are taken or out of range."""
@@ -86,51 +129,88 @@ class ServiceAllocator:
 
     def release(self, new: Object) -> None:
         """Give back what was handed out for a Service that was not stored."""
-        for item in (*_addresses(new), *_ports(new)):
-            self._reserved.pop(item, None)
+        for port in _ports(new):
+            self._reserved.pop(port, None)
+
+    def beside(self, new: Object | None, old: Object | None) -> list[Write]:
+        """The IPAddresses that come and go with a change of a Service."""
+        now = cluster_ips(new) if new is not None else []
+        before = cluster_ips(old) if old is not None else []
+        kind, writes = addresses.KIND, []
+        for address in now:
+            if address not in before:
+                assert new is not None
+                made = complete(kind, address_of(new, address))
+                writes.append(Write(kind.key_prefix, kind.key("", address), versioned(made), None, made))
+        for address in before:
+            if address not in now:
+                assert old is not None
+                writes += self._removal(old, address)
+        return writes
+
+    def _removal(self, service: Object, address: str) -> list[Write]:
+        kind = addresses.KIND
+        record = self._store.latest(kind.key_prefix, kind.key("", address))
+        if record is None:
+            return []
+        present = record.object()
+        if present["spec"]["parentRef"] != address_of(service, address)["spec"]["parentRef"]:
+            return []
+        # Somebody may want to see to something first.
+        held = bool(present["metadata"].get("finalizers"))
+        if held:
+            present["metadata"].setdefault("deletionTimestamp", clock.timestamp())
+            present["metadata"].setdefault("deletionGracePeriodSeconds", 0)
+        return [Write(kind.key_prefix, record.key, versioned(present), record, present, deletes=not held)]
 
     def _allocate(self, new: Object, old: Object | None) -> Object:
         spec = dict(new["spec"])
-        kept_address = _addresses(old) if old is not None else []
         if services.has_cluster_ip(spec):
             if not spec.get("clusterIP"):
                 spec["clusterIP"] = self._free_address()
                 spec["clusterIPs"] = [spec["clusterIP"]]
-            elif spec["clusterIP"] not in kept_address:
-                self._claim_address(new, spec["clusterIP"])
+            elif old is None or spec["clusterIP"] not in cluster_ips(old):
+                self._check_address(new, spec["clusterIP"])
         kept_ports = set(_ports(old)) if old is not None else set()
         if services.wants_node_ports(spec):
             spec["ports"] = [self._with_node_port(new, port, i, kept_ports) for i, port in enumerate(spec.get("ports") or ())]
         return {**new, "spec": spec}
 
     def _free_address(self) -> str:
-        size = self._network.num_addresses - 2
-        band = min(max(STATIC_BAND_MIN, size // 16), STATIC_BAND_MAX)
-        for attempt in range(ATTEMPTS):
-            low = band if attempt < ATTEMPTS // 2 else 0
-            address = str(self._network.network_address + 1 + clock.random().randrange(low, size))
-            if self._is_free(address):
-                self._reserve(address)
-                return address
-        for host in self._network.hosts():
-            if self._is_free(str(host)):
-                self._reserve(str(host))
-                return str(host)
+        for network in self._networks:
+            found = self._free_in(network)
+            if found:
+                return found
         raise errors.internal_error("failed to allocate a serviceIP: range is full")
 
-    def _claim_address(self, service: Object, address: str) -> None:
+    def _free_in(self, network: ipaddress.IPv4Network) -> str:
+        """A free address of a network, or ""."""
+        first, count = int(network.network_address) + 1, network.num_addresses - 2
+        band = _static_band(network.num_addresses)
+        for low, high in ((band, count), (0, band)):
+            if low >= high:
+                continue
+            for _ in range(ATTEMPTS):
+                address = _text(first + clock.random().randrange(low, high))
+                if self._is_free(address):
+                    return address
+            for number in range(first + low, first + high):
+                if self._is_free(address := _text(number)):
+                    return address
+        return ""
+
+    def _check_address(self, service: Object, address: str) -> None:
+        parsed = ipaddress.ip_address(address)
         problem = ""
-        if ipaddress.ip_address(address) not in self._network:
-            problem = f"failed to allocate IP {address}: the provided IP ({address}) is not in the valid range. "
-            problem += f"The range of valid IPs is {self._network}"
+        if not any(_contains(network, parsed) for network in self._networks):
+            problem = f"failed to allocate IP {address}: the provided network does not match the current range"
         elif not self._is_free(address):
             problem = f"failed to allocate IP {address}: provided IP is already allocated"
         if problem:
             invalid = errors.invalid_value("spec.clusterIPs", [address], problem)
             raise errors.invalid("", "Service", meta.name(service), [invalid])
-        self._reserve(address)
 
-    def _with_node_port(self, service: Object, port: Object, index: int, kept: set[tuple[str, int]]) -> Object:
+    def _with_node_port(self, service: Object, port: Object, index: int, kept: set[NodePort]) -> Object:
         protocol, number = port["protocol"], port.get("nodePort")
         if not number:
             free = (protocol, self._free_port(protocol))
@@ -140,7 +220,7 @@ class ServiceAllocator:
             problem = ""
             if number not in NODE_PORTS:
                 problem = "provided port is not in the valid range. The range of valid ports is 30000-32767"
-            elif not self._is_free((protocol, number)):
+            elif not self._is_free_port((protocol, number)):
                 problem = "provided port is already allocated"
             if problem:
                 invalid = errors.invalid_value(f"spec.ports[{index}].nodePort", number, problem)
@@ -151,19 +231,28 @@ class ServiceAllocator:
     def _free_port(self, protocol: str) -> int:
         for _ in range(ATTEMPTS):
             number = clock.random().choice(NODE_PORTS)
-            if self._is_free((protocol, number)):
+            if self._is_free_port((protocol, number)):
                 return number
         for number in NODE_PORTS:
-            if self._is_free((protocol, number)):
+            if self._is_free_port((protocol, number)):
                 return number
         raise errors.internal_error("failed to allocate a nodePort: range is full")
 
 
-def _addresses(service: Object) -> list[str]:
-    return [address for address in service["spec"].get("clusterIPs") or () if address != "None"]
+def _contains(network: ipaddress.IPv4Network, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Whether a network can give an address: it keeps its first and last one."""
+    return address in network and address not in (network.network_address, network.broadcast_address)
 
 
-def _ports(service: Object) -> Iterator[tuple[str, int]]:
+def _static_band(size: int) -> int:
+    return 0 if size <= STATIC_BAND_MIN else min(max(STATIC_BAND_MIN, size // 16), STATIC_BAND_MAX)
+
+
+def _text(number: int) -> str:
+    return str(ipaddress.IPv4Address(number))
+
+
+def _ports(service: Object) -> Iterator[NodePort]:
     for port in service["spec"].get("ports") or ():
         if port.get("nodePort"):
             yield port.get("protocol", "TCP"), port["nodePort"]

@@ -1,10 +1,20 @@
-"""The ``kubernetes`` Service in the default namespace: how pods find the API server. The server itself keeps it."""
+"""The ``kubernetes`` Service in the default namespace, how pods find the API server, and the network it is in.
+
+The server itself keeps them.
+"""
 
 from __future__ import annotations
 
+import ipaddress
+import logging
+
+from navarch.api.networking import servicecidr
 from navarch.apimachinery.errors import Object, StatusError
 from navarch.client.client import Client
+from navarch.client.events import EventRecorder
 from navarch.component import clock
+
+logger = logging.getLogger(__name__)
 
 NAME, NAMESPACE = "kubernetes", "default"
 LABELS = {"component": "apiserver", "provider": "kubernetes"}
@@ -12,11 +22,14 @@ RECONCILE_SECONDS = 10.0
 
 
 class KubernetesService:
-    """Creates and mends the Service, its Endpoints and its EndpointSlice."""
+    """Creates and mends the Service, its Endpoints and its EndpointSlice; makes the default ServiceCIDR again if it went."""
 
-    def __init__(self, client: Client, cluster_ip: str, address: str, port: int) -> None:
+    def __init__(self, client: Client, recorder: EventRecorder, cidr: str, address: str, port: int) -> None:
         self._client = client
-        self._cluster_ip = cluster_ip
+        self._recorder = recorder
+        self._cidr = cidr
+        self._cluster_ip = str(ipaddress.ip_network(cidr)[1])
+        self._told_of_other_cidr = False
         self._address = address
         self._port = port
 
@@ -27,13 +40,21 @@ class KubernetesService:
             await clock.sleep(RECONCILE_SECONDS)
 
     async def reconcile(self) -> None:
-        """Make what is missing, mend what differs. Waits for the namespace that bootstrap makes."""
+        """Make what is missing, mend what differs. What cannot be made is made no worse by serving without it."""
+        try:
+            await self._reconcile()
+        except StatusError as error:
+            logger.error("the Service %s/%s is not as it should be: %s", NAMESPACE, NAME, error.message)
+
+    async def _reconcile(self) -> None:
         await self._ensure("namespaces", {"metadata": {"name": NAMESPACE}}, ())
+        await self._ensure_cidr()
         await self._ensure("services", self._service(), ())
         await self._ensure("endpoints", self._endpoints(), ("subsets",))
         await self._ensure("endpointslices.discovery.k8s.io", self._slice(), ("endpoints", "ports"))
 
-    async def _ensure(self, resource: str, wanted: Object, mended: tuple[str, ...]) -> None:
+    async def _ensure(self, resource: str, wanted: Object, mended: tuple[str, ...]) -> Object | None:
+        """Returns the object that is there already, if there is one."""
         metadata = wanted["metadata"]
         try:
             present = await self._client.get(resource, metadata["name"], metadata.get("namespace", ""))
@@ -45,9 +66,19 @@ class KubernetesService:
             except StatusError as race:
                 if not race.is_already_exists:
                     raise
-            return
+            return None
         if any(present.get(field) != wanted[field] for field in mended):
             await self._client.update(resource, {**present, **{field: wanted[field] for field in mended}})
+        return present
+
+    async def _ensure_cidr(self) -> None:
+        wanted: Object = {"metadata": {"name": servicecidr.DEFAULT_NAME}, "spec": {"cidrs": [self._cidr]}}
+        present = await self._ensure("servicecidrs.networking.k8s.io", wanted, ())
+        if present is not None and present["spec"] != wanted["spec"] and not self._told_of_other_cidr:
+            self._told_of_other_cidr = True
+            found = " ".join(present["spec"]["cidrs"])
+            text = f"The default ServiceCIDR [{found}] does not match the controller flag configurations [{self._cidr}]"
+            self._recorder.event(present, "Warning", "KubernetesDefaultServiceCIDRInconsistent", text)
 
     def _service(self) -> Object:
         return {

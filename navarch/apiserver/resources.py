@@ -23,7 +23,7 @@ from navarch.apiserver.reading import Reading
 from navarch.apiserver.request import APIRequest, ObjectAnswer
 from navarch.component import clock
 from navarch.storage.backend import StorageError, StorageFullError
-from navarch.storage.mvcc import ConflictError, Record
+from navarch.storage.mvcc import ConflictError, Record, Write
 from navarch.storage.store import Store
 
 NAME_GENERATION_ATTEMPTS = 8
@@ -43,6 +43,9 @@ class Allocator(Protocol):
     def release(self, new: Object) -> None:
         """`new` was not stored after all."""
 
+    def beside(self, new: Object | None, old: Object | None) -> list[Write]:
+        """What is written in the same commit as `new` in the place of `old`; None where there is no such version."""
+
 
 def encode(obj: Object) -> bytes:
     """An object's bytes, in memory no larger than they are."""
@@ -50,7 +53,9 @@ def encode(obj: Object) -> bytes:
     return bytes(memoryview(orjson.dumps(obj)))
 
 
-def _with_revision(obj: Object) -> Callable[[int], bytes]:
+def versioned(obj: Object) -> Callable[[int], bytes]:
+    """What encodes `obj` once its revision is known. `obj` gets it too."""
+
     def data(revision: int) -> bytes:
         obj["metadata"]["resourceVersion"] = str(revision)
         encoded = encode(obj)
@@ -59,6 +64,17 @@ def _with_revision(obj: Object) -> Callable[[int], bytes]:
         return encoded
 
     return data
+
+
+@contextmanager
+def _storage_errors() -> Iterator[None]:
+    """Answers to give where the store could not do it."""
+    try:
+        yield
+    except StorageFullError as error:
+        raise errors.status_error(507, "InternalError", str(error)) from error
+    except StorageError as error:
+        raise errors.internal_error(str(error)) from error
 
 
 class Resources:
@@ -176,23 +192,23 @@ class Resources:
 
     async def put(self, kind: Kind, key: str, obj: Object, base: Record | None, *, lazy: bool = False) -> Record:
         """Store the next version of `base` (None: the first). Raises ConflictError."""
-        try:
-            change = await self.store.put(kind.key_prefix, key, _with_revision(obj), base, obj, lazy=lazy)
-        except StorageFullError as error:
-            raise errors.status_error(507, "InternalError", str(error)) from error
-        except StorageError as error:
-            raise errors.internal_error(str(error)) from error
-        return change.record
+        write = Write(kind.key_prefix, key, versioned(obj), base, obj)
+        with _storage_errors():
+            if lazy:
+                return (await self.store.put(write.prefix, key, write.data, base, obj, lazy=True)).record
+            first, *_ = await self.store.write([write, *self._beside(kind, obj, base)])
+            return first.record
 
     async def remove(self, kind: Kind, base: Record, obj: Object) -> None:
         """Delete `base` from the store; `obj` is its last state. Raises ConflictError."""
         obj = {**obj, "metadata": dict(obj["metadata"])}
-        try:
-            await self.store.delete(kind.key_prefix, base.key, _with_revision(obj), base, obj)
-        except StorageFullError as error:
-            raise errors.status_error(507, "InternalError", str(error)) from error
-        except StorageError as error:
-            raise errors.internal_error(str(error)) from error
+        write = Write(kind.key_prefix, base.key, versioned(obj), base, obj, deletes=True)
+        with _storage_errors():
+            await self.store.write([write, *self._beside(kind, None, base)])
+
+    def _beside(self, kind: Kind, new: Object | None, base: Record | None) -> list[Write]:
+        allocator = self.allocators.get(kind.stored)
+        return allocator.beside(new, base.object() if base is not None else None) if allocator is not None else []
 
     # Update
 

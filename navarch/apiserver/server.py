@@ -9,7 +9,10 @@ from pathlib import Path
 
 from navarch.api import registry
 from navarch.api.core import service as services
+from navarch.apiserver import addressrepair, bootstrap
+from navarch.apiserver.addressrepair import AddressRepair
 from navarch.apiserver.admission.chain import AdmissionChain
+from navarch.apiserver.admission.defaultingressclass import DefaultIngressClass
 from navarch.apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from navarch.apiserver.admission.podtolerations import DefaultTolerationSeconds
 from navarch.apiserver.admission.priority import Priority
@@ -27,6 +30,7 @@ from navarch.apiserver.resources import Resources
 from navarch.apiserver.subresources.nodetunnel import NodeTunnel
 from navarch.apiserver.tokens import TokenAuthority
 from navarch.client.client import Client
+from navarch.client.events import EventRecorder
 from navarch.component import httpserver
 from navarch.component.tasks import Tasks
 from navarch.storage.backend import Backend
@@ -34,6 +38,7 @@ from navarch.storage.store import Store
 
 logger = logging.getLogger(__name__)
 
+CIDR_COMPONENT = "kubernetes-service-cidr-controller"
 LOOPBACK_USER = User("system:apiserver", (MASTERS_GROUP, AUTHENTICATED_GROUP))
 
 
@@ -70,22 +75,27 @@ class APIServer:
         """Of the control plane's parts that run in this process, what is wrong with each."""
         self._hooks_done = False
         self._server: httpserver.Server | None = None
+        self._repair = AddressRepair(self.store)
+        self._recorders: tuple[EventRecorder, ...] = ()
         self._tasks = Tasks("apiserver")
 
     def start(self) -> None:
         """Load the store and build the pipeline: from here on in-process clients work. Blocks while loading."""
         store, config = self.store, self.config
         store.load()
+        self._make_consistent()
         store.start()
         plugins = (
             NamespaceLifecycle(store),
             ServiceAccount(store),
             Priority(store),
             DefaultTolerationSeconds(),
+            DefaultIngressClass(store),
         )
         resources = Resources(store, AdmissionChain(plugins))
-        allocator = ServiceAllocator(store, config.service_cidr)
+        allocator = ServiceAllocator(store)
         resources.allocators[services.KIND] = allocator
+        self._repair.follow(allocator)
         metrics = RequestMetrics(registry.kinds(), store, version())
         self.health = Health(
             {"ping": lambda: "", "log": lambda: ""},
@@ -105,17 +115,29 @@ class APIServer:
             ComponentStatuses(self.components),
             metrics,
         )
-        self._cluster_ip = allocator.first_address
+
+    def _make_consistent(self) -> None:
+        """Before anything is served: make what every cluster has, mend what contradicts itself."""
+        writes = bootstrap.missing(self.store, [bootstrap.default_service_cidr(self.config.service_cidr)])
+        if writes:
+            self.store.write_first(writes)
+        repairs = self._repair.begin()
+        if repairs:
+            self.store.write_first(repairs)
 
     async def listen(self) -> None:
         """Serve HTTPS. Raises OSError if the port is taken."""
         config = self.config
         tls = self._serving_tls() if config.certificate_file is not None else None
         self._server = await httpserver.serve(self.pipeline.handle, config.bind_address, config.port, tls=tls)
-        service = KubernetesService(Client(self.transport()), self._cluster_ip, config.advertise_address, self.port)
+        client = Client(self.transport())
+        repairs, cidrs = EventRecorder(client, addressrepair.COMPONENT), EventRecorder(client, CIDR_COMPONENT)
+        self._recorders = (repairs, cidrs)
+        service = KubernetesService(client, cidrs, config.service_cidr, config.advertise_address, self.port)
         await service.reconcile()
         self._hooks_done = True
         self._tasks.run_forever(service.run, name="kubernetes-service")
+        self._tasks.run_forever(lambda: self._repair.run(repairs), name="address-repair")
 
     @property
     def port(self) -> int:
@@ -130,6 +152,8 @@ class APIServer:
     async def stop(self) -> None:
         """Stop serving, finish writes, close the store."""
         await self._tasks.stop()
+        for recorder in self._recorders:
+            await recorder.stop()
         if self._server is not None:
             await self._server.close()
         await self.store.stop()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -136,6 +136,21 @@ class Collection:
             yield self.records[key]
 
 
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One change that is to be made."""
+
+    prefix: str
+    key: str
+    data: Callable[[int], bytes]
+    """Is given the change's revision and returns the encoded object."""
+    base: Record | None
+    """The version that was read; None: there must be none."""
+    obj: Object | None = None
+    """The object, decoded, where it is at hand."""
+    deletes: bool = False
+
+
 @dataclass(slots=True, eq=False)
 class Watcher:
     """Somebody who is told of changes under a prefix. `deliver` is called with the changes of one commit, in order."""
@@ -207,34 +222,24 @@ class MVCC:
 
     # Writes
 
-    def stage(
-        self, prefix: str, key: str, data: Callable[[int], bytes], base: Record | None, obj: Object | None = None
-    ) -> Change:
-        """Take the next revision for a new version of an object; `data` is given it and returns the encoded object.
+    def stage(self, writes: Sequence[Write]) -> list[Change]:
+        """Take the next revisions for changes of different objects: all of them, or none.
 
-        Raises ConflictError unless `base` is the newest version (None: there is none).
+        Raises ConflictError unless each `base` is the newest version.
         """
-        self._check(prefix, key, base)
-        revision = self.next_revision
-        record = Record(key, data(revision), revision, base.created if base is not None else revision)
-        return self._stage(Change(record, base, False, obj))
+        assert len({write.key for write in writes}) == len(writes), "one change of each object"
+        for write in writes:
+            if self.latest(write.prefix, write.key) is not write.base:
+                raise ConflictError(write.key)
+        changes = [self._change(write, self.next_revision + index) for index, write in enumerate(writes)]
+        self.next_revision += len(changes)
+        for change in changes:
+            self._staged[change.record.key] = change
+        return changes
 
-    def stage_delete(
-        self, prefix: str, key: str, data: Callable[[int], bytes], base: Record, obj: Object | None = None
-    ) -> Change:
-        """Take the next revision for the deletion of an object."""
-        self._check(prefix, key, base)
-        revision = self.next_revision
-        return self._stage(Change(Record(key, data(revision), revision, base.created), base, True, obj))
-
-    def _check(self, prefix: str, key: str, base: Record | None) -> None:
-        if self.latest(prefix, key) is not base:
-            raise ConflictError(key)
-
-    def _stage(self, change: Change) -> Change:
-        self.next_revision += 1
-        self._staged[change.record.key] = change
-        return change
+    def _change(self, write: Write, revision: int) -> Change:
+        created = write.base.created if write.base is not None else revision
+        return Change(Record(write.key, write.data(revision), revision, created), write.base, write.deletes, write.obj)
 
     def unstage(self, changes: Iterable[Change]) -> None:
         """Forget staged changes whose commit failed; their revisions stay unused."""

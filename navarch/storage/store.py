@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from navarch.apimachinery.errors import Object
 from navarch.component import clock
 from navarch.component.tasks import Tasks
 from navarch.storage.backend import Backend, StorageError
-from navarch.storage.mvcc import MVCC, Change, Collection, Record, Watcher
+from navarch.storage.mvcc import MVCC, Change, Collection, Record, Watcher, Write
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +29,10 @@ COMPACTION_STEP = 500
 INLINE_COMMIT_SECONDS = 0.0004
 
 
+_Staged = tuple[list[Change], asyncio.Future[None]]
+"""Changes that go into one commit, and who waits for it."""
+
+
 class Store:
     """All state of the API."""
 
@@ -37,7 +41,7 @@ class Store:
         self.index = MVCC()
         self.problem = ""
         """Why the last commit failed, as long as none has succeeded since."""
-        self._queue: list[tuple[Change, asyncio.Future[None]]] = []
+        self._queue: list[_Staged] = []
         self._lazy: dict[str, Change] = {}
         self._lazy_since: int | None = None
         """Revision of the first lazy change that is not durable."""
@@ -58,6 +62,12 @@ class Store:
         self.index.load(self._backend.load(), marks.compacted, marks.reserved, clock.monotonic())
         self._reserved = self.index.revision + REVISIONS_RESERVED
         self._backend.append((), self._reserved)
+
+    def write_first(self, writes: Sequence[Write]) -> None:
+        """Make changes before `start`, in one commit. Blocks. Raises StorageError."""
+        changes = self.index.stage(writes)
+        self._backend.append(changes)
+        self.index.publish(changes, clock.monotonic())
 
     def start(self) -> None:
         """Commit and compact from now on."""
@@ -113,21 +123,29 @@ class Store:
 
         Returns when it is durable. Raises ConflictError, StorageError.
         """
-        change = self.index.stage(prefix, key, data, base, obj)
+        (change,) = self.index.stage([Write(prefix, key, data, base, obj)])
         # Nothing may be published before what was staged earlier, nor beyond what is reserved.
         if lazy and not self._busy and not self._queue and change.revision < self._reserved:
             self._publish_lazily(change)
         else:
-            await self._durable(change)
+            await self._durable([change])
         return change
 
     async def delete(
         self, prefix: str, key: str, data: Callable[[int], bytes], base: Record, obj: Object | None = None
     ) -> Change:
         """Remove an object that was read as `base`. Raises ConflictError, StorageError."""
-        change = self.index.stage_delete(prefix, key, data, base, obj)
-        await self._durable(change)
+        (change,) = await self.write([Write(prefix, key, data, base, obj, deletes=True)])
         return change
+
+    async def write(self, writes: Sequence[Write]) -> list[Change]:
+        """Make changes of different objects in one commit: all of them, or none.
+
+        Returns when they are durable. Raises ConflictError, StorageError.
+        """
+        changes = self.index.stage(writes)
+        await self._durable(changes)
+        return changes
 
     def _publish_lazily(self, change: Change) -> None:
         if self._lazy_since is None:
@@ -140,9 +158,9 @@ class Store:
         self._flush_due_seconds = clock.monotonic() + LAZY_FLUSH_SECONDS
         asyncio.get_running_loop().call_later(LAZY_FLUSH_SECONDS, self._wakeup.set)
 
-    async def _durable(self, change: Change) -> None:
+    async def _durable(self, changes: list[Change]) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queue.append((change, future))
+        self._queue.append((changes, future))
         self._wakeup.set()
         await asyncio.shield(future)
 
@@ -159,8 +177,8 @@ class Store:
                 finally:
                     self._busy = False
 
-    async def _commit(self, batch: list[tuple[Change, asyncio.Future[None]]]) -> None:
-        changes = [change for change, _ in batch]
+    async def _commit(self, batch: list[_Staged]) -> None:
+        changes = [change for staged, _ in batch for change in staged]
         lazy, self._lazy = self._lazy, {}
         rows = sorted((*lazy.values(), *changes), key=lambda change: change.revision) if lazy else changes
         reserve = None
@@ -192,11 +210,11 @@ class Store:
             if not future.done():
                 future.set_result(None)
 
-    def _fail(self, batch: list[tuple[Change, asyncio.Future[None]]], error: StorageError) -> None:
+    def _fail(self, batch: list[_Staged], error: StorageError) -> None:
         """Refuse a batch, and what was staged on top of it meanwhile."""
         failed = batch + self._queue
         self._queue = []
-        self.index.unstage(change for change, _ in failed)
+        self.index.unstage(change for staged, _ in failed for change in staged)
         for _, future in failed:
             if not future.done():
                 future.set_exception(error)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,7 +121,8 @@ class Bench:
         pki = PKI(directory / "pki")
         pki.ensure(())
         self.loop = asyncio.new_event_loop()
-        self.server = APIServer(APIServerConfig(service_account_key_file=pki.service_account_key), backend or MemoryBackend())
+        config = APIServerConfig(service_account_key_file=pki.service_account_key, bind_address="127.0.0.1", port=0)
+        self.server = APIServer(config, backend or MemoryBackend())
 
         async def start() -> None:
             self.server.start()
@@ -131,6 +132,18 @@ class Bench:
         for name in ("default", "kube-system"):
             self.post("namespaces", {"metadata": {"name": name}})
             self.post("serviceaccounts", {"metadata": {"name": "default", "namespace": name}})
+
+    def listen(self) -> None:
+        """Let the server do all that it does beside answering, whenever the loop runs."""
+        self.run(self.server.listen())
+
+    def until(self, condition: Callable[[], T]) -> T:
+        """Run the loop until `condition`, which may ask the server, is true; its value."""
+        deadline = self.loop.time() + TIMEOUT_SECONDS
+        while not (value := condition()):
+            assert self.loop.time() < deadline, "it took too long"
+            self.run(asyncio.sleep(0.001))
+        return value
 
     def close(self) -> None:
         self.run(self.server.stop())

@@ -98,3 +98,22 @@ def test_quality_of_service_is_computed(api: Bench) -> None:
         made("qos-d", {"limits": {"cpu": 1, "memory": "1024Mi"}, "requests": {"cpu": "1000m", "memory": "1Gi"}}) == "Guaranteed"
     )
     assert made("qos-e", {"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "0.5"}}) == "Burstable"
+
+
+def test_an_ingress_without_a_class_gets_the_newest_default(api: Bench) -> None:
+    classes, ingresses = "ingressclasses.networking.k8s.io", "ingresses.networking.k8s.io"
+    default = {"ingressclass.kubernetes.io/is-default-class": "true"}
+    assert "ingressClassName" not in api.made(ingresses, sample(resource(ingresses), "none"))["spec"]
+    for name, marks in (("zeta", default), ("alpha", default), ("plain", {})):
+        api.made(classes, sample(resource(classes), name, annotations=marks))
+    stamps = {name: api.get(classes, name).json["metadata"]["creationTimestamp"] for name in ("alpha", "zeta")}
+    newest = max(sorted(stamps), key=lambda name: stamps[name])
+    assert api.made(ingresses, sample(resource(ingresses), "bare"))["spec"]["ingressClassName"] == newest
+    annotated = sample(resource(ingresses), "annotated", annotations={"kubernetes.io/ingress.class": ""})
+    assert "ingressClassName" not in api.made(ingresses, annotated)["spec"]
+    named = sample(resource(ingresses), "named")
+    named["spec"]["ingressClassName"] = "plain"
+    assert api.made(ingresses, named)["spec"]["ingressClassName"] == "plain"
+    kept = api.patch(ingresses, "none", {"metadata": {"labels": {"a": "b"}}})
+    assert "ingressClassName" not in kept.json["spec"], "only new ones get a class"
+    api.call("DELETE", "/apis/networking.k8s.io/v1/ingressclasses")

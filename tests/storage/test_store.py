@@ -15,7 +15,7 @@ from navarch.apimachinery.errors import Object
 from navarch.storage import mvcc, store
 from navarch.storage.backend import Backend, StorageError
 from navarch.storage.memory import MemoryBackend
-from navarch.storage.mvcc import Change, CompactedError, ConflictError, FutureRevisionError, Record
+from navarch.storage.mvcc import Change, CompactedError, ConflictError, FutureRevisionError, Record, Write
 from navarch.storage.sqlite import SQLiteBackend
 from navarch.storage.store import Store
 
@@ -102,6 +102,66 @@ def test_a_write_on_an_old_version_is_a_conflict(backend: Opened) -> None:
                 await put(db, "a/1", 3, base=first.record)
             before = db.index.next_revision
             assert (await put(db, "a/1", 4, base=None)).revision == before
+
+    run(test)
+
+
+def test_changes_of_several_objects_are_one_commit(backend: Opened) -> None:
+    async def test() -> None:
+        async with opened(backend()) as db:
+            gone = (await put(db, "a/gone", 0)).record
+            other = "/registry/secrets/"
+            seen: list[tuple[str, list[int]]] = []
+            for prefix in (PREFIX, other):
+                db.watch(prefix, prefix, db.revision, lambda changes, p=prefix: seen.append((p, [c.revision for c in changes])))
+            start = db.revision
+            writes = [
+                Write(PREFIX, PREFIX + "a/new", encoder(1), None),
+                Write(other, other + "a/new", encoder(2), None),
+                Write(PREFIX, gone.key, encoder(3), gone, deletes=True),
+            ]
+            changes = await db.write(writes)
+            assert [c.revision - start for c in changes] == [1, 2, 3]
+            assert [c.type for c in changes] == ["ADDED", "ADDED", "DELETED"]
+            assert seen == [(PREFIX, [start + 1, start + 3]), (other, [start + 2])]
+            assert db.get(PREFIX, gone.key) is None and value_of(db.get(other, other + "a/new")) == 2
+
+    run(test)
+
+
+def test_of_changes_that_belong_together_none_is_made_if_one_cannot_be(backend: Opened) -> None:
+    def too_large(revision: int) -> bytes:
+        raise OverflowError(revision)
+
+    async def test() -> None:
+        async with opened(backend()) as db:
+            old = (await put(db, "a/1", 1)).record
+            await put(db, "a/1", 2)
+            before = db.index.next_revision
+            first = Write(PREFIX, PREFIX + "a/2", encoder(1), None)
+            with pytest.raises(ConflictError):
+                await db.write([first, Write(PREFIX, PREFIX + "a/1", encoder(3), old)])
+            with pytest.raises(OverflowError):
+                await db.write([first, Write(PREFIX, PREFIX + "a/3", too_large, None)])
+            assert db.latest(PREFIX, PREFIX + "a/2") is None and db.index.next_revision == before
+
+    run(test)
+
+
+def test_what_is_written_before_the_start_is_there_at_the_next(backend: Opened) -> None:
+    async def test() -> None:
+        opened_once = backend()
+        db = Store(opened_once)
+        db.load()
+        db.write_first([Write(PREFIX, PREFIX + f"a/{i}", encoder(i), None) for i in range(3)])
+        assert [value_of(record) for record in db.collection(PREFIX).range(PREFIX)] == [0, 1, 2]
+        db.start()
+        await put(db, "a/0", 9)
+        await db.stop()
+        if isinstance(opened_once, MemoryBackend):
+            return
+        async with opened(backend()) as again:
+            assert [value_of(record) for record in again.collection(PREFIX).range(PREFIX)] == [9, 1, 2]
 
     run(test)
 

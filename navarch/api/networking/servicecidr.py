@@ -18,6 +18,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 DEFAULT_NAME = "kubernetes"
 FINALIZER = "networking.k8s.io/service-cidr-finalizer"
 READY = "Ready"
+READY_MESSAGE = "Kubernetes Service CIDR is ready"
 CIDRS_LIMIT = 2
 
 

@@ -8,7 +8,7 @@ from navarch.apimachinery import errors, meta, selectors
 from navarch.apimachinery.errors import Object
 from navarch.apiserver import body, deletion
 from navarch.apiserver.request import APIRequest, ObjectAnswer
-from navarch.apiserver.resources import Resources, encode
+from navarch.apiserver.resources import Resources
 from navarch.component import clock
 from navarch.storage.mvcc import ConflictError, Record
 
@@ -69,13 +69,8 @@ async def _spend(resources: Resources, key: str, pod: Object, *, dry_run: bool) 
         spent = _spent(budget, pod)
         if spent is None or dry_run:
             return
-
-        def data(revision: int, spent: Object = spent) -> bytes:
-            spent["metadata"]["resourceVersion"] = str(revision)
-            return encode(spent)
-
         try:
-            await resources.store.put(kind.key_prefix, key, data, base, spent)
+            await resources.put(kind, key, spent, base)
             return
         except ConflictError:
             continue

@@ -1,0 +1,49 @@
+"""Objects that the server itself makes when it starts: only what is missing, all in one commit, before anybody is served."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from navarch.api.kind import Kind
+from navarch.api.networking import servicecidr
+from navarch.apimachinery.errors import Object
+from navarch.apiserver.resources import versioned
+from navarch.component import clock
+from navarch.storage.mvcc import Write
+from navarch.storage.store import Store
+
+
+def missing(store: Store, wanted: Iterable[tuple[Kind, Object]]) -> list[Write]:
+    """Writes that make those of `wanted` that are not there. Whatever bears the name already stays as it is."""
+    writes = []
+    for kind, obj in wanted:
+        metadata = obj["metadata"]
+        key = kind.key(metadata.get("namespace", ""), metadata["name"])
+        if store.latest(kind.key_prefix, key) is None:
+            writes.append(Write(kind.key_prefix, key, versioned(new := complete(kind, obj)), None, new))
+    return writes
+
+
+def complete(kind: Kind, obj: Object) -> Object:
+    """A new object as a request would have stored it, with a status of its own if it has one."""
+    metadata = {**obj["metadata"], "uid": clock.uid(), "creationTimestamp": clock.timestamp()}
+    if kind.has_generation:
+        metadata["generation"] = 1
+    new = kind.default({"apiVersion": kind.api_version, "kind": kind.kind, **obj, "metadata": metadata})
+    return {**kind.prepare_create(new), **({"status": obj["status"]} if "status" in obj else {})}
+
+
+def default_service_cidr(cidr: str) -> tuple[Kind, Object]:
+    """The network that ClusterIPs are taken from, protected and ready."""
+    condition = {
+        "type": servicecidr.READY,
+        "status": "True",
+        "reason": "",
+        "message": servicecidr.READY_MESSAGE,
+        "lastTransitionTime": clock.timestamp(),
+    }
+    return servicecidr.KIND, {
+        "metadata": {"name": servicecidr.DEFAULT_NAME, "finalizers": [servicecidr.FINALIZER]},
+        "spec": {"cidrs": [cidr]},
+        "status": {"conditions": [condition]},
+    }
