@@ -71,6 +71,11 @@ def _add_cluster_commands(commands: Subparsers[argparse.ArgumentParser]) -> None
     _command(commands, "status", _status, "show what runs")
     reset = _command(commands, "reset", _reset, "stop everything and delete the cluster with all its state")
     reset.add_argument("--yes", action="store_true", help="do not ask")
+    backup = _command(commands, "backup", _backup, "write the cluster's state into a file, while it runs")
+    backup.add_argument("file", type=Path, metavar="FILE", help="what to write; it holds every secret of the cluster")
+    restore = _command(commands, "restore", _restore, "make the cluster of a backup the one on this machine")
+    restore.add_argument("file", type=Path, metavar="FILE", help="what `navarch backup` wrote")
+    _command(commands, "check", _check, "look for damage in the cluster's database")
     _command(commands, "kubeconfig", _kubeconfig, "print the administrator's kubeconfig")
     server = _command(commands, "server", _server, "run the control plane in the foreground (`up` does this)")
     _add_process_options(server)
@@ -164,6 +169,25 @@ def _reset(parsed: argparse.Namespace) -> int:
             print("Nothing was changed.")
             return 1
     return down.reset(data_dir)
+
+
+def _backup(parsed: argparse.Namespace) -> int:
+    from navarch.cli import backup
+
+    return backup.backup(_data_dir(parsed), parsed.file.absolute())
+
+
+def _restore(parsed: argparse.Namespace) -> int:
+    from navarch.cli import backup
+
+    _require_root()
+    return backup.restore(_data_dir(parsed), parsed.file.absolute())
+
+
+def _check(parsed: argparse.Namespace) -> int:
+    from navarch.cli import backup
+
+    return backup.check(_data_dir(parsed))
 
 
 def _status(parsed: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""The behaviours that Kubernetes' conformance suite calls "API operations": a group is discovered, its resources do every verb."""
+"""What Kubernetes' conformance suite calls "API operations": a group is discovered, its resources do every verb."""
 
 from __future__ import annotations
 
