@@ -31,6 +31,7 @@ from navarch.api.discovery import endpointslice
 from navarch.api.kind import Kind
 from navarch.api.networking import ingress, ingressclass, ipaddress, networkpolicy, servicecidr
 from navarch.api.policy import poddisruptionbudget
+from navarch.api.rbac import clusterrole, clusterrolebinding, role, rolebinding
 from navarch.api.scheduling import priorityclass
 from navarch.api.storage import (
     csidriver,
@@ -77,6 +78,10 @@ KINDS: tuple[Kind, ...] = (
     ipaddress.KIND,
     networkpolicy.KIND,
     servicecidr.KIND,
+    clusterrolebinding.KIND,
+    clusterrole.KIND,
+    rolebinding.KIND,
+    role.KIND,
     priorityclass.KIND,
     storageclass.KIND,
     csidriver.KIND,

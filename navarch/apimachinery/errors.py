@@ -7,7 +7,7 @@ clients compare them.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,7 +58,9 @@ def invalid_value(field: str, value: Any, detail: str) -> FieldError:
 
 
 def not_supported(field: str, value: Any, supported: Iterable[str]) -> FieldError:
-    choices = ", ".join(json.dumps(choice) for choice in sorted(supported))
+    """`supported` is listed in its order; a set has none and is sorted."""
+    ordered = sorted(supported) if isinstance(supported, Set) else supported
+    choices = ", ".join(json.dumps(choice) for choice in ordered)
     return FieldError("FieldValueNotSupported", field, f"Unsupported value: {_shown(value)}: supported values: {choices}")
 
 

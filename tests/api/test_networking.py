@@ -244,7 +244,7 @@ def test_ingress_classes_that_make_no_sense_are_refused(spec: Object, expected: 
         ),
         (
             {"ingress": [{"ports": [{"protocol": "ICMP"}]}]},
-            'spec.ingress[0].ports[0].protocol: Unsupported value: "ICMP": supported values: "SCTP", "TCP", "UDP"',
+            'spec.ingress[0].ports[0].protocol: Unsupported value: "ICMP": supported values: "TCP", "UDP", "SCTP"',
         ),
         (
             {"ingress": [{"ports": [{"port": 0}]}]},
@@ -264,7 +264,7 @@ def test_ingress_classes_that_make_no_sense_are_refused(spec: Object, expected: 
         ),
         (
             {"policyTypes": ["Sideways"]},
-            'spec.policyTypes[0]: Unsupported value: "Sideways": supported values: "Egress", "Ingress"',
+            'spec.policyTypes[0]: Unsupported value: "Sideways": supported values: "Ingress", "Egress"',
         ),
         (
             {"policyTypes": ["Ingress"] * 3},

@@ -74,6 +74,16 @@ BODIES: dict[str, Object] = {
     "ipaddresses.networking.k8s.io": {"spec": {"parentRef": {"resource": "widgets", "group": "example.com", "name": "w"}}},
     "networkpolicies.networking.k8s.io": {"spec": {"podSelector": SELECTOR, "ingress": [{"from": [{"podSelector": {}}]}]}},
     "servicecidrs.networking.k8s.io": {"spec": {"cidrs": ["192.168.0.0/24"]}},
+    "roles.rbac.authorization.k8s.io": {"rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]},
+    "clusterroles.rbac.authorization.k8s.io": {"rules": [{"nonResourceURLs": ["/healthz/*"], "verbs": ["get"]}]},
+    "rolebindings.rbac.authorization.k8s.io": {
+        "roleRef": {"kind": "Role", "name": "reader"},
+        "subjects": [{"kind": "User", "name": "alice"}],
+    },
+    "clusterrolebindings.rbac.authorization.k8s.io": {
+        "roleRef": {"kind": "ClusterRole", "name": "reader"},
+        "subjects": [{"kind": "ServiceAccount", "name": "robot", "namespace": "default"}],
+    },
     "endpointslices.discovery.k8s.io": {"addressType": "IPv4", "endpoints": [{"addresses": ["10.1.2.3"]}], "ports": []},
 }
 

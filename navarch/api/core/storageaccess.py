@@ -34,7 +34,7 @@ def validate_access_modes(modes: Iterable[str], path: str) -> Iterator[FieldErro
         if mode in ACCESS_MODES:
             known.add(mode)
         else:
-            yield not_supported(path, mode, ACCESS_MODES)
+            yield not_supported(path, mode, sorted(ACCESS_MODES))
     if "ReadWriteOncePod" in known and len(known) > 1:
         yield forbidden_field(path, "may not use ReadWriteOncePod with other access modes")
 

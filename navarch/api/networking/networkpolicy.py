@@ -13,8 +13,8 @@ from navarch.api.kind import AGE, NAME, Column, Kind
 from navarch.apimachinery import names
 from navarch.apimachinery.errors import FieldError, Object, forbidden_field, invalid_value, not_supported, required
 
-PROTOCOLS = ("SCTP", "TCP", "UDP")
-POLICY_TYPES = ("Egress", "Ingress")
+PROTOCOLS = ("TCP", "UDP", "SCTP")
+POLICY_TYPES = ("Ingress", "Egress")
 _PEERS = {"ingress": "from", "egress": "to"}
 
 
