@@ -162,9 +162,17 @@ def not_found(group: str, resource: str, name: str) -> StatusError:
     return status_error(404, "NotFound", f'{qualified(group, resource)} "{name}" not found', _details(group, resource, name))
 
 
+class PageNotFound(StatusError):
+    """For a path that is nothing's at all, which HTTP answers in plain text and not with a Status."""
+
+
 def no_such_path() -> StatusError:
     """For a path or resource that the server does not serve."""
     return status_error(404, "NotFound", "the server could not find the requested resource", {})
+
+
+def page_not_found() -> PageNotFound:
+    return PageNotFound(no_such_path().status)
 
 
 def already_exists(group: str, resource: str, name: str) -> StatusError:

@@ -34,6 +34,7 @@ from navarch.component.httpserver import BODY_LIMIT_BYTES, Request, Response
 logger = logging.getLogger(__name__)
 
 _UNREADABLE = RequestInfo("", "")
+_PLAIN_TEXT = (("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff"))
 _STREAMS = frozenset({"log", "exec", "attach", "portforward"})
 
 Subresource = Callable[[APIRequest, Kind], Awaitable[ObjectAnswer]]
@@ -52,12 +53,14 @@ class Pipeline:
         health: Health,
         components: ComponentStatuses,
         metrics: RequestMetrics,
+        external_address: Callable[[], str],
     ) -> None:
+        """`external_address` is where clients reach this server, ``host:port``."""
         self._kinds = {(kind.group, kind.version, kind.plural): kind for kind in kinds}
         self.resources = resources
         self._authenticator = Authenticator(tokens)
         self._authorizer = authorizer
-        self._discovery = Discovery(kinds)
+        self._discovery = Discovery(kinds, external_address)
         self._openapi = OpenAPI(kinds)
         self._reviews = reviews.Reviews(tokens, authorizer)
         self._tunnel = tunnel
@@ -84,6 +87,8 @@ class Pipeline:
             query = parse_query(request.query)
             info = parse(request.method, request.path, query)
             response = await self._answer(request, info, query)
+        except errors.PageNotFound:
+            response = Response(404, _PLAIN_TEXT, b"404 page not found\n")
         except StatusError as error:
             response = respond.failure(error)
         except Exception as error:
@@ -138,7 +143,7 @@ class Pipeline:
             return self._other(request)
         kind = self._kinds.get((info.group, info.version, info.resource))
         if kind is None:
-            raise errors.no_such_path()
+            raise errors.no_such_path() if self._discovery.knows(info.group) else errors.page_not_found()
         if kind in reviews.KINDS:
             if info.verb != "create":
                 raise errors.method_not_allowed()
@@ -211,4 +216,4 @@ class Pipeline:
                 if request.method not in ("GET", "HEAD"):
                     raise errors.method_not_allowed()
                 return answer
-        raise errors.no_such_path()
+        raise errors.page_not_found()

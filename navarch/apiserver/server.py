@@ -114,6 +114,7 @@ class APIServer:
             self.health,
             ComponentStatuses(self.components),
             metrics,
+            lambda: self.external_address,
         )
 
     def _make_consistent(self) -> None:
@@ -144,6 +145,12 @@ class APIServer:
         """The port it listens on."""
         assert self._server is not None, "listen() comes first"
         return self._server.port
+
+    @property
+    def external_address(self) -> str:
+        """Where pods and nodes reach this server, ``host:port``."""
+        host, port = self.config.advertise_address, self._server.port if self._server is not None else self.config.port
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def transport(self, user: User = LOOPBACK_USER) -> InProcessTransport:
         """A way to this server for a component in the same process."""

@@ -68,7 +68,8 @@ def test_a_service_account_token_works_over_the_wire(https_server: HTTPSServer) 
 
 
 def test_unknown_methods_and_paths_are_answered(https_server: HTTPSServer) -> None:
-    assert https_server.ask("GET", "/nothing/here")[1] == {
+    assert https_server.ask("GET", "/nothing/here") == (404, "404 page not found\n")
+    assert https_server.ask("GET", "/api/v1/nothing")[1] == {
         "kind": "Status",
         "apiVersion": "v1",
         "metadata": {},
