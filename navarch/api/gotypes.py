@@ -1,4 +1,4 @@
-"""What Kubernetes' Go types say about fields beside the OpenAPI: which of them are pointers (see tools/protobuf_fields.py)."""
+"""What Kubernetes' Go types say beside the OpenAPI: pointers, and what is always written (see tools/protobuf_fields.py)."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ def _lines() -> dict[str, str]:
     return dict(line.split(" ", 1) for line in text.splitlines())
 
 
-def plain_fields(definition: str) -> frozenset[str] | None:
-    """The fields of a definition that are no pointers: something always stands there. None where nothing is known."""
+def plain_fields(definition: str) -> dict[str, bool] | None:
+    """The fields of a definition that are no pointers, so that something always stands there, and whether it is written even
+    if it is nothing. None where nothing is known."""
     line = _lines().get(definition)
     if line is None:
         return None
-    found: set[str] = set()
+    found: dict[str, bool] = {}
     for word in line.split(" "):
         field, _, mark = word.partition("=")
         if field.startswith(">"):
-            found |= plain_fields(field[1:]) or frozenset()
+            found |= plain_fields(field[1:]) or {}
         elif not mark.endswith("*"):
-            found.add(field)
-    return frozenset(found)
+            found[field] = mark.endswith("!")
+    return found

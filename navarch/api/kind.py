@@ -104,6 +104,8 @@ class Kind:
     prepare_status_update: PrepareUpdate | None = None
     stamp_status_update: Callable[[Object, Object, str], Object] | None = None
     """(new, old, now) -> new: what a status update sets to the time at which it is made."""
+    status_keeps_metadata: tuple[str, ...] = ()
+    """Fields of metadata that a write of the status leaves as they are."""
     subresource_updates: Mapping[str, SubresourceUpdate] = field(default_factory=dict)
     is_lazy_update: Callable[[Object, Object], bool] = _never
     """(new, old) -> whether the change may be stored with the next commit instead of at once."""

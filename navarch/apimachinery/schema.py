@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -39,9 +39,9 @@ class DecodeError(ValueError):
     """The object cannot be read as its kind; the text is what Go's decoder would say."""
 
 
-PlainFields = Callable[[str], Collection[str] | None]
-"""Of a definition: the fields that are no pointers in Go, so that something stands for them where they are missing. None where
-that is not known."""
+PlainFields = Callable[[str], Mapping[str, bool] | None]
+"""Of a definition: the fields that are no pointers in Go, so that something stands for them where they are missing, and whether
+that is written. None where nothing is known."""
 
 
 def _unknown(definition: str) -> None:
@@ -154,11 +154,12 @@ class Schema:
         plain = self._definitions.plain_fields(self.name) if self.type == "struct" else None
         if plain is None:
             return {}
-        structs: dict[str, Any] = {
-            field: {} for field in plain if (node := self.properties.get(field)) and node.type == "struct"
-        }
-        zeros = {field: _zero(self.properties[field]) for field in self.required}
-        return {**{field: zero for field, zero in zeros.items() if zero is not None}, **structs}
+        found: dict[str, Any] = {}
+        for key, keeps in plain.items():
+            node = self.properties.get(key)
+            if node is not None and (keeps or key in self.required or node.type == "struct"):
+                found[key] = {} if node.type == "struct" else _zero(node)
+        return {key: zero for key, zero in found.items() if zero is not None}
 
     def key_default(self, field: str) -> Any:
         """What stands for a key of a list's item that is missing, or None."""

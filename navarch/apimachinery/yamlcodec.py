@@ -70,17 +70,27 @@ def load(text: bytes | str) -> tuple[Any, list[str]]:
     loader = _Loader(text)
     try:
         node = loader.get_single_node()
-        duplicates: list[str] = []
+        repeated: list[tuple[str, int]] = []
         if node is None:
-            return None, duplicates
+            return None, []
         seen: set[int] = set()
-        _find_duplicates(node, duplicates, seen)
-        return _Expansion(len(seen)).of(loader.construct_document(node), NESTING_LIMIT), duplicates
+        _find_repeated(node, repeated, seen)
+        value = _Expansion(len(seen)).of(loader.construct_document(node), NESTING_LIMIT)
+        return value, [key for key, _ in repeated]
     except (ValueError, OverflowError) as error:
         # A scalar that looks like a number, but is none.
         raise yaml.YAMLError(str(error)) from None
     finally:
         loader.dispose()
+
+
+def repetitions(text: bytes | str) -> list[str]:
+    """What go-yaml says of the duplicate keys of a document that `load` has read."""
+    repeated: list[tuple[str, int]] = []
+    node = yaml.compose(text, Loader=_Loader)
+    if node is not None:
+        _find_repeated(node, repeated, set())
+    return [f'line {line}: key "{key}" already set in map' for key, line in repeated]
 
 
 def _refuse_deep(text: bytes | str) -> None:
@@ -98,7 +108,8 @@ def _refuse_deep(text: bytes | str) -> None:
             depth -= 1
 
 
-def _find_duplicates(node: yaml.Node, found: list[str], seen: set[int]) -> None:
+def _find_repeated(node: yaml.Node, found: list[tuple[str, int]], seen: set[int]) -> None:
+    """Keys that a map has already, and the lines of their values."""
     if id(node) in seen:
         return
     seen.add(id(node))
@@ -109,12 +120,12 @@ def _find_duplicates(node: yaml.Node, found: list[str], seen: set[int]) -> None:
         for key, value in node.value:
             if isinstance(key, yaml.ScalarNode):
                 if key.value in keys:
-                    found.append(key.value)
+                    found.append((key.value, value.start_mark.line + 1))
                 keys.add(key.value)
-            _find_duplicates(value, found, seen)
+            _find_repeated(value, found, seen)
     elif isinstance(node, yaml.SequenceNode):
         for item in node.value:
-            _find_duplicates(item, found, seen)
+            _find_repeated(item, found, seen)
 
 
 class _Expansion:

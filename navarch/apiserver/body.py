@@ -179,6 +179,9 @@ def decode_value(request: APIRequest, value: Object, kind: Kind, duplicates: lis
     obj: Object = result.object
     obj.pop("apiVersion", None), obj.pop("kind", None)
     metadata = obj.pop("metadata", None) or {}
+    if (value.get("metadata") or {}).get("managedFields") == []:
+        # Elsewhere an empty list is none; here it asks to forget who manages what.
+        metadata["managedFields"] = []
     return {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata, **obj}
 
 

@@ -12,7 +12,7 @@ from navarch.api import schemas
 from navarch.api.kind import Kind
 from navarch.apimachinery import errors
 from navarch.apimachinery.errors import Object
-from navarch.apiserver import openapiv2
+from navarch.apiserver import openapiv2, patching
 from navarch.apiserver.request import APIRequest
 from navarch.component.httpserver import Response
 
@@ -22,7 +22,6 @@ STATUS = "io.k8s.apimachinery.pkg.apis.meta.v1.Status"
 _V2_JSON = "application/json"
 _V2_PROTOBUF = "v2.pb"
 _ACTIONS = {"get": "get", "list": "list", "put": "update", "post": "create", "patch": "patch", "delete": "delete"}
-_PATCH_TYPES = ("application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json")
 
 
 class OpenAPI:
@@ -103,7 +102,7 @@ class OpenAPI:
                         operation["requestBody"] = {"content": {"*/*": {"schema": reference}}, "required": True}
                     elif method == "patch":
                         patch = {"schema": {"type": "object"}}
-                        operation["requestBody"] = {"content": dict.fromkeys(_PATCH_TYPES, patch), "required": True}
+                        operation["requestBody"] = {"content": dict.fromkeys(patching.MEDIA_TYPES, patch), "required": True}
                     entry[method] = operation
                 entry["parameters"] = [{**parameter, "schema": {"type": "string"}} for parameter in _parameters(path)]
         return {"openapi": "3.0.0", "info": INFO, "paths": paths, "components": {"schemas": definitions}}
@@ -116,7 +115,7 @@ class OpenAPI:
                 entry = paths.setdefault(path, {})
                 for method, action in methods:
                     operation = _operation(kind, method, action)
-                    operation["consumes"] = list(_PATCH_TYPES) if method == "patch" else ["*/*"]
+                    operation["consumes"] = list(patching.MEDIA_TYPES) if method == "patch" else ["*/*"]
                     operation["produces"] = ["application/json", "application/yaml"]
                     operation["responses"] = {"200": {"description": "OK", "schema": reference}}
                     operation["parameters"] = [{**option, "type": "string"} for option in _options(method)]
@@ -219,7 +218,7 @@ def _options(method: str) -> list[Object]:
     """Query parameters of a write. kubectl looks here to learn whether the server validates fields."""
     if method not in ("post", "put", "patch"):
         return []
-    names = ["dryRun", "fieldManager", "fieldValidation"]
+    names = ["dryRun", "fieldManager", "fieldValidation", *(["force"] if method == "patch" else [])]
     return [{"name": name, "in": "query", "uniqueItems": True} for name in names]
 
 

@@ -1,4 +1,4 @@
-"""patch: JSON Patch, merge patch, strategic merge patch, over whatever the newest version of the object is."""
+"""patch: JSON Patch, merge patch, strategic merge patch, over whatever the newest version of the object is; apply elsewhere."""
 
 from __future__ import annotations
 
@@ -9,16 +9,20 @@ from navarch.api import schemas
 from navarch.api.kind import Kind
 from navarch.apimachinery import errors, meta, patch
 from navarch.apimachinery.errors import Object, StatusError
-from navarch.apiserver import body
+from navarch.apiserver import applying, body, fieldmanagement
 from navarch.apiserver.request import APIRequest, ObjectAnswer
 from navarch.apiserver.resources import Resources
 
 
 async def serve(resources: Resources, request: APIRequest, kind: Kind, subresource: str = "") -> ObjectAnswer:
     type_ = body.media_type(request.content_type)
+    applies = type_ == applying.MEDIA_TYPE
     apply = _PATCHES.get(type_)
+    if apply is None and not applies:
+        raise errors.unsupported_media_type(type_, MEDIA_TYPES)
+    fieldmanagement.check_options(request, applies=applies)
     if apply is None:
-        raise errors.unsupported_media_type(type_, tuple(_PATCHES))
+        return await applying.serve(resources, request, kind, subresource)
     changes, duplicates = body.parse(request)
     schema = schemas.of(kind)
 
@@ -62,6 +66,7 @@ _PATCHES: dict[str, Callable[[Object, Any, Any], Any]] = {
     "application/merge-patch+json": lambda current, changes, schema: patch.merge_patch(current, _mapping(changes)),
     "application/strategic-merge-patch+json": patch.strategic_merge_patch,
 }
+MEDIA_TYPES = (*_PATCHES, applying.MEDIA_TYPE)
 
 
 def _mapping(changes: Any) -> Object:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from navarch.api.core import binding as bindings
 from navarch.api.core import componentstatus
@@ -139,6 +140,7 @@ class Pipeline:
         """Authorize and do what the request asks. Raises StatusError."""
         info = request.info
         self._authorizer.require(request.user, info)
+        request.also_needs = lambda verb: self._authorizer.require(request.user, replace(info, verb=verb))
         if not info.is_resource:
             return self._other(request)
         kind = self._kinds.get((info.group, info.version, info.resource))

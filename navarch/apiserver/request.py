@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,10 @@ MASTERS_GROUP = "system:masters"
 _INTEGER = re.compile(r"[+-]?[0-9]{1,20}\Z", re.ASCII)
 
 
+def _allow(verb: str) -> None:
+    """Of requests that the server makes itself."""
+
+
 @dataclass(slots=True)
 class APIRequest:
     """One request on its way through the pipeline."""
@@ -59,6 +63,8 @@ class APIRequest:
     remote_address: str = ""
     warnings: list[str] = field(default_factory=list)
     """For the client, as Warning headers."""
+    also_needs: Callable[[str], None] = _allow
+    """Raises 403 unless the user may do this, too (a verb), to what the request is about."""
 
     def option(self, name: str, default: str = "") -> str:
         """The first value of a query parameter."""

@@ -17,7 +17,7 @@ from navarch.api import objectmeta
 from navarch.api.kind import Kind
 from navarch.apimachinery import errors, meta
 from navarch.apimachinery.errors import FieldError, Object, StatusError
-from navarch.apiserver import body
+from navarch.apiserver import body, fieldmanagement
 from navarch.apiserver.admission.chain import AdmissionChain, Attributes
 from navarch.apiserver.reading import Reading
 from navarch.apiserver.request import APIRequest, ObjectAnswer
@@ -53,12 +53,17 @@ def encode(obj: Object) -> bytes:
     return bytes(memoryview(orjson.dumps(obj)))
 
 
-def versioned(obj: Object) -> Callable[[int], bytes]:
-    """What encodes `obj` once its revision is known. `obj` gets it too."""
+def versioned(obj: Object, *, keeps_managers: bool = True) -> Callable[[int], bytes]:
+    """What encodes `obj` once its revision is known. `obj` gets it too.
+
+    Unless it `keeps_managers`, they are left out where the object would be too large with them.
+    """
 
     def data(revision: int) -> bytes:
         obj["metadata"]["resourceVersion"] = str(revision)
         encoded = encode(obj)
+        if len(encoded) > OBJECT_LIMIT_BYTES and not keeps_managers and obj["metadata"].pop("managedFields", None):
+            encoded = encode(obj)
         if len(encoded) > OBJECT_LIMIT_BYTES:
             raise errors.request_entity_too_large(OBJECT_LIMIT_BYTES)
         return encoded
@@ -104,21 +109,26 @@ class Resources:
     # Create
 
     async def create(self, request: APIRequest, kind: Kind) -> ObjectAnswer:
+        fieldmanagement.check_options(request)
         obj = body.decode_object(request, kind)
         return await self.create_object(request, kind, obj)
 
-    async def create_object(self, request: APIRequest, kind: Kind, obj: Object) -> ObjectAnswer:
-        """Store a new object, decoded and pruned already."""
+    async def create_object(
+        self, request: APIRequest, kind: Kind, obj: Object, *, knows_managers: bool = False
+    ) -> ObjectAnswer:
+        """Store a new object, decoded and pruned already. `knows_managers`: it says who manages its fields."""
         namespace = request.info.namespace
         obj = self.to_stored(kind, obj)
         metadata = self._own_metadata(kind.stored, obj, namespace)
+        if not knows_managers:
+            metadata.pop("managedFields", None)
         generate = metadata.get("generateName", "") if not metadata.get("name") else ""
         for attempt in range(NAME_GENERATION_ATTEMPTS):
             candidate = {**obj, "metadata": dict(metadata)}
             if generate:
                 candidate["metadata"]["name"] = generate[: objectmeta.GENERATED_NAME_BASE_LIMIT] + clock.name_suffix()
             try:
-                return await self._create(request, kind, candidate, namespace)
+                return await self._create(request, kind, candidate, namespace, knows_managers)
             except StatusError as error:
                 if not (generate and error.is_already_exists):
                     raise
@@ -131,7 +141,7 @@ class Resources:
         metadata: Object = dict(obj["metadata"])
         if metadata.get("resourceVersion"):
             raise errors.bad_request("resourceVersion should not be set on objects to be created")
-        for field in ("selfLink", "resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "managedFields"):
+        for field in ("selfLink", "resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds"):
             metadata.pop(field, None)
         if kind.namespaced:
             if metadata.get("namespace", namespace) != namespace and metadata["namespace"]:
@@ -145,11 +155,13 @@ class Resources:
             metadata.pop("generation", None)
         return metadata
 
-    async def _create(self, request: APIRequest, kind: Kind, obj: Object, namespace: str) -> ObjectAnswer:
+    async def _create(self, request: APIRequest, kind: Kind, obj: Object, namespace: str, knows_managers: bool) -> ObjectAnswer:
         rules = kind.stored
         if "status" in rules.subresources and not rules.keeps_status_on_create:
             obj.pop("status", None)
         obj = rules.default(obj)
+        if not knows_managers:
+            obj = fieldmanagement.created(request, kind, obj)
         attributes = Attributes(request, kind, "CREATE", namespace, meta.name(obj))
         obj = await self.admission.mutate(attributes, obj, None)
         obj = rules.prepare_create(obj)
@@ -164,7 +176,7 @@ class Resources:
             if request.dry_run:
                 return ObjectAnswer.of(kind, obj=obj, status=201)
             try:
-                record = await self.put(kind, key, obj, None)
+                record = await self.put(kind, key, obj, None, keeps_managers=knows_managers)
             except ConflictError:
                 raise errors.already_exists(kind.group, kind.plural, name) from None
             return ObjectAnswer.of(kind, record, obj, 201)
@@ -190,9 +202,11 @@ class Resources:
             name = meta.name(obj) or obj["metadata"].get("generateName", "")
             raise errors.invalid(kind.group, kind.kind, name, problems)
 
-    async def put(self, kind: Kind, key: str, obj: Object, base: Record | None, *, lazy: bool = False) -> Record:
+    async def put(
+        self, kind: Kind, key: str, obj: Object, base: Record | None, *, lazy: bool = False, keeps_managers: bool = True
+    ) -> Record:
         """Store the next version of `base` (None: the first). Raises ConflictError."""
-        write = Write(kind.key_prefix, key, versioned(obj), base, obj)
+        write = Write(kind.key_prefix, key, versioned(obj, keeps_managers=keeps_managers), base, obj)
         with _storage_errors():
             if lazy:
                 return (await self.store.put(write.prefix, key, write.data, base, obj, lazy=True)).record
@@ -214,6 +228,7 @@ class Resources:
 
     async def update(self, request: APIRequest, kind: Kind, subresource: str = "") -> ObjectAnswer:
         """PUT of the object or of its status."""
+        fieldmanagement.check_options(request)
         obj = body.decode_object(request, kind)
         info, metadata = request.info, obj["metadata"]
         if not metadata.get("name"):
@@ -232,6 +247,7 @@ class Resources:
             if base is None:
                 if not kind.stored.allow_create_on_update or metadata.get("resourceVersion") or subresource:
                     raise errors.not_found(kind.group, kind.plural, info.name)
+                request.also_needs("create")
                 return await self.create_object(request, kind, obj)
             version = metadata.get("resourceVersion")
             if version and version != str(base.revision):
@@ -241,39 +257,60 @@ class Resources:
                 raise errors.invalid(kind.group, kind.kind, info.name, [problem])
             try:
                 new = self.to_stored(kind, {**obj, "metadata": dict(metadata)})
-                return await self._replace(request, kind, new, base, subresource)
+                return await self._replace(request, kind, new, base, base.object(), subresource)
             except ConflictError:
                 if version or attempt == WRITE_ATTEMPTS - 1:
                     break
         raise errors.conflict(kind.group, kind.plural, info.name, errors.MODIFIED)
 
     async def change(
-        self, request: APIRequest, kind: Kind, transform: Transform, *, subresource: str = "", version: str = ""
+        self,
+        request: APIRequest,
+        kind: Kind,
+        transform: Transform,
+        *,
+        subresource: str = "",
+        version: str = "",
+        knows_managers: bool = False,
     ) -> ObjectAnswer:
         """Read, transform, write; again on conflict unless the caller named a version. None from `transform`: no change.
 
-        `transform` is given the stored form and returns it.
+        `transform` is given the stored form and returns it. `knows_managers`: what it returns says who manages its fields;
+        otherwise the request's client manages what differs.
         """
         info = request.info
         for attempt in range(WRITE_ATTEMPTS):
             base = self.latest(kind, info.namespace, info.name)
             if version and version != str(base.revision):
                 raise errors.conflict(kind.group, kind.plural, info.name, errors.MODIFIED)
-            new = transform(base.object())
+            old = base.object()
+            new = transform(old)
             if new is None:
                 return ObjectAnswer.of(kind, base)
             try:
-                return await self._replace(request, kind, new, base, subresource)
+                return await self._replace(request, kind, new, base, old, subresource, knows_managers=knows_managers)
             except ConflictError:
                 if attempt == WRITE_ATTEMPTS - 1:
                     raise errors.conflict(kind.group, kind.plural, info.name, errors.MODIFIED) from None
         raise AssertionError("unreachable")
 
-    async def _replace(self, request: APIRequest, kind: Kind, obj: Object, base: Record, subresource: str) -> ObjectAnswer:
-        """Store `obj` as the next version of `base`. Raises ConflictError if another write came between."""
-        old, rules = base.object(), kind.stored
+    async def _replace(
+        self,
+        request: APIRequest,
+        kind: Kind,
+        obj: Object,
+        base: Record,
+        old: Object,
+        subresource: str,
+        *,
+        knows_managers: bool = False,
+    ) -> ObjectAnswer:
+        """Store `obj` as the next version of `base`, which is `old`. Raises ConflictError if another write came between."""
+        rules = kind.stored
         if not subresource:
             obj = rules.default(obj)
+        if not knows_managers:
+            obj = fieldmanagement.updated(request, kind, obj, old, subresource)
         obj = self._carry_over(rules, obj, old, subresource)
         attributes = Attributes(request, kind, "UPDATE", request.info.namespace, request.info.name, subresource)
         obj = await self.admission.mutate(attributes, obj, old)
@@ -289,20 +326,23 @@ class Resources:
         self._refuse_invalid(kind, obj, problems)
         await self.admission.validate(attributes, obj, old)
         if subresource:
-            return await self._store_replaced(request, kind, obj, base, old)
+            return await self._store_replaced(request, kind, obj, base, old, knows_managers)
         with self._allocated(request, rules, obj, old) as obj:
-            return await self._store_replaced(request, kind, obj, base, old)
+            return await self._store_replaced(request, kind, obj, base, old, knows_managers)
 
-    async def _store_replaced(self, request: APIRequest, kind: Kind, obj: Object, base: Record, old: Object) -> ObjectAnswer:
+    async def _store_replaced(
+        self, request: APIRequest, kind: Kind, obj: Object, base: Record, old: Object, keeps_managers: bool
+    ) -> ObjectAnswer:
         obj["metadata"] = {**obj["metadata"], "resourceVersion": old["metadata"]["resourceVersion"]}
-        if obj == old:
+        if fieldmanagement.is_same(obj, old):
             return ObjectAnswer.of(kind, base, old)
         if request.dry_run:
             return ObjectAnswer.of(kind, obj=obj)
         if meta.being_deleted(obj) and may_go(kind.stored, obj):
             await self.remove(kind, base, obj)
             return ObjectAnswer.of(kind, obj=obj)
-        record = await self.put(kind, base.key, obj, base, lazy=kind.stored.is_lazy_update(obj, old))
+        lazy = kind.stored.is_lazy_update(obj, old)
+        record = await self.put(kind, base.key, obj, base, lazy=lazy, keeps_managers=keeps_managers)
         return ObjectAnswer.of(kind, record, obj)
 
     def _carry_over(self, kind: Kind, obj: Object, old: Object, subresource: str) -> Object:
@@ -316,10 +356,12 @@ class Resources:
             metadata.pop(field, None)
             if field in before:
                 metadata[field] = before[field]
-        if "managedFields" not in before:
-            metadata.pop("managedFields", None)
         obj = {**obj, "metadata": metadata}
         if subresource == "status":
+            for field in kind.status_keeps_metadata:
+                metadata.pop(field, None)
+                if field in before:
+                    metadata[field] = before[field]
             kept = {field: value for field, value in old.items() if field not in ("status", "metadata")}
             obj = {**kept, "metadata": metadata, **({"status": obj["status"]} if "status" in obj else {})}
             if kind.prepare_status_update is not None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from navarch.apimachinery.apply import structure
 from navarch.apimachinery.apply.fields import Fields
-from navarch.apimachinery.apply.managers import Writer
+from navarch.apimachinery.apply.managers import OneVersion, Writer
 from navarch.apimachinery.apply.structure import Structure
 from navarch.apimachinery.errors import Object
 from navarch.apimachinery.schema import Definitions, Schema
@@ -52,21 +52,7 @@ SCHEMA: Schema = Definitions({"Item": ITEM, "Struct": STRUCT}).get("Struct")
 STRUCTURE: Structure = structure.of(SCHEMA)
 
 
-class OneVersion:
-    """A kind that has one version."""
-
-    def __init__(self, api_version: str = "v1", taken_apart: Structure = STRUCTURE) -> None:
-        self._api_version = api_version
-        self._structure = taken_apart
-
-    def structure(self, api_version: str) -> Structure | None:
-        return self._structure if api_version == self._api_version else None
-
-    def convert(self, obj: Object, source: str, target: str) -> Object:
-        return obj
-
-
-VERSIONS = OneVersion()
+VERSIONS = OneVersion("v1", STRUCTURE)
 
 
 def writer(name: str, time: str = "2026-01-01T00:00:00Z", **more: Any) -> Writer:

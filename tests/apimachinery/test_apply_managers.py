@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from navarch.apimachinery.apply import fields, lastapplied, managers, structure
 from navarch.apimachinery.apply.fields import Fields
-from navarch.apimachinery.apply.managers import ApplyConflictError, Claim, Claims, Manager, ManagersError
+from navarch.apimachinery.apply.managers import ApplyConflictError, Claim, Claims, Manager, ManagersError, OneVersion
 from navarch.apimachinery.errors import Object
 from navarch.apimachinery.schema import Definitions
 from tests.apimachinery.applying import (
@@ -21,7 +21,6 @@ from tests.apimachinery.applying import (
     STRUCT,
     VALUES,
     VERSIONS,
-    OneVersion,
     Path,
     flat,
     paths_of,
@@ -393,7 +392,7 @@ OBJECT = {
         "metadata": {"type": "object", "properties": {"annotations": PROPERTIES["map"]}},
     },
 }
-OBJECTS = OneVersion(taken_apart=structure.of(Definitions({"Item": ITEM, "Struct": STRUCT, "Object": OBJECT}).get("Object")))
+OBJECTS = OneVersion("v1", structure.of(Definitions({"Item": ITEM, "Struct": STRUCT, "Object": OBJECT}).get("Object")))
 
 
 def kubectl(live: Object, claims: Claims, config: Object, name: str = "kubectl") -> tuple[Object, Claims]:

@@ -31,6 +31,7 @@ TIMEOUT_SECONDS = 10.0
 MERGE = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
+APPLY = "application/apply-patch+yaml"
 Certificate = dict[str, Any]
 
 

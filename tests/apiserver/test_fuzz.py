@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from navarch.api.kind import Kind
-from tests.apiserver.bench import JSON_PATCH, MERGE, STRATEGIC, Bench, Reply
+from tests.apiserver.bench import APPLY, JSON_PATCH, MERGE, STRATEGIC, Bench, Reply
 from tests.apiserver.fuzzing import Fuzzer
 from tests.apiserver.samples import STORED, name_of, sample
 
@@ -103,11 +103,13 @@ def test_patches_of_any_form_are_answered(api: Bench, kind: Kind, seed: int, wil
                 (JSON_PATCH, fuzzer.json_patch(made)),
                 (MERGE, fuzzer.merge(kind)),
                 (STRATEGIC, fuzzer.merge(kind)),
+                (APPLY, fuzzer.object(kind, name)),
             ):
                 before = api.store.revision
+                options = {"fieldManager": "fuzzer", "force": "true"} if type_ == APPLY else {}
                 for below in ("", "/status") if "status" in kind.subresources else ("",):
                     path = path_of(kind, name) + below
-                    reply = check(api.call("PATCH", path, change, content_type=type_), (type_, change))
+                    reply = check(api.call("PATCH", path, change, content_type=type_, **options), (type_, change))
                     assert reply.status < 300 or api.store.revision <= before + 1
             assert api.get(kind.resource, name, headers=TABLE).status in (200, 404)
     finally:
@@ -133,6 +135,7 @@ OPTIONS = st.sampled_from(
         "includeObject",
         "pretty",
         "fieldManager",
+        "force",
         "timeoutSeconds",
     ]
 )
@@ -198,7 +201,8 @@ def test_bytes_of_any_form_are_answered(api: Bench, body: bytes) -> None:
     for type_ in ("application/json", "application/yaml", "application/vnd.kubernetes.protobuf", "", "text/html", "x;;;="):
         reply = check(api.call("POST", "/api/v1/namespaces/default/configmaps", body, content_type=type_), body)
         assert reply.status >= 400 or reply.json["kind"] == "ConfigMap"
-    for type_ in (JSON_PATCH, MERGE, STRATEGIC):
+    for type_ in (JSON_PATCH, MERGE, STRATEGIC, APPLY):
         check(api.call("PATCH", "/api/v1/namespaces/default", body, content_type=type_), body)
-        check(api.call("PATCH", "/api/v1/namespaces/default/serviceaccounts/default", body, content_type=type_), body)
+        path = "/api/v1/namespaces/default/serviceaccounts/default"
+        check(api.call("PATCH", path, body, content_type=type_, fieldManager="fuzzer"), body)
     check(api.call("DELETE", "/api/v1/namespaces/default/configmaps/none", body), body)

@@ -368,3 +368,56 @@ def test_every_kubectl_here_validates_and_maps(
     mistaken = POD.replace("image: a", "imagee: a")
     assert 'unknown field "spec.containers[0].imagee"' in old.fails("apply", "-f", "-", stdin=mistaken)
     assert "List of ports to expose" in old("explain", "pods.spec.containers.ports")
+
+
+WEB = MANIFEST.split("---\n")[1]
+
+
+def managers_of(kubectl: Kubectl, name: str) -> list[tuple[str, str]]:
+    found = kubectl.json("get", "deployment", name, "-n", "kubectl", "--show-managed-fields")
+    return [(entry["manager"], entry["operation"]) for entry in found["metadata"]["managedFields"]]
+
+
+def test_apply_on_the_server_minds_who_manages_what(kubectl: Kubectl) -> None:
+    manifest = WEB.replace("name: web,", "name: server,")
+    applying = ("apply", "--server-side", "-f", "-")
+    assert kubectl(*applying, stdin=manifest) == "deployment.apps/server serverside-applied\n"
+    assert kubectl(*applying, stdin=manifest) == "deployment.apps/server serverside-applied\n"
+    kubectl("scale", "deployment", "server", "-n", "kubectl", "--replicas=5")
+    told = kubectl.fails(*applying, stdin=manifest)
+    scaler = r'"kubectl[.\d]*" with subresource "scale" using apps/v1'
+    assert re.match(rf"error: Apply failed with 1 conflict: conflict with {scaler}: \.spec\.replicas\n", told)
+    other = manifest.replace("  replicas: 2\n", "")
+    assert "serverside-applied" in kubectl(*applying, stdin=other)
+    other = other.replace("web:1", "web:2").replace("side:1", "side:2")
+    assert kubectl.fails(*applying, "--field-manager=other", stdin=other).splitlines()[:3] == [
+        'error: Apply failed with 2 conflicts: conflicts with "kubectl":',
+        '- .spec.template.spec.containers[name="main"].image',
+        '- .spec.template.spec.containers[name="side"].image',
+    ]
+    kubectl(*applying, "--force-conflicts", stdin=manifest)
+    found = kubectl.json("get", "deployment", "server", "-n", "kubectl", "--show-managed-fields")
+    assert found["spec"]["replicas"] == 2 and managers_of(kubectl, "server") == [("kubectl", "Apply")]
+    changed = manifest.replace("web:1", "web:3")
+    difference = kubectl.run("diff", "--server-side", "-f", "-", stdin=changed)
+    assert difference.returncode == 1 and "+      - image: registry.example/web:3" in difference.stdout
+    assert kubectl.run("diff", "--server-side", "-f", "-", stdin=manifest).returncode == 0
+    assert "server dry run" in kubectl(*applying, "--dry-run=server", stdin=changed)
+    wrong = kubectl.fails(*applying, "--validate=false", stdin=manifest.replace("replicas:", "replica:"))
+    assert wrong.endswith("(kubectl/server; apps/v1, Kind=Deployment): .spec.replica: field not declared in schema")
+
+
+def test_what_was_applied_by_the_client_is_taken_over_by_the_server(kubectl: Kubectl) -> None:
+    manifest = WEB.replace("name: web,", "name: moving,")
+    kubectl("apply", "-f", "-", stdin=manifest)
+    assert managers_of(kubectl, "moving") == [("kubectl-client-side-apply", "Update")]
+    kubectl("apply", "--server-side", "-f", "-", stdin=manifest.replace("web:1", "web:2").split("\n      - {name: side")[0])
+    assert ("kubectl", "Apply") in managers_of(kubectl, "moving")
+    assert ("kubectl-client-side-apply", "Update") not in managers_of(kubectl, "moving")
+    found = kubectl.json("get", "deployment", "moving", "-n", "kubectl")
+    assert [item["image"] for item in found["spec"]["template"]["spec"]["containers"]] == ["registry.example/web:2"]
+    applied = json.loads(found["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"])
+    assert [item["image"] for item in applied["spec"]["template"]["spec"]["containers"]] == ["registry.example/web:2"]
+    # And back again.
+    assert "configured" in kubectl("apply", "-f", "-", stdin=manifest)
+    kubectl("delete", "deployment", "moving", "-n", "kubectl")

@@ -85,6 +85,7 @@ KIND = Kind(
     default=default,
     validate=validate,
     validate_update=workload.validate_selector_unchanged,
+    status_keeps_metadata=("labels",),
     has_generation=True,
     columns=(
         NAME,

@@ -247,6 +247,7 @@ KIND = Kind(
     validate_status_update=validate_status_update,
     prepare_create=prepare_create,
     prepare_status_update=prepare_status_update,
+    status_keeps_metadata=("deletionTimestamp", "ownerReferences"),
     has_generation=True,
     graceful_seconds=graceful_seconds,
     selectable_fields={

@@ -83,6 +83,20 @@ class Versions(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class OneVersion:
+    """The `Versions` of a kind that has but one."""
+
+    api_version: str
+    taken_apart: Structure
+
+    def structure(self, api_version: str) -> Structure | None:
+        return self.taken_apart if api_version == self.api_version else None
+
+    def convert(self, obj: Object, source: str, target: str) -> Object:
+        return obj
+
+
+@dataclass(frozen=True, slots=True)
 class Writer:
     """Whose write it is."""
 

@@ -44,7 +44,8 @@ async def _bind(resources: Resources, request: APIRequest, kind: Kind, target: O
     def transform(pod: Object) -> Object:
         return _bound(kind, pod, target["name"], metadata)
 
-    await resources.change(request, kind, transform, subresource="binding")
+    # Whoever binds manages nothing of the pod.
+    await resources.change(request, kind, transform, subresource="binding", knows_managers=True)
     return ObjectAnswer(kind, object=SUCCESS, status=201)
 
 

@@ -6,7 +6,7 @@ from navarch.api import registry
 from navarch.api.kind import Kind
 from navarch.apimachinery import errors, meta, selectors
 from navarch.apimachinery.errors import Object
-from navarch.apiserver import body, deletion
+from navarch.apiserver import body, deletion, fieldmanagement
 from navarch.apiserver.request import APIRequest, ObjectAnswer
 from navarch.apiserver.resources import Resources
 from navarch.component import clock
@@ -70,7 +70,7 @@ async def _spend(resources: Resources, key: str, pod: Object, *, dry_run: bool) 
         if spent is None or dry_run:
             return
         try:
-            await resources.put(kind, key, spent, base)
+            await resources.put(kind, key, fieldmanagement.updated_by_server(kind, spent, budget, "status"), base)
             return
         except ConflictError:
             continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from navarch.api.kind import Kind
-from navarch.apimachinery import errors
+from navarch.apimachinery import errors, meta
 from navarch.apimachinery.errors import Object
 from navarch.apiserver import body
 from navarch.apiserver.request import APIRequest, ObjectAnswer
@@ -14,10 +14,12 @@ async def serve(resources: Resources, request: APIRequest, kind: Kind) -> Object
     if request.info.verb != "update":
         raise errors.method_not_allowed()
     sent = body.decode_object(request, kind)
-    finalizers = (sent.get("spec") or {}).get("finalizers") or []
+    finalizers = (sent.get("spec") or {}).get("finalizers")
 
     def transform(namespace: Object) -> Object:
-        return {**namespace, "spec": {**(namespace.get("spec") or {}), "finalizers": finalizers}}
+        if finalizers:
+            return meta.set_path(namespace, finalizers, "spec", "finalizers")
+        return meta.without_path(namespace, "spec", "finalizers")
 
     version = sent["metadata"].get("resourceVersion", "")
     return await resources.change(request, kind, transform, subresource="finalize", version=version)

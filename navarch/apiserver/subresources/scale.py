@@ -1,19 +1,30 @@
-"""scale: the number of replicas of anything that has one, as an autoscaling/v1 Scale."""
+"""scale: the number of replicas of anything that has one, as an autoscaling/v1 Scale.
+
+Who manages the replicas of a workload manages those of its Scale, and the other way round.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
+from navarch.api import schemas
 from navarch.api.kind import Kind
 from navarch.apimachinery import errors, meta, patch, selectors
+from navarch.apimachinery.apply import fields, managers, structure
+from navarch.apimachinery.apply.managers import Claim, Claims, OneVersion, Versions
 from navarch.apimachinery.errors import Object
-from navarch.apiserver import body
+from navarch.apiserver import applying, body, fieldmanagement
 from navarch.apiserver.request import APIRequest, ObjectAnswer
 from navarch.apiserver.resources import Resources
 
+API_VERSION = "autoscaling/v1"
 SCALE = "io.k8s.api.autoscaling.v1.Scale"
 # A Scale has no lists: a strategic patch of it is a merge patch.
 PATCH_TYPES = ("application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json")
+REPLICAS = ("f:spec", "f:replicas")
+"""Where a Scale has the number; and every kind that has a Scale."""
 
 
 def scale_of(obj: Object) -> Object:
@@ -28,7 +39,7 @@ def scale_of(obj: Object) -> Object:
         shown["selector"] = str(selectors.from_label_selector(labelled))
     return {
         "kind": "Scale",
-        "apiVersion": "autoscaling/v1",
+        "apiVersion": API_VERSION,
         "metadata": kept,
         "spec": {"replicas": spec.get("replicas", 0)},
         "status": shown,
@@ -40,37 +51,78 @@ async def serve(resources: Resources, request: APIRequest, kind: Kind) -> Object
         return ObjectAnswer(kind, object=scale_of(resources.reading.get(request, kind).decoded()))
     if request.info.verb not in ("update", "patch"):
         raise errors.method_not_allowed()
-    patching = request.info.verb == "patch"
-    sent = _changes(request) if patching else body.decode_definition(request, SCALE)
+    next_scale = _writing(request)
 
     def transform(current: Object) -> Object:
-        scale = _patched(request, scale_of(current), sent) if patching else sent
-        wanted, metadata = scale.get("metadata") or {}, current["metadata"]
-        if wanted.get("name", metadata["name"]) != metadata["name"]:
-            text = f"the name of the object ({wanted['name']}) does not match the name on the URL ({metadata['name']})"
-            raise errors.bad_request(text)
-        if wanted.get("resourceVersion") and wanted["resourceVersion"] != metadata["resourceVersion"]:
-            raise errors.conflict(kind.group, kind.plural, meta.name(current), errors.MODIFIED)
-        replicas = (scale.get("spec") or {}).get("replicas", 0)
-        if replicas < 0:
-            problem = errors.invalid_value("spec.replicas", replicas, "must be greater than or equal to 0")
-            raise errors.invalid("autoscaling", "Scale", meta.name(current), [problem])
-        return meta.set_path(current, replicas, "spec", "replicas")
+        entries = current["metadata"].get(fieldmanagement.FIELD) or ()
+        owners = managers.decode(entries)
+        before = scale_of(current)
+        scale, claims = next_scale(before, _claims_of_scale(owners))
+        _check(kind, current, scale)
+        new = meta.set_path(current, _replicas(scale), "spec", "replicas")
+        return fieldmanagement.with_managers(new, managers.encode(_claims_of_workload(owners, claims, kind.api_version)))
 
-    answer = await resources.change(request, kind, transform)
+    answer = await resources.change(request, kind, transform, knows_managers=True)
     return ObjectAnswer(kind, object=scale_of(answer.decoded()))
 
 
-def _changes(request: APIRequest) -> Any:
+def _replicas(scale: Object) -> int:
+    return int((scale.get("spec") or {}).get("replicas", 0))
+
+
+def _check(kind: Kind, current: Object, scale: Object) -> None:
+    wanted, metadata = scale.get("metadata") or {}, current["metadata"]
+    if wanted.get("name", metadata["name"]) != metadata["name"]:
+        text = f"the name of the object ({wanted['name']}) does not match the name on the URL ({metadata['name']})"
+        raise errors.bad_request(text)
+    if wanted.get("resourceVersion") and wanted["resourceVersion"] != metadata["resourceVersion"]:
+        raise errors.conflict(kind.group, kind.plural, meta.name(current), errors.MODIFIED)
+    replicas = _replicas(scale)
+    if replicas < 0:
+        problem = errors.invalid_value("spec.replicas", replicas, "must be greater than or equal to 0")
+        raise errors.invalid("autoscaling", "Scale", meta.name(current), [problem])
+
+
+# What a request makes of a Scale
+
+Next = Callable[[Object, Claims], tuple[Object, Claims]]
+"""(Scale, who manages it) -> the next one, and who manages that."""
+
+
+def _writing(request: APIRequest) -> Next:
+    """Raises 400, 415, 422."""
     type_ = body.media_type(request.content_type)
-    if type_ not in PATCH_TYPES:
-        raise errors.unsupported_media_type(type_, PATCH_TYPES)
-    return body.parse(request)[0]
+    patches = request.info.verb == "patch"
+    applies = patches and type_ == applying.MEDIA_TYPE
+    if patches and not applies and type_ not in PATCH_TYPES:
+        raise errors.unsupported_media_type(type_, (*PATCH_TYPES, applying.MEDIA_TYPE))
+    fieldmanagement.check_options(request, applies=applies)
+    writer, versions = fieldmanagement.writer(request, API_VERSION, "scale"), _versions()
+    if applies:
+        config = applying.configuration(request)
+
+        def apply(scale: Object, claims: Claims) -> tuple[Object, Claims]:
+            new, claims = fieldmanagement.apply(request, claims, scale, config, "Scale", writer, versions)
+            return body.as_definition(new, SCALE), claims
+
+        return apply
+    sent = body.parse(request)[0] if patches else body.decode_definition(request, SCALE)
+
+    def update(scale: Object, claims: Claims) -> tuple[Object, Claims]:
+        new = _patched(type_, scale, sent) if patches else sent
+        return new, managers.update(claims, scale, new, writer, versions) if claims else {}
+
+    return update
 
 
-def _patched(request: APIRequest, scale: Object, changes: Any) -> Object:
+@cache
+def _versions() -> Versions:
+    return OneVersion(API_VERSION, structure.of(schemas.definitions().get(SCALE)))
+
+
+def _patched(type_: str, scale: Object, changes: Any) -> Object:
     try:
-        if body.media_type(request.content_type) == "application/json-patch+json":
+        if type_ == "application/json-patch+json":
             patched = patch.json_patch(scale, changes)
         elif isinstance(changes, dict):
             patched = patch.merge_patch(scale, changes)
@@ -79,3 +131,31 @@ def _patched(request: APIRequest, scale: Object, changes: Any) -> Object:
     except patch.PatchError as error:
         raise errors.bad_request(str(error)) from None
     return body.as_definition(patched, SCALE)
+
+
+# Who manages the number
+
+
+def _claims_of_scale(owners: Claims) -> Claims:
+    """Those managers of a workload who manage its replicas, as managers of the Scale."""
+    return {
+        manager: Claim(fields.of(REPLICAS), API_VERSION, claim.time)
+        for manager, claim in owners.items()
+        if fields.contains(claim.fields, REPLICAS)
+    }
+
+
+def _claims_of_workload(owners: Claims, claims: Claims, api_version: str) -> Claims:
+    """The managers of a workload, of whom `claims` are left to manage its Scale."""
+    result = {}
+    for manager, claim in owners.items():
+        if manager not in claims:
+            claim = claim._replace(fields=fields.difference(claim.fields, fields.of(REPLICAS)))
+        if claim.fields:
+            result[manager] = claim
+    for manager, claim in claims.items():
+        if manager not in owners and fields.contains(claim.fields, REPLICAS):
+            version = api_version if manager.operation == managers.UPDATE else ""
+            # As in Kubernetes, nothing says when.
+            result[manager._replace(api_version=version)] = Claim(fields.of(REPLICAS), api_version)
+    return result

@@ -1,0 +1,105 @@
+"""apply: a PATCH whose body says which fields its sender wants, and makes the object if there is none (server-side apply)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from navarch.api.kind import Kind
+from navarch.apimachinery import errors, yamlcodec
+from navarch.apimachinery.errors import Object, StatusError
+from navarch.apiserver import body, fieldmanagement
+from navarch.apiserver.request import APIRequest, ObjectAnswer
+from navarch.apiserver.resources import MISMATCHED_NAMESPACE, WRITE_ATTEMPTS, Resources
+
+MEDIA_TYPE = "application/apply-patch+yaml"
+
+
+async def serve(resources: Resources, request: APIRequest, kind: Kind, subresource: str = "") -> ObjectAnswer:
+    config = configuration(request)
+
+    def transform(stored: Object) -> Object:
+        live = kind.from_stored(stored)
+        new = _applied(request, kind, live, config, subresource)
+        version = new["metadata"].get("resourceVersion")
+        if version and version != live["metadata"]["resourceVersion"]:
+            raise errors.conflict(kind.group, kind.plural, request.info.name, errors.MODIFIED)
+        return resources.to_stored(kind, new)
+
+    key = kind.key(request.info.namespace, request.info.name)
+    for _ in range(WRITE_ATTEMPTS):
+        if subresource or resources.store.latest(kind.key_prefix, key) is not None:
+            return await resources.change(request, kind, transform, subresource=subresource, knows_managers=True)
+        request.also_needs("create")
+        try:
+            return await resources.create_object(request, kind, _new(request, kind, config), knows_managers=True)
+        except StatusError as error:
+            if not error.is_already_exists:
+                raise
+    raise errors.conflict(kind.group, kind.plural, request.info.name, errors.MODIFIED)
+
+
+def _new(request: APIRequest, kind: Kind, config: Object) -> Object:
+    """The object that a configuration makes where there is none."""
+    new = _applied(request, kind, {}, config, "")
+    uid = new["metadata"].get("uid")
+    if uid:
+        text = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+        raise errors.conflict(kind.group, kind.plural, request.info.name, text)
+    new["metadata"].pop("resourceVersion", None)
+    return new
+
+
+def _applied(request: APIRequest, kind: Kind, live: Object, config: Object, subresource: str) -> Object:
+    """The object that is to be stored."""
+    info = request.info
+    new = body.decode_value(request, fieldmanagement.applied(request, kind, live, config, subresource), kind, [])
+    metadata = new["metadata"]
+    name = metadata.get("name")
+    if not name:
+        text = f"the name of the object ({info.name} based on URL) was undeterminable: name must be provided"
+        raise errors.bad_request(text)
+    if name != info.name:
+        raise errors.bad_request(f"the name of the object ({name}) does not match the name on the URL ({info.name})")
+    if kind.namespaced and metadata.get("namespace", info.namespace) != info.namespace:
+        raise errors.bad_request(MISMATCHED_NAMESPACE)
+    return new
+
+
+def configuration(request: APIRequest) -> Object:
+    """What is applied. Raises 400."""
+    if request.decoded is not None:
+        value: Any = request.decoded
+    else:
+        value = _parsed(request)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        found = "array" if isinstance(value, list) else "string" if isinstance(value, str) else "number"
+        text = f"json: cannot unmarshal {found} into Go value of type map[string]interface {{}}"
+        raise errors.bad_request(f"error decoding YAML: error unmarshaling JSON: while decoding JSON: {text}")
+    return value
+
+
+def _parsed(request: APIRequest) -> Any:
+    """The body as plain data; keys that it has twice are refused or told of, as the client asks."""
+    if request.body[:1] == b"{":
+        try:
+            value, repeated = body.parse_json(request.body)
+        except StatusError:
+            # Not all that begins like JSON is meant to be.
+            pass
+        else:
+            if not repeated:
+                return value
+    try:
+        value, repeated = yamlcodec.load(request.body)
+    except yamlcodec.YAMLError as error:
+        raise errors.bad_request(f"error decoding YAML: error converting YAML to JSON: {error}") from None
+    mode = request.option("fieldValidation") or "Warn"
+    if repeated and mode == "Strict":
+        lines = "\n".join(f"  {text}" for text in yamlcodec.repetitions(request.body))
+        text = f"error converting YAML to JSON: yaml: unmarshal errors:\n{lines}"
+        raise errors.bad_request(f"error strict decoding YAML: {text}")
+    if repeated and mode == "Warn":
+        request.warnings.extend(yamlcodec.repetitions(request.body))
+    return value

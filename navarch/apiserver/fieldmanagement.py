@@ -1,0 +1,246 @@
+"""metadata.managedFields: after each write of an object it says who manages which fields (apimachinery.apply has the rules).
+
+What is managed is what the client sent and the kind's defaults, not what admission and the server add to it. An object that
+says of nobody stays so until somebody applies to it. Clients may write managedFields themselves, as to migrate from
+client-side apply; an empty list, or one empty entry, makes the server forget all. Nonsense counts as not written.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from functools import cache
+
+from navarch.api import registry, schemas
+from navarch.api.kind import Kind
+from navarch.apimachinery import errors, meta
+from navarch.apimachinery.apply import fields, lastapplied, managers, structure
+from navarch.apimachinery.apply.fields import Fields
+from navarch.apimachinery.apply.managers import ApplyConflictError, Claims, ManagersError, Versions, Writer
+from navarch.apimachinery.apply.structure import Structure, StructureError
+from navarch.apimachinery.errors import FieldError, Object, StatusError
+from navarch.apimachinery.schema import decode
+from navarch.apiserver.request import APIRequest
+from navarch.component import clock
+
+logger = logging.getLogger(__name__)
+
+NAME_LIMIT_BYTES = 128
+FIELD = "managedFields"
+SERVER = "kube-apiserver"
+_OPTIONS = {"POST": "CreateOptions", "PUT": "UpdateOptions", "PATCH": "PatchOptions"}
+
+
+# Whose write it is
+
+
+def check_options(request: APIRequest, *, applies: bool = False) -> None:
+    """Of a write: `fieldManager` and `force`. Raises 422."""
+    name, problems = request.option("fieldManager"), []
+    if request.method == "PATCH" and not applies and "force" in request.query:
+        problems.append(errors.forbidden_field("force", "may not be specified for non-apply patch"))
+    if applies and not name:
+        problems.append(errors.required("fieldManager", "is required for apply patch"))
+    if name and not (name.isascii() and name.isprintable() and len(name) <= NAME_LIMIT_BYTES):
+        problems += _name_problems(name)
+    if problems:
+        raise errors.invalid("meta.k8s.io", _OPTIONS[request.method], "", problems)
+
+
+def _name_problems(name: str) -> Iterable[FieldError]:
+    if len(name.encode()) > NAME_LIMIT_BYTES:
+        yield errors.too_long("fieldManager", NAME_LIMIT_BYTES)
+    for index, character in enumerate(name):
+        if not character.isprintable():
+            place = len(name[:index].encode())
+            text = f"invalid character U+{ord(character):04X} (at position {place})"
+            yield errors.invalid_value("fieldManager", name, text)
+
+
+def _manager_name(request: APIRequest) -> str:
+    """What the client calls itself: in the request, or else in the first part of its user agent."""
+    name = request.option("fieldManager")
+    if name:
+        return name
+    product = request.headers.get("user-agent", "").partition("/")[0]
+    printable = "".join(character for character in product if character.isprintable())
+    return printable.encode()[:NAME_LIMIT_BYTES].decode(errors="ignore")
+
+
+def writer(request: APIRequest, api_version: str, subresource: str = "", resets: Fields | None = None) -> Writer:
+    """Who makes a request, in which version."""
+    return Writer(_manager_name(request), api_version, clock.timestamp(), subresource, resets or {})
+
+
+def _writer(request: APIRequest, kind: Kind, subresource: str) -> Writer:
+    return writer(request, kind.api_version, subresource, _resets(kind.stored, subresource))
+
+
+@cache
+def _resets(kind: Kind, subresource: str) -> Fields:
+    """The fields that a write of the object or of one of its subresources leaves as they are."""
+    if subresource == "status":
+        kept = [("f:metadata", f"f:{field}") for field in kind.status_keeps_metadata]
+        return fields.of(*kept, *((f"f:{field}",) for field in kind.spec_fields or ("spec",)))
+    return fields.of(("f:status",)) if "status" in kind.subresources else {}
+
+
+class _Versions:
+    """The versions in which the objects of a kind are served."""
+
+    def __init__(self, stored: Kind) -> None:
+        self._kinds = {kind.api_version: kind for kind in registry.kinds() if kind.stored is stored}
+        self._structures: dict[str, Structure] = {}
+
+    def structure(self, api_version: str) -> Structure | None:
+        found = self._structures.get(api_version)
+        if found is None and (kind := self._kinds.get(api_version)) is not None:
+            found = self._structures[api_version] = structure.of(schemas.of(kind))
+        return found
+
+    def convert(self, obj: Object, source: str, target: str) -> Object:
+        if source == target or not obj:
+            return obj
+        # As far as it goes: what was taken away is there as Go would have it.
+        whole: Object = decode(obj, schemas.of(self._kinds[source])).object
+        return self._kinds[target].from_stored(self._kinds[source].to_stored(whole))
+
+
+@cache
+def _versions(stored: Kind) -> _Versions:
+    return _Versions(stored)
+
+
+# Updates
+
+
+def created(request: APIRequest, kind: Kind, obj: Object) -> Object:
+    """A new object, in its stored form, with its managers."""
+    return _updated(kind, obj, {}, {}, _writer(request, kind, ""))
+
+
+def updated(request: APIRequest, kind: Kind, new: Object, old: Object, subresource: str) -> Object:
+    """The next version of a stored object, with its managers."""
+    claims = _claims(new, old, subresource)
+    return _updated(kind, new, old, claims, _writer(request, kind, subresource)) if claims else with_managers(new, [])
+
+
+def updated_by_server(kind: Kind, new: Object, old: Object, subresource: str) -> Object:
+    """The same of what the server itself writes."""
+    who = Writer(SERVER, kind.api_version, clock.timestamp(), subresource, _resets(kind.stored, subresource))
+    claims = managers.decode(old["metadata"].get(FIELD) or ())
+    return _updated(kind, new, old, claims, who) if claims else with_managers(new, [])
+
+
+def _updated(kind: Kind, new: Object, old: Object, claims: Claims, who: Writer) -> Object:
+    before, after = kind.from_stored(_bare(old)) if old else {}, kind.from_stored(_bare(new))
+    try:
+        claims = managers.update(claims, before, after, who, _versions(kind.stored))
+    except StructureError as error:
+        logger.error("%s %s: its managers stay as they were: %s", kind.resource, meta.key(new), error)
+    return with_managers(new, managers.encode(claims))
+
+
+def _claims(new: Object, old: Object, subresource: str) -> Claims:
+    """The managers to go on from: those of the old version, unless the client has written others."""
+    before, sent = old["metadata"].get(FIELD), new["metadata"].get(FIELD)
+    if not subresource and sent is not None and sent != before:
+        if sent in ([], [{}]):
+            return {}
+        try:
+            return managers.decode_foreign(sent)
+        except ManagersError:
+            # As if the client did not know of them.
+            pass
+    return managers.decode(before or ())
+
+
+def _bare(obj: Object) -> Object:
+    """Without its managers, who are nobody's field."""
+    return meta.without_path(obj, "metadata", FIELD)
+
+
+def with_managers(obj: Object, entries: list[Object]) -> Object:
+    """With these managers; none is written as nothing."""
+    return meta.set_path(obj, entries, "metadata", FIELD) if entries else _bare(obj)
+
+
+def is_same(new: Object, old: Object) -> bool:
+    """Whether nothing but the times of managers differs: such a write is none."""
+    there, then = new["metadata"].get(FIELD) or [], old["metadata"].get(FIELD) or []
+    if with_managers(new, then) != old or len(there) != len(then):
+        return False
+    return there == then or all({**one, "time": ""} == {**other, "time": ""} for one, other in zip(there, then, strict=True))
+
+
+# Apply
+
+
+def _refuse_invalid(config: Object, name: str, api_version: str, versions: Versions) -> None:
+    """Whether `config` may be applied to an object of the kind of that name. Raises 400."""
+    if (config.get("apiVersion"), config.get("kind")) != (api_version, name):
+        raise errors.bad_request(f"invalid object type: {_type(config)}")
+    metadata = config.get("metadata")
+    if isinstance(metadata, dict) and isinstance(metadata.get(FIELD), list):
+        raise errors.bad_request("metadata.managedFields must be nil")
+    found = versions.structure(api_version)
+    assert found is not None, "a kind is served in the version of the request"
+    try:
+        structure.refuse(found, config)
+    except StructureError as error:
+        known = metadata if isinstance(metadata, dict) else {}
+        shown = f"{known.get('namespace', '')}/{known.get('name', '')}; {_type(config)}"
+        raise errors.bad_request(f"failed to create typed patch object ({shown}): {error}") from None
+
+
+def _type(config: Object) -> str:
+    """apiVersion and kind as Go shows them."""
+    version, kind = config.get("apiVersion"), config.get("kind")
+    if not isinstance(version, str) or not isinstance(kind, str) or version.count("/") > 1:
+        return "/, Kind="
+    group, _, last = version.rpartition("/")
+    return f"{group}/{last}, Kind={kind}"
+
+
+def applied(request: APIRequest, kind: Kind, live: Object, config: Object, subresource: str) -> Object:
+    """A configuration applied to an object as `kind` serves it ({}: to none), with its managers. Raises 400, 409.
+
+    Fields may be null that are to have their default.
+    """
+    claims = managers.decode((live.get("metadata") or {}).get(FIELD) or ())
+    bare = _bare(live) if live else live
+    who, versions = _writer(request, kind, subresource), _versions(kind.stored)
+    new, claims = apply(request, claims, bare, config, kind.kind, who, versions)
+    return with_managers(new, managers.encode(claims))
+
+
+def apply(
+    request: APIRequest, claims: Claims, live: Object, config: Object, name: str, who: Writer, versions: Versions
+) -> tuple[Object, Claims]:
+    """The same of anything of which the managers are known; `name` is that of its kind. Raises 400, 409."""
+    _refuse_invalid(config, name, who.api_version, versions)
+    try:
+        return lastapplied.apply(claims, live, config, who, versions, force=request.flag("force"))
+    except ApplyConflictError as error:
+        raise _conflict(error) from None
+    except StructureError as error:
+        raise errors.bad_request(f"failed to merge config: {error}") from None
+
+
+def _conflict(error: ApplyConflictError) -> StatusError:
+    """409 in Kubernetes' words."""
+    found = [
+        (str(manager), [fields.path_text(path) for path in fields.paths(disputed)])
+        for manager, disputed in error.conflicts.items()
+    ]
+    causes = [
+        {"reason": "FieldManagerConflict", "message": f"conflict with {manager}", "field": path}
+        for manager, paths in found
+        for path in paths
+    ]
+    if len(causes) == 1:
+        text = f"Apply failed with 1 conflict: {causes[0]['message']}: {causes[0]['field']}"
+    else:
+        lines = [line for manager, paths in found for line in (f"conflicts with {manager}:", *(f"- {path}" for path in paths))]
+        text = f"Apply failed with {len(causes)} conflicts: " + "\n".join(lines)
+    return errors.status_error(409, "Conflict", text, {"causes": causes})
