@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from fractions import Fraction
 from functools import lru_cache
 
@@ -88,3 +89,21 @@ def format_quantity(amount: Fraction | int, form: str = "decimal") -> str:
     if form == "exponent":
         return f"{digits}e{exponent}" if exponent else str(digits)
     return f"{digits}{_DECIMAL_SUFFIXES[exponent]}"
+
+
+def total(amounts: Iterable[str]) -> str:
+    """The sum, in the form of the first amount that is not zero."""
+    found, form = Fraction(0), "decimal"
+    for text in amounts:
+        amount, its_form = _parsed(text)
+        if not found:
+            form = its_form
+        found += amount
+    return format_quantity(found, form)
+
+
+def remainder(amount: str, taken: str) -> str:
+    """What is left of `amount`, or nothing if more than that is taken."""
+    value, form = _parsed(amount)
+    less, its_form = _parsed(taken)
+    return format_quantity(max(value - less, Fraction(0)), form if value else its_form)

@@ -167,9 +167,12 @@ class Resources:
         obj = rules.prepare_create(obj)
         problems = [*objectmeta.validate(rules, obj), *rules.validate(obj), *rules.validate_create(obj)]
         self._refuse_invalid(kind, obj, problems)
-        await self.admission.validate(attributes, obj, None)
-        name = meta.name(obj)
-        key = kind.key(namespace, name)
+        async with self.admission.accepted(attributes, obj, None):
+            return await self._store_new(request, kind, obj, knows_managers)
+
+    async def _store_new(self, request: APIRequest, kind: Kind, obj: Object, knows_managers: bool) -> ObjectAnswer:
+        name, rules = meta.name(obj), kind.stored
+        key = kind.key(meta.namespace(obj), name)
         if self.store.latest(kind.key_prefix, key) is not None:
             raise errors.already_exists(kind.group, kind.plural, name)
         with self._allocated(request, rules, obj, None) as obj:
@@ -324,11 +327,11 @@ class Resources:
             if rules.validate_update is not None:
                 problems += rules.validate_update(obj, old)
         self._refuse_invalid(kind, obj, problems)
-        await self.admission.validate(attributes, obj, old)
-        if subresource:
-            return await self._store_replaced(request, kind, obj, base, old, knows_managers)
-        with self._allocated(request, rules, obj, old) as obj:
-            return await self._store_replaced(request, kind, obj, base, old, knows_managers)
+        async with self.admission.accepted(attributes, obj, old):
+            if subresource:
+                return await self._store_replaced(request, kind, obj, base, old, knows_managers)
+            with self._allocated(request, rules, obj, old) as obj:
+                return await self._store_replaced(request, kind, obj, base, old, knows_managers)
 
     async def _store_replaced(
         self, request: APIRequest, kind: Kind, obj: Object, base: Record, old: Object, keeps_managers: bool

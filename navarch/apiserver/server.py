@@ -12,11 +12,16 @@ from navarch.api.core import service as services
 from navarch.apiserver import addressrepair, bootstrap
 from navarch.apiserver.addressrepair import AddressRepair
 from navarch.apiserver.admission.chain import AdmissionChain
+from navarch.apiserver.admission.claimresize import PersistentVolumeClaimResize
 from navarch.apiserver.admission.defaultingressclass import DefaultIngressClass
+from navarch.apiserver.admission.defaultstorageclass import DefaultStorageClass
+from navarch.apiserver.admission.limitranger import LimitRanger
 from navarch.apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from navarch.apiserver.admission.podtolerations import DefaultTolerationSeconds
 from navarch.apiserver.admission.priority import Priority
+from navarch.apiserver.admission.resourcequota import ResourceQuota
 from navarch.apiserver.admission.serviceaccount import ServiceAccount
+from navarch.apiserver.admission.storageprotection import StorageObjectInUseProtection
 from navarch.apiserver.allocation import ServiceAllocator
 from navarch.apiserver.authorization import Authenticated, AuthorizerChain, PublicPaths, SystemMasters
 from navarch.apiserver.componentstatuses import ComponentStatuses
@@ -87,10 +92,15 @@ class APIServer:
         store.start()
         plugins = (
             NamespaceLifecycle(store),
+            LimitRanger(store),
             ServiceAccount(store),
             Priority(store),
             DefaultTolerationSeconds(),
+            DefaultStorageClass(store),
+            StorageObjectInUseProtection(),
+            PersistentVolumeClaimResize(store),
             DefaultIngressClass(store),
+            ResourceQuota(store),
         )
         resources = Resources(store, AdmissionChain(plugins))
         allocator = ServiceAllocator(store)

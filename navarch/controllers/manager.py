@@ -26,10 +26,12 @@ from navarch.controllers import (
     podgc,
     replicaset,
     replicationcontroller,
+    resourcequota,
     rootca,
     serviceaccount,
     servicecidr,
     statefulset,
+    storageprotection,
     tainteviction,
     ttlafterfinished,
 )
@@ -63,6 +65,10 @@ def controllers(config: ControllerConfig) -> tuple[Controller, ...]:
         nodelifecycle.controller(config),
         tainteviction.CONTROLLER,
         podgc.controller(config),
+        resourcequota.controller(),
+        storageprotection.CLAIM_PROTECTION,
+        storageprotection.VOLUME_PROTECTION,
+        storageprotection.CLASS_PROTECTION,
         namespace.CONTROLLER,
     )
 

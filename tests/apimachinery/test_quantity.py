@@ -123,3 +123,32 @@ def test_forms_as_kubernetes_writes_them(text: str | int | float, canonical: str
 def test_what_is_no_quantity_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="quantities must match the regular expression"):
         quantity.parse(text)
+
+
+@given(st.lists(quantities(), max_size=5))
+def test_a_total_is_the_exact_sum(cases: list[tuple[str, Fraction]]) -> None:
+    amounts = [text for text, _ in cases]
+    assert quantity.parse(quantity.total(amounts)) == sum(map(quantity.parse, amounts), Fraction(0))
+
+
+@pytest.mark.parametrize(
+    ("amounts", "expected"),
+    [
+        ((), "0"),
+        (("0", "0Mi"), "0"),
+        (("1Gi", "512Mi"), "1536Mi"),
+        (("0", "1Gi"), "1Gi"),
+        (("500m", "1500m"), "2"),
+        (("1k", "1Ki"), "2024"),
+    ],
+)
+def test_a_total_is_written_as_its_first_amount(amounts: tuple[str, ...], expected: str) -> None:
+    assert quantity.total(amounts) == expected
+
+
+@pytest.mark.parametrize(
+    ("amount", "taken", "expected"),
+    [("2", "500m", "1500m"), ("1Gi", "512Mi", "512Mi"), ("1", "2", "0"), ("0", "1Gi", "0"), ("1Gi", "0", "1Gi")],
+)
+def test_what_is_left_is_never_less_than_nothing(amount: str, taken: str, expected: str) -> None:
+    assert quantity.remainder(amount, taken) == expected

@@ -53,6 +53,9 @@ def test_every_kind_lives_through_all_verbs(any_api: Bench, kind: Kind) -> None:
         assert any_api.put(kind.resource, {**deleted.json, "spec": {"finalizers": []}}, "finalize").status == 200
     elif kind.returns_deleted:
         assert deleted.json["metadata"]["name"] == name
+        if metadata.get("finalizers"):
+            assert deleted.json["metadata"]["deletionTimestamp"] and any_api.get(kind.resource, name).json == deleted.json
+            assert any_api.patch(kind.resource, name, {"metadata": {"finalizers": None}}).status == 200
     else:
         assert deleted.json["status"] == "Success"
         assert deleted.json["details"] == {

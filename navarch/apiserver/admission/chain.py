@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from navarch.api.kind import Kind
@@ -22,6 +24,8 @@ class Attributes:
     namespace: str
     name: str
     subresource: str = ""
+    settle: list[Callable[[bool], Awaitable[None]]] = field(default_factory=list)
+    """What is called once it is known whether the object has been stored."""
 
 
 class AdmissionPlugin(Protocol):
@@ -48,3 +52,19 @@ class AdmissionChain:
     async def validate(self, attributes: Attributes, obj: Object | None, old: Object | None) -> None:
         for plugin in self._plugins:
             await plugin.validate(attributes, obj, old)
+
+    @asynccontextmanager
+    async def accepted(self, attributes: Attributes, obj: Object, old: Object | None) -> AsyncIterator[None]:
+        """Ask, then do what is to be done with an object that nobody refuses; plugins hear whether that went well."""
+        stored = False
+        try:
+            await self.validate(attributes, obj, old)
+            yield
+            stored = True
+        except asyncio.CancelledError:
+            # What has been handed to the store is stored, whether somebody waits for it or not.
+            stored = True
+            raise
+        finally:
+            for settle in attributes.settle:
+                await settle(stored)

@@ -6,7 +6,12 @@ from navarch.api.networking import ingress, ingressclass
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
 from navarch.apiserver.admission.chain import Attributes
+from navarch.apiserver.admission.defaultclass import default_class
 from navarch.storage.store import Store
+
+
+def _is_default(ingress_class: Object) -> bool:
+    return meta.annotations(ingress_class).get(ingressclass.DEFAULT_ANNOTATION) == "true"
 
 
 class DefaultIngressClass:
@@ -18,19 +23,8 @@ class DefaultIngressClass:
             return obj
         if "ingressClassName" in obj["spec"] or ingress.CLASS_ANNOTATION in meta.annotations(obj):
             return obj
-        name = self._default()
+        name = default_class(self._store, ingressclass.KIND, _is_default)
         return meta.set_path(obj, name, "spec", "ingressClassName") if name else obj
-
-    def _default(self) -> str:
-        """The name of the newest class that is marked; of several as new the first by name."""
-        records = self._store.collection(ingressclass.KIND.key_prefix).range(ingressclass.KIND.key_prefix)
-        marked = [
-            found["metadata"]
-            for found in (record.object() for record in records)
-            if meta.annotations(found).get(ingressclass.DEFAULT_ANNOTATION) == "true"
-        ]
-        # `max` keeps the first of equals, and records come by name.
-        return str(max(marked, key=lambda metadata: str(metadata["creationTimestamp"]))["name"]) if marked else ""
 
     async def validate(self, attributes: Attributes, obj: Object | None, old: Object | None) -> None:
         return

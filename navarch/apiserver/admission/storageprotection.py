@@ -1,0 +1,32 @@
+"""StorageObjectInUseProtection: volumes, claims and classes of attributes stay until nobody uses them.
+
+Here they only get the finalizer; the storage protection controllers take it away.
+"""
+
+from __future__ import annotations
+
+from navarch.api.core import persistentvolume, persistentvolumeclaim
+from navarch.api.storage import volumeattributesclass
+from navarch.apimachinery import meta
+from navarch.apimachinery.errors import Object
+from navarch.apiserver.admission.chain import Attributes
+
+FINALIZERS = {
+    persistentvolume.KIND: "kubernetes.io/pv-protection",
+    persistentvolumeclaim.KIND: "kubernetes.io/pvc-protection",
+    volumeattributesclass.KIND: "kubernetes.io/vac-protection",
+}
+
+
+class StorageObjectInUseProtection:
+    async def mutate(self, attributes: Attributes, obj: Object, old: Object | None) -> Object:
+        finalizer = FINALIZERS.get(attributes.kind)
+        if finalizer is None or attributes.operation != "CREATE" or attributes.subresource:
+            return obj
+        present = obj["metadata"].get("finalizers") or []
+        if finalizer in present:
+            return obj
+        return meta.set_path(obj, [*present, finalizer], "metadata", "finalizers")
+
+    async def validate(self, attributes: Attributes, obj: Object | None, old: Object | None) -> None:
+        return
