@@ -41,7 +41,8 @@ class _Field(NamedTuple):
 
 
 @cache
-def _messages() -> dict[str, dict[int, _Field]]:
+def messages() -> dict[str, dict[int, _Field]]:
+    """Definition -> number -> field."""
     found: dict[str, dict[int, _Field]] = {}
     for line in resources.files("navarch.api").joinpath("protobuf_fields.txt").read_text().splitlines():
         name, *words = line.split(" ")
@@ -55,7 +56,8 @@ def _messages() -> dict[str, dict[int, _Field]]:
 
 
 @cache
-def _definitions_by_kind() -> dict[tuple[str, str], str]:
+def definitions_by_kind() -> dict[tuple[str, str], str]:
+    """(apiVersion, kind) -> definition."""
     found = {}
     for name, source in schemas.definitions().sources.items():
         for entry in source.get("x-kubernetes-group-version-kind") or ():
@@ -73,7 +75,7 @@ def decode(body: bytes) -> Object:
         unknown = {number: value for number, _, value in _fields(memoryview(body)[len(MAGIC) :])}
         type_meta = {number: bytes(value).decode() for number, _, value in _fields(unknown.get(1, memoryview(b"")))}
         api_version, kind = type_meta.get(1, ""), type_meta.get(2, "")
-        name = _DELETE_OPTIONS if kind == "DeleteOptions" else _definitions_by_kind().get((api_version, kind))
+        name = _DELETE_OPTIONS if kind == "DeleteOptions" else definitions_by_kind().get((api_version, kind))
         if name is None:
             raise ProtobufError(f'no kind "{kind}" is registered for version "{api_version}"')
         obj = _message(unknown.get(2, memoryview(b"")), schemas.definitions().get(name), 0)
@@ -121,7 +123,7 @@ def _message(data: memoryview, schema: Schema, depth: int, embedded: str = "") -
     """A message of `schema`, or of what is embedded in it, whose fields are among its own there."""
     if depth > DEPTH_LIMIT:
         raise ProtobufError("proto: message is nested too deeply")
-    known, properties = _messages().get(embedded or schema.name, {}), schema.properties
+    known, properties = messages().get(embedded or schema.name, {}), schema.properties
     result: Object = {}
     for number, _, value in _fields(data):
         field = known.get(number)

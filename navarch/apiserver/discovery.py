@@ -16,8 +16,8 @@ import orjson
 from navarch.api.kind import Kind
 from navarch.apimachinery import errors
 from navarch.apimachinery.errors import Object
+from navarch.apiserver.negotiation import JSON, YAML
 from navarch.apiserver.request import APIRequest
-from navarch.apiserver.respond import JSON, YAML
 from navarch.apiserver.spoken import speaks
 from navarch.component.httpserver import Response
 

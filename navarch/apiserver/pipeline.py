@@ -6,9 +6,10 @@ HTTP and the in-process transport enter at different ends of the same line: both
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
+from navarch.api import protobuf_encode
 from navarch.api.core import binding as bindings
 from navarch.api.core import componentstatus
 from navarch.api.kind import Kind
@@ -21,8 +22,9 @@ from navarch.apiserver.componentstatuses import ComponentStatuses
 from navarch.apiserver.discovery import Discovery
 from navarch.apiserver.health import Health
 from navarch.apiserver.monitoring import READ_ONLY_METHODS, RequestMetrics
+from navarch.apiserver.negotiation import PLAIN, Representation, negotiate, wants_pretty
 from navarch.apiserver.openapi import OpenAPI
-from navarch.apiserver.request import Answer, APIRequest, ObjectAnswer, WatchAnswer
+from navarch.apiserver.request import Answer, APIRequest, ObjectAnswer, User, WatchAnswer
 from navarch.apiserver.requestinfo import RequestInfo, parse, parse_query
 from navarch.apiserver.resources import Resources
 from navarch.apiserver.subresources import binding, eviction, finalize, scale, token
@@ -83,19 +85,21 @@ class Pipeline:
         in_flight, kind = self._metrics.in_flight, "readOnly" if request.method in READ_ONLY_METHODS else "mutating"
         in_flight[kind] += 1
         query: dict[str, list[str]] = {}
-        info = _UNREADABLE
+        info, representation = _UNREADABLE, PLAIN
         try:
             query = parse_query(request.query)
             info = parse(request.method, request.path, query)
-            response = await self._answer(request, info, query)
+            user = self._authenticator.authenticate(request)
+            representation = self._representation(request, info, query)
+            response = await self._answer(request, info, query, user, representation)
         except errors.PageNotFound:
             response = Response(404, _PLAIN_TEXT, b"404 page not found\n")
         except StatusError as error:
-            response = respond.failure(error)
+            response = respond.failure(error, representation)
         except Exception as error:
             # The last line of defence: one broken request must not look like a broken connection.
             logger.exception("%s %s failed", request.method, request.path)
-            response = respond.failure(errors.internal_error(f"{type(error).__name__}: {error}"))
+            response = respond.failure(errors.internal_error(f"{type(error).__name__}: {error}"), representation)
         finally:
             in_flight[kind] -= 1
         self._metrics.observe(
@@ -109,13 +113,19 @@ class Pipeline:
         )
         return response
 
-    async def _answer(self, request: Request, info: RequestInfo, query: dict[str, list[str]]) -> Response:
-        user = self._authenticator.authenticate(request)
-        representation = (
-            respond.negotiate(request.headers.get("accept", ""))
-            if info.is_resource and not (info.subresource in _STREAMS or info.subresource == "proxy")
-            else respond.Representation()
-        )
+    def _representation(self, request: Request, info: RequestInfo, query: Mapping[str, list[str]]) -> Representation:
+        """The form that the client wants its answer in. Raises 406."""
+        if not info.is_resource or info.subresource in _STREAMS or info.subresource == "proxy":
+            return PLAIN
+        headers = request.headers
+        kind = self._kinds.get((info.group, info.version, info.resource))
+        has_protobuf = kind is None or protobuf_encode.is_encodable(kind)
+        found = negotiate(headers.get("accept", ""), has_protobuf=has_protobuf, streamed=info.verb == "watch")
+        return replace(found, pretty=True) if wants_pretty(query, headers.get("user-agent", "")) else found
+
+    async def _answer(
+        self, request: Request, info: RequestInfo, query: dict[str, list[str]], user: User, representation: Representation
+    ) -> Response:
         if request.body_too_large:
             raise errors.request_entity_too_large(BODY_LIMIT_BYTES)
         asked = APIRequest(

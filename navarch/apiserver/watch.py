@@ -30,12 +30,12 @@ class Event(NamedTuple):
     type: str
     record: Record | None
     change: Change | None = None
-    bookmark: Object | None = None
-    """Or the Status of an error."""
+    other: Object | None = None
+    """What a bookmark or an error says."""
 
     def served(self, kind: Kind) -> Object:
         """Decoded and shared, as `kind` serves it."""
-        return self.bookmark if self.bookmark is not None else kind.from_stored(self._object())
+        return self.other if self.other is not None else kind.from_stored(self._object())
 
     def _object(self) -> Object:
         if self.change is not None:

@@ -59,7 +59,7 @@ class Record:
 class Change:
     """One entry of the log: an object created, changed or deleted."""
 
-    __slots__ = ("_line", "_object", "deleted", "previous", "published_seconds", "record")
+    __slots__ = ("_forms", "_line", "_object", "deleted", "previous", "published_seconds", "record")
 
     def __init__(self, record: Record, previous: Record | None, deleted: bool, obj: Object | None = None) -> None:
         self.record = record
@@ -68,6 +68,7 @@ class Change:
         self.deleted = deleted
         self._object = obj
         self._line: bytes | None = None
+        self._forms: dict[str, bytes] | None = None
         self.published_seconds = 0.0
 
     @property
@@ -92,9 +93,18 @@ class Change:
             self._line = b'{"type":"%b","object":%b}\n' % (self.type.encode(), self.record.data)
         return self._line
 
+    def form(self, name: str, make: Callable[[Change], bytes]) -> bytes:
+        """Another form in which watchers take it, made once."""
+        if self._forms is None:
+            self._forms = {}
+        found = self._forms.get(name)
+        if found is None:
+            found = self._forms[name] = make(self)
+        return found
+
     def forget_decoded(self) -> None:
         """Keep only bytes, once those who watch have had it."""
-        self._object = self._line = None
+        self._object = self._line = self._forms = None
 
 
 class Collection:

@@ -208,9 +208,11 @@ def test_answers_come_as_yaml_where_asked(ten: Bench) -> None:
 
 
 def test_unacceptable_forms_are_refused(ten: Bench) -> None:
-    for accept in ("text/html", "application/json;as=Cake;v=v1;g=meta.k8s.io", "application/vnd.kubernetes.protobuf"):
+    for accept in ("text/html", "application/json;as=Cake;v=v1;g=meta.k8s.io", "application/json;q=0"):
         reply = ten.get("configmaps", "item-3", "ten", headers={"accept": accept})
         assert (reply.status, reply.reason) == (406, "NotAcceptable")
+        types = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+        assert reply.message == f"only the following media types are accepted: {types}"
 
 
 def test_long_lists_are_compressed_where_asked(ten: Bench) -> None:

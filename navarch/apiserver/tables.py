@@ -1,0 +1,68 @@
+"""Objects as clients see them that know no kinds: as rows of a Table, or as nothing but their metadata (meta.k8s.io)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from navarch.api.kind import AGE, NAME, Column, Kind
+from navarch.apimachinery.errors import Object
+from navarch.apiserver.negotiation import META_GROUP, Representation
+from navarch.apiserver.request import APIRequest
+from navarch.component import clock
+
+_DEFAULT_COLUMNS = (NAME, Column("Created At", "date"))
+
+
+def partial(obj: Object, representation: Representation) -> Object:
+    """The object's PartialObjectMetadata."""
+    return {
+        "kind": "PartialObjectMetadata",
+        "apiVersion": f"{META_GROUP}/{representation.form_version}",
+        "metadata": obj["metadata"],
+    }
+
+
+def table(
+    request: APIRequest,
+    kind: Kind,
+    objects: Iterable[Object],
+    representation: Representation,
+    metadata: Mapping[str, Any],
+    *,
+    headed: bool = True,
+) -> Object:
+    """A meta.k8s.io Table of objects."""
+    include = request.option("includeObject") or "Metadata"
+    columns = kind.columns or _DEFAULT_COLUMNS
+    row, now = kind.row, clock.now()
+    rows = []
+    for obj in objects:
+        cells = row(obj, now) if row is not None else [obj["metadata"]["name"], obj["metadata"].get("creationTimestamp")]
+        entry: Object = {"cells": cells}
+        if include == "Object":
+            entry["object"] = obj
+        elif include == "Metadata":
+            entry["object"] = partial(obj, representation)
+        rows.append(entry)
+    result: Object = {"kind": "Table", "apiVersion": f"{META_GROUP}/{representation.form_version}", "metadata": dict(metadata)}
+    result["columnDefinitions"] = [_column(column) for column in columns] if headed else []
+    result["rows"] = rows
+    return result
+
+
+def _column(column: Column) -> Object:
+    description = column.description or _DESCRIPTIONS.get(column.name, "")
+    return {
+        "name": column.name,
+        "type": column.type,
+        "format": column.format,
+        "description": description,
+        "priority": column.priority,
+    }
+
+
+_DESCRIPTIONS = {
+    NAME.name: "Name must be unique within a namespace.",
+    AGE.name: "Time since the object was created.",
+}

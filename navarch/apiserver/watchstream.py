@@ -1,0 +1,113 @@
+"""A watch's events as the client asked for them: lines of JSON, or framed protobuf messages."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+
+import orjson
+
+from navarch.api import protobuf_encode, schemas
+from navarch.api.kind import Kind
+from navarch.apimachinery.errors import Object
+from navarch.apiserver.negotiation import JSON, PROTOBUF, Representation
+from navarch.apiserver.request import APIRequest, WatchAnswer
+from navarch.apiserver.tables import partial, table
+from navarch.apiserver.watch import Event, Watch
+from navarch.component.httpserver import Response
+from navarch.storage.mvcc import Change
+
+Encode = Callable[[Event], bytes]
+
+
+def respond(request: APIRequest, answer: WatchAnswer, representation: Representation) -> Response:
+    """The watch as a streamed response."""
+    media_type = representation.media_type
+    if media_type != JSON:
+        media_type += ";stream=watch"
+    headers = (("Content-Type", media_type), ("Cache-Control", "no-cache, private"))
+    return Response(200, headers, _Body(answer.watch, _encoder(request, answer.kind, representation)))
+
+
+class _Body(AsyncIterator[bytes]):
+    """A watch's chunks. Closing it ends the watch even where nobody has begun to read, which a generator alone cannot."""
+
+    def __init__(self, watch: Watch, encode: Encode) -> None:
+        self._watch, self._chunks = watch, _chunks(watch, encode)
+
+    async def __anext__(self) -> bytes:
+        return await self._chunks.__anext__()
+
+    async def aclose(self) -> None:
+        await self._chunks.aclose()
+        self._watch.close()
+
+
+async def _chunks(watch: Watch, encode: Encode) -> AsyncGenerator[bytes, None]:
+    async for batch in watch.batches():
+        yield b"".join([encode(event) for event in batch])
+
+
+def _encoder(request: APIRequest, kind: Kind, representation: Representation) -> Encode:
+    if representation.form:
+        return _transformed(request, kind, representation)
+    if representation.media_type == PROTOBUF:
+        return _protobuf(kind)
+    if kind.stored_as is not None:
+        return lambda event: _json_line(event.type, event.served(kind))
+    return _stored_line
+
+
+def _json_line(type_: str, obj: Object) -> bytes:
+    return orjson.dumps({"type": type_, "object": obj}, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _stored_line(event: Event) -> bytes:
+    change = event.change
+    if change is not None and change.type == event.type:
+        return change.line
+    data = event.record.data if event.record is not None else orjson.dumps(event.other)
+    return b'{"type":"%b","object":%b}\n' % (event.type.encode(), data)
+
+
+def _protobuf(kind: Kind) -> Encode:
+    definition = schemas.definition_name(kind)
+
+    def body(change: Change) -> bytes:
+        return protobuf_encode.encode(kind.from_stored(change.object), definition)
+
+    def encode(event: Event) -> bytes:
+        if event.type == "ERROR":
+            return protobuf_encode.encode_event(event.type, protobuf_encode.encode_status(event.served(kind)))
+        if event.change is not None:
+            # Encoded once, however many watch.
+            return protobuf_encode.encode_event(event.type, event.change.form(f"protobuf {kind.api_version}", body))
+        return protobuf_encode.encode_event(event.type, protobuf_encode.encode(event.served(kind), definition))
+
+    return encode
+
+
+def _transformed(request: APIRequest, kind: Kind, representation: Representation) -> Encode:
+    """Events of Tables or of metadata; only the first Table names its columns."""
+    headed = True
+
+    def shown(event: Event) -> Object:
+        nonlocal headed
+        obj = event.served(kind)
+        if event.type == "ERROR":
+            return obj
+        if representation.form != "Table":
+            return partial(obj, representation)
+        metadata = {"resourceVersion": obj["metadata"]["resourceVersion"]}
+        if event.type == "BOOKMARK":
+            return table(request, kind, (), representation, metadata, headed=False)
+        first, headed = headed, False
+        return table(request, kind, [obj], representation, metadata, headed=first)
+
+    def encode(event: Event) -> bytes:
+        obj = shown(event)
+        if representation.media_type != PROTOBUF:
+            return _json_line(event.type, obj)
+        encoded = protobuf_encode.encode_status(obj) if event.type == "ERROR" else protobuf_encode.encode_partial(obj)
+        return protobuf_encode.encode_event(event.type, encoded)
+
+    return encode
