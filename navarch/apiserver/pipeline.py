@@ -20,6 +20,7 @@ from navarch.apiserver.authentication import Authenticator
 from navarch.apiserver.authorization import AuthorizerChain
 from navarch.apiserver.componentstatuses import ComponentStatuses
 from navarch.apiserver.discovery import Discovery
+from navarch.apiserver.freshness import catch_up, storage_errors
 from navarch.apiserver.health import Health
 from navarch.apiserver.monitoring import READ_ONLY_METHODS, RequestMetrics
 from navarch.apiserver.negotiation import PLAIN, Representation, negotiate, wants_pretty
@@ -89,7 +90,7 @@ class Pipeline:
         try:
             query = parse_query(request.query)
             info = parse(request.method, request.path, query)
-            user = self._authenticator.authenticate(request)
+            user = await self._authenticate(request)
             representation = self._representation(request, info, query)
             response = await self._answer(request, info, query, user, representation)
         except errors.PageNotFound:
@@ -146,6 +147,17 @@ class Pipeline:
             return websockets.serve_watch(asked, response)
         return response
 
+    async def _authenticate(self, request: Request) -> User:
+        """Raises 401."""
+        try:
+            return self._authenticator.authenticate(request)
+        except StatusError:
+            # Another server may just have made the account of a token.
+            with storage_errors():
+                if not await self.resources.store.fresh():
+                    raise
+        return self._authenticator.authenticate(request)
+
     async def execute(self, request: APIRequest) -> Answer:
         """Authorize and do what the request asks. Raises StatusError."""
         info = request.info
@@ -159,17 +171,20 @@ class Pipeline:
         if kind in reviews.KINDS:
             if info.verb != "create":
                 raise errors.method_not_allowed()
+            await catch_up(self.resources.store, request)
             return self._reviews.create(request, kind)
         if info.namespace and not kind.namespaced and not (info.resource == "namespaces"):
             raise errors.no_such_path()
         if kind.deprecation:
             request.warnings.append(kind.deprecation)
         if info.subresource:
+            await catch_up(self.resources.store, request)
             return await self._subresource(request, kind)
         if info.verb not in kind.verbs:
             raise errors.method_not_allowed()
         if kind is componentstatus.KIND:
             return self._components.serve(request)
+        await catch_up(self.resources.store, request)
         return await self._verb(request, kind)
 
     async def _verb(self, request: APIRequest, kind: Kind) -> Answer:
@@ -180,7 +195,7 @@ class Pipeline:
             case "get":
                 return resources.reading.get(request, kind)
             case "list":
-                return resources.reading.list_collection(request, kind)
+                return await resources.reading.list_collection(request, kind)
             case "watch":
                 return resources.reading.watch(request, kind)
             case "create":

@@ -6,7 +6,6 @@ Continue tokens name the revision of the first page and the key to go on after, 
 from __future__ import annotations
 
 import base64
-import re
 
 import orjson
 
@@ -14,12 +13,11 @@ from navarch.api.kind import Kind
 from navarch.apimachinery import errors, meta
 from navarch.apimachinery.errors import FieldError, StatusError
 from navarch.apiserver import selection
+from navarch.apiserver.freshness import REVISION, storage_errors
 from navarch.apiserver.request import APIRequest, ListAnswer, ObjectAnswer, WatchAnswer
 from navarch.apiserver.watch import Watch
 from navarch.storage.mvcc import CompactedError, FutureRevisionError, Record
 from navarch.storage.store import Store
-
-_REVISION = re.compile(r"[0-9]{1,19}\Z", re.ASCII)
 
 
 class Reading:
@@ -44,7 +42,7 @@ class Reading:
         text = request.option("resourceVersion")
         if not text:
             return None
-        if not _REVISION.match(text):
+        if not REVISION.match(text):
             error = errors.invalid_value("resourceVersion", text, f'strconv.ParseUint: parsing "{text}": invalid syntax')
             raise errors.invalid("meta.k8s.io", "ListOptions", "", [error])
         version = int(text)
@@ -52,7 +50,7 @@ class Reading:
             raise errors.too_large_resource_version(version, self.store.revision)
         return version
 
-    def list_collection(self, request: APIRequest, kind: Kind) -> ListAnswer:
+    async def list_collection(self, request: APIRequest, kind: Kind) -> ListAnswer:
         chosen = self.selection(request, kind)
         under = self.under(request, kind)
         # As in etcd, no limit and a negative one are the same.
@@ -67,10 +65,14 @@ class Reading:
             revision, after = _read_continue(token, under)
             if revision < 0:
                 revision = self.store.revision
+            elif revision > self.store.revision:
+                # The list was begun at another server.
+                await self.store.reach(revision)
         elif version and request.option("resourceVersionMatch") == "Exact":
             revision = version
         try:
-            records = self.store.index.snapshot(kind.key_prefix, under, revision, after)
+            with storage_errors():
+                records = await self.store.snapshot(kind.key_prefix, under, revision, after)
         except (CompactedError, FutureRevisionError):
             if token:
                 raise self._expired_continue(after) from None

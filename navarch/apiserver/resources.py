@@ -19,10 +19,10 @@ from navarch.apimachinery import errors, meta
 from navarch.apimachinery.errors import FieldError, Object, StatusError
 from navarch.apiserver import body, fieldmanagement
 from navarch.apiserver.admission.chain import AdmissionChain, Attributes
+from navarch.apiserver.freshness import storage_errors
 from navarch.apiserver.reading import Reading
 from navarch.apiserver.request import APIRequest, ObjectAnswer
 from navarch.component import clock
-from navarch.storage.backend import StorageError, StorageFullError
 from navarch.storage.mvcc import ConflictError, Record, Write
 from navarch.storage.store import Store
 
@@ -53,14 +53,17 @@ def encode(obj: Object) -> bytes:
     return bytes(memoryview(orjson.dumps(obj)))
 
 
-def versioned(obj: Object, *, keeps_managers: bool = True) -> Callable[[int], bytes]:
-    """What encodes `obj` once its revision is known. `obj` gets it too.
+def versioned(obj: Object, *, keeps_managers: bool = True) -> Callable[[int | None], bytes]:
+    """What encodes `obj` with its revision, or (None) without. `obj` is changed with it.
 
     Unless it `keeps_managers`, they are left out where the object would be too large with them.
     """
 
-    def data(revision: int) -> bytes:
-        obj["metadata"]["resourceVersion"] = str(revision)
+    def data(revision: int | None) -> bytes:
+        if revision is None:
+            obj["metadata"].pop("resourceVersion", None)
+        else:
+            obj["metadata"]["resourceVersion"] = str(revision)
         encoded = encode(obj)
         if len(encoded) > OBJECT_LIMIT_BYTES and not keeps_managers and obj["metadata"].pop("managedFields", None):
             encoded = encode(obj)
@@ -69,17 +72,6 @@ def versioned(obj: Object, *, keeps_managers: bool = True) -> Callable[[int], by
         return encoded
 
     return data
-
-
-@contextmanager
-def _storage_errors() -> Iterator[None]:
-    """Answers to give where the store could not do it."""
-    try:
-        yield
-    except StorageFullError as error:
-        raise errors.status_error(507, "InternalError", str(error)) from error
-    except StorageError as error:
-        raise errors.internal_error(str(error)) from error
 
 
 class Resources:
@@ -210,7 +202,7 @@ class Resources:
     ) -> Record:
         """Store the next version of `base` (None: the first). Raises ConflictError."""
         write = Write(kind.key_prefix, key, versioned(obj, keeps_managers=keeps_managers), base, obj)
-        with _storage_errors():
+        with storage_errors():
             if lazy:
                 return (await self.store.put(write.prefix, key, write.data, base, obj, lazy=True)).record
             first, *_ = await self.store.write([write, *self._beside(kind, obj, base)])
@@ -220,7 +212,7 @@ class Resources:
         """Delete `base` from the store; `obj` is its last state. Raises ConflictError."""
         obj = {**obj, "metadata": dict(obj["metadata"])}
         write = Write(kind.key_prefix, base.key, versioned(obj), base, obj, deletes=True)
-        with _storage_errors():
+        with storage_errors():
             await self.store.write([write, *self._beside(kind, None, base)])
 
     def _beside(self, kind: Kind, new: Object | None, base: Record | None) -> list[Write]:

@@ -38,7 +38,6 @@ from navarch.client.client import Client
 from navarch.client.events import EventRecorder
 from navarch.component import httpserver
 from navarch.component.tasks import Tasks
-from navarch.storage.backend import Backend
 from navarch.storage.store import Store
 
 logger = logging.getLogger(__name__)
@@ -70,9 +69,9 @@ class APIServerConfig:
 class APIServer:
     """An API server over one store. `start`, then `listen`; `stop` closes the store too."""
 
-    def __init__(self, config: APIServerConfig, backend: Backend) -> None:
+    def __init__(self, config: APIServerConfig, store: Store) -> None:
         self.config = config
-        self.store = Store(backend)
+        self.store = store
         self.pipeline: Pipeline = None  # type: ignore[assignment]
         """There after `start`."""
         self.health: Health = None  # type: ignore[assignment]
@@ -84,11 +83,11 @@ class APIServer:
         self._recorders: tuple[EventRecorder, ...] = ()
         self._tasks = Tasks("apiserver")
 
-    def start(self) -> None:
-        """Load the store and build the pipeline: from here on in-process clients work. Blocks while loading."""
+    async def start(self) -> None:
+        """Load the store and build the pipeline: from here on in-process clients work. Raises StorageError."""
         store, config = self.store, self.config
-        store.load()
-        self._make_consistent()
+        await store.load()
+        await self._make_consistent()
         store.start()
         plugins = (
             NamespaceLifecycle(store),
@@ -127,14 +126,14 @@ class APIServer:
             lambda: self.external_address,
         )
 
-    def _make_consistent(self) -> None:
+    async def _make_consistent(self) -> None:
         """Before anything is served: make what every cluster has, mend what contradicts itself."""
         writes = bootstrap.missing(self.store, [bootstrap.default_service_cidr(self.config.service_cidr)])
         if writes:
-            self.store.write_first(writes)
+            await self.store.write_first(writes)
         repairs = self._repair.begin()
         if repairs:
-            self.store.write_first(repairs)
+            await self.store.write_first(repairs)
 
     async def listen(self) -> None:
         """Serve HTTPS. Raises OSError if the port is taken."""

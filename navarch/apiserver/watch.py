@@ -82,7 +82,7 @@ class Watch:
         try:
             self._watcher = store.watch(prefix, self._under, start, self._deliver)
         except CompactedError:
-            oldest = store.index.compacted
+            oldest = store.compacted
             expired = errors.expired(f"too old resource version: {since} ({oldest})")
             self._pending.append(Event("ERROR", None, None, expired.status))
             self._ended = True

@@ -50,6 +50,7 @@ async def _run(cluster: Cluster, reporter: Reporter) -> None:
     from navarch.apiserver.server import APIServer, APIServerConfig
     from navarch.component.pki import PKI
     from navarch.storage.sqlite import SQLiteBackend
+    from navarch.storage.store import LocalStore
 
     pki = PKI(cluster.pki_dir)
     config = APIServerConfig(
@@ -64,8 +65,8 @@ async def _run(cluster: Cluster, reporter: Reporter) -> None:
         advertise_address=cluster.advertise_address,
         service_cidr=SERVICE_CIDR,
     )
-    server = APIServer(config, SQLiteBackend(cluster.database))
-    server.start()
+    server = APIServer(config, LocalStore(SQLiteBackend(cluster.database)))
+    await server.start()
     try:
         await server.listen()
         reporter.step("API", cluster.server_url)

@@ -13,6 +13,10 @@ class StorageError(Exception):
     """The backend could not do what it was asked to; the text says what and why. Nothing of the batch was stored."""
 
 
+class StorageUnavailableError(StorageError):
+    """What keeps the data is away at the moment."""
+
+
 class StorageFullError(StorageError):
     """There is no space left for the batch."""
 

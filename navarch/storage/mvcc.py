@@ -152,8 +152,8 @@ class Write:
 
     prefix: str
     key: str
-    data: Callable[[int], bytes]
-    """Is given the change's revision and returns the encoded object."""
+    data: Callable[[int | None], bytes]
+    """Is given the change's revision and returns the encoded object; None: without it, where the store adds it itself."""
     base: Record | None
     """The version that was read; None: there must be none."""
     obj: Object | None = None

@@ -1,4 +1,4 @@
-"""The store: the index in memory over a backend, with group commit.
+"""What a store is, whatever keeps it; and the store of a server of its own: the index over a backend, with group commit.
 
 Writers stage a change and wait; one committer takes all that is staged, makes it durable with a single sync, publishes it and
 wakes the writers. Changes marked `lazy` (a Lease whose only change is its renewal) are published at once and become durable
@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
 
 from navarch.apimachinery.errors import Object
 from navarch.component import clock
@@ -33,8 +34,103 @@ _Staged = tuple[list[Change], asyncio.Future[None]]
 """Changes that go into one commit, and who waits for it."""
 
 
-class Store:
-    """All state of the API."""
+class Store(Protocol):
+    """All state of the API: a revisioned log, and an index of it in memory that reads and watches are served from.
+
+    Where several servers share what is stored, the index may lag behind it: `fresh` and `reach` wait until it does not.
+    A write is made on the version that it was based on, or not at all, however old the index is.
+    """
+
+    @property
+    def problem(self) -> str:
+        """Why the store cannot do its work at the moment, or ""."""
+
+    async def load(self) -> None:
+        """Fill the index. Raises StorageError."""
+
+    async def write_first(self, writes: Sequence[Write]) -> None:
+        """Make changes between `load` and `start`. Raises ConflictError, StorageError."""
+
+    def start(self) -> None:
+        """Do from now on what is to be done beside reading and writing."""
+
+    async def stop(self) -> None:
+        """Finish what has begun and give back what is held."""
+
+    # Reads of the index
+
+    @property
+    def revision(self) -> int:
+        """What the index has reached."""
+
+    @property
+    def compacted(self) -> int:
+        """Watches cannot start before this revision."""
+
+    def collection(self, prefix: str) -> Collection:
+        """The objects under a prefix that ends in a slash, such as ``/registry/pods/``."""
+
+    def get(self, prefix: str, key: str) -> Record | None:
+        """The version of an object that readers see."""
+
+    def latest(self, prefix: str, key: str) -> Record | None:
+        """The newest version known, also one that readers do not see yet: what a write must build on."""
+
+    async def snapshot(self, prefix: str, under: str, revision: int, after: str = "") -> list[Record]:
+        """Records under `under`, with keys after `after`, as they were at `revision`, in key order.
+
+        Raises CompactedError, FutureRevisionError, StorageError.
+        """
+
+    def watch(self, prefix: str, under: str, since: int, deliver: Callable[[list[Change]], None]) -> Watcher:
+        """Tell `deliver` of every change under `under` after revision `since`. Raises CompactedError."""
+
+    def unwatch(self, prefix: str, watcher: Watcher) -> None:
+        """Tell it no more."""
+
+    # How far the index is
+
+    async def fresh(self) -> bool:
+        """Wait until the index holds whatever anybody had written before this call.
+
+        Returns whether anything came meanwhile. Raises StorageError.
+        """
+
+    async def reach(self, revision: int) -> None:
+        """Wait a little until the index has reached a revision that another server may have told of; it may not have then."""
+
+    # Writes
+
+    async def put(
+        self,
+        prefix: str,
+        key: str,
+        data: Callable[[int | None], bytes],
+        base: Record | None,
+        obj: Object | None = None,
+        *,
+        lazy: bool = False,
+    ) -> Change:
+        """Store a new version of an object that was read as `base` (None: it must not exist).
+
+        Returns when it is durable (unless it is `lazy`: then it may become so later), and seen here. Raises ConflictError,
+        StorageError.
+        """
+
+    async def delete(
+        self, prefix: str, key: str, data: Callable[[int | None], bytes], base: Record, obj: Object | None = None
+    ) -> Change:
+        """Remove an object that was read as `base`. Raises ConflictError, StorageError."""
+
+    async def write(self, writes: Sequence[Write]) -> list[Change]:
+        """Make changes of different objects in one commit: all of them, or none.
+
+        Returns when they are durable and seen here. Raises ConflictError, StorageError.
+        """
+
+
+class LocalStore:
+    """A store that one server has for itself: its index is always what is stored."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -56,14 +152,14 @@ class Store:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._tasks = Tasks("store")
 
-    def load(self) -> None:
+    async def load(self) -> None:
         """Read the backend's log. Blocks. Raises StorageError."""
         marks = self._backend.marks()
         self.index.load(self._backend.load(), marks.compacted, marks.reserved, clock.monotonic())
         self._reserved = self.index.revision + REVISIONS_RESERVED
         self._backend.append((), self._reserved)
 
-    def write_first(self, writes: Sequence[Write]) -> None:
+    async def write_first(self, writes: Sequence[Write]) -> None:
         """Make changes before `start`, in one commit. Blocks. Raises StorageError."""
         changes = self.index.stage(writes)
         self._backend.append(changes)
@@ -92,6 +188,10 @@ class Store:
     def revision(self) -> int:
         return self.index.revision
 
+    @property
+    def compacted(self) -> int:
+        return self.index.compacted
+
     def collection(self, prefix: str) -> Collection:
         return self.index.collection(prefix)
 
@@ -101,11 +201,20 @@ class Store:
     def latest(self, prefix: str, key: str) -> Record | None:
         return self.index.latest(prefix, key)
 
+    async def snapshot(self, prefix: str, under: str, revision: int, after: str = "") -> list[Record]:
+        return self.index.snapshot(prefix, under, revision, after)
+
     def watch(self, prefix: str, under: str, since: int, deliver: Callable[[list[Change]], None]) -> Watcher:
         return self.index.watch(prefix, under, since, deliver)
 
     def unwatch(self, prefix: str, watcher: Watcher) -> None:
         self.index.unwatch(prefix, watcher)
+
+    async def fresh(self) -> bool:
+        return False
+
+    async def reach(self, revision: int) -> None:
+        """A revision that the index has not reached was told of by nobody."""
 
     # Writes
 
@@ -113,7 +222,7 @@ class Store:
         self,
         prefix: str,
         key: str,
-        data: Callable[[int], bytes],
+        data: Callable[[int | None], bytes],
         base: Record | None,
         obj: Object | None = None,
         *,
@@ -132,7 +241,7 @@ class Store:
         return change
 
     async def delete(
-        self, prefix: str, key: str, data: Callable[[int], bytes], base: Record, obj: Object | None = None
+        self, prefix: str, key: str, data: Callable[[int | None], bytes], base: Record, obj: Object | None = None
     ) -> Change:
         """Remove an object that was read as `base`. Raises ConflictError, StorageError."""
         (change,) = await self.write([Write(prefix, key, data, base, obj, deletes=True)])

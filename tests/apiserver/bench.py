@@ -25,6 +25,7 @@ from navarch.component.httpserver import Request
 from navarch.component.pki import PKI
 from navarch.storage.backend import Backend
 from navarch.storage.memory import MemoryBackend
+from navarch.storage.store import LocalStore
 
 T = TypeVar("T")
 TIMEOUT_SECONDS = 10.0
@@ -123,10 +124,10 @@ class Bench:
         pki.ensure(())
         self.loop = asyncio.new_event_loop()
         config = APIServerConfig(service_account_key_file=pki.service_account_key, bind_address="127.0.0.1", port=0)
-        self.server = APIServer(config, backend or MemoryBackend())
+        self.server = APIServer(config, LocalStore(backend or MemoryBackend()))
 
         async def start() -> None:
-            self.server.start()
+            await self.server.start()
 
         self.run(start())
         self.client = Client(self.server.transport())

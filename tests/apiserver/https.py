@@ -18,6 +18,7 @@ from navarch.apiserver.server import APIServer, APIServerConfig
 from navarch.client.client import Client
 from navarch.component.pki import PKI, Leaf, cluster_leaves
 from navarch.storage.sqlite import SQLiteBackend
+from navarch.storage.store import LocalStore
 
 T = TypeVar("T")
 START_TIMEOUT_SECONDS = 20.0
@@ -45,8 +46,8 @@ class HTTPSServer:
             bind_address="127.0.0.1",
             port=0,
         )
-        server = APIServer(config, SQLiteBackend(directory / "navarch.db"))
-        server.start()
+        server = APIServer(config, LocalStore(SQLiteBackend(directory / "navarch.db")))
+        await server.start()
         await server.listen()
         client = Client(server.transport())
         await client.create("serviceaccounts", {"metadata": {"name": "default", "namespace": "default"}})

@@ -26,7 +26,7 @@ from navarch.apiserver.resources import versioned
 from navarch.apiserver.server import APIServer
 from navarch.storage.mvcc import Write
 from navarch.storage.sqlite import SQLiteBackend
-from navarch.storage.store import Store
+from navarch.storage.store import LocalStore
 from tests.apiserver.bench import Bench, bench
 from tests.apiserver.samples import sample
 
@@ -369,8 +369,8 @@ def test_what_was_done_to_the_log_is_mended_at_the_next_start(tmp_path: Path) ->
             api.made("services", service(name, clusterIP=address))
 
     async def tamper() -> None:
-        db = Store(SQLiteBackend(tmp_path / "navarch.db"))
-        db.load()
+        db = LocalStore(SQLiteBackend(tmp_path / "navarch.db"))
+        await db.load()
         db.start()
         kind = addresses.KIND
         robbed, swapped = (db.get(kind.key_prefix, kind.key("", address)) for address in ("10.96.5.2", "10.96.5.3"))
@@ -406,8 +406,8 @@ def test_a_restart_of_a_sound_server_writes_nothing(tmp_path: Path) -> None:
         before = api.store.revision
 
     async def start_again() -> None:
-        server = APIServer(api.server.config, SQLiteBackend(tmp_path / "navarch.db"))
-        server.start()
+        server = APIServer(api.server.config, LocalStore(SQLiteBackend(tmp_path / "navarch.db")))
+        await server.start()
         assert server.store.index.next_revision == before + 1
         await server.stop()
 

@@ -22,6 +22,7 @@ from navarch.controllers.config import ControllerConfig
 from navarch.controllers.manager import ControllerManager
 from navarch.scheduler.scheduler import Scheduler
 from navarch.storage.memory import MemoryBackend
+from navarch.storage.store import LocalStore
 
 NODE_STATUS = {
     "capacity": {"cpu": "4", "memory": "8Gi", "pods": "110"},
@@ -124,8 +125,8 @@ async def cluster(tmp_path: Path, **config: Any) -> AsyncIterator[Cluster]:
     key = ec.generate_private_key(ec.SECP256R1())
     encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
     key_file.write_bytes(key.private_bytes(encoding, form, serialization.NoEncryption()))
-    server = APIServer(APIServerConfig(service_account_key_file=key_file), MemoryBackend())
-    server.start()
+    server = APIServer(APIServerConfig(service_account_key_file=key_file), LocalStore(MemoryBackend()))
+    await server.start()
     found = Cluster(server)
     manager = ControllerManager(found.client, found.informers, ControllerConfig(root_ca_pem="CA", **config))
     scheduler = Scheduler(found.client, found.informers)

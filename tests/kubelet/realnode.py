@@ -31,6 +31,7 @@ from navarch.kubelet.cgroups import Cgroups
 from navarch.kubelet.config import KubeletConfig
 from navarch.kubelet.kubelet import Kubelet
 from navarch.storage.memory import MemoryBackend
+from navarch.storage.store import LocalStore
 
 NODE = "trial"
 DEMO = "navarch.local/demo:1"
@@ -209,8 +210,10 @@ async def node(containerd: Containerd, directory: Path) -> AsyncIterator[Node]:
     file.write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
-    server = APIServer(APIServerConfig(service_account_key_file=file, port=0, bind_address="127.0.0.1"), MemoryBackend())
-    server.start()
+    server = APIServer(
+        APIServerConfig(service_account_key_file=file, port=0, bind_address="127.0.0.1"), LocalStore(MemoryBackend())
+    )
+    await server.start()
     await server.listen()
     client = Client(server.transport())
     for namespace in ("default", "kube-system", "kube-node-lease"):

@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from navarch.storage import mvcc
 from navarch.storage.mvcc import Change, CompactedError, ConflictError
 from navarch.storage.sqlite import SQLiteBackend
-from navarch.storage.store import Store
+from navarch.storage.store import LocalStore
 
 T = TypeVar("T")
 PREFIX = "/registry/leases/"
@@ -50,9 +50,9 @@ class StoreMachine(RuleBasedStateMachine):
 
     @initialize()
     def open(self) -> None:
-        async def start() -> Store:
-            db = Store(SQLiteBackend(self.directory / "navarch.db"))
-            db.load()
+        async def start() -> LocalStore:
+            db = LocalStore(SQLiteBackend(self.directory / "navarch.db"))
+            await db.load()
             db.start()
             return db
 

@@ -17,7 +17,7 @@ import pytest
 from navarch.storage.backend import Marks, StorageError, StorageFullError
 from navarch.storage.mvcc import Change, Record
 from navarch.storage.sqlite import APPLICATION_ID, FORMAT_VERSION, SQLiteBackend
-from navarch.storage.store import Store
+from navarch.storage.store import LocalStore
 
 KILLS = 8
 
@@ -94,8 +94,8 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
 
 def test_revisions_handed_out_before_a_crash_are_not_used_again(tmp_path: Path) -> None:
     async def life(crash: bool) -> int:
-        db = Store(SQLiteBackend(tmp_path / "navarch.db"))
-        db.load()
+        db = LocalStore(SQLiteBackend(tmp_path / "navarch.db"))
+        await db.load()
         db.start()
         found = await db.put("/registry/pods/", f"/registry/pods/a/{db.revision}", lambda revision: b"{}", None)
         if crash:
@@ -119,11 +119,11 @@ WRITER = """
 import asyncio, sys
 from pathlib import Path
 from navarch.storage.sqlite import SQLiteBackend
-from navarch.storage.store import Store
+from navarch.storage.store import LocalStore
 
 async def main() -> None:
-    db = Store(SQLiteBackend(Path(sys.argv[1])))
-    db.load()
+    db = LocalStore(SQLiteBackend(Path(sys.argv[1])))
+    await db.load()
     db.start()
     print("revision", db.revision, flush=True)
     prefix = "/registry/pods/"
@@ -214,8 +214,8 @@ def test_a_full_disk_refuses_writes_and_recovers(small_disk: Path) -> None:
         prefix = "/registry/pods/"
         ballast = small_disk / "ballast"
         ballast.write_bytes(b"x" * 1_000_000)
-        db = Store(SQLiteBackend(small_disk / "navarch.db"))
-        db.load()
+        db = LocalStore(SQLiteBackend(small_disk / "navarch.db"))
+        await db.load()
         db.start()
         stored: dict[str, int] = {}
         with pytest.raises(StorageFullError, match="no space left"):
@@ -229,8 +229,8 @@ def test_a_full_disk_refuses_writes_and_recovers(small_disk: Path) -> None:
         ballast.unlink()
         after = await db.put(prefix, f"{prefix}a/after", lambda revision: b"{}", None)
         await db.stop()
-        db = Store(SQLiteBackend(small_disk / "navarch.db"))
-        db.load()
+        db = LocalStore(SQLiteBackend(small_disk / "navarch.db"))
+        await db.load()
         found_now = {key: r.revision for key, r in db.collection(prefix).records.items()}
         assert found_now == {**stored, f"{prefix}a/after": after.revision}
         db.start()

@@ -15,7 +15,7 @@ from navarch.storage import sqlitefile
 from navarch.storage.backend import StorageError
 from navarch.storage.mvcc import Change, Record
 from navarch.storage.sqlite import SQLiteBackend
-from navarch.storage.store import Store
+from navarch.storage.store import LocalStore
 
 
 def change(revision: int, name: str, *, deleted: bool = False) -> Change:
@@ -114,8 +114,8 @@ def test_after_a_restore_no_revision_is_met_twice(tmp_path: Path) -> None:
     sqlitefile.advance(tmp_path / "navarch.db")
 
     async def reopen() -> tuple[int, int]:
-        store = Store(SQLiteBackend(tmp_path / "navarch.db"))
-        store.load()
+        store = LocalStore(SQLiteBackend(tmp_path / "navarch.db"))
+        await store.load()
         store.start()
         found = (store.revision, store.index.compacted)
         await store.stop()

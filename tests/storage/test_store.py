@@ -17,7 +17,7 @@ from navarch.storage.backend import Backend, StorageError
 from navarch.storage.memory import MemoryBackend
 from navarch.storage.mvcc import Change, CompactedError, ConflictError, FutureRevisionError, Record, Write
 from navarch.storage.sqlite import SQLiteBackend
-from navarch.storage.store import Store
+from navarch.storage.store import LocalStore
 
 PREFIX = "/registry/configmaps/"
 Opened = Callable[[], Backend]
@@ -34,22 +34,22 @@ def value_of(record: Record | None) -> Any:
     return None if record is None else record.object()["value"]
 
 
-async def put(db: Store, name: str, value: Any, *, lazy: bool = False, base: Any = ...) -> Change:
+async def put(db: LocalStore, name: str, value: Any, *, lazy: bool = False, base: Any = ...) -> Change:
     key = PREFIX + name
     found = db.latest(PREFIX, key) if base is ... else base
     return await db.put(PREFIX, key, encoder(value), found, lazy=lazy)
 
 
-async def remove(db: Store, name: str) -> Change:
+async def remove(db: LocalStore, name: str) -> Change:
     base = db.latest(PREFIX, PREFIX + name)
     assert base is not None
     return await db.delete(PREFIX, base.key, encoder("gone"), base)
 
 
 @asynccontextmanager
-async def opened(backend: Backend) -> AsyncIterator[Store]:
-    db = Store(backend)
-    db.load()
+async def opened(backend: Backend) -> AsyncIterator[LocalStore]:
+    db = LocalStore(backend)
+    await db.load()
     db.start()
     try:
         yield db
@@ -151,9 +151,9 @@ def test_of_changes_that_belong_together_none_is_made_if_one_cannot_be(backend: 
 def test_what_is_written_before_the_start_is_there_at_the_next(backend: Opened) -> None:
     async def test() -> None:
         opened_once = backend()
-        db = Store(opened_once)
-        db.load()
-        db.write_first([Write(PREFIX, PREFIX + f"a/{i}", encoder(i), None) for i in range(3)])
+        db = LocalStore(opened_once)
+        await db.load()
+        await db.write_first([Write(PREFIX, PREFIX + f"a/{i}", encoder(i), None) for i in range(3)])
         assert [value_of(record) for record in db.collection(PREFIX).range(PREFIX)] == [0, 1, 2]
         db.start()
         await put(db, "a/0", 9)
@@ -404,7 +404,7 @@ def test_a_range_is_in_key_order_and_stays_in_its_namespace(backend: Opened) -> 
     run(test)
 
 
-async def crash(db: Store) -> None:
+async def crash(db: LocalStore) -> None:
     await db._tasks.stop()
     db._thread.shutdown()
     db._backend.close()
@@ -416,8 +416,8 @@ def test_compaction_keeps_what_a_lazy_change_replaced_until_it_is_durable(
     monkeypatch.setattr(mvcc, "HISTORY_EVENTS_LIMIT", 0)
 
     async def test() -> None:
-        db = Store(SQLiteBackend(tmp_path / "navarch.db"))
-        db.load()
+        db = LocalStore(SQLiteBackend(tmp_path / "navarch.db"))
+        await db.load()
         db.start()
         await put(db, "a/1", 1)
         for value in (2, 3):

@@ -107,16 +107,11 @@ class ResourceQuota:
 
     async def _write(self, base: Record, quota: Object, used: Amounts) -> bool:
         """Whether the quota could be written as using this."""
-        from navarch.apiserver.resources import encode
+        from navarch.apiserver.resources import versioned
 
         written = {**quota, "metadata": dict(quota["metadata"]), "status": {**quota["status"], "used": used}}
-
-        def data(revision: int) -> bytes:
-            written["metadata"]["resourceVersion"] = str(revision)
-            return encode(written)
-
         try:
-            await self._store.put(QUOTA.key_prefix, base.key, data, base, written)
+            await self._store.put(QUOTA.key_prefix, base.key, versioned(written), base, written)
         except ConflictError:
             return False
         except StorageError as error:

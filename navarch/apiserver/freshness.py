@@ -1,0 +1,44 @@
+"""How new what a request is answered from has to be, and what it is answered where the store cannot do its work (KEP-2340).
+
+Reads that name no resourceVersion see whatever was written before they were asked, by any server; "0" is content with
+anything, another one with nothing older. Writes build on what is newest, and so do requests about other things than objects.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from navarch.apimachinery import errors
+from navarch.apiserver.request import APIRequest
+from navarch.storage.backend import StorageError, StorageFullError, StorageUnavailableError
+from navarch.storage.store import Store
+
+REVISION = re.compile(r"[0-9]{1,19}\Z", re.ASCII)
+RETRY_SECONDS = 1
+
+
+async def catch_up(store: Store, request: APIRequest) -> None:
+    """Wait until the store's index is new enough for a request. What is wrong with the request is for others to say."""
+    verb, version = request.info.verb, request.option("resourceVersion")
+    with storage_errors():
+        if verb not in ("get", "list", "watch") or not (version or request.option("continue")):
+            await store.fresh()
+        elif REVISION.match(version) and (verb != "watch" or request.flag("sendInitialEvents")):
+            await store.reach(int(version))
+
+
+@contextmanager
+def storage_errors() -> Iterator[None]:
+    """Answers to give where the store could not do it."""
+    try:
+        yield
+    except StorageFullError as error:
+        raise errors.status_error(507, "InternalError", str(error)) from error
+    except StorageUnavailableError as error:
+        details = {"retryAfterSeconds": RETRY_SECONDS}
+        headers = {"Retry-After": str(RETRY_SECONDS)}
+        raise errors.status_error(503, "ServiceUnavailable", str(error), details, headers) from error
+    except StorageError as error:
+        raise errors.internal_error(str(error)) from error
