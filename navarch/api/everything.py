@@ -7,6 +7,7 @@ from navarch.api.apps import controllerrevision, daemonset, deployment, replicas
 from navarch.api.authentication import reviews as authentication_reviews
 from navarch.api.authorization import reviews as authorization_reviews
 from navarch.api.batch import cronjob, job
+from navarch.api.certificates import certificatesigningrequest
 from navarch.api.coordination import lease
 from navarch.api.core import (
     binding,
@@ -30,6 +31,7 @@ from navarch.api.core import (
 from navarch.api.discovery import endpointslice
 from navarch.api.kind import Kind
 from navarch.api.networking import ingress, ingressclass, ipaddress, networkpolicy, servicecidr
+from navarch.api.node import runtimeclass
 from navarch.api.policy import poddisruptionbudget
 from navarch.api.rbac import clusterrole, clusterrolebinding, role, rolebinding
 from navarch.api.scheduling import priorityclass
@@ -73,6 +75,8 @@ KINDS: tuple[Kind, ...] = (
     job.KIND,
     cronjob.KIND,
     poddisruptionbudget.KIND,
+    certificatesigningrequest.KIND,
+    runtimeclass.KIND,
     ingress.KIND,
     ingressclass.KIND,
     ipaddress.KIND,

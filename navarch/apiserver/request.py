@@ -33,6 +33,18 @@ class User:
     def is_anonymous(self) -> bool:
         return self.name == ANONYMOUS
 
+    @property
+    def info(self) -> Object:
+        """An authentication.k8s.io/v1 UserInfo."""
+        info: Object = {"username": self.name}
+        if self.uid:
+            info["uid"] = self.uid
+        if self.groups:
+            info["groups"] = list(self.groups)
+        if self.extra:
+            info["extra"] = {name: list(values) for name, values in self.extra.items()}
+        return info
+
 
 ANONYMOUS = "system:anonymous"
 AUTHENTICATED_GROUP = "system:authenticated"

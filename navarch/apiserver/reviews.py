@@ -36,7 +36,7 @@ class Reviews:
         if kind is authentication.TOKEN_REVIEW:
             status = self._token(review)
         elif kind is authentication.SELF_SUBJECT_REVIEW:
-            status = {"userInfo": _user_info(request.user)}
+            status = {"userInfo": request.user.info}
         else:
             status = self._access(request, kind, review)
         return ObjectAnswer(kind, object={**review, "status": status}, status=201)
@@ -48,7 +48,7 @@ class Reviews:
         if claims is None:
             return {"user": {}, "error": "[invalid bearer token, unknown]"}
         shared = [audience for audience in audiences if audience in claims["aud"]]
-        return {"authenticated": True, "user": _user_info(self._tokens.user(claims)), "audiences": shared}
+        return {"authenticated": True, "user": self._tokens.user(claims).info, "audiences": shared}
 
     def _access(self, request: APIRequest, kind: Kind, review: Object) -> Object:
         spec = review.get("spec") or {}
@@ -87,14 +87,3 @@ def _info(resource: Object | None, plain: Object | None) -> RequestInfo:
         resource.get("name", ""),
         resource.get("subresource", ""),
     )
-
-
-def _user_info(user: User) -> Object:
-    info: Object = {"username": user.name}
-    if user.uid:
-        info["uid"] = user.uid
-    if user.groups:
-        info["groups"] = list(user.groups)
-    if user.extra:
-        info["extra"] = {name: list(values) for name, values in user.extra.items()}
-    return info

@@ -11,6 +11,7 @@ from navarch.api import registry
 from navarch.api.core import service as services
 from navarch.apiserver import addressrepair, bootstrap
 from navarch.apiserver.addressrepair import AddressRepair
+from navarch.apiserver.admission.certificates import Certificates
 from navarch.apiserver.admission.chain import AdmissionChain
 from navarch.apiserver.admission.claimresize import PersistentVolumeClaimResize
 from navarch.apiserver.admission.defaultingressclass import DefaultIngressClass
@@ -20,6 +21,7 @@ from navarch.apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from navarch.apiserver.admission.podtolerations import DefaultTolerationSeconds
 from navarch.apiserver.admission.priority import Priority
 from navarch.apiserver.admission.resourcequota import ResourceQuota
+from navarch.apiserver.admission.runtimeclass import RuntimeClass
 from navarch.apiserver.admission.serviceaccount import ServiceAccount
 from navarch.apiserver.admission.storageprotection import StorageObjectInUseProtection
 from navarch.apiserver.allocation import ServiceAllocator
@@ -89,6 +91,7 @@ class APIServer:
         await store.load()
         await self._make_consistent()
         store.start()
+        authorizer = AuthorizerChain((SystemMasters(), PublicPaths(), Authenticated()))
         plugins = (
             NamespaceLifecycle(store),
             LimitRanger(store),
@@ -98,6 +101,8 @@ class APIServer:
             DefaultStorageClass(store),
             StorageObjectInUseProtection(),
             PersistentVolumeClaimResize(store),
+            RuntimeClass(store),
+            Certificates(authorizer),
             DefaultIngressClass(store),
             ResourceQuota(store),
         )
@@ -118,7 +123,7 @@ class APIServer:
             registry.kinds(),
             resources,
             TokenAuthority(store, config.service_account_key_file),
-            AuthorizerChain((SystemMasters(), PublicPaths(), Authenticated())),
+            authorizer,
             NodeTunnel(resources, self._kubelet_tls),
             self.health,
             ComponentStatuses(self.components),

@@ -85,7 +85,12 @@ async def _run_components(cluster: Cluster, server: APIServer, reporter: Reporte
 
     transport = server.transport()
     informers = Informers(Client(transport, field_manager="navarch"))
-    settings = ControllerConfig(root_ca_pem=(cluster.pki_dir / "ca.crt").read_text(), cluster_cidr=POD_CIDR)
+    settings = ControllerConfig(
+        root_ca_pem=(cluster.pki_dir / "ca.crt").read_text(),
+        signing_certificate_file=cluster.pki_dir / "ca.crt",
+        signing_key_file=cluster.pki_dir / "ca.key",
+        cluster_cidr=POD_CIDR,
+    )
     manager = ControllerManager(Client(transport, field_manager="kube-controller-manager"), informers, settings)
     scheduler = Scheduler(Client(transport, field_manager="kube-scheduler"), informers)
     tasks = Tasks("server")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,6 +12,9 @@ class ControllerConfig:
 
     root_ca_pem: str = ""
     """The certificate by which pods know the API server; published as kube-root-ca.crt in every namespace."""
+    signing_certificate_file: Path | None = None
+    """The authority under which certificate signing requests are issued (PEM); without it and its key none are."""
+    signing_key_file: Path | None = None
     cluster_cidr: str = "10.244.0.0/16"
     """Where nodes' pod networks are cut from."""
     node_cidr_mask_size: int = 24

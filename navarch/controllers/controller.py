@@ -195,7 +195,10 @@ class Cluster:
         return self._wrote(resource, await self.client.update(resource, obj))
 
     async def update_status(self, resource: str, obj: Object) -> Object:
-        return self._wrote(resource, await self.client.update_status(resource, obj))
+        return await self.update_subresource(resource, obj, "status")
+
+    async def update_subresource(self, resource: str, obj: Object, subresource: str) -> Object:
+        return self._wrote(resource, await self.client.update(resource, obj, subresource=subresource))
 
     async def patch(
         self, resource: str, obj: Object, patch: Any, *, patch_type: str = "merge", subresource: str = ""

@@ -12,6 +12,7 @@ from navarch.client.informer import Informers
 from navarch.component.tasks import Tasks
 from navarch.controllers import (
     bootstrap,
+    certificates,
     clusterdns,
     cronjob,
     daemonset,
@@ -62,6 +63,7 @@ def controllers(config: ControllerConfig) -> tuple[Controller, ...]:
         endpointslice.CONTROLLER,
         endpoints.CONTROLLER,
         servicecidr.CONTROLLER,
+        *certificates.controllers(config),
         nodelifecycle.controller(config),
         tainteviction.CONTROLLER,
         podgc.controller(config),

@@ -10,6 +10,7 @@ from typing import Any
 from navarch.api import registry
 from navarch.api.kind import Kind
 from navarch.apimachinery.errors import Object
+from tests.apiserver.certificaterequests import signing_request
 
 POD_SPEC: Object = {"containers": [{"name": "main", "image": "registry.example/app:1"}]}
 TEMPLATE: Object = {"metadata": {"labels": {"app": "web"}}, "spec": POD_SPEC}
@@ -74,6 +75,10 @@ BODIES: dict[str, Object] = {
     "ipaddresses.networking.k8s.io": {"spec": {"parentRef": {"resource": "widgets", "group": "example.com", "name": "w"}}},
     "networkpolicies.networking.k8s.io": {"spec": {"podSelector": SELECTOR, "ingress": [{"from": [{"podSelector": {}}]}]}},
     "servicecidrs.networking.k8s.io": {"spec": {"cidrs": ["192.168.0.0/24"]}},
+    "runtimeclasses.node.k8s.io": {"handler": "runc"},
+    "certificatesigningrequests.certificates.k8s.io": {
+        "spec": {"request": signing_request(), "signerName": "example.com/signer", "usages": ["client auth"]},
+    },
     "roles.rbac.authorization.k8s.io": {"rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]},
     "clusterroles.rbac.authorization.k8s.io": {"rules": [{"nonResourceURLs": ["/healthz/*"], "verbs": ["get"]}]},
     "rolebindings.rbac.authorization.k8s.io": {
@@ -108,6 +113,16 @@ STATUSES: dict[str, Object] = {
     "statefulsets.apps": {"replicas": 1, "availableReplicas": 1},
     "cronjobs.batch": {"lastScheduleTime": "2026-01-01T00:00:00Z"},
     "jobs.batch": {"active": 1},
+    "certificatesigningrequests.certificates.k8s.io": {
+        "conditions": [
+            {
+                "type": "Tested",
+                "status": "True",
+                "lastUpdateTime": "2026-01-01T00:00:00Z",
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            }
+        ]
+    },
     "ingresses.networking.k8s.io": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}},
     "servicecidrs.networking.k8s.io": {
         "conditions": [

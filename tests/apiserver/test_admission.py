@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from navarch.api.registry import resource
-from tests.apiserver.bench import Bench
+from navarch.apimachinery.errors import Object, StatusError
+from navarch.apiserver.admission import runtimeclass
+from navarch.apiserver.admission.certificates import Certificates
+from navarch.apiserver.admission.chain import Attributes
+from navarch.apiserver.authorization import AuthorizerChain, Decision, Verdict
+from navarch.apiserver.request import APIRequest, User
+from navarch.apiserver.requestinfo import RequestInfo
+from navarch.scheduler.podinfo import Toleration
+from tests.apiserver.bench import ALICE, Bench
+from tests.apiserver.certificaterequests import signing_request
 from tests.apiserver.samples import pod, sample
 
 
@@ -117,3 +133,140 @@ def test_an_ingress_without_a_class_gets_the_newest_default(api: Bench) -> None:
     kept = api.patch(ingresses, "none", {"metadata": {"labels": {"a": "b"}}})
     assert "ingressClassName" not in kept.json["spec"], "only new ones get a class"
     api.call("DELETE", "/apis/networking.k8s.io/v1/ingressclasses")
+
+
+RUNTIMES = "runtimeclasses.node.k8s.io"
+
+
+def test_a_pod_of_a_class_gets_its_overhead_and_keeps_to_its_nodes(api: Bench) -> None:
+    toleration = {"key": "sandboxed", "operator": "Exists", "effect": "NoSchedule"}
+    scheduling = {"nodeSelector": {"runtime": "sandboxed"}, "tolerations": [toleration]}
+    heavy = {**sample(resource(RUNTIMES), "heavy"), "overhead": {"podFixed": {"cpu": "100m"}}, "scheduling": scheduling}
+    api.made(RUNTIMES, heavy)
+    spec = api.made("pods", pod("sandboxed", runtimeClassName="heavy", nodeSelector={"disk": "ssd"}))["spec"]
+    assert spec["overhead"] == {"cpu": "100m"}
+    assert spec["nodeSelector"] == {"disk": "ssd", "runtime": "sandboxed"}
+    assert toleration in spec["tolerations"] and len(spec["tolerations"]) == 3
+    same = pod("same", runtimeClassName="heavy", overhead={"cpu": "100m"}, nodeSelector={"runtime": "sandboxed"})
+    assert api.post("pods", same).status == 201
+    api.made(RUNTIMES, sample(resource(RUNTIMES), "plain"))
+    assert "overhead" not in api.made("pods", pod("plain-runtime", runtimeClassName="plain"))["spec"]
+
+
+def test_a_pod_that_does_not_fit_its_class_is_forbidden(api: Bench) -> None:
+    strict = {
+        **sample(resource(RUNTIMES), "strict"),
+        "overhead": {"podFixed": {"cpu": "1"}},
+        "scheduling": {"nodeSelector": {"a": "b"}},
+    }
+    api.made(RUNTIMES, strict)
+    api.made(RUNTIMES, sample(resource(RUNTIMES), "gone"))
+    api.delete(RUNTIMES, "gone")
+    for spec, expected in (
+        ({"runtimeClassName": "none"}, 'pod rejected: RuntimeClass "none" not found'),
+        ({"runtimeClassName": "gone"}, 'pod rejected: RuntimeClass "gone" not found'),
+        (
+            {"runtimeClassName": "strict", "overhead": {"cpu": "2"}},
+            "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead",
+        ),
+        ({"overhead": {"cpu": "2"}}, "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead"),
+        (
+            {"runtimeClassName": "strict", "nodeSelector": {"a": "c"}},
+            "conflict: runtimeClass.scheduling.nodeSelector[a] = b; pod.spec.nodeSelector[a] = c",
+        ),
+    ):
+        refused = api.post("pods", pod("misfit", **spec))
+        assert (refused.status, refused.reason) == (403, "Forbidden"), refused.body
+        assert refused.message == f'pods "misfit" is forbidden: {expected}'
+
+
+TOLERATIONS = st.fixed_dictionaries(
+    {"key": st.sampled_from(["", "a", "b"])},
+    optional={
+        "operator": st.sampled_from(["Exists", "Equal"]),
+        "value": st.sampled_from(["", "x", "y"]),
+        "effect": st.sampled_from(["", "NoSchedule", "NoExecute"]),
+        "tolerationSeconds": st.sampled_from([0, 10]),
+    },
+)
+
+
+@given(st.lists(TOLERATIONS, max_size=4), st.lists(TOLERATIONS, max_size=4))
+def test_merged_tolerations_tolerate_the_same_with_no_more_of_them(first: list[Object], second: list[Object]) -> None:
+    def tolerated(tolerations: list[Object]) -> set[tuple[str, str, str]]:
+        known = [
+            Toleration(t.get("key", ""), t.get("operator") or "Equal", t.get("value", ""), t.get("effect", ""))
+            for t in tolerations
+        ]
+        taints = product(("a", "b", "c"), ("", "x", "y"), ("NoSchedule", "NoExecute"))
+        return {taint for taint in taints if any(toleration.tolerates(*taint) for toleration in known)}
+
+    both = runtimeclass.merged(first, second)
+    assert tolerated(both) == tolerated([*first, *second])
+    assert all(toleration in [*first, *second] for toleration in both) and len(both) <= len(first) + len(second)
+    assert runtimeclass.merged(both, []) == both
+
+
+CSR = "certificatesigningrequests.certificates.k8s.io"
+
+
+def test_who_asks_for_a_certificate_is_written_down_and_cannot_be_forged(api: Bench) -> None:
+    forged = sample(resource(CSR), "asked")
+    forged["spec"] |= {"username": "admin", "groups": ["system:masters"], "uid": "1", "extra": {"a": ["b"]}}
+    made = api.post(CSR, forged, user=ALICE).json["spec"]
+    assert (made["username"], made["groups"]) == ("alice", ["people", "system:authenticated"])
+    assert "uid" not in made and "extra" not in made
+    renamed = api.patch(CSR, "asked", {"spec": {"username": "admin", "signerName": "a.b/c"}})
+    assert renamed.status == 200 and renamed.json["spec"] == made
+
+
+def test_conditions_of_requests_are_stamped(api: Bench) -> None:
+    api.made(CSR, sample(resource(CSR), "stamped"))
+    approved = {"type": "Approved", "status": "True", "reason": "Tested", "message": ""}
+    first = api.patch(CSR, "stamped", {"status": {"conditions": [approved]}}, subresource="approval").json
+    (condition,) = first["status"]["conditions"]
+    assert condition["lastUpdateTime"] and condition["lastTransitionTime"]
+    other = {"type": "Other", "status": "Unknown"}
+    sent = {**first, "status": {"conditions": [condition, other]}}
+    second = api.put(CSR, sent, "status").json["status"]["conditions"]
+    assert second[0] == condition and second[1]["lastUpdateTime"]
+    refused = api.put(CSR, {**first, "status": {}}, "approval")
+    assert refused.status in (409, 422)
+
+
+def test_nobody_gets_the_masters_group_by_a_request(api: Bench) -> None:
+    wanted = sample(resource(CSR), "masterly")
+    request = signing_request("eve", ["system:masters"])
+    wanted["spec"] |= {"request": request, "signerName": "kubernetes.io/kube-apiserver-client"}
+    refused = api.post(CSR, wanted)
+    assert (refused.status, refused.reason) == (403, "Forbidden")
+    assert refused.message == (
+        f'{CSR} "masterly" is forbidden: use of kubernetes.io/kube-apiserver-client signer with system:masters group is not '
+        "allowed"
+    )
+    wanted["spec"]["signerName"] = "example.com/signer"
+    assert api.post(CSR, wanted).status == 201
+
+
+@pytest.mark.parametrize("allowed", ["example.com/signer", "example.com/*", "other.com/signer"])
+@pytest.mark.parametrize(("subresource", "verb"), [("approval", "approve"), ("status", "sign")])
+def test_only_those_who_may_approve_and_sign_do(allowed: str, subresource: str, verb: str) -> None:
+    class Only:
+        def authorize(self, user: User, info: RequestInfo) -> Verdict:
+            asked = (info.verb, info.group, info.resource, info.name)
+            fits = asked == (verb, "certificates.k8s.io", "signers", allowed)
+            return Verdict(Decision.ALLOW if fits else Decision.NO_OPINION)
+
+    plugin, kind = Certificates(AuthorizerChain((Only(),))), resource(CSR)
+    old = sample(kind, "asked")
+    new = {**old, "status": {"conditions": [{"type": "Approved", "status": "True"}]}}
+    request = APIRequest(RequestInfo("", "update"), "PUT", {}, User("alice"))
+    attributes = Attributes(request, kind, "UPDATE", "", "asked", subresource)
+    if allowed.startswith("example.com"):
+        asyncio.run(plugin.validate(attributes, new, old))
+        return
+    with pytest.raises(StatusError) as refused:
+        asyncio.run(plugin.validate(attributes, new, old))
+    assert refused.value.message == (
+        f'{CSR} "asked" is forbidden: user not permitted to {verb} requests with signerName "example.com/signer"'
+    )

@@ -13,6 +13,8 @@ NETWORKING = "networking.k8s.io"
 VERBS = {"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"}
 STATUS = {"status": {"get", "patch", "update"}}
 RESOURCES = [
+    ("certificatesigningrequests.certificates.k8s.io", {**STATUS, "approval": {"get", "patch", "update"}}),
+    ("runtimeclasses.node.k8s.io", {}),
     (f"ingresses.{NETWORKING}", STATUS),
     (f"ingressclasses.{NETWORKING}", {}),
     (f"ipaddresses.{NETWORKING}", {}),

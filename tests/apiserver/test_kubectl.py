@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from navarch.api import registry
 from tests.apiserver.https import HTTPSServer
+from tests.apiserver.samples import sample
 
 TIMEOUT_SECONDS = 30
 MANIFEST = """
@@ -199,6 +201,21 @@ def test_images_resources_and_rollouts_are_set(kubectl: Kubectl) -> None:
 )
 def test_create_makes_each_kind(kubectl: Kubectl, words: tuple[str, ...]) -> None:
     assert kubectl("create", "-n", "kubectl", *words)
+
+
+def test_certificates_are_approved_and_denied(kubectl: Kubectl) -> None:
+    for name in ("good", "bad"):
+        manifest = sample(registry.resource("certificatesigningrequests.certificates.k8s.io"), name)
+        kubectl("create", "-f", "-", stdin=json.dumps(manifest))
+    assert "certificatesigningrequest.certificates.k8s.io/good approved" in kubectl("certificate", "approve", "good")
+    assert "certificatesigningrequest.certificates.k8s.io/bad denied" in kubectl("certificate", "deny", "bad")
+    lines = [line.split() for line in kubectl("get", "csr").splitlines()]
+    assert lines[0] == ["NAME", "AGE", "SIGNERNAME", "REQUESTOR", "REQUESTEDDURATION", "CONDITION"]
+    shown = {line[0]: line[2:] for line in lines[1:]}
+    assert shown["good"] == ["example.com/signer", "kubernetes-admin", "<none>", "Approved"]
+    assert shown["bad"] == ["example.com/signer", "kubernetes-admin", "<none>", "Denied"]
+    assert "Common Name:    alice" in kubectl("describe", "csr", "good")
+    assert 'certificate signing request "bad" is already Denied' in kubectl.fails("certificate", "approve", "bad")
 
 
 def test_run_expose_and_describe(kubectl: Kubectl) -> None:

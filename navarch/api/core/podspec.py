@@ -153,7 +153,7 @@ def validate(spec: Object, path: str, *, restart_policies: Iterable[str] = RESTA
     for index, secret in enumerate(spec.get("imagePullSecrets") or ()):
         if not secret.get("name"):
             yield required(f"{path}.imagePullSecrets[{index}].name")
-    yield from _tolerations(spec.get("tolerations") or (), f"{path}.tolerations")
+    yield from validate_tolerations(spec.get("tolerations") or (), f"{path}.tolerations")
     yield from _host_aliases(spec.get("hostAliases") or (), f"{path}.hostAliases")
     yield from _topology(spec.get("topologySpreadConstraints") or (), f"{path}.topologySpreadConstraints")
     yield from _affinity(spec.get("affinity") or {}, f"{path}.affinity")
@@ -441,7 +441,7 @@ def _handler(action: Object, path: str, kinds: tuple[str, ...]) -> Iterator[Fiel
         yield from (invalid_value(f"{where}.port", port, text) for text in check(port))
 
 
-def _tolerations(tolerations: Iterable[Object], path: str) -> Iterator[FieldError]:
+def validate_tolerations(tolerations: Iterable[Object], path: str) -> Iterator[FieldError]:
     for index, toleration in enumerate(tolerations):
         where = f"{path}[{index}]"
         key, operator = toleration.get("key", ""), toleration.get("operator", "Equal") or "Equal"

@@ -1,0 +1,46 @@
+"""RuntimeClass: by which of its nodes' container runtimes a pod is run, and what that costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from navarch.api import printing
+from navarch.api.core.podspec import validate_resources, validate_tolerations
+from navarch.api.kind import AGE, NAME, Column, Kind
+from navarch.api.objectmeta import immutable, validate_labels
+from navarch.apimachinery import names
+from navarch.apimachinery.errors import FieldError, Object, invalid_value
+
+
+def validate(runtime_class: Object) -> Iterator[FieldError]:
+    handler, scheduling = runtime_class["handler"], runtime_class.get("scheduling") or {}
+    yield from (invalid_value("handler", handler, text) for text in names.dns1123_label(handler))
+    # As if it were the limits of a container.
+    yield from validate_resources({"limits": (runtime_class.get("overhead") or {}).get("podFixed") or {}}, "overhead")
+    yield from validate_labels(scheduling.get("nodeSelector") or {}, "scheduling.nodeSelector")
+    yield from validate_tolerations(scheduling.get("tolerations") or (), "scheduling.tolerations")
+
+
+def validate_update(new: Object, old: Object) -> Iterator[FieldError]:
+    yield from immutable("handler", new["handler"], old["handler"])
+
+
+def row(runtime_class: Object, now: datetime) -> list[Any]:
+    return [runtime_class["metadata"]["name"], runtime_class["handler"], printing.age(runtime_class, now)]
+
+
+KIND = Kind(
+    group="node.k8s.io",
+    version="v1",
+    kind="RuntimeClass",
+    plural="runtimeclasses",
+    namespaced=False,
+    validate=validate,
+    validate_update=validate_update,
+    allow_create_on_update=True,
+    allow_unconditional_update=False,
+    columns=(NAME, Column("Handler"), AGE),
+    row=row,
+)
