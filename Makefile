@@ -37,6 +37,7 @@ down reset: $(VENV)/.installed
 
 # One run, so that its last line counts everything; the plugin puts the fast ones first.
 test: setup
+	@./tools/packages test
 	$(SUDO) $(BIN)/python -m pytest -p tests.ordering $(ARGS)
 
 test-fast: setup
