@@ -43,13 +43,16 @@ def descriptions() -> dict[str, dict[str, str]]:
 
 def definition_name(kind: Kind) -> str:
     """The name of a kind's definition, e.g. ``io.k8s.api.core.v1.Pod``."""
-    if kind.schema:
-        return kind.schema
-    root = _OTHER_ROOTS.get(kind.group)
+    return kind.schema or name_of(kind.group, kind.version, kind.kind)
+
+
+def name_of(group: str, version: str, kind: str) -> str:
+    """The name that the definition of such a kind has."""
+    root = _OTHER_ROOTS.get(group)
     if root is None:
-        short = _SHORT_GROUPS.get(kind.group) or kind.group.removesuffix(_GROUP_SUFFIX) or "core"
+        short = _SHORT_GROUPS.get(group) or group.removesuffix(_GROUP_SUFFIX) or "core"
         root = f"io.k8s.api.{short}"
-    return f"{root}.{kind.version}.{kind.kind}"
+    return f"{root}.{version}.{kind}"
 
 
 @cache

@@ -63,6 +63,14 @@ class Discovery:
         self._external_address = external_address
         self._aggregated: dict[tuple[str, str], tuple[bytes, str]] = {}
 
+    @property
+    def paths(self) -> list[str]:
+        """Everything that is answered here."""
+        found = ["/api", "/apis", "/apis/", *(f"/apis/{group}" for group in self._groups if group)]
+        for group, versions in self._groups.items():
+            found += [f"/apis/{group}/{version}" if group else f"/api/{version}" for version in versions]
+        return found
+
     def answer(self, request: APIRequest) -> Response | None:
         """The response for a discovery path, None for any other. Raises 404 for an unknown version of a known group."""
         parts = request.info.path.strip("/").split("/")

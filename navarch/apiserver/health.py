@@ -1,4 +1,4 @@
-"""/healthz, /livez, /readyz (whole, verbose and check by check), /version, /metrics and the list of paths."""
+"""/healthz, /livez, /readyz (whole, verbose and check by check), /version and /metrics."""
 
 from __future__ import annotations
 
@@ -30,6 +30,12 @@ class Health:
         self._checks = {"livez": dict(live), "healthz": dict(live), "readyz": {**live, **ready}}
 
     @property
+    def paths(self) -> list[str]:
+        """Everything that is answered here."""
+        checks = [f"/{endpoint}/{name}" for endpoint, checks in self._checks.items() for name in checks]
+        return ["/metrics", "/version", *(f"/{endpoint}" for endpoint in self._checks), *checks]
+
+    @property
     def is_ready(self) -> bool:
         return not any(check() for check in self._checks["readyz"].values())
 
@@ -43,18 +49,14 @@ class Health:
                 return Response(200, (("Content-Type", "application/json"),), orjson.dumps(version()))
             case ["metrics"]:
                 return Response(200, (("Content-Type", metrics.CONTENT_TYPE),), metrics.render(*self._registries))
-            case [""]:
-                paths = ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3"]
-                body = orjson.dumps({"paths": [*paths, "/readyz", "/version"]})
-                return Response(200, (("Content-Type", "application/json"),), body)
         return None
 
     def _report(self, request: APIRequest, endpoint: str, rest: list[str]) -> Response:
         checks = self._checks[endpoint]
         excluded = set(request.query.get("exclude", ()))
         if rest:
-            check = checks.get(rest[0])
-            if check is None or len(rest) > 1:
+            check = checks.get("/".join(rest))
+            if check is None:
                 raise errors.no_such_path()
             problem = check()
             return Response(500 if problem else 200, _TEXT, f"internal server error: {problem}".encode() if problem else b"ok")

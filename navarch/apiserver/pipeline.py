@@ -9,6 +9,8 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
+import orjson
+
 from navarch.api import protobuf_encode
 from navarch.api.core import binding as bindings
 from navarch.api.core import componentstatus
@@ -24,7 +26,8 @@ from navarch.apiserver.freshness import catch_up, storage_errors
 from navarch.apiserver.health import Health
 from navarch.apiserver.monitoring import READ_ONLY_METHODS, RequestMetrics
 from navarch.apiserver.negotiation import PLAIN, Representation, negotiate, wants_pretty
-from navarch.apiserver.openapi import OpenAPI
+from navarch.apiserver.openapi.documents import OpenAPI
+from navarch.apiserver.openid import OpenID
 from navarch.apiserver.request import Answer, APIRequest, ObjectAnswer, User, WatchAnswer
 from navarch.apiserver.requestinfo import RequestInfo, parse, parse_query
 from navarch.apiserver.resources import Resources
@@ -66,6 +69,7 @@ class Pipeline:
         self._authorizer = authorizer
         self._discovery = Discovery(kinds, external_address)
         self._openapi = OpenAPI(kinds)
+        self._openid = OpenID(tokens, external_address)
         self._reviews = reviews.Reviews(tokens, authorizer)
         self._tunnel = tunnel
         self._proxy = Proxy(resources, tunnel)
@@ -237,7 +241,11 @@ class Pipeline:
         raise errors.method_not_allowed()
 
     def _other(self, request: APIRequest) -> Response:
-        for source in (self._health, self._discovery, self._openapi):
+        sources = (self._health, self._discovery, self._openapi, self._openid)
+        if request.info.path in ("", "/"):
+            paths = sorted(path for source in sources for path in source.paths)
+            return Response(200, (("Content-Type", respond.JSON),), orjson.dumps({"paths": paths}))
+        for source in sources:
             answer = source.answer(request)
             if answer is not None:
                 if request.method not in ("GET", "HEAD"):

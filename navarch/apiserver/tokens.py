@@ -25,6 +25,7 @@ EXPIRATION_MIN_SECONDS = 600
 EXPIRATION_MAX_SECONDS = 1 << 32
 CLOCK_SKEW_SECONDS = 10
 VERIFIED_LIMIT = 4096
+ALGORITHM = "ES256"
 _COORDINATE_BYTES = 32
 
 
@@ -55,6 +56,12 @@ class TokenAuthority:
 
         der = self._key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         return _encode(hashlib.sha256(der).digest())
+
+    def public_key(self) -> Object:
+        """The key that checks signatures, as a JSON Web Key (RFC 7517, RFC 7518)."""
+        numbers = self._key.public_key().public_numbers()
+        x, y = (_encode(number.to_bytes(_COORDINATE_BYTES, "big")) for number in (numbers.x, numbers.y))
+        return {"use": "sig", "kty": "EC", "kid": self.key_id, "crv": "P-256", "alg": ALGORITHM, "x": x, "y": y}
 
     def issue(self, account: Object, bound: Object | None, audiences: list[str], expiration_seconds: int) -> tuple[str, int]:
         """A token for a ServiceAccount, bound to a Pod or Secret if given. Returns it and when it expires (epoch)."""
@@ -129,7 +136,7 @@ class TokenAuthority:
         from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
         from cryptography.hazmat.primitives.hashes import SHA256
 
-        header = {"alg": "ES256", "kid": self.key_id}
+        header = {"alg": ALGORITHM, "kid": self.key_id}
         signed = f"{_encode(orjson.dumps(header))}.{_encode(orjson.dumps(claims))}"
         r, s = decode_dss_signature(self._key.sign(signed.encode(), ECDSA(SHA256())))
         return f"{signed}.{_encode(r.to_bytes(_COORDINATE_BYTES, 'big') + s.to_bytes(_COORDINATE_BYTES, 'big'))}"
@@ -144,7 +151,7 @@ class TokenAuthority:
             head, payload, signature = token.split(".")
             raw = _decode(signature)
             header, claims = orjson.loads(_decode(head)), orjson.loads(_decode(payload))
-            if header["alg"] != "ES256" or len(raw) != 2 * _COORDINATE_BYTES or claims["iss"] != self.issuer:
+            if header["alg"] != ALGORITHM or len(raw) != 2 * _COORDINATE_BYTES or claims["iss"] != self.issuer:
                 return None
             numbers = (int.from_bytes(part, "big") for part in (raw[:_COORDINATE_BYTES], raw[_COORDINATE_BYTES:]))
             signed = f"{head}.{payload}".encode()

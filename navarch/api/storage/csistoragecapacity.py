@@ -46,7 +46,6 @@ KIND = Kind(
     validate=validate,
     validate_update=validate_update,
     allow_unconditional_update=False,
-    returns_deleted=True,
     columns=(NAME, Column("StorageClassName"), Column("Capacity")),
     row=row,
 )

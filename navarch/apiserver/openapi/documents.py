@@ -1,0 +1,116 @@
+"""Answers under /openapi: v3 by group version with hashed URLs, v2 whole as JSON or protobuf. Made when asked for, and kept."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import orjson
+
+from navarch.api.kind import Kind
+from navarch.apimachinery import errors
+from navarch.apiserver.openapi import operations, protobuf, v2, v3
+from navarch.apiserver.openapi.operations import PathItem
+from navarch.apiserver.request import APIRequest
+from navarch.apiserver.respond import GZIP_MIN_BYTES, JSON
+from navarch.component.httpserver import Response
+
+V2, V3 = "/openapi/v2", "/openapi/v3"
+# As long as caches may keep anything.
+_IMMUTABLE = "public, immutable, max-age=31536000"
+
+
+@dataclass
+class Document:
+    """One document as it is sent."""
+
+    media_type: str
+    body: bytes
+
+    @cached_property
+    def etag(self) -> str:
+        return hashlib.sha512(self.body).hexdigest().upper()
+
+    @cached_property
+    def compressed(self) -> bytes:
+        return gzip.compress(self.body, 1, mtime=0)
+
+
+class OpenAPI:
+    """Answers under /openapi."""
+
+    paths = (V2, V3, f"{V3}/")
+
+    def __init__(self, kinds: Iterable[Kind]) -> None:
+        self._kinds = tuple(kinds)
+        self._documents: dict[str, Document] = {}
+
+    def answer(self, request: APIRequest) -> Response | None:
+        """The response for a path under /openapi, None for any other. Raises 404 and 406."""
+        path, accept = request.info.path.rstrip("/"), request.headers.get("accept", "")
+        if path == V2:
+            if any(asked in accept for asked in protobuf.ASKED_TYPES):
+                return _response(request, self._kept(protobuf.MEDIA_TYPE))
+            _accept_json(accept)
+            return _response(request, self._kept(V2))
+        if path == V3:
+            _accept_json(accept)
+            return Response(200, (("Content-Type", JSON), ("Cache-Control", "no-cache, private")), self._index)
+        if path.startswith(f"{V3}/"):
+            root = path.removeprefix(f"{V3}/")
+            if root not in self._paths:
+                raise errors.no_such_path()
+            _accept_json(accept)
+            document, asked = self._kept(root), request.option("hash")
+            if asked and asked != document.etag:
+                return Response(301, (("Location", _location(root, document.etag)),))
+            return _response(request, document, hashed=bool(asked))
+        return None
+
+    @cached_property
+    def _paths(self) -> dict[str, list[PathItem]]:
+        return operations.documents(self._kinds)
+
+    @cached_property
+    def _index(self) -> bytes:
+        """Where each v3 document is. Whoever wants the index seldom wants them all: they are made again when asked for."""
+        paths = {root: {"serverRelativeURL": _location(root, self._made(root).etag)} for root in self._paths}
+        return orjson.dumps({"paths": paths})
+
+    def _kept(self, name: str) -> Document:
+        if name not in self._documents:
+            self._documents[name] = self._made(name)
+        return self._documents[name]
+
+    def _made(self, name: str) -> Document:
+        if name in (V2, protobuf.MEDIA_TYPE):
+            document = v2.document([item for items in self._paths.values() for item in items])
+            if name == V2:
+                return Document(JSON, orjson.dumps(document))
+            return Document(protobuf.MEDIA_TYPE, protobuf.encode(document))
+        group_versions = {(kind.group, kind.version) for kind in self._kinds if kind.api_path == f"/{name}"}
+        return Document(JSON, v3.encode(self._paths[name], group_versions))
+
+
+def _location(root: str, etag: str) -> str:
+    return f"{V3}/{root}?hash={etag}"
+
+
+def _accept_json(accept: str) -> None:
+    if accept and not any(form in accept for form in ("json", "*/*", "application/*")):
+        raise errors.not_acceptable((JSON,))
+
+
+def _response(request: APIRequest, document: Document, *, hashed: bool = False) -> Response:
+    """`hashed`: what this URL names never changes."""
+    headers = [("ETag", f'"{document.etag}"'), ("Vary", "Accept, Accept-Encoding")]
+    headers.append(("Cache-Control", _IMMUTABLE if hashed else "no-cache, private"))
+    if request.headers.get("if-none-match", "").strip('"') == document.etag:
+        return Response(304, headers)
+    headers.insert(0, ("Content-Type", document.media_type))
+    if len(document.body) > GZIP_MIN_BYTES and "gzip" in request.headers.get("accept-encoding", ""):
+        return Response(200, [*headers, ("Content-Encoding", "gzip")], document.compressed)
+    return Response(200, headers, document.body)

@@ -1,0 +1,167 @@
+"""The OpenAPI v2 document in the protobuf form that kubectl asks for: gnostic's ``openapi.v2.Document``.
+
+One small writer goes over the JSON form by a table of field numbers, which are facts of the published OpenAPIv2.proto; what the
+document does not use is not in the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+MEDIA_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+# Clients ask with an "@", which the grammar of media types does not allow in an answer.
+ASKED_TYPES = ("application/com.github.proto-openapi.spec.v2@v1.0+protobuf", MEDIA_TYPE)
+_LENGTH_DELIMITED, _VARINT = 2, 0
+_EXTENSION_PREFIX = "x-"
+
+# Message -> JSON field -> (number, form). Forms: ``string``, ``bool``, ``parameter``, ``parameter or reference``, the name of a
+# message, ``named:FORM`` for a map, which is written as pairs, and ``in:N:FORM`` for what is wrapped in another message at
+# number N. A list repeats its field; "x-" is where extensions go.
+_MESSAGES: Mapping[str, Mapping[str, tuple[int, str]]] = {
+    "Document": {
+        "swagger": (1, "string"),
+        "info": (2, "Info"),
+        "paths": (8, "in:2:named:PathItem"),
+        "definitions": (9, "in:1:named:Schema"),
+        "parameters": (10, "in:1:named:parameter"),
+        "security": (12, "in:1:named:strings"),
+        "securityDefinitions": (13, "in:1:named:in:2:ApiKeySecurity"),
+    },
+    "Info": {"title": (1, "string"), "version": (2, "string")},
+    "PathItem": {
+        "get": (2, "Operation"),
+        "put": (3, "Operation"),
+        "post": (4, "Operation"),
+        "delete": (5, "Operation"),
+        "options": (6, "Operation"),
+        "head": (7, "Operation"),
+        "patch": (8, "Operation"),
+        "parameters": (9, "parameter or reference"),
+    },
+    "Operation": {
+        "tags": (1, "string"),
+        "description": (3, "string"),
+        "operationId": (5, "string"),
+        "produces": (6, "string"),
+        "consumes": (7, "string"),
+        "parameters": (8, "parameter or reference"),
+        "responses": (9, "in:1:named:in:1:Response"),
+        "schemes": (10, "string"),
+        "x-": (13, "named:in:2:json"),
+    },
+    "Response": {"description": (1, "string"), "schema": (2, "in:1:Schema")},
+    "BodyParameter": {"name": (2, "string"), "in": (3, "string"), "required": (4, "bool"), "schema": (5, "Schema")},
+    "QueryParameter": {
+        "required": (1, "bool"),
+        "in": (2, "string"),
+        "description": (3, "string"),
+        "name": (4, "string"),
+        "type": (6, "string"),
+        "uniqueItems": (20, "bool"),
+    },
+    "PathParameter": {
+        "required": (1, "bool"),
+        "in": (2, "string"),
+        "description": (3, "string"),
+        "name": (4, "string"),
+        "type": (5, "string"),
+        "uniqueItems": (19, "bool"),
+    },
+    "JsonReference": {"$ref": (1, "string")},
+    "ApiKeySecurity": {"type": (1, "string"), "name": (2, "string"), "in": (3, "string"), "description": (4, "string")},
+    "Schema": {
+        "$ref": (1, "string"),
+        "format": (2, "string"),
+        "description": (4, "string"),
+        "required": (19, "string"),
+        "additionalProperties": (21, "in:1:Schema"),
+        "type": (22, "in:1:string"),
+        "items": (23, "in:1:Schema"),
+        "properties": (25, "in:1:named:Schema"),
+        "x-": (31, "named:in:2:json"),
+    },
+}
+# Where a parameter stands -> (its message, the numbers of the messages it is wrapped in, from the inside out).
+_PARAMETERS = {"body": ("BodyParameter", (1,)), "query": ("QueryParameter", (3, 2)), "path": ("PathParameter", (4, 2))}
+
+
+def encode(document: Mapping[str, Any]) -> bytes:
+    """The document as protobuf."""
+    return _Writer().message("Document", document)
+
+
+class _Writer:
+    """Writes one document. What it holds several times, as the same value, is written once and copied."""
+
+    def __init__(self) -> None:
+        self._written: dict[tuple[int, int], bytes] = {}
+
+    def message(self, name: str, value: Mapping[str, Any]) -> bytes:
+        fields = _MESSAGES[name]
+        parts = []
+        for key, item in value.items():
+            if key.startswith(_EXTENSION_PREFIX):
+                parts.append(self._field(*fields[_EXTENSION_PREFIX], {key: item}))
+            elif key == "responses":
+                # The document keeps the value, so that no other can come to its address.
+                place = (fields[key][0], id(item))
+                if place not in self._written:
+                    self._written[place] = self._field(*fields[key], item)
+                parts.append(self._written[place])
+            else:
+                parts.append(self._field(*fields[key], item))
+        return b"".join(parts)
+
+    def _field(self, number: int, form: str, value: Any) -> bytes:
+        """One field, with its number and length; several for a list or map."""
+        kind, _, rest = form.partition(":")
+        if isinstance(value, list) and kind != "strings" and not form.endswith("json"):
+            return b"".join([self._field(number, form, item) for item in value])
+        match kind:
+            case "string":
+                return _text(number, value)
+            case "bool":
+                return _varint(number << 3 | _VARINT) + _varint(int(value))
+            case "in":
+                inner, _, below = rest.partition(":")
+                return _delimited(number, self._field(int(inner), below, value))
+            case "named":
+                pairs = [_text(1, key) + self._field(2, rest, item) for key, item in value.items()]
+                return b"".join([_delimited(number, pair) for pair in pairs])
+            case "json":
+                # Extensions are YAML, and JSON is YAML too.
+                return _delimited(number, orjson.dumps(value))
+            case "strings":
+                return _delimited(number, b"".join([_text(1, text) for text in value]))
+            case "parameter or reference":
+                return self._field(number, "in:2:JsonReference" if "$ref" in value else "in:1:parameter", value)
+            case "parameter":
+                name, wrappers = _PARAMETERS[value["in"]]
+                content = self.message(name, value)
+                for wrapper in wrappers:
+                    content = _delimited(wrapper, content)
+                return _delimited(number, content)
+        return _delimited(number, self.message(form, value))
+
+
+@lru_cache(1 << 12)
+def _text(number: int, text: str) -> bytes:
+    return _delimited(number, text.encode())
+
+
+def _delimited(number: int, content: bytes) -> bytes:
+    return _varint(number << 3 | _LENGTH_DELIMITED) + _varint(len(content)) + content
+
+
+@lru_cache(1 << 12)
+def _varint(number: int) -> bytes:
+    encoded = bytearray()
+    while number > 0x7F:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)
