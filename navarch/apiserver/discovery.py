@@ -16,13 +16,15 @@ import orjson
 from navarch.api.kind import Kind
 from navarch.apimachinery import errors
 from navarch.apimachinery.errors import Object
-from navarch.apiserver.negotiation import JSON, YAML
+from navarch.apiserver import respond
+from navarch.apiserver.negotiation import JSON, OFFERED, PROTOBUF, YAML, Representation, clauses, wants_pretty
 from navarch.apiserver.request import APIRequest
 from navarch.apiserver.spoken import speaks
 from navarch.component.httpserver import Response
 
-OFFERED = (JSON, YAML)
 AGGREGATED = {"g": "apidiscovery.k8s.io", "v": "v2", "as": "APIGroupDiscoveryList"}
+# Its types are in no published OpenAPI, from which protobuf messages are written.
+_AGGREGATED_FORMS = (JSON, YAML)
 # GroupPriorityMinimum of kube-apiserver's own APIServices; equal ones are ordered by name.
 _PRIORITIES = {
     "apiregistration.k8s.io": 20000,
@@ -61,7 +63,7 @@ class Discovery:
         """`external_address` is where clients reach this server, ``host:port``."""
         self._groups = _grouped(kinds)
         self._external_address = external_address
-        self._aggregated: dict[tuple[str, str], tuple[bytes, str]] = {}
+        self._aggregated: dict[tuple[str, Representation], tuple[bytes, str]] = {}
 
     @property
     def paths(self) -> list[str]:
@@ -73,21 +75,19 @@ class Discovery:
 
     def answer(self, request: APIRequest) -> Response | None:
         """The response for a discovery path, None for any other. Raises 404 for an unknown version of a known group."""
-        parts = request.info.path.strip("/").split("/")
-        accept = request.headers.get("accept", "")
-        match parts:
+        match request.info.path.strip("/").split("/"):
             case ["api" | "apis" as root]:
-                media_type, aggregated = _negotiate(accept, may_aggregate=True)
+                representation, aggregated = _negotiate(request, may_aggregate=True)
                 if aggregated:
-                    return self._aggregated_response(request, root, media_type)
-                return _response(self._versions() if root == "api" else self._group_list(), media_type)
+                    return self._aggregated_response(request, root, representation)
+                return _response(self._versions() if root == "api" else self._group_list(), representation)
             case ["api", version]:
-                return self._resources("", version, accept)
+                return self._resources("", version, request)
             case ["apis", group] if group in self._groups:
                 found = {"kind": "APIGroup", "apiVersion": "v1", **_group(group, self._groups[group])}
-                return _response(found, _negotiate(accept)[0])
+                return _response(found, _negotiate(request)[0])
             case ["apis", group, version] if group in self._groups:
-                return self._resources(group, version, accept)
+                return self._resources(group, version, request)
         return None
 
     def knows(self, group: str) -> bool:
@@ -96,34 +96,34 @@ class Discovery:
 
     def _versions(self) -> Object:
         address = {"clientCIDR": "0.0.0.0/0", "serverAddress": self._external_address()}
-        return {"kind": "APIVersions", "versions": list(self._groups.get("", ())), "serverAddressByClientCIDRs": [address]}
+        versions = list(self._groups.get("", ()))
+        return {"kind": "APIVersions", "apiVersion": "v1", "versions": versions, "serverAddressByClientCIDRs": [address]}
 
     def _group_list(self) -> Object:
         groups = [_group(name, versions) for name, versions in self._groups.items() if name]
         return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
 
-    def _resources(self, group: str, version: str, accept: str) -> Response:
+    def _resources(self, group: str, version: str, request: APIRequest) -> Response:
         kinds = self._groups.get(group, {}).get(version)
         if kinds is None:
             raise errors.no_such_path()
         resources = [entry for kind in kinds for entry in (_resource(kind), *_subresources(kind))]
-        # The first version of the API had no apiVersion here, and it stays so.
-        head: Object = {"kind": "APIResourceList", "apiVersion": "v1"} if group else {"kind": "APIResourceList"}
         group_version = f"{group}/{version}" if group else version
-        return _response({**head, "groupVersion": group_version, "resources": resources}, _negotiate(accept)[0])
+        found = {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": resources}
+        return _response(found, _negotiate(request)[0], is_core=not group)
 
-    def _aggregated_response(self, request: APIRequest, root: str, media_type: str) -> Response:
-        found = self._aggregated.get((root, media_type))
+    def _aggregated_response(self, request: APIRequest, root: str, representation: Representation) -> Response:
+        found = self._aggregated.get((root, representation))
         if found is None:
             document = self._aggregated_list(root)
             etag = hashlib.sha512(orjson.dumps(document)).hexdigest().upper()
-            found = self._aggregated[(root, media_type)] = (_encoded(document, media_type), f'"{etag}"')
+            found = self._aggregated[(root, representation)] = (respond.encoded(document, representation), f'"{etag}"')
         body, etag = found
         headers = [("ETag", etag), ("Vary", "Accept"), ("Cache-Control", "public")]
         if request.headers.get("if-none-match") == etag:
             return Response(304, headers)
         parameters = ";".join(f"{name}={value}" for name, value in AGGREGATED.items())
-        return Response(200, [("Content-Type", f"{media_type};{parameters}"), *headers], body)
+        return Response(200, [("Content-Type", f"{representation.media_type};{parameters}"), *headers], body)
 
     def _aggregated_list(self, root: str) -> Object:
         items = []
@@ -156,36 +156,19 @@ def version_key(version: str) -> tuple[int, int, int, str]:
     return -_STABILITY[stability], -int(major), -int(minor or 0), ""
 
 
-def _negotiate(accept: str, *, may_aggregate: bool = False) -> tuple[str, bool]:
-    """The first acceptable media type of an Accept header, and whether the aggregated form is meant. Raises 406."""
-    if not accept:
-        return JSON, False
-    for media_range, parameters in _ranges(accept):
-        offered = next((type_ for type_ in OFFERED if media_range in (type_, "application/*", "*/*")), None)
+def _negotiate(request: APIRequest, *, may_aggregate: bool = False) -> tuple[Representation, bool]:
+    """The form that is asked for, and whether the aggregated one is meant. Raises 406."""
+    accept, user_agent = request.headers.get("accept", ""), request.headers.get("user-agent", "")
+    for media, parameters in clauses(accept or JSON):
         asked = {name: parameters.get(name, "") for name in AGGREGATED}
         aggregated = may_aggregate and asked == AGGREGATED
-        if offered is None or parameters.get("sv") or parameters.get("stream", "") not in ("", "watch"):
+        offered = _AGGREGATED_FORMS if aggregated else OFFERED
+        found = JSON if media in ("*/*", "application/*") else media
+        if found not in offered or parameters.get("stream", "") not in ("", "watch"):
             continue
-        if aggregated or not any(name in parameters for name in AGGREGATED):
-            return offered, aggregated
+        if aggregated or not any(asked.values()):
+            return Representation(found, pretty=wants_pretty(request.query, user_agent)), aggregated
     raise errors.not_acceptable(OFFERED)
-
-
-def _ranges(accept: str) -> list[tuple[str, dict[str, str]]]:
-    """The media ranges of an Accept header with their parameters: best first, as sent where they are alike."""
-    found = []
-    for clause in accept.split(","):
-        media_range, *rest = (piece.strip() for piece in clause.split(";"))
-        parameters = {name.strip(): value.strip().strip('"') for name, _, value in (piece.partition("=") for piece in rest)}
-        found.append((media_range, parameters))
-    return sorted(found, key=lambda found: (-_quality(found[1].get("q", "1")), found[0].count("*")))
-
-
-def _quality(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return 1.0
 
 
 def _group(name: str, versions: Iterable[str]) -> Object:
@@ -259,14 +242,9 @@ def _response_kind(parent: Kind, group: str, version: str, kind: str) -> Object:
     return {"group": group, "version": version, "kind": kind}
 
 
-def _response(value: Object, media_type: str) -> Response:
-    headers = (("Content-Type", media_type), ("Cache-Control", "no-cache, private"))
-    return Response(200, headers, _encoded(value, media_type))
-
-
-def _encoded(value: Object, media_type: str) -> bytes:
-    if media_type != YAML:
-        return orjson.dumps(value)
-    from navarch.apimachinery import yamlcodec
-
-    return yamlcodec.dump(value)
+def _response(value: Object, representation: Representation, *, is_core: bool = False) -> Response:
+    """`is_core`: of the core group, whose documents had no apiVersion in Kubernetes 1.1 and have none today."""
+    if representation.media_type != PROTOBUF and (is_core or value["kind"] == "APIVersions"):
+        value = {field: item for field, item in value.items() if field != "apiVersion"}
+    headers = (("Content-Type", representation.media_type), ("Cache-Control", "no-cache, private"))
+    return Response(200, headers, respond.encoded(value, representation))

@@ -46,7 +46,7 @@ def negotiate(accept: str, *, has_protobuf: bool = True, streamed: bool = False)
     if not accept or accept in (JSON, "*/*"):
         return PLAIN
     offered = STREAMED if streamed else OFFERED
-    for media, options in _clauses(accept):
+    for media, options in clauses(accept):
         if media in ("*/*", "application/*"):
             media = JSON
         if media not in offered or (media == PROTOBUF and not has_protobuf and "as" not in options):
@@ -70,8 +70,8 @@ def wants_pretty(query: Mapping[str, list[str]], user_agent: str) -> bool:
     return user_agent.startswith(_EYES)
 
 
-def _clauses(accept: str) -> Iterator[tuple[str, Mapping[str, str]]]:
-    """(media type, parameters), best first; clauses of quality 0 are none."""
+def clauses(accept: str) -> Iterator[tuple[str, Mapping[str, str]]]:
+    """(media type, parameters), best first, wildcards last among their like; clauses of quality 0 are none."""
     found = []
     for clause in accept.split(","):
         media, *parameters = (piece.strip() for piece in clause.split(";"))
@@ -81,6 +81,6 @@ def _clauses(accept: str) -> Iterator[tuple[str, Mapping[str, str]]]:
         except ValueError:
             quality = 1.0
         if media and quality > 0:
-            found.append((-quality, media, options))
-    for _, media, options in sorted(found, key=lambda clause: clause[0]):
+            found.append((-quality, media.count("*"), media, options))
+    for _, _, media, options in sorted(found, key=lambda clause: clause[:2]):
         yield media, options

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import orjson
 
 from navarch.apimachinery.errors import Object
+from navarch.apiserver.negotiation import JSON
 from navarch.apiserver.request import APIRequest
-from navarch.apiserver.respond import JSON
 from navarch.apiserver.tokens import ALGORITHM, TokenAuthority
 from navarch.component.httpserver import Response
 

@@ -25,7 +25,7 @@ from navarch.apiserver.discovery import Discovery
 from navarch.apiserver.freshness import catch_up, storage_errors
 from navarch.apiserver.health import Health
 from navarch.apiserver.monitoring import READ_ONLY_METHODS, RequestMetrics
-from navarch.apiserver.negotiation import PLAIN, Representation, negotiate, wants_pretty
+from navarch.apiserver.negotiation import JSON, PLAIN, Representation, negotiate, wants_pretty
 from navarch.apiserver.openapi.documents import OpenAPI
 from navarch.apiserver.openid import OpenID
 from navarch.apiserver.request import Answer, APIRequest, ObjectAnswer, User, WatchAnswer
@@ -244,7 +244,7 @@ class Pipeline:
         sources = (self._health, self._discovery, self._openapi, self._openid)
         if request.info.path in ("", "/"):
             paths = sorted(path for source in sources for path in source.paths)
-            return Response(200, (("Content-Type", respond.JSON),), orjson.dumps({"paths": paths}))
+            return Response(200, (("Content-Type", JSON),), orjson.dumps({"paths": paths}))
         for source in sources:
             answer = source.answer(request)
             if answer is not None:

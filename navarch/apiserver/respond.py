@@ -27,11 +27,11 @@ def failure(error: StatusError, representation: Representation = PLAIN) -> Respo
     """An error as a response, in the form in which an answer was wanted."""
     representation = replace(representation, form="")
     headers = [("Content-Type", representation.media_type), *error.headers.items()]
-    return Response(error.code, headers, _encoded(error.status, representation))
+    return Response(error.code, headers, encoded(error.status, representation))
 
 
-def _encoded(obj: Object, representation: Representation) -> bytes:
-    """An object that is not stored, such as a Status or a Table."""
+def encoded(obj: Object, representation: Representation) -> bytes:
+    """The bytes of an object that is not stored, such as a Status or a Table."""
     match representation.media_type:
         case "application/yaml":
             from navarch.apimachinery import yamlcodec
@@ -70,13 +70,13 @@ def _object_body(request: APIRequest, answer: ObjectAnswer, representation: Repr
     if not representation.form or (obj is not None and obj.get("kind") == "Status"):
         if answer.record is not None and representation == PLAIN:
             return answer.record.data + b"\n"
-        return _encoded(answer.decoded(), representation)
+        return encoded(answer.decoded(), representation)
     if representation.form == "Table":
-        return _encoded(table(request, answer.kind, [answer.decoded()], representation, {}), representation)
+        return encoded(table(request, answer.kind, [answer.decoded()], representation, {}), representation)
     shown = partial(answer.decoded(), representation)
     if representation.media_type == PROTOBUF:
         return protobuf_encode.encode_partial(shown)
-    return _encoded(shown, representation)
+    return encoded(shown, representation)
 
 
 def _list_metadata(answer: ListAnswer) -> Object:
@@ -91,13 +91,13 @@ def _list_metadata(answer: ListAnswer) -> Object:
 def _list_body(request: APIRequest, answer: ListAnswer, representation: Representation) -> bytes:
     metadata, kind = _list_metadata(answer), answer.kind
     if representation.form == "Table":
-        return _encoded(table(request, kind, answer.objects(), representation, metadata), representation)
+        return encoded(table(request, kind, answer.objects(), representation, metadata), representation)
     if representation.form:
         items = [partial(obj, representation) for obj in answer.objects()]
-        return _encoded({**_partial_list_head(representation), "metadata": metadata, "items": items}, representation)
+        return encoded({**_partial_list_head(representation), "metadata": metadata, "items": items}, representation)
     if representation.pretty or representation.media_type == YAML:
         head = {"kind": kind.list_kind, "apiVersion": kind.api_version}
-        return _encoded({**head, "metadata": metadata, "items": list(answer.objects())}, representation)
+        return encoded({**head, "metadata": metadata, "items": list(answer.objects())}, representation)
     return b'{"kind":"%b","apiVersion":"%b","metadata":%b,"items":[%b]}\n' % (
         kind.list_kind.encode(),
         kind.api_version.encode(),

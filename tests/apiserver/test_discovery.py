@@ -8,7 +8,7 @@ import orjson
 import pytest
 import yaml
 
-from navarch.api import registry
+from navarch.api import protobuf, registry
 from navarch.api.kind import Kind
 from navarch.apiserver.discovery import Discovery
 from navarch.apiserver.request import APIRequest, User
@@ -17,6 +17,7 @@ from tests.apiserver.bench import Bench
 
 KINDS = registry.kinds()
 GROUPS = {kind.group for kind in KINDS if kind.group}
+PROTOBUF = "application/vnd.kubernetes.protobuf"
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
 
@@ -162,6 +163,7 @@ V2BETA1 = AGGREGATED.replace("v=v2;", "v=v2beta1;")
         ("application/json;stream=other", None),
         ("text/html", None),
         (";;;", None),
+        (AGGREGATED.replace("json", "vnd.kubernetes.protobuf"), None),
     ],
 )
 def test_the_form_is_negotiated(api: Bench, accept: str, content_type: str | None) -> None:
@@ -174,9 +176,16 @@ def test_the_form_is_negotiated(api: Bench, accept: str, content_type: str | Non
     assert document["kind"] == ("APIGroupDiscoveryList" if "as=" in content_type else "APIGroupList")
 
 
-def test_single_documents_come_in_yaml_too_but_never_aggregated(api: Bench) -> None:
+def test_single_documents_come_in_every_form_but_never_aggregated(api: Bench) -> None:
+    for path in ("/api", "/apis", "/apis/apps", "/apis/apps/v1", "/api/v1"):
+        plain = api.call("GET", path)
+        encoded = api.call("GET", path, headers={"accept": PROTOBUF})
+        assert encoded.headers["content-type"] == PROTOBUF
+        assert protobuf.decode(encoded.body) == {"apiVersion": "v1", **plain.json}
     for path in ("/apis/apps", "/apis/apps/v1", "/api/v1"):
         plain = api.call("GET", path)
+        assert plain.json == api.call("GET", path, pretty="true").json
+        assert api.call("GET", path, pretty="true").body.startswith(b"{\n  ")
         assert yaml.safe_load(api.call("GET", path, headers={"accept": "application/yaml"}).body) == plain.json
         assert api.call("GET", path, headers={"accept": AGGREGATED}).status == 406
 

@@ -12,10 +12,11 @@ import orjson
 
 from navarch.api.kind import Kind
 from navarch.apimachinery import errors
+from navarch.apiserver.negotiation import JSON
 from navarch.apiserver.openapi import operations, protobuf, v2, v3
 from navarch.apiserver.openapi.operations import PathItem
 from navarch.apiserver.request import APIRequest
-from navarch.apiserver.respond import GZIP_MIN_BYTES, JSON
+from navarch.apiserver.respond import GZIP_MIN_BYTES
 from navarch.component.httpserver import Response
 
 V2, V3 = "/openapi/v2", "/openapi/v3"

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from navarch.api import schemas
+from navarch.api import protobuf_encode, schemas
 from navarch.api.kind import Kind
-from navarch.apiserver import discovery, openid, respond
+from navarch.apiserver import openid, patching
+from navarch.apiserver.negotiation import JSON, OFFERED, PROTOBUF, STREAMED
 from navarch.apiserver.openapi import parameters
 from navarch.apiserver.openapi.parameters import NAMESPACE, Parameter
 from navarch.apiserver.spoken import PROXY, Spoken, speaks
@@ -28,14 +29,6 @@ SECURITY = {
     "BearerToken": {"description": "Bearer Token authentication", "type": "apiKey", "name": "authorization", "in": "header"}
 }
 ANY = ("*/*",)
-PATCH_TYPES = (
-    "application/json-patch+json",
-    "application/merge-patch+json",
-    "application/strategic-merge-patch+json",
-    "application/apply-patch+yaml",
-)
-# YAML has no end of a document by which a stream of them could be told apart.
-STREAMS = tuple(f"{type_};stream=watch" for type_ in respond.OFFERED if type_ != respond.YAML)
 PHRASES = {200: "OK", 201: "Created", 202: "Accepted", 401: "Unauthorized"}
 # Its deletion answers with the Namespace, yet kube-apiserver and the clients made from its documents say Status.
 _NAMESPACES = "namespaces"
@@ -62,7 +55,7 @@ class Operation:
     responses: tuple[tuple[int, str], ...] = ()
     """Successes: code and definition."""
     consumes: tuple[str, ...] = ANY
-    produces: tuple[str, ...] = respond.OFFERED
+    produces: tuple[str, ...] = OFFERED
     action: str = ""
     """``x-kubernetes-action``; "" for what belongs to no kind."""
     group_version_kind: tuple[str, str, str] = ("", "", "")
@@ -122,10 +115,10 @@ def _of_the_server() -> Iterator[tuple[str, Operation]]:
     yield "api", _discovery("/api/", "getCoreAPIVersions", "core", "get available API versions", "APIVersions")
     yield "apis", _discovery("/apis/", "getAPIVersions", "apis", "get available API versions", "APIGroupList")
     version = Operation("/version/", "get", "getCodeVersion", "version", "get the version information for this server")
-    forms = (respond.JSON,)
+    forms = (JSON,)
     yield "version", replace(version, responses=((200, VERSION_INFO),), consumes=forms, produces=forms)
     for path, name, label, what, media_type in (
-        (openid.CONFIGURATION_PATH, "Configuration", "WellKnown", _OPENID_CONFIGURATION, respond.JSON),
+        (openid.CONFIGURATION_PATH, "Configuration", "WellKnown", _OPENID_CONFIGURATION, JSON),
         (openid.KEYS_PATH, "Keyset", "openid", _OPENID_KEYS, openid.KEYS_MEDIA_TYPE),
     ):
         named = f"getServiceAccountIssuerOpenID{name}"
@@ -145,9 +138,8 @@ def _resources(kind: Kind) -> Operation:
 
 
 def _discovery(path: str, name: str, tag: str, description: str, definition: str) -> Operation:
-    forms = discovery.OFFERED
     responses = ((200, META + definition),)
-    return Operation(path, "get", name, tag, description, responses=responses, consumes=forms, produces=forms)
+    return Operation(path, "get", name, tag, description, responses=responses, consumes=OFFERED)
 
 
 # What belongs to a kind
@@ -190,7 +182,7 @@ def _of_collection(kind: Kind) -> Iterator[Operation]:
             places.append((f"{kind.api_path}/{kind.plural}", f"{kind.kind}ForAllNamespaces"))
         for place, name in places:
             listed = _operation(kind, place, "list", name, description, parameters.LIST, {200: f"{definition}List"})
-            yield replace(listed, produces=(*respond.OFFERED, *STREAMS))
+            yield replace(listed, produces=_streamed(kind))
     if "create" in kind.verbs:
         description = f"create{_article(kind.kind)}{kind.kind}"
         created = dict.fromkeys((200, 201, 202), definition)
@@ -222,7 +214,7 @@ def _of_subresource(kind: Kind, subresource: str, spoken: Spoken) -> Iterator[Op
         return
     description, taken = f"read log of the specified {kind.kind}", (*parameters.LOG, parameters.named(kind.kind))
     read = _operation(kind, path, "get", name, description, taken, {200: STRING})
-    yield replace(read, produces=("text/plain", *respond.OFFERED))
+    yield replace(read, produces=("text/plain", *read.produces))
 
 
 def _reads_and_writes(kind: Kind, path: str, name: str, what: str, spoken: Spoken) -> Iterator[Operation]:
@@ -269,7 +261,7 @@ def _watches(kind: Kind) -> Iterator[Operation]:
     for path, action, named, description in places:
         taken = (*parameters.LIST, parameters.named(kind.kind)) if action == "watch" else parameters.LIST
         watch = _operation(kind, path, action, named, description, taken, {200: WATCH_EVENT})
-        yield replace(watch, produces=(*respond.OFFERED, *STREAMS))
+        yield replace(watch, produces=_streamed(kind))
 
 
 def _operation(
@@ -298,10 +290,22 @@ def _operation(
         parameters=tuple(sorted(taken, key=lambda parameter: (parameter.name, parameter.where))),
         body=body,
         responses=tuple(responses.items()),
-        consumes=PATCH_TYPES if body == PATCH else ANY,
+        consumes=patching.MEDIA_TYPES if body == PATCH else ANY,
+        produces=_forms(kind),
         action=action,
         group_version_kind=(spoken.group, spoken.version, spoken.kind),
     )
+
+
+def _forms(kind: Kind) -> tuple[str, ...]:
+    """The media types in which objects of a kind are answered."""
+    return OFFERED if protobuf_encode.is_encodable(kind) else tuple(form for form in OFFERED if form != PROTOBUF)
+
+
+def _streamed(kind: Kind) -> tuple[str, ...]:
+    """Those in which its lists are, or its changes one by one."""
+    forms = _forms(kind)
+    return (*forms, *(f"{form};stream=watch" for form in STREAMED if form in forms))
 
 
 # Spelling

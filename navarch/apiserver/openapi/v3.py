@@ -8,7 +8,7 @@ from functools import cache
 import orjson
 
 from navarch.apimachinery.errors import Object
-from navarch.apiserver import respond
+from navarch.apiserver.negotiation import OFFERED
 from navarch.apiserver.openapi import definitions
 from navarch.apiserver.openapi.operations import INFO, PHRASES, SECURITY, STATUS, STRING, Operation, PathItem
 from navarch.apiserver.openapi.parameters import Parameter
@@ -64,7 +64,7 @@ def _responses(operation: Operation) -> Object:
 
 @cache
 def _failure() -> Object:
-    return {"description": "Failure", "content": _content(STATUS, respond.OFFERED)}
+    return {"description": "Failure", "content": _content(STATUS, OFFERED)}
 
 
 @cache
