@@ -74,9 +74,9 @@ class PathItem:
     operations: tuple[Operation, ...]
     """With all their parameters."""
 
-    def own(self, operation: Operation) -> list[Parameter]:
+    def own(self, operation: Operation) -> tuple[Parameter, ...]:
         """The parameters of one operation that not all take."""
-        return [parameter for parameter in operation.parameters if parameter not in self.parameters]
+        return tuple(parameter for parameter in operation.parameters if parameter not in self.parameters)
 
 
 def documents(kinds: Iterable[Kind]) -> dict[str, list[PathItem]]:

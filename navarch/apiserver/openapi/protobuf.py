@@ -85,6 +85,8 @@ _MESSAGES: Mapping[str, Mapping[str, tuple[int, str]]] = {
         "x-": (31, "named:in:2:json"),
     },
 }
+# What many operations have alike.
+_REPEATED = frozenset({"parameters", "responses", "consumes", "produces", "schemes"})
 # Where a parameter stands -> (its message, the numbers of the messages it is wrapped in, from the inside out).
 _PARAMETERS = {"body": ("BodyParameter", (1,)), "query": ("QueryParameter", (3, 2)), "path": ("PathParameter", (4, 2))}
 
@@ -95,10 +97,10 @@ def encode(document: Mapping[str, Any]) -> bytes:
 
 
 class _Writer:
-    """Writes one document. What it holds several times, as the same value, is written once and copied."""
+    """Writes one document. Lists and maps that it holds several times, as the same value, are written once and copied."""
 
     def __init__(self) -> None:
-        self._written: dict[tuple[int, int], bytes] = {}
+        self._written: dict[tuple[int, str, int], bytes] = {}
 
     def message(self, name: str, value: Mapping[str, Any]) -> bytes:
         fields = _MESSAGES[name]
@@ -106,9 +108,9 @@ class _Writer:
         for key, item in value.items():
             if key.startswith(_EXTENSION_PREFIX):
                 parts.append(self._field(*fields[_EXTENSION_PREFIX], {key: item}))
-            elif key == "responses":
+            elif key in _REPEATED:
                 # The document keeps the value, so that no other can come to its address.
-                place = (fields[key][0], id(item))
+                place = (*fields[key], id(item))
                 if place not in self._written:
                     self._written[place] = self._field(*fields[key], item)
                 parts.append(self._written[place])

@@ -11,63 +11,67 @@ import orjson
 
 from navarch.apimachinery.errors import Object
 from navarch.apiserver.openapi import definitions
-from navarch.apiserver.openapi.operations import INFO, META, PHRASES, SECURITY, STATUS, STRING, Operation, PathItem
+from navarch.apiserver.openapi.operations import (
+    DELETE_OPTIONS,
+    INFO,
+    PATCH,
+    PHRASES,
+    SECURITY,
+    STATUS,
+    STRING,
+    Operation,
+    PathItem,
+)
 from navarch.apiserver.openapi.parameters import Parameter
 
+_SCHEMES = ["https"]
 # Older kubectls look for these where an operation has its parameters, and do not follow references.
 _NEVER_SHARED = frozenset({"name", "dryRun", "fieldValidation"})
 
 
 def document(items: Sequence[PathItem]) -> Object:
-    """The document of these paths."""
-    shared: dict[str, Object] = {}
-    paths = {item.path: _path_item(item, shared) for item in items}
+    """The document of these paths. What it holds twice is the same value, so that its writers can tell."""
     return {
         "swagger": "2.0",
         "info": INFO,
-        "paths": paths,
+        "paths": {item.path: _path_item(item) for item in items},
         "definitions": definitions.v2(definitions.needed(items)),
-        "parameters": dict(sorted(shared.items())),
+        "parameters": _shared(items),
         "securityDefinitions": SECURITY,
         "security": [{name: [] for name in SECURITY}],
     }
 
 
-def _path_item(item: PathItem, shared: dict[str, Object]) -> Object:
-    found: Object = {}
-    for operation in item.operations:
-        found[operation.method] = _operation(operation, item.own(operation), shared)
+def _path_item(item: PathItem) -> Object:
+    found: Object = {operation.method: _operation(operation, item.own(operation)) for operation in item.operations}
     if item.parameters:
-        found["parameters"] = _parameters(item.parameters, shared)
+        found["parameters"] = _parameters(item.parameters, "")
     return found
 
 
-def _operation(operation: Operation, own: Sequence[Parameter], shared: dict[str, Object]) -> Object:
+def _operation(operation: Operation, own: tuple[Parameter, ...]) -> Object:
     found: Object = {
         "tags": [operation.tag],
         "description": operation.description,
         "operationId": operation.id,
-        "produces": list(operation.produces),
-        "schemes": ["https"],
+        "schemes": _SCHEMES,
+        "responses": _responses(operation.responses),
+        "produces": _list(operation.produces),
     }
     if operation.consumes:
-        found["consumes"] = list(operation.consumes)
-    parameters = _parameters(own, shared)
-    if operation.body:
-        body: Object = {"name": "body", "in": "body", "schema": _schema(operation.body)}
-        if operation.body_required:
-            body["required"] = True
-        # The body of a kind's own operations is never any other's.
-        generic = operation.body.startswith(META)
-        parameters.insert(0, _reference(body, shared) if generic else body)
-    if parameters:
-        found["parameters"] = parameters
-    found["responses"] = _responses(operation.responses)
+        found["consumes"] = _list(operation.consumes)
+    if own or operation.body:
+        found["parameters"] = _parameters(own, operation.body)
     if operation.action:
         group, version, kind = operation.group_version_kind
         found["x-kubernetes-action"] = operation.action
         found["x-kubernetes-group-version-kind"] = {"group": group, "version": version, "kind": kind}
     return found
+
+
+@cache
+def _list(words: tuple[str, ...]) -> list[str]:
+    return list(words)
 
 
 @cache
@@ -80,12 +84,12 @@ def _schema(definition: str) -> Object:
     return {"type": STRING} if definition == STRING else {"$ref": f"#/definitions/{definition}"}
 
 
-def _parameters(parameters: Iterable[Parameter], shared: dict[str, Object]) -> list[Object]:
-    found = []
-    for parameter in parameters:
-        written = _parameter(parameter)
-        found.append(written if parameter.name in _NEVER_SHARED else _reference(written, shared))
-    return found
+@cache
+def _parameters(parameters: tuple[Parameter, ...], body: str) -> list[Object]:
+    """Parameters, and a body of this definition, as they stand in an operation or path."""
+    written = [_body(body)] if body else []
+    written += map(_parameter, parameters)
+    return [{"$ref": f"#/parameters/{_name(parameter)}"} if _is_shared(parameter) else parameter for parameter in written]
 
 
 @cache
@@ -96,9 +100,26 @@ def _parameter(parameter: Parameter) -> Object:
     return {**found, "type": parameter.type, "uniqueItems": True}
 
 
-def _reference(parameter: Object, shared: dict[str, Object]) -> Object:
-    """What stands for a parameter that is written once, in `shared`."""
+def _body(definition: str) -> Object:
+    found: Object = {"name": "body", "in": "body", "schema": _schema(definition)}
+    return found if definition == DELETE_OPTIONS else {**found, "required": True}
+
+
+def _is_shared(parameter: Object) -> bool:
+    # The bodies of a kind's own operations are never any other's.
+    if parameter["in"] == "body":
+        return parameter in (_body(PATCH), _body(DELETE_OPTIONS))
+    return parameter["name"] not in _NEVER_SHARED
+
+
+def _name(parameter: Object) -> str:
+    """Under which a parameter is written once for all who take it."""
     digest = hashlib.sha256(orjson.dumps(parameter)).digest()[:6]
-    name = f"{parameter['name']}-{base64.urlsafe_b64encode(digest).decode()}"
-    shared[name] = parameter
-    return {"$ref": f"#/parameters/{name}"}
+    return f"{parameter['name']}-{base64.urlsafe_b64encode(digest).decode()}"
+
+
+def _shared(items: Iterable[PathItem]) -> Object:
+    operations = [operation for item in items for operation in item.operations]
+    written = [_parameter(parameter) for parameter in {p for operation in operations for p in operation.parameters}]
+    written += [_body(body) for body in {operation.body for operation in operations if operation.body}]
+    return dict(sorted((_name(parameter), parameter) for parameter in written if _is_shared(parameter)))
