@@ -29,6 +29,7 @@ from navarch.api.core import (
     serviceaccount,
 )
 from navarch.api.discovery import endpointslice
+from navarch.api.flowcontrol import flowschema, prioritylevelconfiguration
 from navarch.api.kind import Kind
 from navarch.api.networking import ingress, ingressclass, ipaddress, networkpolicy, servicecidr
 from navarch.api.node import runtimeclass
@@ -95,5 +96,7 @@ KINDS: tuple[Kind, ...] = (
     volumeattributesclass.KIND,
     lease.KIND,
     endpointslice.KIND,
+    flowschema.KIND,
+    prioritylevelconfiguration.KIND,
     customresourcedefinition.KIND,
 )

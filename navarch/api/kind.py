@@ -119,6 +119,8 @@ class Kind:
     columns: tuple[Column, ...] = ()
     """Of printed tables; () means Name and Created At."""
     row: Row | None = None
+    row_order: Getter | None = None
+    """By what the rows of a table are sorted; None leaves them in the order of their names."""
     keeps_status_on_create: bool = False
     """Whether whoever makes an object may bring its status along, as a kubelet does with its Node."""
     allow_create_on_update: bool = False

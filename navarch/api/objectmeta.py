@@ -16,22 +16,14 @@ STANDARD_FINALIZERS = frozenset({"kubernetes", "orphan", "foregroundDeletion"})
 IMMUTABLE = "field is immutable"
 
 
-# What an update of the status leaves as it is, where the kind says so (metav1.ResetObjectMetaForStatus).
-_NOT_THROUGH_STATUS = ("labels", "annotations", "finalizers", "ownerReferences")
+# `Kind.status_keeps_metadata` of kinds whose status is all that an update of it changes (metav1.ResetObjectMetaForStatus).
+RESET_FOR_STATUS = ("labels", "annotations", "finalizers", "ownerReferences")
 
 
 def immutable(path: str, new: Any, old: Any) -> Iterator[FieldError]:
     """What is wrong with an update of a field that may not change."""
     if new != old:
         yield invalid_value(path, new, IMMUTABLE)
-
-
-def keep_metadata(new: Object, old: Object) -> Object:
-    """An update of the status without what it may not change about metadata."""
-    before = old["metadata"]
-    kept = {field: before[field] for field in _NOT_THROUGH_STATUS if field in before}
-    sent = {field: value for field, value in new["metadata"].items() if field not in _NOT_THROUGH_STATUS}
-    return {**new, "metadata": sent | kept}
 
 
 def validate(kind: Kind, obj: Object) -> Iterator[FieldError]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import copy
+from collections.abc import Iterable, Iterator
 
+from navarch.api.flowcontrol import builtin, flowschema, prioritylevelconfiguration
 from navarch.api.kind import Kind
 from navarch.api.networking import servicecidr
 from navarch.apimachinery.errors import Object
@@ -26,6 +28,7 @@ def missing(store: Store, wanted: Iterable[tuple[Kind, Object]]) -> list[Write]:
 
 def complete(kind: Kind, obj: Object) -> Object:
     """A new object as a request would have stored it, with a status of its own if it has one."""
+    obj = copy.deepcopy(obj)
     metadata = {**obj["metadata"], "uid": clock.uid(), "creationTimestamp": clock.timestamp()}
     if kind.has_generation:
         metadata["generation"] = 1
@@ -47,3 +50,13 @@ def default_service_cidr(cidr: str) -> tuple[Kind, Object]:
         "spec": {"cidrs": [cidr]},
         "status": {"conditions": [condition]},
     }
+
+
+def flow_control() -> Iterator[tuple[Kind, Object]]:
+    """The built-in priority levels and flow schemas."""
+    for name, spec in builtin.LEVELS.items():
+        yield prioritylevelconfiguration.KIND, builtin.new(name, spec)
+    for name, spec in builtin.SCHEMAS.items():
+        schema = builtin.new(name, spec)
+        condition = builtin.dangling(schema, found=True, now=clock.timestamp())
+        yield flowschema.KIND, {**schema, "status": {"conditions": [condition]}}

@@ -165,16 +165,22 @@ class Resources:
     async def _store_new(self, request: APIRequest, kind: Kind, obj: Object, knows_managers: bool) -> ObjectAnswer:
         name, rules = meta.name(obj), kind.stored
         key = kind.key(meta.namespace(obj), name)
-        if self.store.latest(kind.key_prefix, key) is not None:
-            raise errors.already_exists(kind.group, kind.plural, name)
-        with self._allocated(request, rules, obj, None) as obj:
-            if request.dry_run:
-                return ObjectAnswer.of(kind, obj=obj, status=201)
+        for _ in range(WRITE_ATTEMPTS):
+            if self.store.latest(kind.key_prefix, key) is not None:
+                break
             try:
-                record = await self.put(kind, key, obj, None, keeps_managers=knows_managers)
+                with self._allocated(request, rules, obj, None) as new:
+                    if request.dry_run:
+                        return ObjectAnswer.of(kind, obj=new, status=201)
+                    record = await self.put(kind, key, new, None, keeps_managers=knows_managers)
+                    return ObjectAnswer.of(kind, record, new, 201)
             except ConflictError:
-                raise errors.already_exists(kind.group, kind.plural, name) from None
-            return ObjectAnswer.of(kind, record, obj, 201)
+                if rules not in self.allocators:
+                    break
+                # Either the name is taken, or what was handed out was taken by another server meanwhile.
+                with storage_errors():
+                    await self.store.fresh()
+        raise errors.already_exists(kind.group, kind.plural, name)
 
     @contextmanager
     def _allocated(self, request: APIRequest, kind: Kind, obj: Object, old: Object | None) -> Iterator[Object]:

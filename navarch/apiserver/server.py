@@ -133,7 +133,8 @@ class APIServer:
 
     async def _make_consistent(self) -> None:
         """Before anything is served: make what every cluster has, mend what contradicts itself."""
-        writes = bootstrap.missing(self.store, [bootstrap.default_service_cidr(self.config.service_cidr)])
+        wanted = [bootstrap.default_service_cidr(self.config.service_cidr), *bootstrap.flow_control()]
+        writes = bootstrap.missing(self.store, wanted)
         if writes:
             await self.store.write_first(writes)
         repairs = self._repair.begin()

@@ -37,7 +37,7 @@ def table(
     columns = kind.columns or _DEFAULT_COLUMNS
     row, now = kind.row, clock.now()
     rows = []
-    for obj in objects:
+    for obj in objects if kind.row_order is None else sorted(objects, key=kind.row_order):
         cells = row(obj, now) if row is not None else [obj["metadata"]["name"], obj["metadata"].get("creationTimestamp")]
         entry: Object = {"cells": cells}
         if include == "Object":

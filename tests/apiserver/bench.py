@@ -25,7 +25,7 @@ from navarch.component.httpserver import Request
 from navarch.component.pki import PKI
 from navarch.storage.backend import Backend
 from navarch.storage.memory import MemoryBackend
-from navarch.storage.store import LocalStore
+from navarch.storage.store import LocalStore, Store
 
 T = TypeVar("T")
 TIMEOUT_SECONDS = 10.0
@@ -119,12 +119,12 @@ class Watching:
 class Bench:
     """The server and short ways to ask it."""
 
-    def __init__(self, directory: Path, backend: Backend | None = None) -> None:
+    def __init__(self, directory: Path, backend: Backend | None = None, store: Store | None = None) -> None:
         pki = PKI(directory / "pki")
         pki.ensure(())
         self.loop = asyncio.new_event_loop()
         config = APIServerConfig(service_account_key_file=pki.service_account_key, bind_address="127.0.0.1", port=0)
-        self.server = APIServer(config, LocalStore(backend or MemoryBackend()))
+        self.server = APIServer(config, store or LocalStore(backend or MemoryBackend()))
 
         async def start() -> None:
             await self.server.start()
@@ -242,8 +242,9 @@ class Bench:
 
 
 @contextmanager
-def bench(directory: Path, backend: Backend | None = None) -> Iterator[Bench]:
-    found = Bench(directory, backend)
+def bench(directory: Path, backend: Backend | None = None, store: Store | None = None) -> Iterator[Bench]:
+    """A server over a backend, or over a store of the test's own."""
+    found = Bench(directory, backend, store)
     try:
         yield found
     finally:

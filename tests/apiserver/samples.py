@@ -79,6 +79,20 @@ BODIES: dict[str, Object] = {
     "certificatesigningrequests.certificates.k8s.io": {
         "spec": {"request": signing_request(), "signerName": "example.com/signer", "usages": ["client auth"]},
     },
+    "flowschemas.flowcontrol.apiserver.k8s.io": {
+        "spec": {
+            "priorityLevelConfiguration": {"name": "global-default"},
+            "rules": [
+                {
+                    "subjects": [{"kind": "User", "user": {"name": "alice"}}],
+                    "nonResourceRules": [{"verbs": ["get"], "nonResourceURLs": ["/healthz/*"]}],
+                }
+            ],
+        }
+    },
+    "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io": {
+        "spec": {"type": "Limited", "limited": {"limitResponse": {"type": "Reject"}}}
+    },
     "roles.rbac.authorization.k8s.io": {"rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]},
     "clusterroles.rbac.authorization.k8s.io": {"rules": [{"nonResourceURLs": ["/healthz/*"], "verbs": ["get"]}]},
     "rolebindings.rbac.authorization.k8s.io": {
@@ -122,6 +136,10 @@ STATUSES: dict[str, Object] = {
                 "lastTransitionTime": "2026-01-01T00:00:00Z",
             }
         ]
+    },
+    **{
+        f"{plural}.flowcontrol.apiserver.k8s.io": {"conditions": [{"type": "Tested", "status": "True"}]}
+        for plural in ("flowschemas", "prioritylevelconfigurations")
     },
     "ingresses.networking.k8s.io": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}},
     "servicecidrs.networking.k8s.io": {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -24,7 +24,8 @@ from navarch.apiserver.allocation import MANAGER, address_of
 from navarch.apiserver.bootstrap import complete
 from navarch.apiserver.resources import versioned
 from navarch.apiserver.server import APIServer
-from navarch.storage.mvcc import Write
+from navarch.storage.memory import MemoryBackend
+from navarch.storage.mvcc import Change, Write
 from navarch.storage.sqlite import SQLiteBackend
 from navarch.storage.store import LocalStore
 from tests.apiserver.bench import Bench, bench
@@ -207,6 +208,31 @@ def test_no_address_is_given_out_twice_whatever_is_done_at_once(api: Bench, seed
     assert given_out(api) == held(api)
     api.call("DELETE", "/api/v1/namespaces/default/services")
     assert held(api) == {}
+
+
+def test_an_address_that_another_server_took_meanwhile_is_not_given_out(tmp_path: Path) -> None:
+    class Shared(LocalStore):
+        """A store in which somebody else is quicker, once."""
+
+        taken = ""
+
+        async def write(self, writes: Sequence[Write]) -> list[Change]:
+            kind = addresses.KIND
+            wanted = [write for write in writes if write.prefix == kind.key_prefix and write.base is None]
+            if wanted and not self.taken:
+                self.taken = wanted[0].key.removeprefix(kind.key_prefix)
+                other = complete(kind, address_of(of("elsewhere"), self.taken))
+                await super().write([Write(kind.key_prefix, wanted[0].key, versioned(other), None)])
+            return await super().write(writes)
+
+    store = Shared(MemoryBackend())
+    with bench(tmp_path, store=store) as api:
+        made = api.made("services", service("a"))
+        assert store.taken and made["spec"]["clusterIP"] != store.taken
+        assert held(api) == {store.taken: "elsewhere", made["spec"]["clusterIP"]: "a"}
+        store.taken = ""
+        refused = api.post("services", service("b", clusterIP="10.96.5.5"))
+        assert refused.status == 422 and "provided IP is already allocated" in refused.message
 
 
 # Mending.

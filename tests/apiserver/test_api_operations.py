@@ -13,6 +13,8 @@ NETWORKING = "networking.k8s.io"
 VERBS = {"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"}
 STATUS = {"status": {"get", "patch", "update"}}
 RESOURCES = [
+    ("flowschemas.flowcontrol.apiserver.k8s.io", STATUS),
+    ("prioritylevelconfigurations.flowcontrol.apiserver.k8s.io", STATUS),
     ("certificatesigningrequests.certificates.k8s.io", {**STATUS, "approval": {"get", "patch", "update"}}),
     ("runtimeclasses.node.k8s.io", {}),
     (f"ingresses.{NETWORKING}", STATUS),

@@ -9,7 +9,7 @@ from typing import Any
 
 from navarch.api import printing
 from navarch.api.kind import AGE, NAME, Column, Kind
-from navarch.api.objectmeta import IMMUTABLE, keep_metadata
+from navarch.api.objectmeta import IMMUTABLE, RESET_FOR_STATUS
 from navarch.apimachinery import meta, names
 from navarch.apimachinery.errors import FieldError, Object, invalid_value, required
 
@@ -86,7 +86,7 @@ KIND = Kind(
     subresources=("status",),
     default=default,
     prepare_create=prepare_create,
-    prepare_status_update=keep_metadata,
+    status_keeps_metadata=RESET_FOR_STATUS,
     validate=validate,
     validate_update=validate_update,
     columns=(NAME, Column("CIDRs"), AGE),
