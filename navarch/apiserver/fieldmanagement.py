@@ -11,12 +11,14 @@ import logging
 from collections.abc import Iterable
 from functools import cache
 
+import orjson
+
 from navarch.api import registry, schemas
 from navarch.api.kind import Kind
 from navarch.apimachinery import errors, meta
 from navarch.apimachinery.apply import fields, lastapplied, managers, structure
 from navarch.apimachinery.apply.fields import Fields
-from navarch.apimachinery.apply.managers import ApplyConflictError, Claims, ManagersError, Versions, Writer
+from navarch.apimachinery.apply.managers import ApplyConflictError, Claim, Claims, ManagersError, Versions, Writer
 from navarch.apimachinery.apply.structure import Structure, StructureError
 from navarch.apimachinery.errors import FieldError, Object, StatusError
 from navarch.apimachinery.schema import decode
@@ -28,6 +30,8 @@ logger = logging.getLogger(__name__)
 NAME_LIMIT_BYTES = 128
 FIELD = "managedFields"
 SERVER = "kube-apiserver"
+TEMPLATES_LIMIT = 32
+TEMPLATE_LIMIT_BYTES = 16_384
 _OPTIONS = {"POST": "CreateOptions", "PUT": "UpdateOptions", "PATCH": "PatchOptions"}
 
 
@@ -91,6 +95,7 @@ class _Versions:
     def __init__(self, stored: Kind) -> None:
         self._kinds = {kind.api_version: kind for kind in registry.kinds() if kind.stored is stored}
         self._structures: dict[str, Structure] = {}
+        self._made: dict[bytes, Fields] = {}
 
     def structure(self, api_version: str) -> Structure | None:
         found = self._structures.get(api_version)
@@ -105,6 +110,21 @@ class _Versions:
         whole: Object = decode(obj, schemas.of(self._kinds[source])).object
         return self._kinds[target].from_stored(self._kinds[source].to_stored(whole))
 
+    def made(self, new: Object, who: Writer) -> Fields:
+        """What who makes an object manages of it; computed once for all of one template. Raises StructureError."""
+        metadata = {key: value for key, value in new["metadata"].items() if key not in managers.UNMANAGED_METADATA}
+        key = orjson.dumps({**new, "metadata": metadata})
+        found = self._made.get(key)
+        if found is None:
+            taken_apart = self.structure(who.api_version)
+            assert taken_apart is not None, "a kind is served in the version of the request"
+            found = managers.create(new, who, taken_apart)
+            if len(key) <= TEMPLATE_LIMIT_BYTES:
+                if len(self._made) >= TEMPLATES_LIMIT:
+                    del self._made[next(iter(self._made))]
+                self._made[key] = found
+        return found
+
 
 @cache
 def _versions(stored: Kind) -> _Versions:
@@ -116,7 +136,14 @@ def _versions(stored: Kind) -> _Versions:
 
 def created(request: APIRequest, kind: Kind, obj: Object) -> Object:
     """A new object, in its stored form, with its managers."""
-    return _updated(kind, obj, {}, {}, _writer(request, kind, ""))
+    who = _writer(request, kind, "")
+    try:
+        made = _versions(kind.stored).made(without_managers(kind.from_stored(obj)), who)
+    except StructureError as error:
+        logger.error("%s %s: nobody manages it: %s", kind.resource, meta.key(obj), error)
+        made = {}
+    claims = {who.manager(managers.UPDATE): Claim(made, who.api_version, who.time)} if made else {}
+    return with_managers(obj, managers.encode(claims))
 
 
 def updated(request: APIRequest, kind: Kind, new: Object, old: Object, subresource: str) -> Object:
@@ -133,7 +160,7 @@ def updated_by_server(kind: Kind, new: Object, old: Object, subresource: str) ->
 
 
 def _updated(kind: Kind, new: Object, old: Object, claims: Claims, who: Writer) -> Object:
-    before, after = kind.from_stored(_bare(old)) if old else {}, kind.from_stored(_bare(new))
+    before, after = kind.from_stored(without_managers(old)), kind.from_stored(without_managers(new))
     try:
         claims = managers.update(claims, before, after, who, _versions(kind.stored))
     except StructureError as error:
@@ -155,14 +182,16 @@ def _claims(new: Object, old: Object, subresource: str) -> Claims:
     return managers.decode(before or ())
 
 
-def _bare(obj: Object) -> Object:
-    """Without its managers, who are nobody's field."""
-    return meta.without_path(obj, "metadata", FIELD)
+def without_managers(obj: Object) -> Object:
+    """A copy that does not say who manages it: managedFields is nobody's field."""
+    metadata = dict(obj["metadata"])
+    metadata.pop(FIELD, None)
+    return {**obj, "metadata": metadata}
 
 
 def with_managers(obj: Object, entries: list[Object]) -> Object:
-    """With these managers; none is written as nothing."""
-    return meta.set_path(obj, entries, "metadata", FIELD) if entries else _bare(obj)
+    """A copy with these managers; none is written as nothing."""
+    return {**obj, "metadata": {**obj["metadata"], FIELD: entries}} if entries else without_managers(obj)
 
 
 def is_same(new: Object, old: Object) -> bool:
@@ -208,7 +237,7 @@ def applied(request: APIRequest, kind: Kind, live: Object, config: Object, subre
     Fields may be null that are to have their default.
     """
     claims = managers.decode((live.get("metadata") or {}).get(FIELD) or ())
-    bare = _bare(live) if live else live
+    bare = without_managers(live) if live else live
     who, versions = _writer(request, kind, subresource), _versions(kind.stored)
     new, claims = apply(request, claims, bare, config, kind.kind, who, versions)
     return with_managers(new, managers.encode(claims))

@@ -25,9 +25,12 @@ async def serve(resources: Resources, request: APIRequest, kind: Kind, subresour
         return await applying.serve(resources, request, kind, subresource)
     changes, duplicates = body.parse(request)
     schema = schemas.of(kind)
+    about_managers = _is_about_managers(changes)
 
     def transform(stored: Object) -> Object:
         current = kind.from_stored(stored)
+        if not about_managers:
+            current = fieldmanagement.without_managers(current)
         try:
             patched = apply(current, changes, schema)
         except patch.PatchError as error:
@@ -48,6 +51,16 @@ async def serve(resources: Resources, request: APIRequest, kind: Kind, subresour
         return resources.to_stored(kind, new)
 
     return await resources.change(request, kind, transform, subresource=subresource)
+
+
+def _is_about_managers(changes: Any) -> bool:
+    """Whether a patch may mean metadata.managedFields, which are large: all other patches need not go through them."""
+    if isinstance(changes, dict):
+        metadata = changes.get("metadata")
+        return isinstance(metadata, dict) and fieldmanagement.FIELD in metadata
+    operations = [operation for operation in changes if isinstance(operation, dict)] if isinstance(changes, list) else []
+    places = [operation.get(key) for operation in operations for key in ("path", "from")]
+    return any(place in ("", "/metadata") or str(place).startswith(f"/metadata/{fieldmanagement.FIELD}") for place in places)
 
 
 def _unapplicable(type_: str, error: patch.PatchError) -> StatusError:

@@ -308,8 +308,12 @@ class Resources:
     ) -> ObjectAnswer:
         """Store `obj` as the next version of `base`, which is `old`. Raises ConflictError if another write came between."""
         rules = kind.stored
+        update = rules.subresource_updates.get(subresource)
         if not subresource:
             obj = rules.default(obj)
+        elif update is not None:
+            sent = obj["metadata"].get(fieldmanagement.FIELD, [])
+            obj = fieldmanagement.with_managers(update.prepare(obj, old), sent)
         if not knows_managers:
             obj = fieldmanagement.updated(request, kind, obj, old, subresource)
         obj = self._carry_over(rules, obj, old, subresource)
@@ -318,8 +322,8 @@ class Resources:
         problems = [*objectmeta.validate_update(obj, old), *objectmeta.validate(rules, obj)]
         if subresource == "status":
             problems += rules.validate_status_update(obj, old)
-        elif subresource in rules.subresource_updates:
-            problems += rules.subresource_updates[subresource].validate(obj, old)
+        elif update is not None:
+            problems += update.validate(obj, old)
         elif not subresource:
             problems += rules.validate(obj)
             if rules.validate_update is not None:
@@ -370,10 +374,7 @@ class Resources:
             if kind.stamp_status_update is not None:
                 obj = kind.stamp_status_update(obj, old, clock.timestamp())
             return obj
-        update = kind.subresource_updates.get(subresource)
-        if update is not None:
-            obj = update.prepare(obj, old)
-        elif not subresource:
+        if not subresource:
             obj = self._carry_over_all(kind, obj, old)
         if kind.has_generation and any(obj.get(field) != old.get(field) for field in kind.spec_fields):
             obj["metadata"] = {**obj["metadata"], "generation": before.get("generation", 0) + 1}

@@ -11,6 +11,7 @@ import random as _random
 import time
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Protocol
 
 # Letters and digits of generated names: no vowels, and nothing that reads like another character
@@ -68,7 +69,13 @@ def monotonic() -> float:
 
 def timestamp() -> str:
     """Now as `metav1.Time`: RFC 3339 with seconds, e.g. ``2026-01-02T03:04:05Z``."""
-    return now().strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _timestamp(int(_current.get().time()))
+
+
+@lru_cache(4)
+def _timestamp(seconds: int) -> str:
+    # Every write asks, many in one second.
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def micro_timestamp() -> str:

@@ -145,7 +145,7 @@ def difference(one: Fields, other: Fields) -> Fields:
         mine = one.get(step)
         if mine is None:
             continue
-        left = _left(mine, theirs)
+        left = _left(mine, theirs) if mine or theirs else None
         if left is not mine:
             if result is None:
                 result = dict(one)

@@ -11,11 +11,11 @@ Objects are given as the writer's version of their kind has them. Nothing that i
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from navarch.apimachinery.apply import fields
-from navarch.apimachinery.apply.fields import Fields, FieldsError
+from navarch.apimachinery.apply.fields import LEAF, Fields, FieldsError
 from navarch.apimachinery.apply.structure import Structure
 from navarch.apimachinery.errors import Object
 
@@ -26,12 +26,12 @@ UNKNOWN = "unknown"
 BEFORE_FIRST_APPLY = "before-first-apply"
 ANCIENT_CHANGES = "ancient-changes"
 UPDATE_MANAGERS_LIMIT = 10
-_UNMANAGED_METADATA = (
+UNMANAGED_METADATA = (
     "name namespace creationTimestamp selfLink uid clusterName generation managedFields resourceVersion".split()  # noqa: SIM905
 )
 UNMANAGED = fields.of(
     *((f"f:{field}",) for field in ("apiVersion", "kind", "metadata")),
-    *(("f:metadata", f"f:{field}") for field in _UNMANAGED_METADATA),
+    *(("f:metadata", f"f:{field}") for field in UNMANAGED_METADATA),
 )
 """Fields that are nobody's."""
 
@@ -96,8 +96,7 @@ class OneVersion:
         return obj
 
 
-@dataclass(frozen=True, slots=True)
-class Writer:
+class Writer(NamedTuple):
     """Whose write it is."""
 
     name: str
@@ -105,7 +104,7 @@ class Writer:
     time: str
     """Now."""
     subresource: str = ""
-    resets: Fields = field(default_factory=dict)
+    resets: Fields = LEAF
     """Fields that a write of this kind cannot change, whatever it says."""
 
     def manager(self, operation: str) -> Manager:
@@ -193,7 +192,11 @@ class _Change:
     """The difference between two objects of the writer's version, as each version has it."""
 
     def __init__(self, old: Object, new: Object, writer: Writer, versions: Versions) -> None:
-        self._old, self._new = old, new
+        self._old = old
+        # What the write resets need not be gone through, however much it is.
+        reset = {step[2:] for step, node in writer.resets.items() if not node}
+        kept = {key: old[key] for key in reset if key in old}
+        self._new = {**{key: value for key, value in new.items() if key not in reset}, **kept} if reset else new
         self._writer = writer
         self._versions = versions
         self._known: dict[str, tuple[Fields, Fields] | None] = {}
@@ -213,6 +216,11 @@ class _Change:
         changed, removed = structure.compare(old, new)
         resets = self._writer.resets
         return fields.without(changed or {}, resets), fields.without(removed or {}, resets)
+
+
+def create(new: Object, writer: Writer, structure: Structure) -> Fields:
+    """What who makes an object manages of it. Raises StructureError."""
+    return fields.difference(fields.without(structure.compare({}, new)[0] or {}, writer.resets), UNMANAGED)
 
 
 def update(claims: Claims, old: Object, new: Object, writer: Writer, versions: Versions) -> Claims:
@@ -284,7 +292,7 @@ def apply(
     """
     if not claims and live:
         # Nobody has managed this object: whatever is there was there before.
-        claims = update({}, {}, live, replace(writer, name=BEFORE_FIRST_APPLY), versions)
+        claims = update({}, {}, live, writer._replace(name=BEFORE_FIRST_APPLY), versions)
     structure = versions.structure(writer.api_version)
     assert structure is not None, "a kind is served in the version of the request"
     me = writer.manager(APPLY)

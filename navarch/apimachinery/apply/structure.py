@@ -316,13 +316,15 @@ class List(Structure):
     def _steps(self, items: list[Any]) -> list[str]:
         """The step to each of the items. Raises StructureError."""
         keys = self._keys
-        if len(keys) == 1:
-            key = keys[0]
-            try:
+        try:
+            if len(keys) == 1:
+                key = keys[0]
                 return [remembered_key_step(keys, item[key]) for item in items]
-            except (KeyError, TypeError):
-                # One of them is not as it should be.
-                pass
+            if keys:
+                return [remembered_key_step(keys, *[item[key] for key in keys]) for item in items]
+        except (KeyError, TypeError):
+            # One of them is not as it should be.
+            pass
         return [self._step(item) for item in items]
 
     def _by_step(self, items: Any) -> dict[str, list[Any]]:
