@@ -92,8 +92,9 @@ def _resets(kind: Kind, subresource: str) -> Fields:
 class _Versions:
     """The versions in which the objects of a kind are served."""
 
-    def __init__(self, stored: Kind) -> None:
-        self._kinds = {kind.api_version: kind for kind in registry.kinds() if kind.stored is stored}
+    def __init__(self, kind: Kind) -> None:
+        siblings = (sibling for sibling in registry.kinds() if sibling.stored is kind.stored)
+        self._kinds = {served.api_version: served for served in (*siblings, kind.stored, kind)}
         self._structures: dict[str, Structure] = {}
         self._made: dict[bytes, Fields] = {}
 
@@ -127,8 +128,8 @@ class _Versions:
 
 
 @cache
-def _versions(stored: Kind) -> _Versions:
-    return _Versions(stored)
+def _versions(kind: Kind) -> _Versions:
+    return _Versions(kind)
 
 
 # Updates
@@ -138,7 +139,7 @@ def created(request: APIRequest, kind: Kind, obj: Object) -> Object:
     """A new object, in its stored form, with its managers."""
     who = _writer(request, kind, "")
     try:
-        made = _versions(kind.stored).made(without_managers(kind.from_stored(obj)), who)
+        made = _versions(kind).made(without_managers(kind.from_stored(obj)), who)
     except StructureError as error:
         logger.error("%s %s: nobody manages it: %s", kind.resource, meta.key(obj), error)
         made = {}
@@ -162,7 +163,7 @@ def updated_by_server(kind: Kind, new: Object, old: Object, subresource: str) ->
 def _updated(kind: Kind, new: Object, old: Object, claims: Claims, who: Writer) -> Object:
     before, after = kind.from_stored(without_managers(old)), kind.from_stored(without_managers(new))
     try:
-        claims = managers.update(claims, before, after, who, _versions(kind.stored))
+        claims = managers.update(claims, before, after, who, _versions(kind))
     except StructureError as error:
         logger.error("%s %s: its managers stay as they were: %s", kind.resource, meta.key(new), error)
     return with_managers(new, managers.encode(claims))
@@ -238,9 +239,10 @@ def applied(request: APIRequest, kind: Kind, live: Object, config: Object, subre
     """
     claims = managers.decode((live.get("metadata") or {}).get(FIELD) or ())
     bare = without_managers(live) if live else live
-    who, versions = _writer(request, kind, subresource), _versions(kind.stored)
+    who, versions = _writer(request, kind, subresource), _versions(kind)
     new, claims = apply(request, claims, bare, config, kind.kind, who, versions)
-    return with_managers(new, managers.encode(claims))
+    # Who gives up all metadata, the name with it, gives up the object: it is refused for want of a name.
+    return with_managers({**new, "metadata": new.get("metadata") or {}}, managers.encode(claims))
 
 
 def apply(

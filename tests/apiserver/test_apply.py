@@ -279,6 +279,14 @@ def test_apply_minds_the_version_it_is_told(api: Bench) -> None:
     assert "Precondition failed: UID in precondition: other" in apply(api, CONFIG_MAP, other).message
 
 
+def test_the_name_is_not_given_up_with_the_rest_of_the_metadata(api: Bench) -> None:
+    applied(api, CONFIG_MAP, configuration(CONFIG_MAP, "named", metadata={"labels": {"a": "1"}}))
+    config = {"apiVersion": "v1", "kind": "ConfigMap"}
+    refused = apply(api, CONFIG_MAP, config, name="named")
+    assert refused.status == 400 and "name must be provided" in refused.message
+    assert api.get("configmaps", "named").json["metadata"]["labels"] == {"a": "1"}
+
+
 def test_keys_that_a_body_has_twice_are_told_of_or_refused(api: Bench) -> None:
     body = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: twice}\ndata:\n  a: '1'\n  a: '2'\n"
     strict = apply(api, CONFIG_MAP, body, name="twice", fieldValidation="Strict")

@@ -1,0 +1,84 @@
+"""Managers of an object that is served in two versions, each with fields of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from navarch.api import registry
+from navarch.api.kind import Kind
+from navarch.apimachinery.errors import Object, StatusError
+from navarch.apiserver import fieldmanagement
+from navarch.apiserver.request import APIRequest, User
+from navarch.apiserver.requestinfo import parse
+
+NAMES = {"note": "message", "regarding": "involvedObject"}
+
+
+def renamed(obj: Object, names: dict[str, str], api_version: str) -> Object:
+    return {names.get(key, key): value for key, value in obj.items()} | {"apiVersion": api_version}
+
+
+STORED = replace(registry.resource("events"), default=lambda obj: obj)
+SERVED = replace(
+    STORED,
+    group="events.k8s.io",
+    schema="io.k8s.api.events.v1.Event",
+    stored_as=STORED,
+    to_stored=lambda obj: renamed(obj, NAMES, "v1"),
+    from_stored=lambda obj: renamed(obj, {stored: served for served, stored in NAMES.items()}, "events.k8s.io/v1"),
+)
+
+
+@pytest.fixture(autouse=True)
+def two_versions(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(fieldmanagement.registry, "kinds", lambda: (STORED, SERVED))
+    yield
+
+
+def asked(manager: str, **query: str) -> APIRequest:
+    values = {name: [value] for name, value in {"fieldManager": manager, **query}.items()}
+    return APIRequest(parse("PATCH", "/", values), "PATCH", values, User("alice"))
+
+
+def managers(obj: Object) -> dict[tuple[str, str], Any]:
+    return {(entry["manager"], entry["apiVersion"]): entry["fieldsV1"] for entry in obj["metadata"]["managedFields"]}
+
+
+def event(kind: Kind, **fields: Any) -> Object:
+    return {"apiVersion": kind.api_version, "kind": "Event", "metadata": {"name": "x", "namespace": "default"}, **fields}
+
+
+def test_each_manager_has_the_fields_of_the_version_it_wrote() -> None:
+    made = fieldmanagement.created(asked("core"), STORED, event(STORED, message="a", reason="Made", type="Normal"))
+    assert managers(made) == {("core", "v1"): {"f:message": {}, "f:reason": {}, "f:type": {}}}
+    changed = fieldmanagement.updated(asked("events"), SERVED, {**made, "message": "b"}, made, "")
+    assert managers(changed) == {
+        ("core", "v1"): {"f:reason": {}, "f:type": {}},
+        ("events", "events.k8s.io/v1"): {"f:note": {}},
+    }
+    again = fieldmanagement.created(asked("events"), SERVED, event(STORED, message="c"))
+    assert managers(again) == {("events", "events.k8s.io/v1"): {"f:note": {}}}
+
+
+def test_conflicts_and_what_is_given_up_are_found_across_versions() -> None:
+    made = fieldmanagement.created(asked("core"), STORED, event(STORED, message="a"))
+    config = event(SERVED, note="b", reason="Applied")
+    with pytest.raises(StatusError) as refused:
+        fieldmanagement.applied(asked("applier"), SERVED, SERVED.from_stored(made), config, "")
+    assert refused.value.message == 'Apply failed with 1 conflict: conflict with "core" using v1: .message'
+    forced = fieldmanagement.applied(asked("applier", force="true"), SERVED, SERVED.from_stored(made), config, "")
+    assert managers(forced) == {("applier", "events.k8s.io/v1"): {"f:note": {}, "f:reason": {}}}
+    stored = SERVED.to_stored(forced)
+    left = fieldmanagement.applied(asked("applier"), STORED, stored, event(STORED, message="b"), "")
+    assert left["message"] == "b" and left.get("reason") in (None, "")
+    assert managers(left) == {("applier", "v1"): {"f:message": {}}}
+
+
+def test_a_type_that_is_not_that_of_the_path_is_refused() -> None:
+    with pytest.raises(StatusError) as refused:
+        fieldmanagement.applied(asked("applier"), SERVED, {}, event(STORED, message="a"), "")
+    assert refused.value.message == "invalid object type: /v1, Kind=Event"
