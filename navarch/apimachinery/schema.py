@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -101,7 +101,7 @@ def _type(source: Mapping[str, Any], name: str) -> str:
 class Schema:
     """One node of a schema. Children are resolved lazily, since definitions refer to themselves."""
 
-    __slots__ = ("_definitions", "_element", "_properties", "_required", "name", "source", "type")
+    __slots__ = ("_definitions", "_element", "_left_out", "_properties", "_required", "name", "source", "type")
 
     def __init__(self, type_: str, source: Mapping[str, Any], definitions: Definitions, name: str) -> None:
         self.type = type_
@@ -112,6 +112,7 @@ class Schema:
         self._properties: dict[str, Schema] | None = None
         self._element: Schema | None = None
         self._required: tuple[str, ...] | None = None
+        self._left_out: frozenset[str] | None = None
 
     def with_extensions(self, extensions: Mapping[str, Any]) -> Schema:
         """The same node, with what the referring field says about merging."""
@@ -160,6 +161,16 @@ class Schema:
             if node is not None and (keeps or key in self.required or node.type == "struct"):
                 found[key] = {} if node.type == "struct" else _zero(node)
         return {key: zero for key, zero in found.items() if zero is not None}
+
+    @property
+    def left_out_if_zero(self) -> Collection[str]:
+        """Scalar fields that Go does not write where they are zero: no pointer tells there whether somebody set them."""
+        if self._left_out is None:
+            plain = self._definitions.plain_fields(self.name) or {}
+            scalars = ("string", "integer", "number", "boolean", "bytes")
+            fields = (key for key, keeps in plain.items() if not keeps and key in self.properties and key not in self.required)
+            self._left_out = frozenset(key for key in fields if self.properties[key].type in scalars)
+        return self._left_out
 
     def key_default(self, field: str) -> Any:
         """What stands for a key of a list's item that is missing, or None."""
@@ -295,8 +306,8 @@ def _decode_struct(value: dict[str, Any], schema: Schema, path: str, go_path: st
         elif item is not None:
             below = f"{path}.{key}" if path else key
             decoded = _decode(item, child, below, f"{go_path}.{key}" if go_path else key, struct, unknown)
-            # Go leaves out empty maps and lists.
-            if decoded is not None and (decoded or child.type not in ("map", "list")):
+            # Go leaves out empty maps and lists, and what is nothing where that is all a plain field can say.
+            if decoded or (decoded is not None and child.type not in ("map", "list") and key not in schema.left_out_if_zero):
                 result[key] = decoded
     for key in schema.required:
         if key not in result and (zero := _zero(properties[key])) is not None:

@@ -147,3 +147,25 @@ def test_every_definition_can_be_read() -> None:
         node = schemas.definitions().get(name)
         assert node.type in {"struct", "string", "any", "quantity", "intstr", "time", "microtime"}, name
         assert set(node.required) <= node.properties.keys(), name
+
+
+def test_what_is_nothing_is_left_out_where_go_cannot_tell_it_from_missing() -> None:
+    pod = schemas.definitions().get("io.k8s.api.core.v1.Pod")
+    port = {"containerPort": 0, "hostPort": 0, "name": ""}
+    container = {"name": "", "image": "", "stdin": False, "args": [], "ports": [port]}
+    spec = {
+        "containers": [container],
+        "hostNetwork": False,
+        "nodeName": "",
+        # Pointers in Go: zero is something.
+        "automountServiceAccountToken": False,
+        "activeDeadlineSeconds": 0,
+    }
+    found = decode({"metadata": {"name": "x", "generation": 0}, "spec": spec}, pod).object
+    assert found["metadata"] == {"name": "x"}
+    assert found["spec"] == {
+        # What has no omitempty is written even if it is nothing.
+        "containers": [{"name": "", "ports": [{"containerPort": 0}]}],
+        "automountServiceAccountToken": False,
+        "activeDeadlineSeconds": 0,
+    }
