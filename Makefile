@@ -10,11 +10,11 @@ BIN := $(VENV)/bin
 # With network namespaces, nftables and containers: as root, but the environment belongs to whoever made it.
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # Built into the environment by the build hook; made again when any of it changes.
-BUILT_FROM := pyproject.toml $(wildcard build_hooks/*.py) $(wildcard navarch/cri/*.proto)
+BUILT_FROM := pyproject.toml $(wildcard build_hooks/*.py) $(wildcard navarch/cri/*.proto navarch/storage/etcd/*.proto)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages up down reset test test-fast lint format clean
+.PHONY: help setup packages test-packages up down reset test test-fast lint format clean
 
 help:
 	@sed -n 's/^# //p' Makefile | head -5
@@ -23,6 +23,9 @@ setup: packages $(VENV)/.installed
 
 packages:
 	@./tools/packages
+
+test-packages:
+	@./tools/packages test
 
 $(VENV)/.installed: $(BUILT_FROM)
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
@@ -36,11 +39,11 @@ down reset: $(VENV)/.installed
 	$(SUDO) $(BIN)/navarch $@ $(if $(filter reset,$@),--yes)
 
 # One run, so that its last line counts everything; the plugin puts the fast ones first.
-test: setup
+test: setup test-packages
 	@./tools/packages test
 	$(SUDO) $(BIN)/python -m pytest -p tests.ordering $(ARGS)
 
-test-fast: setup
+test-fast: setup test-packages
 	$(BIN)/python -m pytest -m 'not e2e and not root' $(ARGS)
 
 lint: setup
@@ -58,4 +61,4 @@ bench-%: setup
 
 clean:
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	rm -f navarch/api/schema.bin navarch/cri/*_pb2.py navarch/cri/*_pb2.pyi
+	rm -f navarch/api/schema.bin navarch/*/*_pb2.py* navarch/storage/etcd/*_pb2.py*

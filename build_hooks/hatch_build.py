@@ -1,4 +1,4 @@
-"""Makes the files that are not committed: the schema of the built-in kinds, and the CRI's message classes.
+"""Makes the files that are not committed: the schema of the built-in kinds, and the message classes of the CRI and etcd.
 
 Runs for wheels and editable installs; the sdist carries the sources only.
 """

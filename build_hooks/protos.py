@@ -1,4 +1,4 @@
-"""Build step: the CRI messages of navarch/cri/*.proto become Python classes (``*_pb2.py``, ``*_pb2.pyi``), not committed."""
+"""Build step: the messages of CRI and etcd (``*.proto``) become Python classes (``*_pb2.py``, ``*_pb2.pyi``), not committed."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 
-PROTO_DIRECTORY = Path("navarch/cri")
+PROTO_DIRECTORIES = (Path("navarch/cri"), Path("navarch/storage/etcd"))
 
 
 def build(root: Path) -> None:
     """Compile below `root` what is newer than its classes."""
-    for proto in sorted((root / PROTO_DIRECTORY).glob("*.proto")):
+    for proto in sorted(proto for directory in PROTO_DIRECTORIES for proto in (root / directory).glob("*.proto")):
         made = proto.with_name(f"{proto.stem}_pb2.py")
         if made.exists() and made.stat().st_mtime >= proto.stat().st_mtime:
             continue

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.apiserver.https import HTTPSServer
+
+if TYPE_CHECKING:
+    from tests.etcd import Etcd
 
 settings.register_profile(
     "navarch",
@@ -36,3 +40,22 @@ def https_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HTTPSServ
 def kubeconfig(https_server: HTTPSServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A kubeconfig of the cluster's administrator."""
     return https_server.write_kubeconfig(tmp_path_factory.mktemp("kubeconfig") / "config")
+
+
+@pytest.fixture(scope="session")
+def etcd_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcd]:
+    """A real etcd, for whoever leaves it running."""
+    from tests.etcd import Etcd
+
+    server = Etcd(tmp_path_factory.mktemp("etcd"))
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def etcd(etcd_server: Etcd) -> Etcd:
+    """The same, with nothing in it."""
+    etcd_server.clear()
+    return etcd_server

@@ -80,14 +80,18 @@ class Watch:
                 if self._selection.selects(record):
                     self._pending.append(Event("ADDED", record))
         try:
-            self._watcher = store.watch(prefix, self._under, start, self._deliver)
+            self._watcher = store.watch(prefix, self._under, start, self._deliver, lambda: self._expire(start))
         except CompactedError:
-            oldest = store.compacted
-            expired = errors.expired(f"too old resource version: {since} ({oldest})")
-            self._pending.append(Event("ERROR", None, None, expired.status))
-            self._ended = True
+            self._expire(start)
         if self._pending:
             self._wakeup.set()
+
+    def _expire(self, since: int) -> None:
+        """Changes after `since` are not known, or not any more: the client must list again."""
+        expired = errors.expired(f"too old resource version: {since} ({self._store.compacted})")
+        self._pending.append(Event("ERROR", None, None, expired.status))
+        self._ended = True
+        self._wakeup.set()
 
     def bookmark_initial_end(self) -> None:
         """Tell the client that the initial events are complete."""

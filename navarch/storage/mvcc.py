@@ -167,6 +167,8 @@ class Watcher:
 
     prefix: str
     deliver: Callable[[list[Change]], None]
+    expire: Callable[[], None] | None = None
+    """Is called, as the last, where it is not known what came after a revision (see `MVCC.replace`)."""
 
 
 class MVCC:
@@ -302,14 +304,21 @@ class MVCC:
 
     # Watches
 
-    def watch(self, prefix: str, under: str, since: int, deliver: Callable[[list[Change]], None]) -> Watcher:
+    def watch(
+        self,
+        prefix: str,
+        under: str,
+        since: int,
+        deliver: Callable[[list[Change]], None],
+        expire: Callable[[], None] | None = None,
+    ) -> Watcher:
         """Tell `deliver` of every change under `under` after revision `since`, retained ones first, then as they come.
 
         Raises CompactedError.
         """
         if since < self.compacted:
             raise CompactedError
-        watcher = Watcher(under, deliver)
+        watcher = Watcher(under, deliver, expire)
         backlog = self.changes_since(under, since)
         if backlog:
             deliver(backlog)
@@ -344,6 +353,56 @@ class MVCC:
                 self._remember(change, now_seconds)
         self.revision = max(self.revision, reserved)
         self.next_revision = self.revision + 1
+
+    def advance(self, revision: int) -> None:
+        """Nothing of what is here has changed up to `revision`."""
+        self.revision = max(self.revision, revision)
+
+    def replace(self, records: Iterable[Record], revision: int, now_seconds: float) -> None:
+        """Take in what there is at `revision`, without what led there: changes have been missed.
+
+        Watchers that can expire do, the others are told of the differences.
+        """
+        found: dict[str, list[Record]] = {prefix: [] for prefix in self.collections}
+        for record in records:
+            found.setdefault(collection_prefix(record.key), []).append(record)
+        self._history.clear()
+        self._history_bytes = 0
+        self._recent.clear()
+        self.compacted = self._known_since = revision
+        # It may have gone back, where what is stored was restored from a backup.
+        self.revision = revision
+        differences = [(self.collection(prefix), self._differences(prefix, now, revision)) for prefix, now in found.items()]
+        for collection, changes in differences:
+            for change in changes:
+                self._apply(collection, change)
+            collection.revision = revision
+        for collection, changes in differences:
+            for watcher in list(collection.watchers):
+                self._tell_of_replacement(collection, watcher, changes)
+
+    def _differences(self, prefix: str, now: list[Record], revision: int) -> list[Change]:
+        """Changes that lead from what a collection has to `now`; what is gone went at `revision`, as far as is known."""
+        before = dict(self.collection(prefix).records)
+        gone, made = [], []
+        for record in now:
+            old = before.pop(record.key, None)
+            if old is not None and old.created != record.created:
+                gone.append(_deletion(old, revision))
+                old = None
+            if old is None or old.revision != record.revision:
+                made.append(Change(record, old, False))
+        gone += [_deletion(old, revision) for old in before.values()]
+        return gone + sorted(made, key=lambda change: change.revision)
+
+    def _tell_of_replacement(self, collection: Collection, watcher: Watcher, changes: list[Change]) -> None:
+        if watcher.expire is not None:
+            collection.watchers.discard(watcher)
+            watcher.expire()
+            return
+        mine = [change for change in changes if change.record.key.startswith(watcher.prefix)]
+        if mine:
+            self._deliver(watcher, mine)
 
     def compact(self, now_seconds: float, limit: int, before: int | None = None) -> list[int] | None:
         """Drop up to `limit` changes (older than revision `before`, if given) that have left the window.
@@ -380,6 +439,10 @@ class MVCC:
             and len(self._history) <= HISTORY_EVENTS_LIMIT
             and self._history_bytes <= HISTORY_BYTES_LIMIT
         )
+
+
+def _deletion(old: Record, revision: int) -> Change:
+    return Change(Record(old.key, old.data, revision, old.created), old, True)
 
 
 def collection_prefix(key: str) -> str:

@@ -54,6 +54,9 @@ class Store(Protocol):
     def start(self) -> None:
         """Do from now on what is to be done beside reading and writing."""
 
+    async def compact(self) -> None:
+        """Forget what is too old for watches; `start` has it done from time to time."""
+
     async def stop(self) -> None:
         """Finish what has begun and give back what is held."""
 
@@ -82,8 +85,18 @@ class Store(Protocol):
         Raises CompactedError, FutureRevisionError, StorageError.
         """
 
-    def watch(self, prefix: str, under: str, since: int, deliver: Callable[[list[Change]], None]) -> Watcher:
-        """Tell `deliver` of every change under `under` after revision `since`. Raises CompactedError."""
+    def watch(
+        self,
+        prefix: str,
+        under: str,
+        since: int,
+        deliver: Callable[[list[Change]], None],
+        expire: Callable[[], None] | None = None,
+    ) -> Watcher:
+        """Tell `deliver` of every change under `under` after revision `since`. Raises CompactedError.
+
+        Where the store itself has missed changes, it calls `expire` and no more; without one, it tells of the difference.
+        """
 
     def unwatch(self, prefix: str, watcher: Watcher) -> None:
         """Tell it no more."""
@@ -204,8 +217,15 @@ class LocalStore:
     async def snapshot(self, prefix: str, under: str, revision: int, after: str = "") -> list[Record]:
         return self.index.snapshot(prefix, under, revision, after)
 
-    def watch(self, prefix: str, under: str, since: int, deliver: Callable[[list[Change]], None]) -> Watcher:
-        return self.index.watch(prefix, under, since, deliver)
+    def watch(
+        self,
+        prefix: str,
+        under: str,
+        since: int,
+        deliver: Callable[[list[Change]], None],
+        expire: Callable[[], None] | None = None,
+    ) -> Watcher:
+        return self.index.watch(prefix, under, since, deliver, expire)
 
     def unwatch(self, prefix: str, watcher: Watcher) -> None:
         self.index.unwatch(prefix, watcher)

@@ -1,78 +1,49 @@
-"""One suite for every backend: what the store promises whoever uses it."""
+"""One suite for every store: what it promises whoever uses it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
 
 from navarch.apimachinery.errors import Object
-from navarch.storage import mvcc, store
-from navarch.storage.backend import Backend, StorageError
+from navarch.storage import mvcc
 from navarch.storage.memory import MemoryBackend
-from navarch.storage.mvcc import Change, CompactedError, ConflictError, FutureRevisionError, Record, Write
+from navarch.storage.mvcc import Change, CompactedError, ConflictError, FutureRevisionError, Write
 from navarch.storage.sqlite import SQLiteBackend
-from navarch.storage.store import LocalStore
+from navarch.storage.store import LocalStore, Store
+from tests.storage.stores import PREFIX, encoder, opened, put, remove, run, value_of
 
-PREFIX = "/registry/configmaps/"
-Opened = Callable[[], Backend]
-
-
-def encoder(value: Any) -> Callable[[int], bytes]:
-    def data(revision: int) -> bytes:
-        return orjson.dumps({"metadata": {"resourceVersion": str(revision)}, "value": value})
-
-    return data
+New = Callable[[], Store]
+"""Makes a store; each after the first finds what the one before has left."""
 
 
-def value_of(record: Record | None) -> Any:
-    return None if record is None else record.object()["value"]
+def maker(request: pytest.FixtureRequest, tmp_path: Path) -> New:
+    if request.param == "memory":
+        return lambda: LocalStore(MemoryBackend())
+    if request.param == "sqlite":
+        return lambda: LocalStore(SQLiteBackend(tmp_path / "navarch.db"))
+    made: New = request.getfixturevalue("etcd").store
+    return made
 
 
-async def put(db: LocalStore, name: str, value: Any, *, lazy: bool = False, base: Any = ...) -> Change:
-    key = PREFIX + name
-    found = db.latest(PREFIX, key) if base is ... else base
-    return await db.put(PREFIX, key, encoder(value), found, lazy=lazy)
+@pytest.fixture(params=["memory", "sqlite", "etcd"])
+def new(request: pytest.FixtureRequest, tmp_path: Path) -> New:
+    return maker(request, tmp_path)
 
 
-async def remove(db: LocalStore, name: str) -> Change:
-    base = db.latest(PREFIX, PREFIX + name)
-    assert base is not None
-    return await db.delete(PREFIX, base.key, encoder("gone"), base)
+@pytest.fixture(params=["sqlite", "etcd"])
+def new_durable(request: pytest.FixtureRequest, tmp_path: Path) -> New:
+    return maker(request, tmp_path)
 
 
-@asynccontextmanager
-async def opened(backend: Backend) -> AsyncIterator[LocalStore]:
-    db = LocalStore(backend)
-    await db.load()
-    db.start()
-    try:
-        yield db
-    finally:
-        await db.stop()
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
-    return MemoryBackend if request.param == "memory" else lambda: SQLiteBackend(tmp_path / "navarch.db")
-
-
-def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(20):
-            await test()
-
-    asyncio.run(bounded())
-
-
-def test_writes_take_consecutive_revisions_and_are_seen_when_durable(backend: Opened) -> None:
+def test_writes_take_consecutive_revisions_and_are_seen_when_durable(new: New) -> None:
     async def test() -> None:
-        async with opened(backend()) as db:
+        async with opened(new()) as db:
             start = db.revision
             first = await put(db, "a/1", 1)
             second = await put(db, "a/2", 2)
@@ -89,9 +60,9 @@ def test_writes_take_consecutive_revisions_and_are_seen_when_durable(backend: Op
     run(test)
 
 
-def test_a_write_on_an_old_version_is_a_conflict(backend: Opened) -> None:
+def test_a_write_on_an_old_version_is_a_conflict(new: New) -> None:
     async def test() -> None:
-        async with opened(backend()) as db:
+        async with opened(new()) as db:
             first = await put(db, "a/1", 1)
             await put(db, "a/1", 2)
             for base in (first.record, None):
@@ -100,20 +71,20 @@ def test_a_write_on_an_old_version_is_a_conflict(backend: Opened) -> None:
             await remove(db, "a/1")
             with pytest.raises(ConflictError):
                 await put(db, "a/1", 3, base=first.record)
-            before = db.index.next_revision
-            assert (await put(db, "a/1", 4, base=None)).revision == before
+            before = db.revision
+            assert (await put(db, "a/1", 4, base=None)).revision == before + 1
 
     run(test)
 
 
-def test_changes_of_several_objects_are_one_commit(backend: Opened) -> None:
+def test_changes_of_several_objects_are_one_commit(new: New) -> None:
     async def test() -> None:
-        async with opened(backend()) as db:
+        async with opened(new()) as db:
             gone = (await put(db, "a/gone", 0)).record
             other = "/registry/secrets/"
-            seen: list[tuple[str, list[int]]] = []
+            seen: dict[str, list[list[Change]]] = {PREFIX: [], other: []}
             for prefix in (PREFIX, other):
-                db.watch(prefix, prefix, db.revision, lambda changes, p=prefix: seen.append((p, [c.revision for c in changes])))
+                db.watch(prefix, prefix, db.revision, seen[prefix].append)
             start = db.revision
             writes = [
                 Write(PREFIX, PREFIX + "a/new", encoder(1), None),
@@ -121,54 +92,69 @@ def test_changes_of_several_objects_are_one_commit(backend: Opened) -> None:
                 Write(PREFIX, gone.key, encoder(3), gone, deletes=True),
             ]
             changes = await db.write(writes)
-            assert [c.revision - start for c in changes] == [1, 2, 3]
+            revisions = [c.revision for c in changes]
+            assert start < revisions[0] and revisions == sorted(revisions) and revisions[-1] == db.revision
             assert [c.type for c in changes] == ["ADDED", "ADDED", "DELETED"]
-            assert seen == [(PREFIX, [start + 1, start + 3]), (other, [start + 2])]
+            assert seen == {PREFIX: [[changes[0], changes[2]]], other: [[changes[1]]]}
             assert db.get(PREFIX, gone.key) is None and value_of(db.get(other, other + "a/new")) == 2
 
     run(test)
 
 
-def test_of_changes_that_belong_together_none_is_made_if_one_cannot_be(backend: Opened) -> None:
-    def too_large(revision: int) -> bytes:
+def test_of_changes_that_belong_together_none_is_made_if_one_cannot_be(new: New) -> None:
+    def too_large(revision: int | None) -> bytes:
         raise OverflowError(revision)
 
     async def test() -> None:
-        async with opened(backend()) as db:
+        async with opened(new()) as db:
             old = (await put(db, "a/1", 1)).record
             await put(db, "a/1", 2)
-            before = db.index.next_revision
+            before = db.revision
             first = Write(PREFIX, PREFIX + "a/2", encoder(1), None)
             with pytest.raises(ConflictError):
                 await db.write([first, Write(PREFIX, PREFIX + "a/1", encoder(3), old)])
             with pytest.raises(OverflowError):
                 await db.write([first, Write(PREFIX, PREFIX + "a/3", too_large, None)])
-            assert db.latest(PREFIX, PREFIX + "a/2") is None and db.index.next_revision == before
+            assert db.latest(PREFIX, PREFIX + "a/2") is None
+            assert (await put(db, "a/4", 1)).revision == before + 1
 
     run(test)
 
 
-def test_what_is_written_before_the_start_is_there_at_the_next(backend: Opened) -> None:
+def test_what_is_written_before_the_start_is_there_at_the_next(new: New) -> None:
     async def test() -> None:
-        opened_once = backend()
-        db = LocalStore(opened_once)
+        db = new()
         await db.load()
         await db.write_first([Write(PREFIX, PREFIX + f"a/{i}", encoder(i), None) for i in range(3)])
         assert [value_of(record) for record in db.collection(PREFIX).range(PREFIX)] == [0, 1, 2]
         db.start()
         await put(db, "a/0", 9)
         await db.stop()
-        if isinstance(opened_once, MemoryBackend):
-            return
-        async with opened(backend()) as again:
-            assert [value_of(record) for record in again.collection(PREFIX).range(PREFIX)] == [9, 1, 2]
 
     run(test)
 
 
-def test_of_concurrent_writes_on_one_version_one_wins(backend: Opened) -> None:
+def test_what_one_server_has_written_the_next_one_reads(new_durable: New) -> None:
+    def found(db: Store) -> list[Any]:
+        return [(r.key, r.revision, r.created, r.object()) for r in db.collection(PREFIX).range(PREFIX)]
+
     async def test() -> None:
-        async with opened(backend()) as db:
+        async with opened(new_durable()) as db:
+            for value in range(3):
+                await put(db, f"a/{value}", value)
+            await put(db, "a/0", 9)
+            await remove(db, "a/1")
+            written, revision = found(db), db.revision
+        async with opened(new_durable()) as db:
+            assert found(db) == written
+            assert (await put(db, "a/0", 10)).revision > revision
+
+    run(test)
+
+
+def test_of_concurrent_writes_on_one_version_one_wins(new: New) -> None:
+    async def test() -> None:
+        async with opened(new()) as db:
             base = (await put(db, "a/1", 0)).record
             results = await asyncio.gather(*(put(db, "a/1", i, base=base) for i in range(20)), return_exceptions=True)
             assert sum(isinstance(result, ConflictError) for result in results) == 19
@@ -178,23 +164,9 @@ def test_of_concurrent_writes_on_one_version_one_wins(backend: Opened) -> None:
     run(test)
 
 
-def test_staged_writes_build_on_each_other_before_they_are_durable(backend: Opened) -> None:
+def test_watchers_see_every_change_once_in_order(new: New) -> None:
     async def test() -> None:
-        async with opened(backend()) as db:
-            tasks = []
-            for i in range(10):
-                tasks.append(asyncio.ensure_future(put(db, "a/1", i)))
-                await asyncio.sleep(0)
-            changes = await asyncio.gather(*tasks)
-            assert value_of(db.get(PREFIX, PREFIX + "a/1")) == 9
-            assert [c.type for c in changes] == ["ADDED"] + ["MODIFIED"] * 9
-
-    run(test)
-
-
-def test_watchers_see_every_change_once_in_order(backend: Opened) -> None:
-    async def test() -> None:
-        async with opened(backend()) as db:
+        async with opened(new()) as db:
             await put(db, "a/0", 0)
             seen: list[Change] = []
             under: list[Change] = []
@@ -214,9 +186,9 @@ def test_watchers_see_every_change_once_in_order(backend: Opened) -> None:
     run(test)
 
 
-def test_a_failing_watcher_harms_nobody_else(backend: Opened, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failing_watcher_harms_nobody_else(new: New, caplog: pytest.LogCaptureFixture) -> None:
     async def test() -> None:
-        async with opened(backend()) as db:
+        async with opened(new()) as db:
             seen: list[Change] = []
 
             def fail(changes: list[Change]) -> None:
@@ -232,28 +204,29 @@ def test_a_failing_watcher_harms_nobody_else(backend: Opened, caplog: pytest.Log
     assert "failed" in caplog.text
 
 
-def test_snapshots_show_the_past_until_it_is_compacted(backend: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_snapshots_show_the_past_until_it_is_compacted(new: New, monkeypatch: pytest.MonkeyPatch) -> None:
     async def test() -> None:
-        async with opened(backend()) as db:
+        async with opened(new()) as db:
             first = (await put(db, "a/1", 1)).revision
             await put(db, "a/2", 2)
             await put(db, "a/1", 3)
             last = (await remove(db, "a/2")).revision
 
-            def names(revision: int) -> list[Any]:
-                return [(r.key[-3:], value_of(r)) for r in db.index.snapshot(PREFIX, PREFIX, revision)]
+            async def names(revision: int) -> list[Any]:
+                return [(r.key[-3:], value_of(r)) for r in await db.snapshot(PREFIX, PREFIX, revision)]
 
-            assert names(first - 1) == []
-            assert names(first) == [("a/1", 1)]
-            assert names(first + 1) == [("a/1", 1), ("a/2", 2)]
-            assert names(last) == [("a/1", 3)]
+            assert await names(first - 1) == []
+            assert await names(first) == [("a/1", 1)]
+            assert await names(first + 1) == [("a/1", 1), ("a/2", 2)]
+            assert await names(last) == [("a/1", 3)]
             with pytest.raises(FutureRevisionError):
-                names(last + 1)
+                await names(last + 1)
             monkeypatch.setattr(mvcc, "HISTORY_EVENTS_LIMIT", 1)
             await db.compact()
-            assert names(last) == [("a/1", 3)]
-            with pytest.raises(CompactedError):
-                names(first)
+            assert await names(last) == [("a/1", 3)]
+            # etcd itself goes further back than what is kept of it here.
+            with pytest.raises(CompactedError) if isinstance(db, LocalStore) else nullcontext():
+                assert await names(first) == [("a/1", 1)]
             with pytest.raises(CompactedError):
                 db.watch(PREFIX, PREFIX, first, lambda changes: None)
             seen: list[Change] = []
@@ -263,111 +236,9 @@ def test_snapshots_show_the_past_until_it_is_compacted(backend: Opened, monkeypa
     run(test)
 
 
-def test_lazy_changes_are_seen_at_once_and_durable_with_the_next(backend: Opened) -> None:
+def test_a_writer_that_is_cancelled_does_not_stop_the_others(new: New) -> None:
     async def test() -> None:
-        async with opened(backend()) as db:
-            await put(db, "a/1", 1)
-            seen: list[Change] = []
-            db.watch(PREFIX, PREFIX, db.revision, seen.extend)
-            base = db.latest(PREFIX, PREFIX + "a/1")
-            coroutine = db.put(PREFIX, PREFIX + "a/1", encoder(2), base, lazy=True)
-            with pytest.raises(StopIteration):
-                coroutine.send(None)
-            assert value_of(db.get(PREFIX, PREFIX + "a/1")) == 2 and len(seen) == 1
-            await put(db, "a/1", 3)
-            assert [change.revision for change in seen] == [db.revision - 1, db.revision]
-
-    run(test)
-
-
-class Failing(MemoryBackend):
-    """A backend that refuses on demand."""
-
-    def __init__(self) -> None:
-        self.refusing = False
-        self.rows: list[int] = []
-        self.forgotten: list[int] = []
-
-    def append(self, changes: Any, reserved: int | None = None) -> None:
-        if self.refusing:
-            raise StorageError("the backend refuses")
-        self.rows += [change.revision for change in changes]
-
-    def forget(self, revisions: Any, compacted: int) -> None:
-        if self.refusing:
-            raise StorageError("the backend refuses")
-        self.forgotten += revisions
-
-
-def test_a_refused_commit_leaves_no_trace_and_the_next_one_succeeds() -> None:
-    async def test() -> None:
-        backend = Failing()
-        async with opened(backend) as db:
-            await put(db, "a/1", 1)
-            seen: list[Change] = []
-            db.watch(PREFIX, PREFIX, db.revision, seen.extend)
-            backend.refusing = True
-            results = await asyncio.gather(put(db, "a/1", 2), put(db, "a/2", 2), return_exceptions=True)
-            assert all(isinstance(result, StorageError) for result in results)
-            assert value_of(db.latest(PREFIX, PREFIX + "a/1")) == 1 and db.latest(PREFIX, PREFIX + "a/2") is None
-            backend.refusing = False
-            again = await put(db, "a/2", 3)
-            assert [change.revision for change in seen] == [again.revision]
-            assert again.record.created == again.revision
-
-    run(test)
-
-
-def test_lazy_changes_survive_a_refused_commit() -> None:
-    async def test() -> None:
-        backend = Failing()
-        async with opened(backend) as db:
-            await put(db, "a/1", 1)
-            lazy = await put(db, "a/1", 2, lazy=True)
-            backend.refusing = True
-            with pytest.raises(StorageError):
-                await put(db, "a/2", 1)
-            backend.refusing = False
-            await put(db, "a/2", 1)
-            assert lazy.revision in backend.rows and backend.rows == sorted(backend.rows)
-
-    run(test)
-
-
-def test_what_could_not_be_forgotten_is_forgotten_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def test() -> None:
-        backend = Failing()
-        async with opened(backend) as db:
-            for value in range(5):
-                await put(db, "a/1", value)
-            monkeypatch.setattr(mvcc, "HISTORY_EVENTS_LIMIT", 2)
-            backend.refusing = True
-            await db.compact()
-            backend.refusing = False
-            await put(db, "a/1", 9)
-            await db.compact()
-            assert sorted(backend.forgotten) == backend.rows[: len(backend.forgotten)] and len(backend.forgotten) == 3
-
-    run(test)
-
-
-def test_lazy_changes_become_durable_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "LAZY_FLUSH_SECONDS", 0.01)
-
-    async def test() -> None:
-        backend = Failing()
-        async with opened(backend) as db:
-            await put(db, "a/1", 1)
-            lazy = await put(db, "a/1", 2, lazy=True)
-            while lazy.revision not in backend.rows:
-                await asyncio.sleep(0.002)
-
-    run(test)
-
-
-def test_a_writer_that_is_cancelled_does_not_stop_the_others(backend: Opened) -> None:
-    async def test() -> None:
-        async with opened(backend()) as db:
+        async with opened(new()) as db:
             tasks = [asyncio.ensure_future(put(db, f"a/{i}", i)) for i in range(10)]
             await asyncio.sleep(0)
             tasks[3].cancel()
@@ -379,9 +250,9 @@ def test_a_writer_that_is_cancelled_does_not_stop_the_others(backend: Opened) ->
     run(test)
 
 
-def test_objects_of_different_resources_do_not_mix(backend: Opened) -> None:
+def test_objects_of_different_resources_do_not_mix(new: New) -> None:
     async def test() -> None:
-        async with opened(backend()) as db:
+        async with opened(new()) as db:
             for prefix in ("/registry/services/specs/", "/registry/services/endpoints/", "/registry/pods/"):
                 key = f"{prefix}a/x"
                 await db.put(prefix, key, encoder(prefix), None)
@@ -391,75 +262,14 @@ def test_objects_of_different_resources_do_not_mix(backend: Opened) -> None:
     run(test)
 
 
-def test_a_range_is_in_key_order_and_stays_in_its_namespace(backend: Opened) -> None:
+def test_a_range_is_in_key_order_and_stays_in_its_namespace(new: New) -> None:
     async def test() -> None:
-        async with opened(backend()) as db:
+        async with opened(new()) as db:
             for name in ("b/2", "a/1", "b/1", "ba/1", "b/10"):
                 await put(db, name, name)
             found: list[Object] = [value_of(r) for r in db.collection(PREFIX).range(PREFIX + "b/")]
             assert found == ["b/1", "b/10", "b/2"]
             after = [value_of(r) for r in db.collection(PREFIX).range(PREFIX + "b/", PREFIX + "b/1")]
             assert after == ["b/10", "b/2"]
-
-    run(test)
-
-
-async def crash(db: LocalStore) -> None:
-    await db._tasks.stop()
-    db._thread.shutdown()
-    db._backend.close()
-
-
-def test_compaction_keeps_what_a_lazy_change_replaced_until_it_is_durable(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(mvcc, "HISTORY_EVENTS_LIMIT", 0)
-
-    async def test() -> None:
-        db = LocalStore(SQLiteBackend(tmp_path / "navarch.db"))
-        await db.load()
-        db.start()
-        await put(db, "a/1", 1)
-        for value in (2, 3):
-            await put(db, "a/1", value, lazy=True)
-        await db.compact()
-        await crash(db)
-        async with opened(SQLiteBackend(tmp_path / "navarch.db")) as again:
-            assert value_of(again.get(PREFIX, PREFIX + "a/1")) == 1
-
-    run(test)
-
-
-def test_a_snapshot_from_before_compaction_is_refused_also_after_a_restart(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(mvcc, "HISTORY_EVENTS_LIMIT", 0)
-
-    async def test() -> None:
-        async with opened(SQLiteBackend(tmp_path / "navarch.db")) as db:
-            first = (await put(db, "a/1", 1)).revision
-            await remove(db, "a/1")
-            await db.compact()
-        async with opened(SQLiteBackend(tmp_path / "navarch.db")) as db:
-            with pytest.raises(CompactedError):
-                db.index.snapshot(PREFIX, PREFIX, first)
-            assert db.index.snapshot(PREFIX, PREFIX, db.revision) == []
-
-    run(test)
-
-
-def test_a_failed_flush_of_lazy_changes_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "LAZY_FLUSH_SECONDS", 0.01)
-
-    async def test() -> None:
-        backend = Failing()
-        async with opened(backend) as db:
-            await put(db, "a/1", 1)
-            backend.refusing = True
-            lazy = await put(db, "a/1", 2, lazy=True)
-            await asyncio.sleep(0.03)
-            backend.refusing = False
-            while lazy.revision not in backend.rows:
-                await asyncio.sleep(0.002)
 
     run(test)

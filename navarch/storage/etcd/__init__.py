@@ -1,0 +1,1 @@
+"""The store over etcd v3, which several servers may share."""
