@@ -352,6 +352,22 @@ def test_defaults_are_managed_by_who_wrote_and_what_the_server_adds_by_nobody(ap
     assert bound["spec"]["nodeName"] == "n" and managers(bound) == managers(made)
 
 
+def test_the_addresses_of_a_service_are_nobodys_unless_they_were_asked_for(api: Bench) -> None:
+    asked = {"f:internalTrafficPolicy": {}, "f:ports": {}, "f:selector": {}, "f:sessionAffinity": {}, "f:type": {}}
+    for name, more in (("given", {}), ("headless", {"clusterIP": "None"})):
+        made = api.post("services", sample(resource("services"), name) | {"spec": {**BODIES["services"]["spec"], **more}}).json
+        assert made["spec"]["ipFamilies"] == ["IPv4"] and len(made["spec"]["clusterIPs"]) == 1
+        (fields,) = managers(made).values()
+        assert fields["f:spec"].keys() == asked.keys() | {f"f:{key}" for key in more}
+
+
+def test_components_in_the_servers_process_apply_alike(api: Bench) -> None:
+    config = configuration(CONFIG_MAP, "inside", data={"a": "1"})
+    made = api.run(api.client.patch("configmaps", "inside", config, "default", patch_type="apply"))
+    assert managers(made) == {("navarch", "Apply", ""): {"f:data": {"f:a": {}}}}
+    assert config == configuration(CONFIG_MAP, "inside", data={"a": "1"}), "what is given is not changed"
+
+
 def test_the_status_of_a_pod_is_its_kubelets(api: Bench) -> None:
     api.made("pods", pod("reported"))
     conditions = [{"type": "Ready", "status": "False"}, {"type": "Initialized", "status": "True"}]

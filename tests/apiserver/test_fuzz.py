@@ -91,7 +91,7 @@ def path_of(kind: Kind, name: str = "") -> str:
 
 
 @KINDS
-@settings(max_examples=60)
+@settings(max_examples=45)
 @given(seed=SEEDS, wildness=WILDNESS)
 def test_patches_of_any_form_are_answered(api: Bench, kind: Kind, seed: int, wildness: float) -> None:
     fuzzer = Fuzzer(Random(seed), wildness)
