@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 
@@ -272,6 +273,30 @@ def test_propagation_policies_become_finalizers(api: Bench) -> None:
     assert api.delete("replicasets.apps", "background", propagationPolicy="Background").json["status"] == "Success"
     refused = api.delete("replicasets.apps", "foreground", {"propagationPolicy": "Sideways"})
     assert refused.status == 422
+
+
+@pytest.mark.parametrize(
+    ("query", "body", "status", "finalizers"),
+    [
+        ({"propagationPolicy": "Foreground"}, None, 202, ["foregroundDeletion", "example.com/held"]),
+        ({"propagationPolicy": "Orphan"}, None, 200, ["example.com/held", "orphan"]),
+        ({"orphanDependents": "false"}, None, 202, ["example.com/held"]),
+        ({"orphanDependents": "true"}, None, 200, ["example.com/held", "orphan"]),
+        ({}, {"propagationPolicy": "Foreground"}, 202, ["foregroundDeletion", "example.com/held"]),
+        ({"propagationPolicy": "Orphan"}, {"kind": "DeleteOptions"}, 200, ["example.com/held"]),
+        ({}, None, 200, ["example.com/held"]),
+    ],
+)
+def test_options_of_a_deletion_are_the_body_or_the_query_where_there_is_none(
+    api: Bench, query: dict[str, str], body: Any, status: int, finalizers: list[str]
+) -> None:
+    api.made("configmaps", sample(resource("configmaps"), "optioned", finalizers=["example.com/held"]))
+    try:
+        reply = api.delete("configmaps", "optioned", body, **query)
+        assert (reply.status, sorted(reply.json["metadata"]["finalizers"])) == (status, sorted(finalizers))
+    finally:
+        api.patch("configmaps", "optioned", {"metadata": {"finalizers": None}})
+    assert api.get("configmaps", "optioned").status == 404
 
 
 def test_preconditions_of_a_deletion_must_hold(api: Bench) -> None:
