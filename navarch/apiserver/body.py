@@ -144,7 +144,8 @@ def check_kind(value: Object, kind: Kind) -> None:
     if not sent_kind and not sent_version:
         return
     if not sent_kind:
-        raise errors.bad_request(f"Object 'Kind' is missing in '{orjson.dumps(value).decode()}'")
+        shown = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        raise errors.bad_request(f"Object 'Kind' is missing in '{shown}'")
     if (sent_version, sent_kind) != (kind.api_version, kind.kind):
         if sent_version != kind.api_version:
             raise errors.bad_request(

@@ -14,6 +14,8 @@ from navarch.apiserver.resources import WRITE_ATTEMPTS, Resources, may_go
 from navarch.component import clock
 from navarch.storage.mvcc import ConflictError, Record
 
+# Whoever asks for more means never, and the clock has no such times.
+GRACE_LIMIT_SECONDS = 1 << 31
 DELETE_OPTIONS = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
 
 
@@ -140,7 +142,7 @@ def _grace(kind: Kind, old: Object, options: Object) -> int:
         # A repeated deletion that names no grace leaves the first one's as it is.
         return int(old["metadata"].get("deletionGracePeriodSeconds", default))
     # Kubernetes takes a negative grace for one second, not for none.
-    return int(asked) if asked >= 0 else 1
+    return min(int(asked), GRACE_LIMIT_SECONDS) if asked >= 0 else 1
 
 
 async def delete_collection(resources: Resources, request: APIRequest, kind: Kind) -> ListAnswer:

@@ -327,6 +327,15 @@ def test_a_bound_pod_ends_gracefully_and_the_grace_only_shrinks(api: Bench) -> N
     assert api.get("pods", "graceful").status == 404
 
 
+def test_a_grace_without_end_is_bounded(api: Bench) -> None:
+    api.made("pods", pod("endless", nodeName="somewhere"))
+    for asked in (1 << 63) - 1, 1 << 40:
+        reply = api.delete("pods", "endless", {"gracePeriodSeconds": asked})
+        assert (reply.status, reply.json["metadata"]["deletionGracePeriodSeconds"]) == (200, 1 << 31), asked
+    assert api.delete("pods", "endless", {"gracePeriodSeconds": 0}).status == 200
+    assert api.get("pods", "endless").status == 404
+
+
 def test_a_pod_without_a_node_goes_at_once(api: Bench) -> None:
     api.made("pods", pod("unbound"))
     assert api.delete("pods", "unbound").json["metadata"]["name"] == "unbound"
