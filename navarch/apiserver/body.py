@@ -9,14 +9,15 @@ from typing import Any
 
 import orjson
 
-from navarch.api import protobuf, schemas
+from navarch.api import schemas
 from navarch.api.kind import Kind
+from navarch.api.protobuf import decoder, messages
 from navarch.apimachinery import errors
 from navarch.apimachinery.errors import Object
 from navarch.apimachinery.schema import NESTING_LIMIT, DecodeError, decode
 from navarch.apiserver.request import APIRequest
 
-OBJECT_TYPES = ("application/json", "application/yaml", protobuf.MEDIA_TYPE)
+OBJECT_TYPES = ("application/json", "application/yaml", messages.MEDIA_TYPE)
 _JSON_TYPES = frozenset(
     {
         "application/json",
@@ -40,9 +41,9 @@ def parse(request: APIRequest) -> tuple[Any, list[str]]:
     type_ = media_type(request.content_type)
     if type_ in _JSON_TYPES:
         return parse_json(request.body)
-    if type_ == protobuf.MEDIA_TYPE:
+    if type_ == messages.MEDIA_TYPE:
         try:
-            return protobuf.decode(request.body), []
+            return decoder.decode(request.body), []
         except ValueError as error:
             raise errors.bad_request(str(error)) from None
     if type_ in ("application/yaml", "application/apply-patch+yaml"):

@@ -11,10 +11,10 @@ from dataclasses import replace
 
 import orjson
 
-from navarch.api import protobuf_encode
 from navarch.api.core import binding as bindings
 from navarch.api.core import componentstatus
 from navarch.api.kind import Kind
+from navarch.api.protobuf import encoder
 from navarch.apimachinery import errors
 from navarch.apimachinery.errors import StatusError
 from navarch.apiserver import deletion, patching, respond, reviews, websockets
@@ -124,7 +124,7 @@ class Pipeline:
             return PLAIN
         headers = request.headers
         kind = self._kinds.get((info.group, info.version, info.resource))
-        has_protobuf = kind is None or protobuf_encode.is_encodable(kind)
+        has_protobuf = kind is None or encoder.is_encodable(kind)
         found = negotiate(headers.get("accept", ""), has_protobuf=has_protobuf, streamed=info.verb == "watch")
         return replace(found, pretty=True) if wants_pretty(query, headers.get("user-agent", "")) else found
 
