@@ -61,7 +61,8 @@ _LABEL_VALUE_ERROR = (
 def _with_pattern(message: str, pattern: str, *examples: str) -> str:
     shown = f"{message} ("
     for index, example in enumerate(examples):
-        shown += ("e.g. " if index == 0 else "or ") + f"'{example}', "
+        # Two spaces before each "or", as upstream joins them.
+        shown += ("e.g. " if index == 0 else " or ") + f"'{example}', "
     return f"{shown}regex used for validation is '{pattern}')"
 
 

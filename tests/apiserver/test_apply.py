@@ -89,7 +89,7 @@ def test_apply_makes_an_object_and_changes_it(api: Bench) -> None:
 
 @pytest.mark.parametrize("kind", [kind for kind in STORED if "patch" in kind.verbs], ids=lambda kind: kind.resource)
 def test_every_kind_is_applied_and_applying_it_again_writes_nothing(api: Bench, kind: Kind) -> None:
-    name = name_of(kind, "applied")
+    name = name_of(kind, f"applied-{kind.resource.replace('.', '-')}")
     config = sample(kind, name)
     made = apply(api, kind, config)
     assert made.status == 201, made.body
