@@ -42,6 +42,9 @@ logger = logging.getLogger(__name__)
 
 _UNREADABLE = RequestInfo("", "")
 _PLAIN_TEXT = (("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff"))
+# What is only ever posted is not shown in rows.
+_WITHOUT_TABLE = reviews.KINDS | {bindings.KIND}
+_SUBRESOURCES_WITHOUT_TABLE = frozenset({"binding", "eviction", "token"})
 _STREAMS = frozenset({"log", "exec", "attach", "portforward"})
 
 Subresource = Callable[[APIRequest, Kind], Awaitable[ObjectAnswer]]
@@ -125,7 +128,9 @@ class Pipeline:
         headers = request.headers
         kind = self._kinds.get((info.group, info.version, info.resource))
         has_protobuf = kind is None or encoder.is_encodable(kind)
-        found = negotiate(headers.get("accept", ""), has_protobuf=has_protobuf, streamed=info.verb == "watch")
+        has_table = kind not in _WITHOUT_TABLE and info.subresource not in _SUBRESOURCES_WITHOUT_TABLE
+        streamed = info.verb == "watch"
+        found = negotiate(headers.get("accept", ""), has_protobuf=has_protobuf, has_table=has_table, streamed=streamed)
         return replace(found, pretty=True) if wants_pretty(query, headers.get("user-agent", "")) else found
 
     async def _answer(
