@@ -59,6 +59,7 @@ def milli(text: str | int | float) -> int:
     return math.ceil(parse(text) * 1000)
 
 
+@lru_cache(maxsize=4096)
 def canonical(text: str | int | float) -> str:
     """The one way Kubernetes writes this quantity, keeping the suffix family it was given in. Raises ValueError."""
     amount, form = _parsed(str(text))

@@ -116,17 +116,18 @@ def _repeated(value: Any, path: str) -> Iterator[str]:
 
 def _count_keys(value: Any, levels: int) -> int:
     """How many keys there are. Raises 400 below `levels` levels."""
-    if isinstance(value, dict):
+    if type(value) is dict:
         below: Iterable[Any] = value.values()
         count = len(value)
-    elif isinstance(value, list):
+    elif type(value) is list:
         below, count = value, 0
     else:
         return 0
     if levels <= 0:
         raise errors.bad_request("exceeded max depth")
     for item in below:
-        if isinstance(item, dict | list):
+        kind = type(item)
+        if kind is dict or kind is list:
             count += _count_keys(item, levels - 1)
     return count
 
