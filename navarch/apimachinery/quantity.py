@@ -92,6 +92,25 @@ def format_quantity(amount: Fraction | int, form: str = "decimal") -> str:
     return f"{digits}{_DECIMAL_SUFFIXES[exponent]}"
 
 
+@lru_cache(maxsize=4096)
+def is_greater(amount: str, other: str) -> bool:
+    """Whether `amount` is more than `other`."""
+    return amount != other and _parsed(amount)[0] > _parsed(other)[0]
+
+
+def is_equal(amount: str, other: str) -> bool:
+    """Whether they are the same amount, however they are written."""
+    return amount == other or _parsed(amount)[0] == _parsed(other)[0]
+
+
+def rounded_to_milli(text: str) -> str:
+    """A canonical quantity, its thousandths rounded up: nothing finer is kept of what pods and nodes have."""
+    if text[-1] not in "nu" and "e" not in text:
+        return text
+    amount, form = _parsed(text)
+    return format_quantity(Fraction(math.ceil(amount * 1000), 1000), form)
+
+
 def total(amounts: Iterable[str]) -> str:
     """The sum, in the form of the first amount that is not zero."""
     found, form = Fraction(0), "decimal"

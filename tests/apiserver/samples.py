@@ -123,7 +123,7 @@ STATUSES: dict[str, Object] = {
     "nodes": {"capacity": {"cpu": "4"}},
     "persistentvolumes": {"phase": "Available"},
     "persistentvolumeclaims": {"phase": "Bound", "capacity": {"storage": "1Gi"}},
-    "pods": {"phase": "Running", "podIP": "10.244.0.9"},
+    "pods": {"phase": "Running", "podIP": "10.244.0.9", "podIPs": [{"ip": "10.244.0.9"}]},
     "resourcequotas": {"hard": {"count/widgets.example.com": "5"}, "used": {"count/widgets.example.com": "1"}},
     "volumeattachments.storage.k8s.io": {"attached": True},
     "replicationcontrollers": {"replicas": 1},

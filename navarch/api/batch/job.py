@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from navarch.api import printing
+from navarch.api import labelselector, printing
 from navarch.api.apps import workload
 from navarch.api.core import podspec
 from navarch.api.core.nonnegative import nonnegative
@@ -70,7 +70,7 @@ def validate(job: Object) -> Iterator[FieldError]:
     if spec.get("selector") is None:
         yield required("spec.selector")
         return
-    yield from podspec.validate_label_selector(spec["selector"], "spec.selector")
+    yield from labelselector.validate(spec["selector"], "spec.selector")
     uid = job["metadata"].get("uid", "")
     labels = spec["template"]["metadata"].get("labels") or {}
     if not spec.get("manualSelector") and labels.get(CONTROLLER_UID) != uid:
