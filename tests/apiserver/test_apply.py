@@ -371,7 +371,8 @@ def test_components_in_the_servers_process_apply_alike(api: Bench) -> None:
 def test_the_status_of_a_pod_is_its_kubelets(api: Bench) -> None:
     api.made("pods", pod("reported"))
     conditions = [{"type": "Ready", "status": "False"}, {"type": "Initialized", "status": "True"}]
-    status = {"phase": "Running", "podIPs": [{"ip": "10.244.0.7"}], "conditions": conditions}
+    ip = "10.244.0.7"
+    status = {"phase": "Running", "podIP": ip, "podIPs": [{"ip": ip}], "conditions": conditions}
     for ready in ("False", "True"):
         conditions[0]["status"] = ready
         reply = api.patch(
@@ -384,6 +385,7 @@ def test_the_status_of_a_pod_is_its_kubelets(api: Bench) -> None:
         "f:status": {
             "f:conditions": {".": {}, 'k:{"type":"Initialized"}': condition, 'k:{"type":"Ready"}': condition},
             "f:phase": {},
+            "f:podIP": {},
             "f:podIPs": {".": {}, 'k:{"ip":"10.244.0.7"}': {".": {}, "f:ip": {}}},
         }
     }

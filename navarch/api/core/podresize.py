@@ -6,7 +6,6 @@ import copy
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from navarch.api import objectmeta
 from navarch.api.core import containerresources, podannotations, podqos, podupdate
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import FieldError, Object, forbidden_field, invalid_value
@@ -34,7 +33,7 @@ def prepare(new: Object, old: Object) -> Object:
         containerresources.default_pod_level(spec)
     elif "resources" in spec:
         del spec["resources"]
-    return {**objectmeta.keep_metadata(new, old), "spec": spec, "status": old.get("status") or {}}
+    return {**old, "metadata": podupdate.metadata_of_part(new, old), "spec": spec}
 
 
 def _resized(container: Object, wanted: Object) -> Object:

@@ -181,7 +181,14 @@ def prepare_ephemeral(new: Object, old: Object) -> Object:
         spec["ephemeralContainers"] = [container if container in known else _defaulted(container) for container in containers]
     else:
         spec.pop("ephemeralContainers", None)
-    return {**objectmeta.keep_metadata(new, old), "spec": spec, "status": old.get("status") or {}}
+    return {**old, "metadata": metadata_of_part(new, old), "spec": spec}
+
+
+def metadata_of_part(new: Object, old: Object) -> Object:
+    """What a write of a part of the pod makes of its metadata."""
+    before = old["metadata"]
+    sent = {field: value for field, value in new["metadata"].items() if field not in objectmeta.RESET_FOR_STATUS}
+    return {**sent, **{field: before[field] for field in objectmeta.RESET_FOR_STATUS if field in before}}
 
 
 def _defaulted(container: Object) -> Object:
