@@ -91,7 +91,7 @@ class Resizing:
     def behind(self, pod: Object, running: Iterable[Container]) -> list[tuple[Container, Object, Collection[str]]]:
         """(container, its spec, changed resources) of those that have something else than is allocated."""
         specs = {container["name"]: container for container in _resizable(pod)}
-        found = []
+        found: list[tuple[Container, Object, Collection[str]]] = []
         for container in running:
             spec = specs.get(container.name)
             if spec is not None and container.id in self._actual:
