@@ -64,7 +64,7 @@ def test_a_deployments_replica_set_and_pods_stay_when_it_orphans_them(space: Spa
 @behaviour("Garbage Collector, delete replication controller, after owned pods")
 def test_a_controller_deleted_in_the_foreground_goes_after_all_its_pods(space: Space) -> None:
     since = make_controller(space, "simple")["metadata"]["resourceVersion"]
-    answer = space.delete(CONTROLLERS, "simple", propagationPolicy="Foreground")
+    answer = space.delete(CONTROLLERS, "simple", code=202, propagationPolicy="Foreground")
     assert answer["metadata"]["finalizers"] == ["foregroundDeletion"] and "deletionTimestamp" in answer["metadata"]
     space.until_gone(CONTROLLERS, "simple")
     assert space.list("pods") == []
@@ -82,7 +82,8 @@ def test_what_another_owner_keeps_stays(space: Space) -> None:
     for name in shared:
         patch = [{"op": "add", "path": "/metadata/ownerReferences/-", "value": owner}]
         space.patch("pods", name, patch, content_type="application/json-patch+json")
-    space.delete(CONTROLLERS, "going", propagationPolicy="Foreground", preconditions={"uid": going["metadata"]["uid"]})
+    uid = {"uid": going["metadata"]["uid"]}
+    space.delete(CONTROLLERS, "going", code=202, propagationPolicy="Foreground", preconditions=uid)
     space.until_gone(CONTROLLERS, "going")
     space.world.pass_time(30)
     left = space.list("pods")
@@ -99,5 +100,5 @@ def test_a_circle_of_owners_goes_as_a_whole(space: Space) -> None:
         reference = {"apiVersion": "v1", "kind": "Pod", "name": owner["name"], "uid": owner["uid"]}
         reference |= {"controller": True, "blockOwnerDeletion": True}
         space.patch("pods", each["metadata"]["name"], {"metadata": {"ownerReferences": [reference]}})
-    space.delete("pods", "pod0", propagationPolicy="Foreground")
+    space.delete("pods", "pod0", code=202, propagationPolicy="Foreground")
     space.until_count("pods", 0)

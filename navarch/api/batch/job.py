@@ -32,7 +32,16 @@ def default_spec(spec: Object) -> None:
     if not spec.get("manualSelector"):
         spec.pop("manualSelector", None)
     spec.setdefault("podReplacementPolicy", "Failed" if spec.get("podFailurePolicy") else "TerminatingOrFailed")
+    default_failure_policy(spec)
     workload.default_template(spec)
+
+
+def default_failure_policy(spec: Object) -> None:
+    """A pattern of a pod's condition means that it is true. Changes `spec`."""
+    for rule in (spec.get("podFailurePolicy") or {}).get("rules") or ():
+        for pattern in rule.get("onPodConditions") or ():
+            if not pattern.get("status"):
+                pattern["status"] = "True"
 
 
 def default_counts(spec: Object) -> None:

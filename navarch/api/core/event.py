@@ -19,6 +19,12 @@ def validate(event: Object) -> Iterator[FieldError]:
     yield from validate_reported(event, "reportingComponent")
 
 
+def default(event: Object) -> Object:
+    # No pointer in Go: it is always there.
+    event.setdefault("source", {})
+    return event
+
+
 def validate_update(new: Object, old: Object) -> Iterator[FieldError]:
     yield from validate(new)
 
@@ -101,6 +107,7 @@ KIND = Kind(
     kind="Event",
     plural="events",
     short_names=("ev",),
+    default=default,
     validate_create=validate,
     validate_update=validate_update,
     allow_create_on_update=True,
