@@ -36,6 +36,8 @@ _HTTP_HEADER_RE = re.compile(r"[-A-Za-z0-9]+\Z")
 _HTTP_PATH = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+"
 _HTTP_PATH_RE = re.compile(rf"{_HTTP_PATH}\Z")
 _WILDCARD_RE = re.compile(rf"\*\.{_SUBDOMAIN}\Z")
+_CONDITION_REASON = "[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?"
+_CONDITION_REASON_RE = re.compile(rf"{_CONDITION_REASON}\Z")
 _CIDR_RE = re.compile(r"[0-9a-fA-F:.]+/(0|[1-9][0-9]{0,2})\Z", re.ASCII)
 
 _UNDERSCORED_LABEL = "_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
@@ -64,6 +66,11 @@ _QUALIFIED_ERROR = (
 _LABEL_VALUE_ERROR = (
     "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with "
     "an alphanumeric character"
+)
+
+_CONDITION_REASON_ERROR = (
+    "a condition reason must start with alphabetic character, optionally followed by a string of alphanumeric characters or "
+    "'_,:', and must end with an alphanumeric character or '_'"
 )
 
 
@@ -110,6 +117,15 @@ def dns1123_subdomain(value: str) -> Iterator[str]:
         yield too_long(DNS1123_SUBDOMAIN_LIMIT)
     if not _SUBDOMAIN_RE.match(value):
         yield _with_pattern(_SUBDOMAIN_ERROR, _SUBDOMAIN, "example.com")
+
+
+def fully_qualified(value: str) -> Iterator[str]:
+    """A domain of at least three segments."""
+    problems = ",".join(dns1123_subdomain(value))
+    if problems:
+        yield problems
+    elif value.count(".") < 2:
+        yield "should be a domain with at least three segments separated by dots"
 
 
 @_remembered
@@ -166,6 +182,12 @@ def label_value(value: str) -> Iterator[str]:
         yield too_long(LABEL_VALUE_LIMIT, "bytes")
     if not _LABEL_VALUE_RE.match(value):
         yield _with_pattern(_LABEL_VALUE_ERROR, f"({_QUALIFIED})?", "MyValue", "my_value", "12345")
+
+
+def condition_reason(value: str) -> Iterator[str]:
+    if not _CONDITION_REASON_RE.match(value):
+        examples = ("my_name", "MY_NAME", "MyName", "ReasonA,ReasonB", "ReasonA:ReasonB")
+        yield _with_pattern(_CONDITION_REASON_ERROR, _CONDITION_REASON, *examples)
 
 
 @_remembered

@@ -258,7 +258,7 @@ def _complain(request: APIRequest, kind: Kind, mode: str, repeated: Repeated, pr
             problems = [f"yaml: unmarshal errors:\n{lines}", *problems]
         raise errors.bad_request(_undecodable(kind, "strict decoding error: " + ", ".join(problems)))
     if mode == "Warn":
-        request.warnings.extend([*repeated.lines, *problems])
+        request.warn([*repeated.lines, *problems])
 
 
 def _undecodable(kind: Kind, text: str) -> str:

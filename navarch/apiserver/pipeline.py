@@ -185,7 +185,7 @@ class Pipeline:
         if info.namespace and not kind.namespaced and not (info.resource == "namespaces"):
             raise errors.no_such_path()
         if kind.deprecation:
-            request.warnings.append(kind.deprecation)
+            request.warn([kind.deprecation])
         if info.subresource:
             await catch_up(self.resources.store, request)
             return await self._subresource(request, kind)

@@ -162,6 +162,7 @@ class Resources:
         if validate_create is not None:
             problems += validate_create(obj)
         self._refuse_invalid(kind, obj, problems)
+        request.warn(rules.warnings(obj, None))
         async with self.admission.accepted(attributes, obj, None):
             return await self._store_new(request, kind, obj, knows_managers)
 
@@ -333,6 +334,7 @@ class Resources:
             if validate_update is not None:
                 problems += validate_update(obj, old)
         self._refuse_invalid(kind, obj, problems)
+        request.warn(rules.warnings(obj, old))
         async with self.admission.accepted(attributes, obj, old):
             if subresource:
                 return await self._store_replaced(request, kind, obj, base, old, knows_managers)

@@ -134,7 +134,7 @@ class APIServer:
     async def _make_consistent(self) -> None:
         """Before anything is served: make what every cluster has, mend what contradicts itself."""
         wanted = [bootstrap.default_service_cidr(self.config.service_cidr), *bootstrap.flow_control()]
-        writes = bootstrap.missing(self.store, wanted)
+        writes = [*bootstrap.missing(self.store, wanted), *bootstrap.api_services(self.store, registry.kinds())]
         if writes:
             await self.store.write_first(writes)
         repairs = self._repair.begin()

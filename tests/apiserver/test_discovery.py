@@ -43,7 +43,15 @@ def test_every_kind_is_discovered_where_it_is_served(api: Bench) -> None:
 
 def test_groups_come_in_order_of_priority(api: Bench) -> None:
     names = [group["name"] for group in api.call("GET", "/apis").json["groups"]]
-    known = ["apps", "events.k8s.io", "authentication.k8s.io", "authorization.k8s.io", "autoscaling", "batch"]
+    known = [
+        "apiregistration.k8s.io",
+        "apps",
+        "events.k8s.io",
+        "authentication.k8s.io",
+        "authorization.k8s.io",
+        "autoscaling",
+        "batch",
+    ]
     known += ["certificates.k8s.io", "networking.k8s.io", "policy", "rbac.authorization.k8s.io", "storage.k8s.io"]
     known += ["admissionregistration.k8s.io", "apiextensions.k8s.io", "scheduling.k8s.io", "coordination.k8s.io"]
     known += ["node.k8s.io", "discovery.k8s.io", "resource.k8s.io", "flowcontrol.apiserver.k8s.io"]

@@ -19,7 +19,7 @@ from navarch.apimachinery.schema import decode
 from navarch.apiserver.negotiation import JSON, PROTOBUF, YAML, Representation, negotiate, wants_pretty
 from tests.api.test_protobuf import stripped
 from tests.apiserver.bench import Bench
-from tests.apiserver.samples import STORED, sample
+from tests.apiserver.samples import STORED, name_of, sample
 
 TABLE = "as=Table;v=v1;g=meta.k8s.io"
 KINDS = pytest.mark.parametrize("kind", STORED, ids=lambda kind: kind.resource)
@@ -105,7 +105,7 @@ def made(api: Bench) -> dict[str, Object]:
     """One object of every kind that has a protobuf form."""
     found = {}
     for kind in STORED:
-        obj = sample(kind, f"negotiated-{len(found)}" if kind.resource != "ipaddresses.networking.k8s.io" else "10.96.9.9")
+        obj = sample(kind, name_of(kind, f"negotiated-{len(found)}"))
         reply = api.post(kind.resource, obj)
         assert reply.status == 201, reply.body
         found[kind.resource] = reply.json
