@@ -86,6 +86,7 @@ KINDS: tuple[Kind, ...] = (
     authorization_reviews.LOCAL_SUBJECT_ACCESS_REVIEW,
     horizontalpodautoscaler.KIND,
     horizontalpodautoscalerv1.KIND,
+    authorization_reviews.SELF_SUBJECT_RULES_REVIEW,
     job.KIND,
     cronjob.KIND,
     poddisruptionbudget.KIND,

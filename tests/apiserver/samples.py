@@ -9,6 +9,7 @@ from typing import Any
 
 from navarch.api import registry
 from navarch.api.kind import Kind
+from navarch.apimachinery import names
 from navarch.apimachinery.errors import Object
 from tests.apiserver.certificaterequests import signing_request
 
@@ -220,15 +221,19 @@ STORED: tuple[Kind, ...] = tuple(
 )
 
 
-# Kinds whose names say something.
+# Kinds whose names say something. A name that is right already stays.
 _NAMES: dict[str, Callable[[str], str]] = {
-    "ipaddresses.networking.k8s.io": lambda text: f"192.0.2.{zlib.crc32(text.encode()) % 256}",
-    "apiservices.apiregistration.k8s.io": lambda text: f"v1.{text.lower()}",
+    "ipaddresses.networking.k8s.io": lambda text: _address_for(text) if [*names.ip_address(text)] else text,
+    "apiservices.apiregistration.k8s.io": lambda text: text if text.startswith("v1.") else f"v1.{text.lower()}",
 }
 # Kinds whose objects say what they are named.
 _SAID: dict[str, Callable[[str], Object]] = {
     "apiservices.apiregistration.k8s.io": lambda name: {"spec": {"group": name.partition(".")[2]}},
 }
+
+
+def _address_for(text: str) -> str:
+    return f"192.0.2.{zlib.crc32(text.encode()) % 256}"
 
 
 def name_of(kind: Kind, text: str) -> str:
@@ -238,6 +243,7 @@ def name_of(kind: Kind, text: str) -> str:
 
 def sample(kind: Kind, name: str = "sample", namespace: str = "default", **metadata: Any) -> Object:
     """A new object, nobody else's."""
+    name = name_of(kind, name)
     metadata = {"name": name, **metadata}
     if kind.namespaced:
         metadata["namespace"] = namespace

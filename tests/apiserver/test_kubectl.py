@@ -263,6 +263,16 @@ def test_what_the_server_has_is_explained(kubectl: Kubectl) -> None:
     assert kubectl("api-versions").splitlines() == sorted(kubectl("api-versions").splitlines())
     assert "Username    kubernetes-admin" in kubectl("auth", "whoami")
     assert kubectl("auth", "can-i", "delete", "pods").strip() == "yes"
+    assert kubectl("auth", "can-i", "--list").split()[:8] == [
+        "Resources",
+        "Non-Resource",
+        "URLs",
+        "Resource",
+        "Names",
+        "Verbs",
+        "*.*",
+        "[]",
+    ]
     assert kubectl.run("auth", "can-i", "get", "pods", "--as=nobody").returncode in (0, 1)
     assert json.loads(kubectl("get", "--raw", "/version"))["minor"] == "36"
     assert kubectl("get", "--raw", "/readyz") == "ok"
