@@ -120,7 +120,7 @@ class Kind:
     is_lazy_update: Callable[[Object, Object], bool] = _never
     """(new, old) -> whether the change may be stored with the next commit instead of at once."""
     spec_fields: tuple[str, ...] = ("spec",)
-    """Top-level fields whose change counts up `metadata.generation`; () for kinds without one."""
+    """Fields whose change counts up `metadata.generation`, by their paths."""
     has_generation: bool = False
     deprecation: str = ""
     """What every client that uses the kind is warned of."""

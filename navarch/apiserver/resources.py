@@ -74,6 +74,12 @@ def versioned(obj: Object, *, keeps_managers: bool = True) -> Callable[[int | No
     return data
 
 
+def _differs(new: Object, old: Object, path: str) -> bool:
+    """Whether what is at the path changes; nothing and something empty are the same."""
+    now, before = (meta.get_path(obj, *path.split(".")) for obj in (new, old))
+    return now != before and bool(now or before)
+
+
 class Resources:
     """Stored objects of every kind, under the rules of the API."""
 
@@ -382,7 +388,7 @@ class Resources:
             return obj
         if not subresource:
             obj = self._carry_over_all(kind, obj, old)
-        if kind.has_generation and any(obj.get(field) != old.get(field) for field in kind.spec_fields):
+        if kind.has_generation and any(_differs(obj, old, field) for field in kind.spec_fields):
             obj["metadata"] = {**obj["metadata"], "generation": before.get("generation", 0) + 1}
         return obj
 

@@ -179,7 +179,7 @@ STATUSES: dict[str, Object] = {
         "desiredNumberScheduled": 1,
         "numberReady": 1,
     },
-    "statefulsets.apps": {"replicas": 1, "availableReplicas": 1},
+    "statefulsets.apps": {"replicas": 1, "readyReplicas": 1, "availableReplicas": 1},
     "cronjobs.batch": {"lastScheduleTime": "2026-01-01T00:00:00Z"},
     "horizontalpodautoscalers.autoscaling": {"currentReplicas": 1, "desiredReplicas": 2},
     "jobs.batch": {"active": 1},

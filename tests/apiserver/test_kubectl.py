@@ -344,7 +344,7 @@ DEPLOYMENT = MANIFEST.split("---\n")[1].replace("name: web,", "name: refused,")
             DEPLOYMENT.replace("replicas: 2", "replicas: 2, strategy: {type: Sudden}").replace(
                 "  replicas: 2, ", "  replicas: 2\n  "
             ),
-            'spec.strategy.type: Unsupported value: "Sudden": supported values: "Recreate", "RollingUpdate"',
+            'spec.strategy: Unsupported value: {"type":"Sudden"}: supported values: "Recreate", "RollingUpdate"',
         ),
     ],
     ids=lambda value: None if "\n" in value else value[:30],

@@ -65,6 +65,7 @@ KIND = Kind(
     storage_prefix="controllers",
     default=default,
     validate=validate,
+    validate_status_update=replicaset.validate_status_update,
     prepare_create=replicaset.prepare_create,
     has_generation=True,
     selectable_fields={"status.replicas": lambda obj: str((obj.get("status") or {}).get("replicas", 0))},

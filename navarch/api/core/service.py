@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
@@ -212,13 +211,8 @@ def _addresses(spec: Object) -> Iterator[FieldError]:
     yield from _families(spec)
     for index, address in enumerate(spec.get("externalIPs") or ()):
         path = f"spec.externalIPs[{index}]"
-        yield from (invalid_value(path, address, text) for text in names.ip_address(address))
-        try:
-            parsed = ipaddress.ip_address(address)
-        except ValueError:
-            continue
-        if parsed.is_loopback or parsed.is_link_local or parsed.is_unspecified:
-            yield invalid_value(path, address, "may not be in the loopback range (127.0.0.0/8, ::1/128)")
+        problems = list(names.ip_address(address)) or names.endpoint_ip(address)
+        yield from (invalid_value(path, address, text) for text in problems)
 
 
 def _families(spec: Object) -> Iterator[FieldError]:
