@@ -40,8 +40,6 @@ _CONDITION_REASON = "[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?"
 _CONDITION_REASON_RE = re.compile(rf"{_CONDITION_REASON}\Z")
 _CIDR_RE = re.compile(r"[0-9a-fA-F:.]+/(0|[1-9][0-9]{0,2})\Z", re.ASCII)
 _LINK_LOCAL_MULTICAST = (ipaddress.ip_network("224.0.0.0/24"), ipaddress.ip_network("ff02::/16"))
-_CONDITION_REASON = "[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?"
-_CONDITION_REASON_RE = re.compile(rf"{_CONDITION_REASON}\Z")
 
 _UNDERSCORED_LABEL = "_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
 _UNDERSCORED_SUBDOMAIN = rf"{_UNDERSCORED_LABEL}(\.{_UNDERSCORED_LABEL})*"
@@ -73,11 +71,6 @@ _QUALIFIED_ERROR = (
 _LABEL_VALUE_ERROR = (
     "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with "
     "an alphanumeric character"
-)
-
-_CONDITION_REASON_ERROR = (
-    "a condition reason must start with alphabetic character, optionally followed by a string of alphanumeric characters or "
-    "'_,:', and must end with an alphanumeric character or '_'"
 )
 
 
@@ -263,13 +256,6 @@ def http_header_name(value: str) -> Iterator[str]:
         yield _with_pattern(
             "a valid HTTP header must consist of alphanumeric characters or '-'", "[-A-Za-z0-9]+", "X-Header-Name"
         )
-
-
-def condition_reason(value: str) -> Iterator[str]:
-    """Why a condition is as it is, in a word."""
-    if not _CONDITION_REASON_RE.match(value):
-        examples = ("my_name", "MY_NAME", "MyName", "ReasonA,ReasonB", "ReasonA:ReasonB")
-        yield _with_pattern(_CONDITION_REASON_ERROR, _CONDITION_REASON, *examples)
 
 
 def wildcard_subdomain(value: str) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -108,7 +108,7 @@ def _domain(name: str, path: str) -> Iterator[FieldError]:
                 return
 
 
-def _hints(hints: Sequence[Object], path: str, check: Callable[[str], Iterator[str]]) -> Iterator[FieldError]:
+def _hints(hints: Sequence[Object], path: str, check: Callable[[str], Iterable[str]]) -> Iterator[FieldError]:
     if len(hints) > HINTS_LIMIT:
         yield too_many(path, len(hints), HINTS_LIMIT)
         return
