@@ -41,6 +41,8 @@ _EVERYTHING = Rules(
     ({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]},),
     ({"verbs": ["*"], "nonResourceURLs": ["*"]},),
 )
+ALLOW = Verdict(Decision.ALLOW)
+NO_OPINION = Verdict(Decision.NO_OPINION)
 
 
 class Authorizer(Protocol):
@@ -56,7 +58,7 @@ class SystemMasters:
     """Members of system:masters may do everything."""
 
     def authorize(self, user: User, info: RequestInfo) -> Verdict:
-        return Verdict(Decision.ALLOW if MASTERS_GROUP in user.groups else Decision.NO_OPINION)
+        return ALLOW if MASTERS_GROUP in user.groups else NO_OPINION
 
     def rules(self, user: User, namespace: str) -> Rules:
         return _EVERYTHING if MASTERS_GROUP in user.groups else Rules()
@@ -67,7 +69,7 @@ class PublicPaths:
 
     def authorize(self, user: User, info: RequestInfo) -> Verdict:
         public = not info.is_resource and (info.path in PUBLIC_PATHS or info.path.startswith(("/livez/", "/readyz/")))
-        return Verdict(Decision.ALLOW if public else Decision.NO_OPINION)
+        return ALLOW if public else NO_OPINION
 
     def rules(self, user: User, namespace: str) -> Rules:
         return Rules(paths=({"verbs": ["*"], "nonResourceURLs": [*sorted(PUBLIC_PATHS), "/livez/*", "/readyz/*"]},))
@@ -77,7 +79,7 @@ class Authenticated:
     """Whoever has shown who they are may do everything (Kubernetes' AlwaysAllow, without anonymous users)."""
 
     def authorize(self, user: User, info: RequestInfo) -> Verdict:
-        return Verdict(Decision.NO_OPINION if user.is_anonymous else Decision.ALLOW)
+        return NO_OPINION if user.is_anonymous else ALLOW
 
     def rules(self, user: User, namespace: str) -> Rules:
         return Rules() if user.is_anonymous else _EVERYTHING
@@ -94,7 +96,7 @@ class AuthorizerChain:
             verdict = authorizer.authorize(user, info)
             if verdict.decision is not Decision.NO_OPINION:
                 return verdict
-        return Verdict(Decision.NO_OPINION)
+        return NO_OPINION
 
     def rules(self, user: User, namespace: str) -> Rules:
         """What any of them allows, each rule once."""
