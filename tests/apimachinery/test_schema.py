@@ -169,3 +169,20 @@ def test_what_is_nothing_is_left_out_where_go_cannot_tell_it_from_missing() -> N
         "automountServiceAccountToken": False,
         "activeDeadlineSeconds": 0,
     }
+
+
+@settings(max_examples=300)
+@given(kind=st.sampled_from(STORED), seed=st.integers(0, 2**32), wildness=st.sampled_from((0.0, 0.02, 0.2)))
+def test_the_quick_way_and_the_exact_one_lead_to_the_same(kind: Any, seed: int, wildness: float) -> None:
+    value = Fuzzer(Random(seed), wildness).object(kind, "x")
+    node = schemas.of(kind)
+    unknown: list[str] = []
+    try:
+        exact = schema._decode(value, node, "", "", "", unknown)
+    except DecodeError as error:
+        with pytest.raises(DecodeError) as found:
+            decode(value, node)
+        assert str(found.value) == str(error)
+        return
+    result = decode(value, node)
+    assert (result.object, result.unknown) == (exact, unknown)
