@@ -34,6 +34,7 @@ CONNECTIONS = (1, 8, 64)
 LABEL_VALUES = 50
 PAGE = 500
 TIMEOUT_SECONDS = 60.0
+IDLE_SECONDS = 20.0
 RECEIVE_BYTES = 1 << 18
 EVENT = b'"type":"ADDED"'
 # As hard to compress as identifiers and hashes are.
@@ -184,7 +185,7 @@ class Connection:
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket = tls.wrap_socket(plain, server_hostname="localhost")
         self.socket.setblocking(False)
-        self.sent_seconds = 0.0
+        self.sent_seconds = time.perf_counter()
         self.bytes = 0
         self._head = b""
         self._left = 0
@@ -286,8 +287,14 @@ class Client:
         self._connections: list[Connection] = []
 
     def connections(self, count: int) -> list[Connection]:
-        while len(self._connections) < count:
-            self._connections.append(Connection(self.process.port, self.tls))
+        """So many; those that the server may have closed, since nothing was asked for long, are made anew."""
+        now = time.perf_counter()
+        for place in range(count):
+            if place == len(self._connections):
+                self._connections.append(Connection(self.process.port, self.tls))
+            elif now - self._connections[place].sent_seconds > IDLE_SECONDS:
+                self._connections[place].socket.close()
+                self._connections[place] = Connection(self.process.port, self.tls)
         return self._connections[:count]
 
     def measure(
