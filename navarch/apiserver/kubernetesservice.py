@@ -50,6 +50,9 @@ class KubernetesService:
         await self._ensure("namespaces", {"metadata": {"name": NAMESPACE}}, ())
         await self._ensure_cidr()
         await self._ensure("services", self._service(), ())
+        if ipaddress.ip_address(self._address).is_loopback:
+            # Nobody else would reach the server there.
+            return
         await self._ensure("endpoints", self._endpoints(), ("subsets",))
         await self._ensure("endpointslices.discovery.k8s.io", self._slice(), ("endpoints", "ports"))
 

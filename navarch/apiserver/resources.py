@@ -7,6 +7,7 @@ version, everything between decoding and answering is about the stored form (`ki
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -335,7 +336,7 @@ class Resources:
         elif update is not None:
             problems += update.validate(obj, old)
         elif not subresource:
-            problems += rules.validate(obj)
+            problems += _new_problems(rules, obj, old)
             validate_update = kind.validate_update or rules.validate_update
             if validate_update is not None:
                 problems += validate_update(obj, old)
@@ -400,6 +401,15 @@ class Resources:
         if kind.prepare_update is not None:
             obj = kind.prepare_update(obj, old)
         return obj
+
+
+def _new_problems(kind: Kind, obj: Object, old: Object) -> list[FieldError]:
+    """What is wrong with an object and was not before: what was stored under older rules can still be changed."""
+    problems = list(kind.validate(obj))
+    if problems:
+        known = set(kind.validate(kind.default(copy.deepcopy(old))))
+        problems = [problem for problem in problems if problem not in known]
+    return problems
 
 
 def may_go(kind: Kind, obj: Object) -> bool:

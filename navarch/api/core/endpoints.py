@@ -7,12 +7,13 @@ from datetime import datetime
 from typing import Any
 
 from navarch.api import printing
+from navarch.api.core import endpointaddress
+from navarch.api.core.servicerules import PROTOCOLS
 from navarch.api.kind import AGE, NAME, Column, Kind
 from navarch.apimachinery import names
 from navarch.apimachinery.errors import FieldError, Object, invalid_value, not_supported, required
 
 SHOWN_LIMIT = 3
-PROTOCOLS = ("SCTP", "TCP", "UDP")
 
 
 def shown(endpoints: Object) -> str:
@@ -34,50 +35,49 @@ def default(endpoints: Object) -> Object:
     return endpoints
 
 
-def validate_create(endpoints: Object) -> Iterator[FieldError]:
+def validate(endpoints: Object) -> Iterator[FieldError]:
     for index, subset in enumerate(endpoints.get("subsets") or ()):
-        yield from _subset(subset, f"subsets[{index}]")
-
-
-def validate_update(new: Object, old: Object) -> Iterator[FieldError]:
-    # What was accepted once may stay.
-    if new.get("subsets") != old.get("subsets"):
-        yield from validate_create(new)
-
-
-def _subset(subset: Object, path: str) -> Iterator[FieldError]:
-    if not subset.get("addresses") and not subset.get("notReadyAddresses"):
-        yield required(path, "must specify `addresses` or `notReadyAddresses`")
-    for field in ("addresses", "notReadyAddresses"):
-        for index, address in enumerate(subset.get(field) or ()):
-            yield from _address(address, f"{path}.{field}[{index}]")
-    ports = subset.get("ports") or ()
-    for index, port in enumerate(ports):
-        yield from _port(port, f"{path}.ports[{index}]", is_alone=len(ports) == 1)
+        path = f"subsets[{index}]"
+        if not subset.get("addresses") and not subset.get("notReadyAddresses"):
+            yield required(path, "must specify `addresses` or `notReadyAddresses`")
+        for field in ("addresses", "notReadyAddresses"):
+            for position, address in enumerate(subset.get(field) or ()):
+                yield from _address(address, f"{path}.{field}[{position}]")
+        ports = subset.get("ports") or ()
+        for position, port in enumerate(ports):
+            yield from _port(port, len(ports) > 1, f"{path}.ports[{position}]")
 
 
 def _address(address: Object, path: str) -> Iterator[FieldError]:
-    ip, problems = address.get("ip", ""), []
-    problems += [invalid_value(f"{path}.ip", ip, text) for text in names.ip_address(ip)]
-    for field, check in (("hostname", names.dns1123_label), ("nodeName", names.dns1123_subdomain)):
-        if address.get(field):
-            problems += [invalid_value(f"{path}.{field}", address[field], text) for text in check(address[field])]
+    ip, host, node = address.get("ip", ""), address.get("hostname"), address.get("nodeName")
+    problems = list(names.ip_address(ip))
+    for text in problems:
+        yield invalid_value(f"{path}.ip", ip, text)
+    if host:
+        for text in names.dns1123_label(host):
+            yield invalid_value(f"{path}.hostname", host, text)
+    if node is not None:
+        for text in names.dns1123_subdomain(node):
+            yield invalid_value(f"{path}.nodeName", node, text)
     if not problems:
-        problems += [invalid_value(f"{path}.ip", ip, text) for text in names.endpoint_ip(ip)]
-    yield from problems
+        yield from endpointaddress.validate(ip, f"{path}.ip")
 
 
-def _port(port: Object, path: str, *, is_alone: bool) -> Iterator[FieldError]:
-    name, number, protocol = port.get("name", ""), port.get("port", 0), port.get("protocol", "")
-    if name:
-        yield from (invalid_value(f"{path}.name", name, text) for text in names.dns1123_label(name))
-    elif not is_alone:
-        yield required(f"{path}.name")
-    yield from (invalid_value(f"{path}.port", number, text) for text in names.port_number(number))
-    if not protocol:
-        yield required(f"{path}.protocol")
-    elif protocol not in PROTOCOLS:
-        yield not_supported(f"{path}.protocol", protocol, PROTOCOLS)
+def _port(port: Object, needs_name: bool, path: str) -> Iterator[FieldError]:
+    name = port.get("name", "")
+    if not name:
+        if needs_name:
+            yield required(f"{path}.name")
+    else:
+        for text in names.dns1123_label(name):
+            yield invalid_value(f"{path}.name", name, text)
+    for text in names.port_number(port.get("port", 0)):
+        yield invalid_value(f"{path}.port", port.get("port", 0), text)
+    if port["protocol"] not in PROTOCOLS:
+        yield not_supported(f"{path}.protocol", port["protocol"], PROTOCOLS)
+    if port.get("appProtocol") is not None:
+        for text in names.qualified_name(port["appProtocol"]):
+            yield invalid_value(f"{path}.appProtocol", port["appProtocol"], text)
 
 
 def row(endpoints: Object, now: datetime) -> list[Any]:
@@ -93,8 +93,7 @@ KIND = Kind(
     short_names=("ep",),
     storage_prefix="services/endpoints",
     default=default,
-    validate_create=validate_create,
-    validate_update=validate_update,
+    validate=validate,
     allow_create_on_update=True,
     deprecation="v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
     columns=(NAME, Column("Endpoints"), AGE),
