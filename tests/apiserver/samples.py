@@ -170,7 +170,17 @@ STATUSES: dict[str, Object] = {
     "resourcequotas": {"hard": {"count/widgets.example.com": "5"}, "used": {"count/widgets.example.com": "1"}},
     "volumeattachments.storage.k8s.io": {"attached": True},
     "replicationcontrollers": {"replicas": 1},
-    "services": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}},
+    "services": {
+        "conditions": [
+            {
+                "type": "example.com/Done",
+                "status": "True",
+                "reason": "Tested",
+                "message": "",
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            }
+        ]
+    },
     "deployments.apps": {"replicas": 2, "observedGeneration": 1},
     "replicasets.apps": {"replicas": 2},
     "daemonsets.apps": {
