@@ -102,6 +102,8 @@ def problems(api: Bench, operation: schemathesis.APIOperation[Any, Any]) -> Iter
             fit(case, operation.definition.raw)
         response = send(api, case, accept)
         described = response.content and {"schema": {"type": "string"}} not in produced.values()
+        # The schema requires a time that events of the core group need not have.
+        described = described and "/events.k8s.io/" not in operation.path
         if operation.definition.raw.get("x-kubernetes-action") == "delete":
             # Kubernetes answers with an object that has yet to go, whatever it has described.
             described = described and response.status_code != 202 and b"deletionTimestamp" not in response.content
