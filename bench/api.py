@@ -14,6 +14,7 @@ import asyncio
 import json
 import pickle
 import random
+import resource
 import select
 import shutil
 import ssl
@@ -185,6 +186,8 @@ class Connection:
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket = tls.wrap_socket(plain, server_hostname="localhost")
         self.socket.setblocking(False)
+        self._poll = select.poll()
+        self._poll.register(self.socket, select.POLLIN)
         self.sent_seconds = time.perf_counter()
         self.bytes = 0
         self._head = b""
@@ -248,7 +251,7 @@ class Connection:
         """What comes until `end`."""
         answer = b""
         while not answer.endswith(end):
-            select.select([self.socket], [], [], TIMEOUT_SECONDS)
+            self._poll.poll(TIMEOUT_SECONDS * 1000)
             try:
                 answer += self.socket.recv(RECEIVE_BYTES)
             except ssl.SSLWantReadError:
@@ -260,7 +263,7 @@ class Connection:
         self.send(request)
         answer = b""
         while True:
-            select.select([self.socket], [], [], TIMEOUT_SECONDS)
+            self._poll.poll(TIMEOUT_SECONDS * 1000)
             try:
                 data = self.socket.recv(RECEIVE_BYTES)
             except ssl.SSLWantReadError:
@@ -674,6 +677,9 @@ def main() -> None:
 def run(options: argparse.Namespace) -> None:
     from navarch.component.pki import PKI, cluster_leaves
 
+    # A thousand watchers are as many files, here and in the servers.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     directory = Path(tempfile.mkdtemp(prefix="navarch-bench-"))
     baseline: dict[str, dict[str, float]] = {}
     try:
