@@ -10,7 +10,7 @@ from navarch.api.protobuf import encoder
 from navarch.storage.mvcc import Record
 
 LIMIT_BYTES = 32 * 1024 * 1024
-"""Of messages that are kept; the objects they were made from may be gone already, and are kept with them."""
+"""Of messages that are kept, so that the longest lists that are likely fit in: one that does not is encoded anew each time."""
 
 
 class Encodings:
@@ -30,10 +30,10 @@ class Encodings:
             return found
         found = encoder.message(kind.from_stored(record.object()), schemas.definition_name(kind))
         self._messages[key] = found
-        self._bytes += len(found) + len(record.data)
+        self._bytes += len(found)
         while self._bytes > self._limit_bytes:
-            (_, dropped), message = self._messages.popitem(last=False)
-            self._bytes -= len(message) + len(dropped.data)
+            _, dropped = self._messages.popitem(last=False)
+            self._bytes -= len(dropped)
         return found
 
     def has(self, kind: Kind, record: Record) -> bool:

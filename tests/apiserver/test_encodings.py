@@ -28,7 +28,7 @@ def test_a_message_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_was_not_asked_for_longest_makes_room() -> None:
     first, second, third = (record(name, 1000) for name in ("first", "second", "third"))
-    encodings = Encodings(limit_bytes=5000)
+    encodings = Encodings(limit_bytes=2500)
     for wanted in (first, second, first, third):
         encodings.message(CONFIG_MAPS, wanted)
     assert [encodings.has(CONFIG_MAPS, found) for found in (first, second, third)] == [True, False, True]
