@@ -71,12 +71,6 @@ def test_what_endpoints_may_be(change: Object, expected: list[str]) -> None:
     assert on_create(ENDPOINTS, change) == expected
 
 
-def test_endpoints_that_were_accepted_may_stay() -> None:
-    old = subset(addresses=[{"ip": "127.0.0.1"}])
-    assert not on_update(ENDPOINTS, {"metadata": {"labels": {"a": "b"}}}, old)
-    assert on_update(ENDPOINTS, subset(addresses=[{"ip": "127.0.0.2"}]), old)
-
-
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
