@@ -66,7 +66,7 @@ def _queried_options(request: APIRequest) -> Object:
 
 async def _delete(resources: Resources, request: APIRequest, kind: Kind, base: Record, options: Object) -> ObjectAnswer:
     old, rules = base.object(), kind.stored
-    _check_preconditions(kind, old, options.get("preconditions") or {})
+    check_preconditions(kind, old, options.get("preconditions") or {})
     attributes = Attributes(request, kind, "DELETE", meta.namespace(old), meta.name(old))
     await resources.admission.validate(attributes, None, old)
     new = _marked(rules, old, options)
@@ -83,7 +83,8 @@ async def _delete(resources: Resources, request: APIRequest, kind: Kind, base: R
     return ObjectAnswer(kind, object=_deleted_status(kind, old))
 
 
-def _check_preconditions(kind: Kind, old: Object, wanted: Object) -> None:
+def check_preconditions(kind: Kind, old: Object, wanted: Object) -> None:
+    """Raises 409 unless the object is the one that is meant."""
     metadata = old["metadata"]
     for field, shown, value in (("uid", "UID", "uid"), ("resourceVersion", "ResourceVersion", "resourceVersion")):
         if wanted.get(field) and wanted[field] != metadata.get(value):

@@ -10,11 +10,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Protocol
 
 import orjson
 
-from navarch.api import objectmeta
+from navarch.api import objectmeta, schemas
 from navarch.api.kind import Kind
 from navarch.apimachinery import errors, meta
 from navarch.apimachinery.errors import FieldError, Object, StatusError
@@ -158,6 +159,7 @@ class Resources:
         rules = kind.stored
         if "status" in rules.subresources and not rules.keeps_status_on_create:
             obj.pop("status", None)
+            obj |= orjson.loads(_empty_status(rules))
         obj = rules.default(obj)
         if not knows_managers:
             obj = fieldmanagement.created(request, kind, obj)
@@ -381,7 +383,8 @@ class Resources:
                 if field in before:
                     metadata[field] = before[field]
             kept = {field: value for field, value in old.items() if field not in ("status", "metadata")}
-            obj = {**kept, "metadata": metadata, **({"status": obj["status"]} if "status" in obj else {})}
+            status = {"status": obj["status"]} if "status" in obj else orjson.loads(_empty_status(kind))
+            obj = {**kept, "metadata": metadata, **status}
             if kind.prepare_status_update is not None:
                 obj = kind.prepare_status_update(obj, old)
             if kind.stamp_status_update is not None:
@@ -416,3 +419,10 @@ def may_go(kind: Kind, obj: Object) -> bool:
     """Whether nothing holds an object that is being deleted any more."""
     metadata = obj["metadata"]
     return not metadata.get("finalizers") and not metadata.get("deletionGracePeriodSeconds") and not kind.holds_deletion(obj)
+
+
+@cache
+def _empty_status(kind: Kind) -> bytes:
+    """What Go writes of a status in which nothing is set; a status that need not be there is left out."""
+    schema = schemas.of(kind)
+    return orjson.dumps({"status": schema.properties["status"].written} if "status" in schema.written else {})

@@ -31,12 +31,12 @@ def selector_of(budget: Object) -> Selector:
 
 
 def expected_scale(pods: Iterable[Object], lookup: Lookup) -> int:
-    """How many pods the controllers of these pods want. Raises ValueError if one cannot say."""
+    """How many pods the controllers of these pods want; pods without one do not count. Raises ValueError if one cannot say."""
     scales: dict[str, int] = {}
     for pod in pods:
         owner = meta.controller_of(pod)
         if owner is None:
-            raise ValueError(f'found no controller ref for pod "{meta.name(pod)}"')
+            continue
         controller = lookup(owner["kind"], meta.namespace(pod), owner["name"])
         if controller is not None and owner["kind"] == "ReplicaSet":
             above = meta.controller_of(controller)
@@ -61,6 +61,20 @@ def counts(budget: Object, pods: Sequence[Object], lookup: Lookup) -> tuple[int,
         return len(pods), wanted
     expected = expected_scale(pods, lookup)
     return expected, intstr.scaled(wanted, expected, True)
+
+
+def unmanaged(budget: Object, pods: Sequence[Object]) -> str:
+    """What to say of pods that a budget cannot count, since nobody says how many of them there should be; "" if nothing."""
+    spec = budget.get("spec") or {}
+    if spec.get("maxUnavailable") is None and not isinstance(spec.get("minAvailable"), str):
+        return ""
+    if all(meta.controller_of(pod) is not None for pod in pods):
+        return ""
+    return (
+        f"Pods selected by this PodDisruptionBudget (selector: {selector_of(budget)}) were found to be unmanaged. As a result, the "
+        "status of the PDB cannot be calculated correctly, which may result in undefined behavior. To account for these pods "
+        'please set ".spec.minAvailable" field to an integer value.'
+    )
 
 
 def still_disrupted(budget: Object, pods: Mapping[str, Object], now: datetime) -> tuple[dict[str, str], float | None]:
@@ -133,6 +147,9 @@ async def reconcile(budget: Object, cluster: Cluster) -> float | None:
         cluster.event(
             budget, "Warning", "CalculateExpectedPodCountFailed", f"Failed to calculate the number of expected pods: {problem}"
         )
+    uncounted = unmanaged(budget, pods)
+    if uncounted:
+        cluster.event(budget, "Warning", "UnmanagedPods", uncounted)
     if after != budget.get("status"):
         await cluster.update_status(RESOURCE, {**budget, "status": after})
     return after_seconds

@@ -13,6 +13,9 @@ from navarch.controllers.rollout import template_hash
 
 RESOURCE = "controllerrevisions.apps"
 HASH_LABEL = "controller-revision-hash"
+"""Of pods: the hash of a DaemonSet's revision, the name of a StatefulSet's."""
+REVISION_LABELS = {"DaemonSet": HASH_LABEL, "StatefulSet": "controller.kubernetes.io/hash"}
+"""Of revisions, by the kind of their owner: their hash."""
 
 
 @dataclass(slots=True)
@@ -35,8 +38,8 @@ def snapshot(owner: Object) -> Object:
 
 
 def hash_of(revision: Object) -> str:
-    """The name by which the revision's pods are labelled."""
-    return meta.labels(revision).get(HASH_LABEL, "")
+    """What the revision's pods are labelled with."""
+    return meta.labels(revision).get(HASH_LABEL) or meta.name(revision)
 
 
 def split(owner: Object, revisions: Iterable[Object]) -> History:
@@ -51,7 +54,8 @@ def new_revision(owner: Object, number: int, collisions: int) -> Object:
     """A revision of the owner's present template."""
     data = snapshot(owner)
     hashed = template_hash(data, collisions)
-    labels = {**((owner["spec"]["template"].get("metadata") or {}).get("labels") or {}), HASH_LABEL: hashed}
+    labels = {**((owner["spec"]["template"].get("metadata") or {}).get("labels") or {})}
+    labels[REVISION_LABELS[owner["kind"]]] = hashed
     metadata: Object = {
         "name": f"{meta.name(owner)}-{hashed}",
         "namespace": meta.namespace(owner),

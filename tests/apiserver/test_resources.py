@@ -9,6 +9,7 @@ import pytest
 
 from navarch.api.kind import Kind
 from navarch.api.registry import resource
+from navarch.apimachinery.errors import Object
 from navarch.component import clock
 from tests.apiserver.bench import JSON_PATCH, MERGE, STRATEGIC, Bench
 from tests.apiserver.samples import STATUSES, STORED, name_of, pod, sample
@@ -208,6 +209,23 @@ def test_generation_counts_changes_of_the_spec_only(api: Bench) -> None:
     assert labelled.json["metadata"]["generation"] == 1
     scaled = api.patch("deployments.apps", "counted", {"spec": {"replicas": 3}})
     assert scaled.json["metadata"]["generation"] == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "empty"),
+    [
+        ("deployments.apps", {}),
+        ("cronjobs.batch", {}),
+        (
+            "poddisruptionbudgets.policy",
+            {"disruptionsAllowed": 0, "currentHealthy": 0, "desiredHealthy": 0, "expectedPods": 0},
+        ),
+    ],
+)
+def test_a_status_is_there_from_the_beginning_and_cannot_be_taken_away(api: Bench, name: str, empty: Object) -> None:
+    made = api.made(name, {**sample(resource(name), "no-status"), "status": {"nonsense": 1}})
+    assert made["status"] == empty
+    assert api.patch(name, "no-status", {"status": None}, subresource="status").json["status"] == empty
 
 
 def test_field_validation_ignores_warns_or_refuses(api: Bench) -> None:

@@ -118,6 +118,16 @@ class Kubelets(Cluster):
         """What a pod's kubelet finds out about it."""
         await self._patch(pod, status)
 
+    async def set_ready(self, pod: Object, ready: bool) -> None:
+        """Let a running pod become ready, or no longer."""
+        stamp, value = clock.timestamp(), str(ready)
+        changed = [
+            {**found, "status": value, "lastTransitionTime": stamp} if found["type"] in ("Ready", "ContainersReady") else found
+            for found in pod["status"]["conditions"]
+        ]
+        containers = [{**found, "ready": ready} for found in pod["status"]["containerStatuses"]]
+        await self.report(pod, conditions=changed, containerStatuses=containers)
+
     async def _end(self, pod: Object) -> None:
         """As a kubelet ends a pod: its containers have stopped, then it may go; finalizers may hold what is left of it."""
         if meta.uid(pod) in self._ending:

@@ -37,10 +37,44 @@ async def serve(resources: Resources, request: APIRequest, kind: Kind) -> Object
             raise errors.status_error(500, "InternalError", text)
         for budget in budgets:
             await _spend(resources, budget.key, pod, dry_run=request.dry_run)
+    if not request.dry_run:
+        options = await _mark(resources, kind, request.info.namespace, name, options)
     deleting = APIRequest(request.info, "DELETE", request.query, request.user, decoded=options)
     await deletion.delete(resources, deleting, kind)
     status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
     return ObjectAnswer(kind, object=status, status=201)
+
+
+async def _mark(resources: Resources, kind: Kind, namespace: str, name: str, options: Object) -> Object:
+    """Say on the pod why it will go; the options for its deletion then."""
+    for _ in range(CONFLICT_RETRIES):
+        base = resources.latest(kind, namespace, name)
+        pod = base.object()
+        deletion.check_preconditions(kind, pod, options.get("preconditions") or {})
+        marked = _marked(pod)
+        try:
+            record = await resources.put(kind, base.key, fieldmanagement.updated_by_server(kind, marked, pod, "status"), base)
+        except ConflictError:
+            continue
+        if (options.get("preconditions") or {}).get("resourceVersion"):
+            return meta.set_path(options, str(record.revision), "preconditions", "resourceVersion")
+        return options
+    raise errors.conflict(kind.group, kind.plural, name, errors.MODIFIED)
+
+
+def _marked(pod: Object) -> Object:
+    status = pod.get("status") or {}
+    reason = {
+        "type": "DisruptionTarget",
+        "status": "True",
+        "observedGeneration": pod["metadata"].get("generation", 0),
+        "reason": "EvictionByEvictionAPI",
+        "message": "Eviction API: evicting",
+        "lastProbeTime": None,
+        "lastTransitionTime": clock.timestamp(),
+    }
+    conditions = meta.with_condition(status.get("conditions") or [], reason)
+    return {**pod, "metadata": dict(pod["metadata"]), "status": {**status, "conditions": conditions}}
 
 
 def _needs_no_budget(pod: Object) -> bool:
