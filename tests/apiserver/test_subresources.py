@@ -146,6 +146,20 @@ def test_without_a_budget_an_eviction_is_a_deletion(api: Bench, ready_pod: str) 
     assert evict(api, "missing").status == 404
 
 
+def test_an_evicted_pod_says_why_it_goes(api: Bench, ready_pod: str) -> None:
+    before = api.patch("pods", ready_pod, {"metadata": {"finalizers": ["example.com/held"]}}).json["metadata"]
+    for wrong in ({"uid": "00000000-0000-4000-8000-000000000000"}, {"resourceVersion": "1"}):
+        refused = evict(api, ready_pod, deleteOptions={"preconditions": wrong})
+        assert (refused.status, refused.reason) == (409, "Conflict")
+    assert api.get("pods", ready_pod).json["metadata"]["resourceVersion"] == before["resourceVersion"]
+    meant = {"uid": before["uid"], "resourceVersion": before["resourceVersion"]}
+    assert evict(api, ready_pod, deleteOptions={"preconditions": meant}).status == 201
+    after = api.get("pods", ready_pod).json
+    assert "deletionTimestamp" in after["metadata"]
+    (found,) = [each for each in after["status"]["conditions"] if each["type"] == "DisruptionTarget"]
+    assert (found["status"], found["reason"], found["message"]) == ("True", "EvictionByEvictionAPI", "Eviction API: evicting")
+
+
 def test_a_spent_budget_refuses_with_too_many_requests(api: Bench, ready_pod: str) -> None:
     budget(api, ready_pod, currentHealthy=1, desiredHealthy=1, observedGeneration=1)
     refused = evict(api, ready_pod)
