@@ -29,6 +29,11 @@ SAME = Revisions(OLD, OLD)
 CHANGING = Revisions(OLD, NEW)
 
 
+def test_pods_are_labelled_with_the_name_of_their_revision_and_revisions_with_their_hash() -> None:
+    assert meta.labels(OLD)["controller.kubernetes.io/hash"] == meta.name(OLD).removeprefix("db-")
+    assert meta.labels(pod(0, OLD))["controller-revision-hash"] == meta.name(OLD)
+
+
 def pod(number: int, revision: Object = OLD, *, ready: bool = True, phase: str = "Running", deleted: bool = False) -> Object:
     made = statefulset.new_pod(owner(), number, revision)
     made["metadata"] |= {"uid": f"u{number}", "creationTimestamp": STAMP}
