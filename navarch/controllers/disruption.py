@@ -70,10 +70,24 @@ def unmanaged(budget: Object, pods: Sequence[Object]) -> str:
         return ""
     if all(meta.controller_of(pod) is not None for pod in pods):
         return ""
+    selector = _as_go(spec.get("selector") or {})
     return (
-        f"Pods selected by this PodDisruptionBudget (selector: {selector_of(budget)}) were found to be unmanaged. As a result, the "
-        "status of the PDB cannot be calculated correctly, which may result in undefined behavior. To account for these pods "
-        'please set ".spec.minAvailable" field to an integer value.'
+        f"Pods selected by this PodDisruptionBudget (selector: {selector}) were found to be unmanaged. "
+        "As a result, the status of the PDB cannot be calculated correctly, which may result in undefined behavior. "
+        'To account for these pods please set ".spec.minAvailable" field to an integer value.'
+    )
+
+
+def _as_go(selector: Object) -> str:
+    """A LabelSelector as Go prints it."""
+    labels = "".join(f"{key}: {value}," for key, value in sorted((selector.get("matchLabels") or {}).items()))
+    expressions = ""
+    for item in selector.get("matchExpressions") or ():
+        values = " ".join(item.get("values") or ())
+        expressions += f"LabelSelectorRequirement{{Key:{item['key']},Operator:{item['operator']},Values:[{values}],}},"
+    return (
+        f"&LabelSelector{{MatchLabels:map[string]string{{{labels}}},"
+        f"MatchExpressions:[]LabelSelectorRequirement{{{expressions}}},}}"
     )
 
 

@@ -65,11 +65,22 @@ def test_evictions_that_do_not_show_yet_are_remembered_for_a_while() -> None:
 
 
 def test_percentages_need_controllers_that_know_their_size() -> None:
-    alone = meta.without_path(pod("p"), "metadata", "ownerReferences")
-    status, _, problem = disruption.status(budget(maxUnavailable=1), [alone], lookup, NOW)
-    assert "found no controller" in problem
+    foreign = pod("p")
+    foreign["metadata"]["ownerReferences"] = [{**foreign["metadata"]["ownerReferences"][0], "kind": "Unheard"}]
+    status, _, problem = disruption.status(budget(maxUnavailable=1), [foreign], lookup, NOW)
+    assert problem == 'found no controllers for pod "p"'
     assert status["disruptionsAllowed"] == 0
     assert status["conditions"][0]["reason"] == "SyncFailed"
+
+
+def test_pods_without_a_controller_are_not_counted_and_told_of() -> None:
+    alone = meta.without_path(pod("p"), "metadata", "ownerReferences")
+    counted = budget(maxUnavailable=1)
+    status, _, problem = disruption.status(counted, [alone], lookup, NOW)
+    assert (status["expectedPods"], status["desiredHealthy"], status["disruptionsAllowed"], problem) == (0, 0, 0, "")
+    assert "(selector: &LabelSelector{MatchLabels:map[string]string{" in disruption.unmanaged(counted, [alone])
+    assert disruption.unmanaged(counted, [pod("p")]) == ""
+    assert disruption.unmanaged(budget(minAvailable=1), [alone]) == ""
 
 
 def test_evictions_are_refused_when_the_budget_is_spent(tmp_path: Path) -> None:
