@@ -82,7 +82,9 @@ def set_image(space: Space, image: str) -> None:
 
 
 def all_of(space: Space, hash_: str) -> bool:
-    return nodes_with_pods(space) == sorted(NODES) and {each["metadata"]["labels"][HASH] for each in space.list("pods")} == {hash_}
+    return nodes_with_pods(space) == sorted(NODES) and {each["metadata"]["labels"][HASH] for each in space.list("pods")} == {
+        hash_
+    }
 
 
 @behaviour("DaemonSet-RollingUpdate")
@@ -115,7 +117,9 @@ def test_a_rollback_restarts_no_pod_that_was_not_updated(space: Space) -> None:
     kept = before & {each["metadata"]["uid"] for each in space.list("pods")}
     assert len(kept) == len(NODES) - 1
     patch = [{"op": "replace", "path": "/spec/template", "value": space.get(SETS, "daemon-set")["spec"]["template"]}]
-    patch[0]["value"]["spec"]["containers"][0]["image"] = workload("x", None)["spec"]["template"]["spec"]["containers"][0]["image"]
+    patch[0]["value"]["spec"]["containers"][0]["image"] = workload("x", None)["spec"]["template"]["spec"]["containers"][0][
+        "image"
+    ]
     space.patch(SETS, "daemon-set", patch, content_type="application/json-patch+json")
     space.world.until(lambda: all_of(space, first))
     assert kept <= {each["metadata"]["uid"] for each in space.list("pods")}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from navarch.apimachinery.errors import Object
 from tests.conformance import behaviour
 from tests.conformance.lifecycles import controller_of, scale_is_read_updated_and_patched, status_is_read_updated_and_patched
-from tests.conformance.objects import IMAGE, condition, is_ready, pod, workload
+from tests.conformance.objects import IMAGE, condition, workload
 from tests.conformance.world import Space
 
 DEPLOYMENTS, SETS = "deployments.apps", "replicasets.apps"
@@ -153,7 +153,9 @@ def test_a_deployment_is_made_patched_scaled_updated_and_deleted(space: Space) -
             "metadata": {"labels": {"test-deployment": "patched"}},
             "spec": {
                 "replicas": 1,
-                "template": {"spec": {"terminationGracePeriodSeconds": 0, "containers": [{"name": "main", "image": OTHER_IMAGE}]}},
+                "template": {
+                    "spec": {"terminationGracePeriodSeconds": 0, "containers": [{"name": "main", "image": OTHER_IMAGE}]}
+                },
             },
         }
         space.patch(DEPLOYMENTS, "test-deployment", patch, content_type=strategic)

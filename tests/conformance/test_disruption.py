@@ -69,7 +69,9 @@ def test_a_budget_says_how_many_may_go(space: Space) -> None:
     space.create(BUDGETS, budget(minAvailable=1))
     make_pods(space, 3)
     found = space.until_true(BUDGETS, "foo", lambda found: found["status"].get("disruptionsAllowed", 0) > 0)
-    assert {key: found["status"][key] for key in ("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods")} == {
+    assert {
+        key: found["status"][key] for key in ("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods")
+    } == {
         "disruptionsAllowed": 2,
         "currentHealthy": 3,
         "desiredHealthy": 1,
@@ -119,7 +121,9 @@ def test_an_eviction_waits_until_the_budget_allows_it(space: Space) -> None:
     since = space.get("pods", first)["metadata"]["resourceVersion"]
     evict(space, first, 201)
     space.until_gone("pods", first)
-    seen = [condition(obj, "DisruptionTarget") for _, obj in space.events("pods", since=since) if obj["metadata"]["name"] == first]
+    seen = [
+        condition(obj, "DisruptionTarget") for _, obj in space.events("pods", since=since) if obj["metadata"]["name"] == first
+    ]
     assert any(found.get("reason") == "EvictionByEvictionAPI" for found in seen)
     space.patch(BUDGETS, "foo", {"spec": {"minAvailable": 3}})
     second, *_ = healthy(3)

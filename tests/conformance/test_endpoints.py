@@ -19,9 +19,11 @@ def addresses(found: Object) -> set[str]:
     return {address["ip"] for subset in found.get("subsets") or () for address in subset.get("addresses") or ()}
 
 
-@behaviour("Endpoints, \"empty\" Service")
+@behaviour('Endpoints, "empty" Service')
 def test_a_service_without_pods_has_empty_endpoints(space: Space) -> None:
-    space.create("services", service("example-empty-selector", {"does-not-match-anything": "endpoints-should-still-be-created"}))
+    space.create(
+        "services", service("example-empty-selector", {"does-not-match-anything": "endpoints-should-still-be-created"})
+    )
     found = space.until_true(ENDPOINTS, "example-empty-selector", lambda _: True)
     assert not found.get("subsets")
     space.delete("services", "example-empty-selector")

@@ -42,7 +42,7 @@ def test_slices_are_the_pods_that_match_a_service(space: Space) -> None:
         space.until_gone(ENDPOINTS, name)
 
 
-@behaviour("EndpointSlice, \"empty\" Service")
+@behaviour('EndpointSlice, "empty" Service')
 def test_a_service_without_pods_has_an_empty_slice(space: Space) -> None:
     spec = {"selector": {"does-not-match-anything": "endpoints-should-still-be-created"}, "ports": [{"port": 80}]}
     space.create("services", {"metadata": {"name": "example-empty-selector"}, "spec": spec})
@@ -57,5 +57,9 @@ def test_a_service_without_pods_has_an_empty_slice(space: Space) -> None:
 
 @behaviour("EndpointSlice API")
 def test_a_slice_does_every_verb(space: Space) -> None:
-    body = {"addressType": "IPv4", "endpoints": [{"addresses": ["1.2.3.4", "5.6.7.8"]}], "ports": [{"name": "http", "port": 80}]}
+    body = {
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": ["1.2.3.4", "5.6.7.8"]}],
+        "ports": [{"name": "http", "port": 80}],
+    }
     supports_api_operations(space, SLICES, [f"slice-{number}" for number in range(3)], body)

@@ -63,7 +63,9 @@ def test_a_controller_is_made_patched_scaled_and_deleted(space: Space) -> None:
         watch.until("MODIFIED", condition=lambda obj: obj["status"].get("readyReplicas") == 1)
         space.patch(CONTROLLERS, "rc-test", {"metadata": {"labels": {"test-rc": "patched"}}}, content_type=strategic)
         watch.until("MODIFIED", condition=lambda obj: obj["metadata"]["labels"].get("test-rc") == "patched")
-        space.patch(CONTROLLERS, "rc-test", {"status": {"readyReplicas": 0, "availableReplicas": 0}}, "status", content_type=strategic)
+        space.patch(
+            CONTROLLERS, "rc-test", {"status": {"readyReplicas": 0, "availableReplicas": 0}}, "status", content_type=strategic
+        )
         watch.until("MODIFIED", condition=lambda obj: obj["status"].get("readyReplicas", 0) == 0)
         watch.until("MODIFIED", condition=lambda obj: obj["status"].get("readyReplicas", 0) == 1)
         assert space.get(CONTROLLERS, "rc-test", "status")["metadata"]["name"] == "rc-test"

@@ -35,7 +35,9 @@ COMPUTE = {"requests.cpu": "1", "requests.memory": "500Mi", "limits.cpu": "2", "
 def make(space: Space, name: str = "test-quota", hard: Object = HARD, **spec: Any) -> Object:
     """A quota whose use has been counted."""
     space.create(QUOTAS, {"metadata": {"name": name}, "spec": {"hard": hard, **spec}})
-    return space.until_true(QUOTAS, name, lambda found: found["status"].get("hard") == hard and set(used_of(found)) == set(hard))
+    return space.until_true(
+        QUOTAS, name, lambda found: found["status"].get("hard") == hard and set(used_of(found)) == set(hard)
+    )
 
 
 def used_of(quota: Object) -> Object:
@@ -117,8 +119,16 @@ def test_replica_sets_are_counted(space: Space) -> None:
 def test_what_pods_request_is_counted_and_refused(space: Space) -> None:
     make(space)
     dongle = {"example.com/dongle": "2"}
-    space.create("pods", with_resources("test-pod", {"cpu": "500m", "memory": "252Mi", "ephemeral-storage": "30Gi", **dongle}, dongle))
-    used = {"pods": "1", "cpu": "500m", "memory": "252Mi", "requests_ephemeral-storage": "30Gi", "requests_example_com__dongle": "2"}
+    space.create(
+        "pods", with_resources("test-pod", {"cpu": "500m", "memory": "252Mi", "ephemeral-storage": "30Gi", **dongle}, dongle)
+    )
+    used = {
+        "pods": "1",
+        "cpu": "500m",
+        "memory": "252Mi",
+        "requests_ephemeral-storage": "30Gi",
+        "requests_example_com__dongle": "2",
+    }
     until_used(space, **used)
     refused = space.create("pods", with_resources("fail-pod", {"cpu": "600m", "memory": "100Mi"}), code=403)
     assert refused["message"] == (
@@ -182,7 +192,10 @@ def test_a_quota_is_updated_and_deleted(space: Space) -> None:
 @behaviour("ResourceQuota, manage lifecycle of a ResourceQuota")
 def test_a_quota_is_listed_patched_and_deleted_with_its_collection(space: Space) -> None:
     labels = f"e2e-rq={space.name}"
-    made = {"metadata": {"name": "test-quota", "labels": {"e2e-rq": space.name}}, "spec": {"hard": {"cpu": "1", "memory": "500Mi"}}}
+    made = {
+        "metadata": {"name": "test-quota", "labels": {"e2e-rq": space.name}},
+        "spec": {"hard": {"cpu": "1", "memory": "500Mi"}},
+    }
     space.create(QUOTAS, made)
     assert len(space.world.everywhere.list(QUOTAS, labels)) == 1
     patch = {"metadata": {"labels": {"test-quota": "patched"}}, "spec": {"hard": {"memory": "750Mi"}}}

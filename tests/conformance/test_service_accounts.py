@@ -120,7 +120,9 @@ def test_the_issuer_of_tokens_is_discovered(space: Space) -> None:
     keys = read(urlsplit(configuration["jwks_uri"]).path)["keys"]
     (key,) = [each for each in keys if each["kid"] == orjson.loads(header)["kid"]]
     assert (key["kty"], key["crv"], orjson.loads(header)["alg"]) == ("EC", "P-256", "ES256")
-    x, y, r, s = (int.from_bytes(part, "big") for part in (decoded(key["x"]), decoded(key["y"]), signature[:32], signature[32:]))
+    x, y, r, s = (
+        int.from_bytes(part, "big") for part in (decoded(key["x"]), decoded(key["y"]), signature[:32], signature[32:])
+    )
     public = ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key()
     public.verify(encode_dss_signature(r, s), token.rpartition(".")[0].encode(), ec.ECDSA(SHA256()))
     assert orjson.loads(claims)["sub"] == f"system:serviceaccount:{space.name}:default"

@@ -24,5 +24,5 @@ def test_a_service_cidr_does_every_verb(space: Space) -> None:
     statuses = {"status": [status("StatusPatched"), status("StatusUpdated")]}
     body = {"spec": {"cidrs": ["10.196.196.0/24"]}}
     supports_api_operations(
-        space, "servicecidrs.networking.k8s.io", names, body, statuses=statuses, deletes_at_once=False
+        space, "servicecidrs.networking.k8s.io", names, body, statuses=statuses, annotates=False, deletes_at_once=False
     )

@@ -98,7 +98,9 @@ def test_a_pod_that_failed_is_made_again(space: Space) -> None:
     make(space, "ss", 1)
     before = space.get("pods", "ss-0")
     space.world.run(space.world.cluster.report(before, phase="Failed", reason="NodePorts"))
-    after = space.until_true("pods", "ss-0", lambda found: found["metadata"]["uid"] != before["metadata"]["uid"] and is_ready(found))
+    after = space.until_true(
+        "pods", "ss-0", lambda found: found["metadata"]["uid"] != before["metadata"]["uid"] and is_ready(found)
+    )
     assert after["status"]["phase"] == "Running"
 
 
@@ -123,7 +125,10 @@ def test_stateful_sets_are_listed_patched_and_deleted_together(space: Space) -> 
     assert len(space.world.everywhere.list(SETS, mark)) == 1
     patch = {
         "metadata": {"labels": {"test-ss": "patched"}},
-        "spec": {"replicas": 2, "template": {"spec": {"terminationGracePeriodSeconds": 0, "containers": [{"name": "main", "image": OTHER_IMAGE}]}}},
+        "spec": {
+            "replicas": 2,
+            "template": {"spec": {"terminationGracePeriodSeconds": 0, "containers": [{"name": "main", "image": OTHER_IMAGE}]}},
+        },
     }
     patched = space.patch(SETS, "test-ss", patch, content_type="application/strategic-merge-patch+json")
     assert patched["metadata"]["labels"]["test-ss"] == "patched" and patched["spec"]["replicas"] == 2
@@ -199,7 +204,9 @@ def test_a_partition_holds_an_update_back(space: Space) -> None:
     uids = {each["metadata"]["uid"] for each in space.list("pods")}
     for name in ("ss-0", "ss-2"):
         space.delete("pods", name)
-    space.world.until(lambda: len(space.list("pods")) == 3 and len({each["metadata"]["uid"] for each in space.list("pods")} - uids) == 2)
+    space.world.until(
+        lambda: len(space.list("pods")) == 3 and len({each["metadata"]["uid"] for each in space.list("pods")} - uids) == 2
+    )
     until_ready(space, "ss", 3)
     assert revisions(space) == [old, old, new]
     for number, expected in ((1, [old, new, new]), (0, [new, new, new])):

@@ -150,9 +150,11 @@ class Space:
         path = self.path(resource, name, subresource)
         return self._object("PATCH", path, patch, code, {"content_type": content_type, **options})
 
-    def delete(self, resource: str, name: str, *, code: int = 200, **options: Any) -> Object:
-        """Delete; `options` are those of DeleteOptions."""
-        return self._object("DELETE", self.path(resource, name), _delete_options(options), code, {})
+    def delete(self, resource: str, name: str, **options: Any) -> Object:
+        """Delete at once or begin to; `options` are those of DeleteOptions."""
+        reply = self.world.call("DELETE", self.path(resource, name), _delete_options(options), user=self.user)
+        assert reply.status in (200, 202), reply.body
+        return cast(Object, reply.json)
 
     def delete_all(self, resource: str, labels: str = "", **options: Any) -> None:
         """Delete the collection of what has these labels."""
