@@ -392,7 +392,9 @@ class Resources:
             return obj
         if not subresource:
             obj = self._carry_over_all(kind, obj, old)
-        if kind.has_generation and any(_differs(obj, old, field) for field in kind.spec_fields):
+        # Where a pod goes is not what somebody wants of it: a binding counts for nothing.
+        counts = kind.has_generation and subresource != "binding"
+        if counts and any(_differs(obj, old, field) for field in kind.spec_fields):
             obj["metadata"] = {**obj["metadata"], "generation": before.get("generation", 0) + 1}
         return obj
 

@@ -92,6 +92,7 @@ def test_a_binding_places_a_pod_once(api: Bench) -> None:
     (condition,) = now["status"]["conditions"]
     assert (condition["type"], condition["status"]) == ("PodScheduled", "True")
     assert now["metadata"]["uid"] == made["metadata"]["uid"]
+    assert now["metadata"]["generation"] == made["metadata"]["generation"] == 1
     again = bind(api, "to-bind")
     assert (again.status, again.reason) == (409, "Conflict")
     assert 'pod to-bind is already assigned to node "node-1"' in again.message
