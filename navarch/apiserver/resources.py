@@ -19,6 +19,7 @@ from navarch.api import objectmeta, schemas
 from navarch.api.kind import Kind
 from navarch.apimachinery import errors, meta
 from navarch.apimachinery.errors import FieldError, Object, StatusError
+from navarch.apimachinery.schema import decode
 from navarch.apiserver import body, fieldmanagement
 from navarch.apiserver.admission.chain import AdmissionChain, Attributes
 from navarch.apiserver.freshness import storage_errors
@@ -427,4 +428,7 @@ def may_go(kind: Kind, obj: Object) -> bool:
 def _empty_status(kind: Kind) -> bytes:
     """What Go writes of a status in which nothing is set; a status that need not be there is left out."""
     schema = schemas.of(kind)
-    return orjson.dumps({"status": schema.properties["status"].written} if "status" in schema.written else {})
+    if "status" not in schema.written:
+        return b"{}"
+    status = schema.properties["status"]
+    return orjson.dumps({"status": decode(status.written, status).object})

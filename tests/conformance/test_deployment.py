@@ -171,7 +171,7 @@ def test_a_deployment_is_made_patched_scaled_updated_and_deleted(space: Space) -
 
         written = space.change(DEPLOYMENTS, "test-deployment", annotate, "status")
         assert condition(written, "Available")["lastUpdateTime"] == "2030-01-01T00:00:00Z"
-        space.patch(DEPLOYMENTS, "test-deployment", {"status": {"readyReplicas": 0}}, "status")
+        space.patch(DEPLOYMENTS, "test-deployment", {"status": {"readyReplicas": 0, "availableReplicas": 0}}, "status")
         watch.until("MODIFIED", condition=lambda obj: obj["status"].get("readyReplicas", 0) == 0)
         watch.until("MODIFIED", condition=lambda obj: obj["status"].get("readyReplicas", 0) == 1)
         space.delete_all(DEPLOYMENTS, mark)

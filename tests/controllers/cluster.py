@@ -126,7 +126,9 @@ async def cluster(tmp_path: Path, make: type[Cluster] = Cluster, **config: Any) 
     encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
     key_file.write_bytes(key.private_bytes(encoding, form, serialization.NoEncryption()))
     server = APIServer(
-        APIServerConfig(service_account_key_file=key_file, bind_address="127.0.0.1", port=0), LocalStore(MemoryBackend())
+        # Endpoints have no loopback addresses: so it says that it is elsewhere.
+        APIServerConfig(service_account_key_file=key_file, bind_address="127.0.0.1", port=0, advertise_address="192.0.2.1"),
+        LocalStore(MemoryBackend()),
     )
     await server.start()
     found = make(server)
