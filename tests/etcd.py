@@ -17,7 +17,8 @@ from typing import Any
 import orjson
 
 from navarch.component.pki import PKI
-from navarch.storage.etcd.client import EtcdClient, EtcdConfig
+from navarch.storage.etcd.client import EtcdClient
+from navarch.storage.etcd.config import EtcdConfig
 from navarch.storage.etcd.store import EtcdStore
 
 START_TIMEOUT_SECONDS = 20.0

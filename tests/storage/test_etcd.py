@@ -16,8 +16,9 @@ from navarch.component.pki import PKI, cluster_leaves
 from navarch.storage.backend import StorageError, StorageFullError, StorageUnavailableError
 from navarch.storage.etcd import client as etcd_client
 from navarch.storage.etcd import store as etcd_store
-from navarch.storage.etcd.client import EtcdClient, EtcdConfig, EtcdError
+from navarch.storage.etcd.client import EtcdClient, EtcdError
 from navarch.storage.etcd.compaction import Compactor
+from navarch.storage.etcd.config import EtcdConfig
 from navarch.storage.etcd.store import EtcdStore
 from navarch.storage.mvcc import Change, CompactedError, ConflictError, Write
 from tests.etcd import Etcd

@@ -11,12 +11,11 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 from navarch.component import clock
 from navarch.storage.etcd import etcd_pb2 as pb
+from navarch.storage.etcd.config import EtcdConfig
 
 logger = logging.getLogger(__name__)
 
@@ -24,29 +23,27 @@ READ_TIMEOUT_SECONDS = 5.0
 RETRY_SECONDS = 0.05
 # etcd wants no more than one ping in 5 s.
 KEEPALIVE_SECONDS, KEEPALIVE_TIMEOUT_SECONDS = 10.0, 5.0
-RECONNECT_BACKOFF_MILLISECONDS = 50
-RECONNECT_BACKOFF_MAX_MILLISECONDS = 1000
+CHANNEL_OPTIONS = (
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.keepalive_time_ms", int(KEEPALIVE_SECONDS * 1000)),
+    ("grpc.keepalive_timeout_ms", int(KEEPALIVE_TIMEOUT_SECONDS * 1000)),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.use_local_subchannel_pool", 1),
+)
 
 # What gRPC says of a call that it could not send.
 NEVER_SENT = ("failed to connect", "errors resolving", "DNS resolution failed")
 
 EVERYTHING = b"\0"
-"""As the end of a range: all keys from its start; as both: all there are."""
+"""As the beginning and the end of a range: all keys there are. As a key: none that there is."""
 
 Response = TypeVar("Response")
-
-
-@dataclass(frozen=True, slots=True)
-class EtcdConfig:
-    """Where etcd is. Files are PEM."""
-
-    endpoints: tuple[str, ...]
-    """``host:port``, any member of the cluster."""
-    tls: bool = False
-    ca_file: Path | None = None
-    """Who has signed the members' certificates; None: one of those that gRPC trusts anyway."""
-    certificate_file: Path | None = None
-    key_file: Path | None = None
 
 
 class EtcdError(Exception):
@@ -129,13 +126,15 @@ class EtcdClient:
     async def watch(self, start_revision: int) -> AsyncGenerator[pb.WatchResponse, None]:
         """Every change of any key from a revision on; the first response says that the watch stands. Ends with EtcdError."""
         endpoint = self.endpoint
-        call = self._stub(endpoint, "/etcdserverpb.Watch/Watch", pb.WatchRequest, pb.WatchResponse, stream=True)(
+        call = self._channel(endpoint).stream_stream(
+            "/etcdserverpb.Watch/Watch",
+            request_serializer=pb.WatchRequest.SerializeToString,
+            response_deserializer=pb.WatchResponse.FromString,
             # A member that has lost the others ends the watch instead of being silent.
-            metadata=(("hasleader", "true"),)
-        )
-        created = pb.WatchCreateRequest(key=EVERYTHING, range_end=EVERYTHING, start_revision=start_revision)
+        )(metadata=(("hasleader", "true"),))
+        create = pb.WatchCreateRequest(key=EVERYTHING, range_end=EVERYTHING, start_revision=start_revision)
         try:
-            await call.write(pb.WatchRequest(create_request=created))
+            await call.write(pb.WatchRequest(create_request=create))
             async for response in call:
                 self._check(response.header, endpoint)
                 if response.compact_revision:
@@ -223,13 +222,12 @@ class EtcdClient:
             raise EtcdError("FAILED_PRECONDITION", "this is another cluster's member, or it was made anew", endpoint)
         self._cluster_id = header.cluster_id
 
-    def _stub(self, endpoint: str, path: str, request: Any, response: Any, *, stream: bool = False) -> Any:
+    def _stub(self, endpoint: str, path: str, request: Any, response: Any) -> Any:
         found = self._calls.get((endpoint, path))
         if found is None:
-            channel = self._channel(endpoint)
-            make = channel.stream_stream if stream else channel.unary_unary
-            found = make(path, request_serializer=request.SerializeToString, response_deserializer=response.FromString)
-            self._calls[endpoint, path] = found
+            found = self._calls[endpoint, path] = self._channel(endpoint).unary_unary(
+                path, request_serializer=request.SerializeToString, response_deserializer=response.FromString
+            )
         return found
 
     def _channel(self, endpoint: str) -> Any:
@@ -240,23 +238,10 @@ class EtcdClient:
             # 19 MB that only a server with an etcd needs.
             from grpc import aio
 
-            options = [
-                ("grpc.max_receive_message_length", -1),
-                ("grpc.max_send_message_length", -1),
-                ("grpc.initial_reconnect_backoff_ms", RECONNECT_BACKOFF_MILLISECONDS),
-                ("grpc.min_reconnect_backoff_ms", RECONNECT_BACKOFF_MILLISECONDS),
-                ("grpc.max_reconnect_backoff_ms", RECONNECT_BACKOFF_MAX_MILLISECONDS),
-                ("grpc.keepalive_time_ms", int(KEEPALIVE_SECONDS * 1000)),
-                ("grpc.keepalive_timeout_ms", int(KEEPALIVE_TIMEOUT_SECONDS * 1000)),
-                ("grpc.keepalive_permit_without_calls", 1),
-                ("grpc.http2.max_pings_without_data", 0),
-                ("grpc.enable_http_proxy", 0),
-                ("grpc.use_local_subchannel_pool", 1),
-            ]
             if self._config.tls:
-                channel = aio.secure_channel(endpoint, self._credentials(), options=options)
+                channel = aio.secure_channel(endpoint, self._credentials(), options=CHANNEL_OPTIONS)
             else:
-                channel = aio.insecure_channel(endpoint, options=options)
+                channel = aio.insecure_channel(endpoint, options=CHANNEL_OPTIONS)
             self._channels[endpoint] = channel
         return channel
 

@@ -1,0 +1,212 @@
+"""The store over etcd: durable creates against a bare etcd client, and how soon another server's watchers hear of a write.
+
+Starts an etcd of its own (Debian: etcd-server) on free loopback ports, in a temporary directory, and ends it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import uvloop
+
+from navarch.apiserver.server import APIServer, APIServerConfig
+from navarch.client.client import Client
+from navarch.component.pki import PKI
+from navarch.storage.etcd import etcd_pb2 as pb
+from navarch.storage.etcd.client import EtcdClient, EtcdError
+from navarch.storage.etcd.config import EtcdConfig
+from navarch.storage.etcd.store import EtcdStore
+
+PREFIX = "/registry/configmaps/"
+IN_FLIGHT = 64
+ROUNDS = 3
+VALUE_BYTES = 1000
+START_TIMEOUT_SECONDS = 20.0
+CALL_TIMEOUT_SECONDS = 10.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Etcd:
+    """One member, as Debian's package has it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.config = EtcdConfig((f"127.0.0.1:{free_port()}",))
+        url, peer = f"http://{self.config.endpoints[0]}", f"http://127.0.0.1:{free_port()}"
+        command = ["etcd", "--name", "bench", "--data-dir", str(directory / "etcd"), "--initial-cluster", f"bench={peer}"]
+        command += ["--listen-client-urls", url, "--advertise-client-urls", url]
+        command += ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer]
+        with (directory / "etcd.log").open("wb") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+
+    async def ready(self) -> str:
+        """Wait for it; its version."""
+        client, deadline = EtcdClient(self.config), time.monotonic() + START_TIMEOUT_SECONDS
+        try:
+            while True:
+                try:
+                    await client.revision()
+                    return (await client.status()).version
+                except EtcdError:
+                    if time.monotonic() > deadline:
+                        raise
+                    await asyncio.sleep(0.05)
+        finally:
+            await client.close()
+
+    def stop(self) -> None:
+        self._process.send_signal(signal.SIGTERM)
+        self._process.wait()
+
+
+def body(name: str) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": "default", "uid": "0a1b2c3d-0000-4000-8000-000000000000"}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"text": "x" * VALUE_BYTES}}
+
+
+async def per_second(write: Callable[[str], Awaitable[Any]], mark: str, count: int) -> float:
+    """Creates in a second, so many at once."""
+
+    async def lane(number: int) -> None:
+        for index in range(count // IN_FLIGHT):
+            await write(f"default/{mark}-{number}-{index}")
+
+    began = time.perf_counter()
+    await asyncio.gather(*(lane(number) for number in range(IN_FLIGHT)))
+    return count // IN_FLIGHT * IN_FLIGHT / (time.perf_counter() - began)
+
+
+async def creates(config: EtcdConfig, count: int) -> dict[str, float]:
+    """Rounds of both, one after the other, so that what else the machine does meets both."""
+    bare, db = EtcdClient(config), EtcdStore(EtcdClient(config))
+    await db.load()
+    db.start()
+
+    async def put_bare(name: str) -> None:
+        key = (PREFIX + name).encode()
+        # What a create has to be, whoever makes it.
+        absent = pb.Compare(result=pb.Compare.EQUAL, target=pb.Compare.MOD, key=key, mod_revision=0)
+        put = pb.RequestOp(request_put=pb.PutRequest(key=key, value=orjson.dumps(body(name))))
+        answer = await bare.txn(pb.TxnRequest(compare=[absent], success=[put]), CALL_TIMEOUT_SECONDS)
+        assert answer.succeeded
+
+    async def put_stored(name: str) -> None:
+        obj = body(name)
+
+        def data(revision: int | None) -> bytes:
+            if revision is not None:
+                obj["metadata"]["resourceVersion"] = str(revision)
+            return orjson.dumps(obj)
+
+        await db.put(PREFIX, PREFIX + name, data, None, obj)
+
+    rates: dict[str, list[float]] = {"bare": [], "stored": []}
+    for number in range(ROUNDS):
+        rates["bare"].append(await per_second(put_bare, f"bare-{number}", count))
+        rates["stored"].append(await per_second(put_stored, f"stored-{number}", count))
+    await db.stop()
+    await bare.close()
+    stored, baseline = statistics.median(rates["stored"]), statistics.median(rates["bare"])
+    ratio = statistics.median(a / b for a, b in zip(rates["stored"], rates["bare"], strict=True))
+    return {"creates_per_second": stored, "baseline_creates_per_second": baseline, "creates_ratio": ratio}
+
+
+async def load(config: EtcdConfig) -> dict[str, float]:
+    """Reading what the rounds have left."""
+    db = EtcdStore(EtcdClient(config))
+    began = time.perf_counter()
+    await db.load()
+    took = time.perf_counter() - began
+    count = len(db.collection(PREFIX).records)
+    await db.stop()
+    return {"load_objects": count, "load_objects_per_second": count / took}
+
+
+async def servers(config: EtcdConfig, directory: Path, count: int) -> dict[str, float]:
+    """Two API servers over one etcd: watches of one, writes and reads of the other."""
+    pki = PKI(directory / "pki")
+    pki.ensure(())
+    settings = APIServerConfig(service_account_key_file=pki.service_account_key)
+    one, other = (APIServer(settings, EtcdStore(EtcdClient(config))) for _ in range(2))
+    for server in (one, other):
+        await server.start()
+    writer, reader = Client(one.transport()), Client(other.transport())
+    await writer.create("namespaces", {"metadata": {"name": "bench"}})
+    seen: asyncio.Queue[float] = asyncio.Queue()
+
+    async def watch() -> None:
+        async for _ in reader.watch("configmaps", "bench", resourceVersion=str(one.store.revision)):
+            seen.put_nowait(time.perf_counter())
+
+    watching = asyncio.ensure_future(watch())
+    told, acknowledged, read = [], [], []
+    for index in range(count):
+        began = time.perf_counter()
+        await writer.create("configmaps", {"metadata": {"name": f"n{index}", "namespace": "bench"}, "data": {"a": "b"}})
+        acknowledged.append(time.perf_counter() - began)
+        told.append(await seen.get() - began)
+        began = time.perf_counter()
+        await reader.get("configmaps", f"n{index}", "bench")
+        read.append(time.perf_counter() - began)
+    watching.cancel()
+
+    async def get(name: str) -> None:
+        await reader.get("configmaps", "n0", "bench")
+
+    reads = await per_second(get, "", 20 * count)
+    await asyncio.gather(watching, return_exceptions=True)
+    for server in (one, other):
+        await server.stop()
+    return {
+        "watch_ms_p50": statistics.median(told) * 1000,
+        "watch_ms_p99": sorted(told)[int(len(told) * 0.99) - 1] * 1000,
+        "create_ms_p50": statistics.median(acknowledged) * 1000,
+        "consistent_get_ms_p50": statistics.median(read) * 1000,
+        "consistent_gets_per_second": reads,
+    }
+
+
+async def run(creates_count: int, events: int) -> dict[str, Any]:
+    directory = Path(tempfile.mkdtemp(prefix="navarch-bench-etcd-"))
+    etcd = Etcd(directory)
+    try:
+        figures: dict[str, Any] = {"etcd_version": await etcd.ready()}
+        figures |= await creates(etcd.config, creates_count)
+        figures |= await load(etcd.config)
+        figures |= await servers(etcd.config, directory, events)
+        return figures
+    finally:
+        etcd.stop()
+        shutil.rmtree(directory)
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--creates", type=int, default=3200, help="of each kind in each round")
+    arguments.add_argument("--events", type=int, default=300, help="writes whose way to a watcher is timed")
+    options = arguments.parse_args()
+    figures = uvloop.run(run(options.creates, options.events))
+    for name, value in figures.items():
+        print(f"{name:30} {value}" if isinstance(value, str) else f"{name:30} {value:12.3f}")
+    print(json.dumps({name: value if isinstance(value, str) else round(value, 4) for name, value in figures.items()}))
+
+
+if __name__ == "__main__":
+    main()
