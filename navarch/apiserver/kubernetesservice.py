@@ -58,7 +58,9 @@ class KubernetesService:
         if self._leases is not None:
             await self._leases.renew()
             self._addresses = self._leases.addresses() or self._addresses
-        await self._ensure("namespaces", {"metadata": {"name": NAMESPACE}}, ())
+        # Leases are competed for in the second one before there is a controller that would make it.
+        for name in (NAMESPACE, "kube-system"):
+            await self._ensure("namespaces", {"metadata": {"name": name}}, ())
         await self._ensure_cidr()
         await self._ensure("services", self._service(), ())
         await self._ensure("endpoints", self._endpoints(), ("subsets",))
