@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from navarch.cli import up
+from navarch.cli import backup, up
 from navarch.cli.cluster import Cluster, CommandError, Node, load
 from navarch.cli.main import main
 from navarch.cli.up import Options
@@ -56,6 +56,13 @@ def test_a_cluster_that_is_in_a_file_does_not_move_to_etcd(tmp_path: Path) -> No
     replace(CLUSTER, data_dir=tmp_path).save()
     with pytest.raises(CommandError, match=r"are in .*navarch\.db, not in etcd"):
         up._decide(Options(tmp_path, datastore=EtcdConfig(("10.0.0.1:2379",))))
+
+
+def test_backup_and_check_leave_etcd_to_its_own_tools(tmp_path: Path) -> None:
+    replace(CLUSTER, data_dir=tmp_path, datastore=EtcdConfig(("10.0.0.1:2379",))).save()
+    for command in (lambda: backup.backup(tmp_path, tmp_path / "saved"), lambda: backup.check(tmp_path)):
+        with pytest.raises(CommandError, match=r"are in etcd://10\.0\.0\.1:2379: see to them with etcdctl"):
+            command()
 
 
 def test_a_cluster_in_etcd_follows_its_members(tmp_path: Path) -> None:
