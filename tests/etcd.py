@@ -93,6 +93,10 @@ class Etcd:
         """It answers nobody, and breaks off nothing."""
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
+        # The signal is sent at once, but its threads may still answer for a moment.
+        stat = Path(f"/proc/{self.process.pid}/stat")
+        while stat.read_text().rpartition(")")[2].split()[0] != "T":
+            continue
 
     def resume(self) -> None:
         assert self.process is not None

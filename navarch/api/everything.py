@@ -6,6 +6,7 @@ from navarch.api.apiextensions import customresourcedefinition
 from navarch.api.apps import controllerrevision, daemonset, deployment, replicaset, statefulset
 from navarch.api.authentication import reviews as authentication_reviews
 from navarch.api.authorization import reviews as authorization_reviews
+from navarch.api.autoscaling import horizontalpodautoscaler, horizontalpodautoscalerv1
 from navarch.api.batch import cronjob, job
 from navarch.api.certificates import certificatesigningrequest
 from navarch.api.coordination import lease
@@ -29,6 +30,7 @@ from navarch.api.core import (
     serviceaccount,
 )
 from navarch.api.discovery import endpointslice
+from navarch.api.events import event as events_event
 from navarch.api.flowcontrol import flowschema, prioritylevelconfiguration
 from navarch.api.kind import Kind
 from navarch.api.networking import ingress, ingressclass, ipaddress, networkpolicy, servicecidr
@@ -73,6 +75,8 @@ KINDS: tuple[Kind, ...] = (
     authorization_reviews.SELF_SUBJECT_ACCESS_REVIEW,
     authorization_reviews.SUBJECT_ACCESS_REVIEW,
     authorization_reviews.LOCAL_SUBJECT_ACCESS_REVIEW,
+    horizontalpodautoscaler.KIND,
+    horizontalpodautoscalerv1.KIND,
     job.KIND,
     cronjob.KIND,
     poddisruptionbudget.KIND,
@@ -96,6 +100,7 @@ KINDS: tuple[Kind, ...] = (
     volumeattributesclass.KIND,
     lease.KIND,
     endpointslice.KIND,
+    events_event.KIND,
     flowschema.KIND,
     prioritylevelconfiguration.KIND,
     customresourcedefinition.KIND,

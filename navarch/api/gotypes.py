@@ -8,8 +8,8 @@ from importlib import resources
 
 @cache
 def _lines() -> dict[str, str]:
-    """The fields of each definition, as protobuf_fields.txt has them."""
-    text = resources.files("navarch.api").joinpath("protobuf_fields.txt").read_text()
+    """The fields of each definition, as protobuf/fields.txt has them."""
+    text = resources.files("navarch.api.protobuf").joinpath("fields.txt").read_text()
     return dict(line.split(" ", 1) for line in text.splitlines())
 
 
@@ -21,9 +21,9 @@ def plain_fields(definition: str) -> dict[str, bool] | None:
         return None
     found: dict[str, bool] = {}
     for word in line.split(" "):
-        field, _, mark = word.partition("=")
+        field, _, marks = word.partition("=")
         if field.startswith(">"):
             found |= plain_fields(field[1:]) or {}
-        elif not mark.endswith("*"):
-            found[field] = mark.endswith("!")
+        elif "*" not in marks:
+            found[field] = "!" in marks
     return found

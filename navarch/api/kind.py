@@ -81,7 +81,9 @@ class Kind:
     """Name of the schema definition, e.g. ``io.k8s.api.core.v1.Pod``; "" derives it from group, version and kind."""
     stored_as: Kind | None = None
     """The kind under which the objects are stored, where this is another version or group of it: then all rules are that
-    kind's, but for `default` and `validate`, which are asked first. None: objects are stored as they are served."""
+    kind's, but for `default` and `validate`, which are asked first, and for `validate_create`, `validate_update` and
+    `selectable_fields`, which stand in for that kind's if they say anything; these are given the stored form. None: objects
+    are stored as they are served."""
     to_stored: Prepare = _unchanged
     from_stored: Prepare = _unchanged
     """Between this kind's objects and those of `stored_as`; nothing may be lost on the way there and back."""
@@ -91,7 +93,7 @@ class Kind:
     default: Default = _unchanged
     validate: Validate = _no_errors
     """Of an object to be stored, defaults applied; metadata is checked for every kind alike."""
-    validate_create: Validate = _no_errors
+    validate_create: Validate | None = None
     """Of an object to be created, beside `validate`: what only a new object must keep to."""
     validate_update: ValidateUpdate | None = None
     """Of an update, beside `validate` of the new object: what may not change."""

@@ -32,7 +32,8 @@ def validate(kind: Kind, obj: Object) -> Iterator[FieldError]:
     check = kind.validate_name or names.dns1123_subdomain
     generated = metadata.get("generateName", "")
     if generated and not metadata.get("name"):
-        yield from (invalid_value("metadata.generateName", generated, text) for text in check(generated.rstrip("-.") or "a"))
+        for text in check(generated.rstrip("-.") or "a"):
+            yield invalid_value("metadata.generateName", generated, text)
     name = metadata.get("name", "")
     if not name:
         if generated:
@@ -40,39 +41,58 @@ def validate(kind: Kind, obj: Object) -> Iterator[FieldError]:
         else:
             yield required("metadata.name", "name or generateName is required")
     else:
-        yield from (invalid_value("metadata.name", name, text) for text in check(name))
+        for text in check(name):
+            yield invalid_value("metadata.name", name, text)
     namespace = metadata.get("namespace", "")
     if kind.namespaced:
         if not namespace:
             yield required("metadata.namespace")
         else:
-            yield from (invalid_value("metadata.namespace", namespace, text) for text in names.dns1123_label(namespace))
+            for text in names.dns1123_label(namespace):
+                yield invalid_value("metadata.namespace", namespace, text)
     elif namespace:
         yield forbidden_field("metadata.namespace", "not allowed on this type")
     if metadata.get("generation", 0) < 0:
         yield invalid_value("metadata.generation", metadata["generation"], "must be greater than or equal to 0")
-    yield from validate_labels(metadata.get("labels") or {}, "metadata.labels")
-    yield from validate_annotations(metadata.get("annotations") or {}, "metadata.annotations")
-    yield from _owners(metadata.get("ownerReferences") or ())
-    for finalizer in metadata.get("finalizers") or ():
-        yield from (invalid_value("metadata.finalizers", finalizer, text) for text in names.qualified_name(finalizer))
+    if metadata.get("labels"):
+        yield from validate_labels(metadata["labels"], "metadata.labels")
+    if metadata.get("annotations"):
+        yield from validate_annotations(metadata["annotations"], "metadata.annotations")
+    if metadata.get("ownerReferences"):
+        yield from _owners(metadata["ownerReferences"])
+    finalizers = metadata.get("finalizers")
+    if finalizers:
+        yield from _finalizers(finalizers)
+
+
+def _finalizers(finalizers: list[str]) -> Iterator[FieldError]:
+    for finalizer in finalizers:
+        for text in names.qualified_name(finalizer):
+            yield invalid_value("metadata.finalizers", finalizer, text)
+    if "orphan" in finalizers and "foregroundDeletion" in finalizers:
+        text = "finalizer orphan and foregroundDeletion cannot be both set"
+        yield invalid_value("metadata.finalizers", finalizers, text)
+    for index, finalizer in enumerate(finalizers):
         if "/" not in finalizer and finalizer not in STANDARD_FINALIZERS:
             text = "name is neither a standard finalizer name nor is it fully qualified"
-            yield invalid_value("metadata.finalizers", finalizer, text)
+            yield invalid_value(f"metadata.finalizers[{index}]", finalizer, text)
 
 
 def validate_labels(labels: Object, path: str) -> Iterator[FieldError]:
     """Keys and values of a label map."""
     for key, value in sorted(labels.items()):
-        yield from (invalid_value(path, key, text) for text in names.qualified_name(key))
-        yield from (invalid_value(f"{path}", value, text) for text in names.label_value(value))
+        for text in names.qualified_name(key):
+            yield invalid_value(path, key, text)
+        for text in names.label_value(value):
+            yield invalid_value(path, value, text)
 
 
 def validate_annotations(annotations: Object, path: str) -> Iterator[FieldError]:
     """Keys and the size of an annotation map."""
     size = 0
     for key, value in sorted(annotations.items()):
-        yield from (invalid_value(path, key, text) for text in names.qualified_name(key.lower()))
+        for text in names.qualified_name(key.lower()):
+            yield invalid_value(path, key, text)
         size += len(key.encode()) + len(value.encode())
     if size > ANNOTATIONS_LIMIT_BYTES:
         yield too_long(path, ANNOTATIONS_LIMIT_BYTES)

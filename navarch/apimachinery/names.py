@@ -1,18 +1,23 @@
 """What names, labels, annotations and ports may look like (k8s.io/apimachinery/pkg/util/validation).
 
-Each function yields what is wrong with a value, in Kubernetes' words; nothing means it is fine.
+Each function says what is wrong with a value, in Kubernetes' words; nothing means it is fine. The same few names come again and
+again (in every pod of a Deployment, say): what was found out about one is remembered.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache, wraps
 
 DNS1123_LABEL_LIMIT = 63
 DNS1123_SUBDOMAIN_LIMIT = 253
 LABEL_VALUE_LIMIT = 63
 QUALIFIED_NAME_LIMIT = 63
+
+REMEMBERED = 4096
+REMEMBERED_CHARACTERS_LIMIT = 256
 
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
@@ -32,6 +37,10 @@ _HTTP_PATH = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+"
 _HTTP_PATH_RE = re.compile(rf"{_HTTP_PATH}\Z")
 _WILDCARD_RE = re.compile(rf"\*\.{_SUBDOMAIN}\Z")
 _CIDR_RE = re.compile(r"[0-9a-fA-F:.]+/(0|[1-9][0-9]{0,2})\Z", re.ASCII)
+
+_UNDERSCORED_LABEL = "_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
+_UNDERSCORED_SUBDOMAIN = rf"{_UNDERSCORED_LABEL}(\.{_UNDERSCORED_LABEL})*"
+_UNDERSCORED_SUBDOMAIN_RE = re.compile(rf"{_UNDERSCORED_SUBDOMAIN}\Z")
 
 _SUBDOMAIN_ERROR = (
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end "
@@ -61,14 +70,30 @@ _LABEL_VALUE_ERROR = (
 def _with_pattern(message: str, pattern: str, *examples: str) -> str:
     shown = f"{message} ("
     for index, example in enumerate(examples):
-        shown += ("e.g. " if index == 0 else "or ") + f"'{example}', "
+        # Two spaces before each "or", as upstream joins them.
+        shown += ("e.g. " if index == 0 else " or ") + f"'{example}', "
     return f"{shown}regex used for validation is '{pattern}')"
 
 
-def too_long(limit: int) -> str:
-    return f"must be no more than {limit} characters"
+def too_long(limit: int, unit: str = "characters") -> str:
+    return f"must be no more than {limit} {unit}"
 
 
+def _remembered(check: Callable[[str], Iterator[str]]) -> Callable[[str], tuple[str, ...]]:
+    """The check, asked once about each of the values that come often."""
+
+    @lru_cache(maxsize=REMEMBERED)
+    def remembered(value: str) -> tuple[str, ...]:
+        return tuple(check(value))
+
+    @wraps(check)
+    def checked(value: str) -> tuple[str, ...]:
+        return remembered(value) if len(value) <= REMEMBERED_CHARACTERS_LIMIT else tuple(check(value))
+
+    return checked
+
+
+@_remembered
 def dns1123_label(value: str) -> Iterator[str]:
     if len(value) > DNS1123_LABEL_LIMIT:
         yield too_long(DNS1123_LABEL_LIMIT)
@@ -79,6 +104,7 @@ def dns1123_label(value: str) -> Iterator[str]:
             yield _with_pattern(_LABEL_ERROR, _LABEL, "my-name", "123-abc")
 
 
+@_remembered
 def dns1123_subdomain(value: str) -> Iterator[str]:
     if len(value) > DNS1123_SUBDOMAIN_LIMIT:
         yield too_long(DNS1123_SUBDOMAIN_LIMIT)
@@ -86,6 +112,17 @@ def dns1123_subdomain(value: str) -> Iterator[str]:
         yield _with_pattern(_SUBDOMAIN_ERROR, _SUBDOMAIN, "example.com")
 
 
+@_remembered
+def dns1123_subdomain_with_underscore(value: str) -> Iterator[str]:
+    """A subdomain as search paths of DNS have it."""
+    if len(value) > DNS1123_SUBDOMAIN_LIMIT:
+        yield too_long(DNS1123_SUBDOMAIN_LIMIT)
+    if not _UNDERSCORED_SUBDOMAIN_RE.match(value):
+        message = _SUBDOMAIN_ERROR.replace("characters, '-'", "characters, '_', '-'")
+        yield _with_pattern(message, _UNDERSCORED_SUBDOMAIN, "example.com")
+
+
+@_remembered
 def dns1035_label(value: str) -> Iterator[str]:
     if len(value) > DNS1123_LABEL_LIMIT:
         yield too_long(DNS1123_LABEL_LIMIT)
@@ -102,6 +139,7 @@ def path_segment(value: str) -> Iterator[str]:
             yield f"may not contain '{character}'"
 
 
+@_remembered
 def qualified_name(value: str) -> Iterator[str]:
     """``name`` or ``prefix/name``: keys of labels, annotations, finalizers, resources."""
     prefix, slash, last = value.rpartition("/")
@@ -117,29 +155,29 @@ def qualified_name(value: str) -> Iterator[str]:
     if not last:
         yield "name part must be non-empty"
     elif len(last) > QUALIFIED_NAME_LIMIT:
-        yield f"name part {too_long(QUALIFIED_NAME_LIMIT)}"
+        yield f"name part {too_long(QUALIFIED_NAME_LIMIT, 'bytes')}"
     if not _QUALIFIED_RE.match(last):
         yield "name part " + _with_pattern(_QUALIFIED_ERROR, _QUALIFIED, "MyName", "my.name", "123-abc")
 
 
+@_remembered
 def label_value(value: str) -> Iterator[str]:
     if len(value) > LABEL_VALUE_LIMIT:
-        yield too_long(LABEL_VALUE_LIMIT)
+        yield too_long(LABEL_VALUE_LIMIT, "bytes")
     if not _LABEL_VALUE_RE.match(value):
         yield _with_pattern(_LABEL_VALUE_ERROR, f"({_QUALIFIED})?", "MyValue", "my_value", "12345")
 
 
+@_remembered
 def env_var_name(value: str) -> Iterator[str]:
     """Any printable ASCII but "=" (relaxed environment variable names)."""
     if not value:
-        yield "environment variable name must not be empty"
+        yield "environment variable name must be non-empty"
     elif not _RELAXED_ENV_RE.match(value):
-        yield _with_pattern(
-            "a valid environment variable name must consist only of printable ASCII characters other than '='",
-            "^[ -<>-~]+$",
-        ).replace(" (regex", " (regex")
+        yield "a valid environment variable name must consist only of printable ASCII characters other than '='"
 
 
+@_remembered
 def config_key(value: str) -> Iterator[str]:
     """Keys of ConfigMaps and Secrets, which become file names."""
     if len(value) > DNS1123_SUBDOMAIN_LIMIT:
@@ -165,10 +203,11 @@ def port_number(value: int) -> Iterator[str]:
         yield "must be between 1 and 65535, inclusive"
 
 
+@_remembered
 def port_name(value: str) -> Iterator[str]:
     """IANA_SVC_NAME."""
     if len(value) > 15:
-        yield "must be no more than 15 characters"
+        yield too_long(15)
     if not _PORT_NAME_RE.match(value):
         yield "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)"
     if not re.search("[a-z]", value):

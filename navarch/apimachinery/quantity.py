@@ -59,6 +59,7 @@ def milli(text: str | int | float) -> int:
     return math.ceil(parse(text) * 1000)
 
 
+@lru_cache(maxsize=4096)
 def canonical(text: str | int | float) -> str:
     """The one way Kubernetes writes this quantity, keeping the suffix family it was given in. Raises ValueError."""
     amount, form = _parsed(str(text))
@@ -89,6 +90,25 @@ def format_quantity(amount: Fraction | int, form: str = "decimal") -> str:
     if form == "exponent":
         return f"{digits}e{exponent}" if exponent else str(digits)
     return f"{digits}{_DECIMAL_SUFFIXES[exponent]}"
+
+
+@lru_cache(maxsize=4096)
+def is_greater(amount: str, other: str) -> bool:
+    """Whether `amount` is more than `other`."""
+    return amount != other and _parsed(amount)[0] > _parsed(other)[0]
+
+
+def is_equal(amount: str, other: str) -> bool:
+    """Whether they are the same amount, however they are written."""
+    return amount == other or _parsed(amount)[0] == _parsed(other)[0]
+
+
+def rounded_to_milli(text: str) -> str:
+    """A canonical quantity, its thousandths rounded up: nothing finer is kept of what pods and nodes have."""
+    if text[-1] not in "nu" and "e" not in text:
+        return text
+    amount, form = _parsed(text)
+    return format_quantity(Fraction(math.ceil(amount * 1000), 1000), form)
 
 
 def total(amounts: Iterable[str]) -> str:

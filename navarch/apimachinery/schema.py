@@ -101,7 +101,7 @@ def _type(source: Mapping[str, Any], name: str) -> str:
 class Schema:
     """One node of a schema. Children are resolved lazily, since definitions refer to themselves."""
 
-    __slots__ = ("_definitions", "_element", "_left_out", "_properties", "_required", "name", "source", "type")
+    __slots__ = ("_definitions", "_element", "_left_out", "_properties", "_reader", "_required", "name", "source", "type")
 
     def __init__(self, type_: str, source: Mapping[str, Any], definitions: Definitions, name: str) -> None:
         self.type = type_
@@ -113,6 +113,14 @@ class Schema:
         self._element: Schema | None = None
         self._required: tuple[str, ...] | None = None
         self._left_out: frozenset[str] | None = None
+        self._reader: Reader | None = None
+
+    @property
+    def reader(self) -> Reader:
+        """How values are read."""
+        if self._reader is None:
+            self._reader = _reader(self)
+        return self._reader
 
     def with_extensions(self, extensions: Mapping[str, Any]) -> Schema:
         """The same node, with what the referring field says about merging."""
@@ -256,6 +264,93 @@ def nesting_exceeds(value: Any, limit: int) -> bool:
 
 def decode(value: Any, schema: Schema) -> Decoded:
     """`value` (parsed JSON) as `schema` has it: a new tree without nulls and unknown fields. Raises DecodeError."""
+    try:
+        return Decoded(schema.reader(value))
+    except (_Irregular, DecodeError):
+        # Nearly nothing comes this way: it is gone over again, minding where things stand.
+        return _decode_minding_paths(value, schema)
+
+
+class _Irregular(Exception):
+    """Something is to be said of a value, and so where it stands must be known."""
+
+
+Reader = Callable[[Any], Any]
+"""From a value to its decoded form, None for what is left out. Raises _Irregular or DecodeError."""
+
+
+def _reader(schema: Schema) -> Reader:
+    """How values of a schema are read, compiled once."""
+    match schema.type:
+        case "struct":
+            return _struct_reader(schema)
+        case "string":
+            return _string
+        case "list":
+            element = schema.element
+
+            def read_list(value: Any) -> Any:
+                if type(value) is not list:
+                    raise _Irregular
+                read = element.reader
+                return [read(item) if item is not None else _zero(element) for item in value]
+
+            return read_list
+        case "map":
+            element = schema.element
+            is_time = element.type in ("time", "microtime")
+
+            def read_map(value: Any) -> Any:
+                if type(value) is not dict or None in value.values():
+                    raise _Irregular
+                read = element.reader
+                found = {key: read(item) for key, item in value.items()}
+                # Go's zero time is none.
+                return {key: item for key, item in found.items() if item is not None} if is_time else found
+
+            return read_map
+        case "any":
+            return lambda value: _decode(value, schema, "", "", "", [])
+    return lambda value: _decode_scalar(value, schema, "", "")
+
+
+def _string(value: Any) -> Any:
+    if type(value) is not str:
+        raise _Irregular
+    return value
+
+
+def _struct_reader(schema: Schema) -> Reader:
+    properties = schema.properties
+    # (schema, whether it stands there also where it is nothing)
+    fields = {
+        key: (child, child.type not in ("map", "list") and key not in schema.left_out_if_zero)
+        for key, child in properties.items()
+    }
+    required = [(key, properties[key]) for key in schema.required if _zero(properties[key]) is not None]
+
+    def read(value: Any) -> Any:
+        if type(value) is not dict:
+            raise _Irregular
+        result = {}
+        for key, item in value.items():
+            entry = fields.get(key)
+            if entry is None:
+                raise _Irregular
+            if item is not None:
+                child, stays = entry
+                decoded = child.reader(item)
+                if decoded or (stays and decoded is not None):
+                    result[key] = decoded
+        for key, child in required:
+            if key not in result:
+                result[key] = _zero(child)
+        return result
+
+    return read
+
+
+def _decode_minding_paths(value: Any, schema: Schema) -> Decoded:
     result = Decoded(None)
     result.object = _decode(value, schema, "", "", "", result.unknown)
     return result

@@ -52,7 +52,7 @@ def _new(request: APIRequest, kind: Kind, config: Object) -> Object:
 def _applied(request: APIRequest, kind: Kind, live: Object, config: Object, subresource: str) -> Object:
     """The object that is to be stored."""
     info = request.info
-    new = body.decode_value(request, fieldmanagement.applied(request, kind, live, config, subresource), kind, [])
+    new = body.decode_value(request, fieldmanagement.applied(request, kind, live, config, subresource), kind, body.Repeated())
     metadata = new["metadata"]
     name = metadata.get("name")
     if not name:

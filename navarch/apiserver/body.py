@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
-from navarch.api import protobuf, schemas
+from navarch.api import schemas
 from navarch.api.kind import Kind
+from navarch.api.protobuf import decoder, messages
 from navarch.apimachinery import errors
 from navarch.apimachinery.errors import Object
 from navarch.apimachinery.schema import NESTING_LIMIT, DecodeError, decode
 from navarch.apiserver.request import APIRequest
 
-OBJECT_TYPES = ("application/json", "application/yaml", protobuf.MEDIA_TYPE)
+OBJECT_TYPES = ("application/json", "application/yaml", messages.MEDIA_TYPE)
 _JSON_TYPES = frozenset(
     {
         "application/json",
@@ -25,7 +27,7 @@ _JSON_TYPES = frozenset(
         "application/strategic-merge-patch+json",
     }
 )
-DUPLICATES_REPORTED_LIMIT = 50
+PROBLEMS_REPORTED_LIMIT = 100
 _KEY = re.compile(rb'"\s*:')
 
 
@@ -33,16 +35,27 @@ def media_type(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower() or "application/json"
 
 
-def parse(request: APIRequest) -> tuple[Any, list[str]]:
-    """The body as plain data, and paths of duplicate fields. Raises 400, 413, 415."""
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """What a body has twice."""
+
+    fields: list[str] = field(default_factory=list)
+    """Of JSON: paths, in the document's order."""
+    lines: list[str] = field(default_factory=list)
+    """Of YAML: what go-yaml says."""
+
+
+def parse(request: APIRequest) -> tuple[Any, Repeated]:
+    """The body as plain data, and what it has twice. Raises 400, 413, 415."""
     if request.decoded is not None:
-        return request.decoded, []
+        return request.decoded, Repeated()
     type_ = media_type(request.content_type)
     if type_ in _JSON_TYPES:
-        return parse_json(request.body)
-    if type_ == protobuf.MEDIA_TYPE:
+        value, fields = parse_json(request.body)
+        return value, Repeated(fields)
+    if type_ == messages.MEDIA_TYPE:
         try:
-            return protobuf.decode(request.body), []
+            return decoder.decode(request.body), Repeated()
         except ValueError as error:
             raise errors.bad_request(str(error)) from None
     if type_ in ("application/yaml", "application/apply-patch+yaml"):
@@ -50,41 +63,71 @@ def parse(request: APIRequest) -> tuple[Any, list[str]]:
     raise errors.unsupported_media_type(type_, OBJECT_TYPES)
 
 
+class _Object(dict[str, Any]):
+    """A JSON object, its keys in the order in which they came last."""
+
+    __slots__ = ("repeated",)
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__()
+        self.repeated = set()
+        for key, value in pairs:
+            if key in self:
+                self.repeated.add(key)
+                del self[key]
+            self[key] = value
+
+
 def parse_json(body: bytes) -> tuple[Any, list[str]]:
-    """JSON and its duplicate keys, which are looked for only where a cheap count shows that there may be some."""
+    """JSON and the paths of its duplicate keys, which are looked for only where a cheap count shows that there may be some."""
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise errors.bad_request(_json_message(body, error)) from None
     if len(_KEY.findall(body)) == _count_keys(value, NESTING_LIMIT):
         return value, []
-    duplicates: list[str] = []
+    value = json.loads(body, object_pairs_hook=_Object, parse_int=orjson.loads, parse_float=orjson.loads)
+    return _plain(value), list(_repeated(value, ""))
 
-    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        result: dict[str, Any] = {}
-        for key, item in items:
-            if key in result:
-                duplicates.append(key)
-            result[key] = item
-        return result
 
-    json.loads(body, object_pairs_hook=pairs)
-    return value, duplicates
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list) else value
+
+
+def _below(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """(path, value) of what a map or list holds."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield f"{path}.{key}" if path else key, item
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield f"{path}[{index}]", item
+
+
+def _repeated(value: Any, path: str) -> Iterator[str]:
+    keys = {f"{path}.{key}" if path else key for key in value.repeated} if isinstance(value, _Object) else ()
+    for below, item in _below(value, path):
+        if below in keys:
+            yield below
+        yield from _repeated(item, below)
 
 
 def _count_keys(value: Any, levels: int) -> int:
     """How many keys there are. Raises 400 below `levels` levels."""
-    if isinstance(value, dict):
+    if type(value) is dict:
         below: Iterable[Any] = value.values()
         count = len(value)
-    elif isinstance(value, list):
+    elif type(value) is list:
         below, count = value, 0
     else:
         return 0
     if levels <= 0:
         raise errors.bad_request("exceeded max depth")
     for item in below:
-        if isinstance(item, dict | list):
+        kind = type(item)
+        if kind is dict or kind is list:
             count += _count_keys(item, levels - 1)
     return count
 
@@ -99,23 +142,24 @@ def _json_message(body: bytes, error: orjson.JSONDecodeError) -> str:
     return f"invalid character {json.dumps(character)[1:-1]!r} looking for beginning of value"
 
 
-def parse_yaml(body: bytes) -> tuple[Any, list[str]]:
+def parse_yaml(body: bytes) -> tuple[Any, Repeated]:
     """YAML as the API takes it: one document, keys are strings."""
     from navarch.apimachinery import yamlcodec
 
     try:
-        return yamlcodec.load(body)
+        value, repeated = yamlcodec.load(body)
+        return value, Repeated(lines=yamlcodec.repetitions(body) if repeated else [])
     except yamlcodec.YAMLError as error:
         raise errors.bad_request(f"error converting YAML to JSON: {error}") from None
 
 
 def decode_object(request: APIRequest, kind: Kind) -> Object:
     """The object in the body, pruned and normalised. Raises 400 for what is not of `kind`."""
-    value, duplicates = parse(request)
+    value, repeated = parse(request)
     if not isinstance(value, dict):
         raise errors.bad_request(_undecodable(kind, "json: cannot unmarshal into Go value: an object is needed"))
     check_kind(value, kind)
-    return decode_value(request, value, kind, duplicates)
+    return decode_value(request, value, kind, repeated, whole=True)
 
 
 def decode_definition(request: APIRequest, name: str) -> Object:
@@ -144,7 +188,8 @@ def check_kind(value: Object, kind: Kind) -> None:
     if not sent_kind and not sent_version:
         return
     if not sent_kind:
-        raise errors.bad_request(f"Object 'Kind' is missing in '{orjson.dumps(value).decode()}'")
+        shown = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        raise errors.bad_request(f"Object 'Kind' is missing in '{shown}'")
     if (sent_version, sent_kind) != (kind.api_version, kind.kind):
         if sent_version != kind.api_version:
             raise errors.bad_request(
@@ -156,8 +201,11 @@ def check_kind(value: Object, kind: Kind) -> None:
         )
 
 
-def decode_value(request: APIRequest, value: Object, kind: Kind, duplicates: list[str]) -> Object:
-    """Parsed data as an object of `kind`, under the request's fieldValidation."""
+def decode_value(request: APIRequest, value: Object, kind: Kind, repeated: Repeated, *, whole: bool = False) -> Object:
+    """Parsed data as an object of `kind`, under the request's fieldValidation.
+
+    `whole` says that `value` is the body itself, and not what a patch made of another object.
+    """
     mode = request.option("fieldValidation") or "Warn"
     if mode not in ("Ignore", "Warn", "Strict"):
         raise errors.invalid(
@@ -170,12 +218,8 @@ def decode_value(request: APIRequest, value: Object, kind: Kind, duplicates: lis
         result = decode(value, schemas.of(kind))
     except DecodeError as error:
         raise errors.bad_request(_undecodable(kind, str(error))) from None
-    problems = [f'duplicate field "{key}"' for key in duplicates[:DUPLICATES_REPORTED_LIMIT]]
-    problems += [f'unknown field "{path}"' for path in result.unknown]
-    if problems and mode == "Strict":
-        raise errors.bad_request(_undecodable(kind, "strict decoding error: " + ", ".join(problems)))
-    if problems and mode == "Warn":
-        request.warnings.extend(problems)
+    if result.unknown or repeated.fields or repeated.lines:
+        _complain(request, kind, mode, repeated, _problems(value, repeated.fields, result.unknown, whole))
     obj: Object = result.object
     obj.pop("apiVersion", None), obj.pop("kind", None)
     metadata = obj.pop("metadata", None) or {}
@@ -183,6 +227,38 @@ def decode_value(request: APIRequest, value: Object, kind: Kind, duplicates: lis
         # Elsewhere an empty list is none; here it asks to forget who manages what.
         metadata["managedFields"] = []
     return {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata, **obj}
+
+
+def _problems(value: Object, repeated: list[str], unknown: list[str], whole: bool) -> list[str]:
+    """Fields that are there twice or unknown; of a whole body as they come, but what is unknown is not looked into."""
+    if not (whole and repeated):
+        return [f'duplicate field "{path}"' for path in repeated] + [f'unknown field "{path}"' for path in unknown]
+    strange, twice = set(unknown), set(repeated)
+    found = []
+
+    def walk(value: Any, path: str) -> None:
+        for below, item in _below(value, path):
+            if below in strange:
+                found.append(f'unknown field "{below}"')
+                continue
+            if below in twice:
+                found.append(f'duplicate field "{below}"')
+            walk(item, below)
+
+    walk(value, "")
+    return found
+
+
+def _complain(request: APIRequest, kind: Kind, mode: str, repeated: Repeated, problems: list[str]) -> None:
+    """Refuse or warn of fields, as the client asks; of so many only, as in Kubernetes."""
+    problems = problems[:PROBLEMS_REPORTED_LIMIT]
+    if mode == "Strict":
+        if repeated.lines:
+            lines = "\n".join(f"  {line}" for line in repeated.lines)
+            problems = [f"yaml: unmarshal errors:\n{lines}", *problems]
+        raise errors.bad_request(_undecodable(kind, "strict decoding error: " + ", ".join(problems)))
+    if mode == "Warn":
+        request.warnings.extend([*repeated.lines, *problems])
 
 
 def _undecodable(kind: Kind, text: str) -> str:

@@ -14,6 +14,8 @@ from navarch.apiserver.resources import WRITE_ATTEMPTS, Resources, may_go
 from navarch.component import clock
 from navarch.storage.mvcc import ConflictError, Record
 
+# Whoever asks for more means never, and the clock has no such times.
+GRACE_LIMIT_SECONDS = 1 << 31
 DELETE_OPTIONS = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
 
 
@@ -32,14 +34,11 @@ async def delete(resources: Resources, request: APIRequest, kind: Kind) -> Objec
 
 
 def delete_options(request: APIRequest) -> Object:
-    """DeleteOptions from body or query."""
-    options: Object = {}
+    """DeleteOptions: the body, or the query where there is none. Raises 400 and 422."""
     if request.body or request.decoded is not None:
         options = body.decode_definition(request, DELETE_OPTIONS)
-    if request.option("gracePeriodSeconds"):
-        options = {**options, "gracePeriodSeconds": request.integer("gracePeriodSeconds")}
-    if request.option("propagationPolicy"):
-        options = {**options, "propagationPolicy": request.option("propagationPolicy")}
+    else:
+        options = _queried_options(request)
     policy = options.get("propagationPolicy")
     problems = []
     if policy not in (None, "Orphan", "Background", "Foreground"):
@@ -54,6 +53,17 @@ def delete_options(request: APIRequest) -> Object:
     return options
 
 
+def _queried_options(request: APIRequest) -> Object:
+    options: Object = {}
+    if request.option("gracePeriodSeconds"):
+        options["gracePeriodSeconds"] = request.integer("gracePeriodSeconds")
+    if "orphanDependents" in request.query:
+        options["orphanDependents"] = request.flag("orphanDependents")
+    if "propagationPolicy" in request.query:
+        options["propagationPolicy"] = request.option("propagationPolicy")
+    return options
+
+
 async def _delete(resources: Resources, request: APIRequest, kind: Kind, base: Record, options: Object) -> ObjectAnswer:
     old, rules = base.object(), kind.stored
     _check_preconditions(kind, old, options.get("preconditions") or {})
@@ -63,10 +73,10 @@ async def _delete(resources: Resources, request: APIRequest, kind: Kind, base: R
     if request.dry_run:
         return ObjectAnswer.of(kind, obj=new or old)
     if new is not None and not may_go(rules, new):
-        if new == old:
-            return ObjectAnswer.of(kind, base, old)
-        record = await resources.put(kind, base.key, new, base)
-        return ObjectAnswer.of(kind, record, new)
+        # Whoever asked for dependents to go first is told that they have yet to.
+        waits = options.get("propagationPolicy") == "Foreground" or options.get("orphanDependents") is False
+        record = base if new == old else await resources.put(kind, base.key, new, base)
+        return ObjectAnswer.of(kind, record, new, status=202 if waits else 200)
     await resources.remove(kind, base, new or old)
     if rules.returns_deleted:
         return ObjectAnswer.of(kind, obj=new or old)
@@ -132,7 +142,7 @@ def _grace(kind: Kind, old: Object, options: Object) -> int:
         # A repeated deletion that names no grace leaves the first one's as it is.
         return int(old["metadata"].get("deletionGracePeriodSeconds", default))
     # Kubernetes takes a negative grace for one second, not for none.
-    return int(asked) if asked >= 0 else 1
+    return min(int(asked), GRACE_LIMIT_SECONDS) if asked >= 0 else 1
 
 
 async def delete_collection(resources: Resources, request: APIRequest, kind: Kind) -> ListAnswer:

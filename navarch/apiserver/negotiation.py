@@ -38,10 +38,11 @@ PLAIN = Representation()
 
 
 @lru_cache(maxsize=1024)
-def negotiate(accept: str, *, has_protobuf: bool = True, streamed: bool = False) -> Representation:
+def negotiate(accept: str, *, has_protobuf: bool = True, has_table: bool = True, streamed: bool = False) -> Representation:
     """The form that an Accept header asks for.
 
-    `has_protobuf`: whether the answer has such a form; `streamed`: whether it is a watch's. Raises 406 where nothing fits.
+    `has_protobuf`, `has_table`: whether the answer has such forms; `streamed`: whether it is a watch's. Raises 406 where
+    nothing fits.
     """
     if not accept or accept in (JSON, "*/*"):
         return PLAIN
@@ -56,7 +57,7 @@ def negotiate(accept: str, *, has_protobuf: bool = True, streamed: bool = False)
             return Representation(media)
         if form not in FORMS or options.get("g") != META_GROUP or options.get("v") not in ("v1", "v1beta1"):
             continue
-        if form == "Table" and media == PROTOBUF:
+        if form == "Table" and (media == PROTOBUF or not has_table):
             continue
         return Representation(media, form, options["v"])
     raise errors.not_acceptable([f"{media};stream=watch" for media in offered] if streamed else offered)

@@ -23,7 +23,7 @@ async def serve(resources: Resources, request: APIRequest, kind: Kind, subresour
     fieldmanagement.check_options(request, applies=applies)
     if apply is None:
         return await applying.serve(resources, request, kind, subresource)
-    changes, duplicates = body.parse(request)
+    changes, repeated = body.parse(request)
     schema = schemas.of(kind)
     about_managers = _is_about_managers(changes)
 
@@ -40,7 +40,7 @@ async def serve(resources: Resources, request: APIRequest, kind: Kind, subresour
         if not isinstance(patched.get("metadata"), dict):
             patched = {**patched, "metadata": current["metadata"]}
         body.check_kind(patched, kind)
-        new = body.decode_value(request, patched, kind, duplicates)
+        new = body.decode_value(request, patched, kind, repeated)
         if meta.name(new) != request.info.name:
             raise errors.bad_request(
                 f"the name of the object ({meta.name(new)}) does not match the name on the URL ({request.info.name})"

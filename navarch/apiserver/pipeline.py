@@ -11,10 +11,10 @@ from dataclasses import replace
 
 import orjson
 
-from navarch.api import protobuf_encode
 from navarch.api.core import binding as bindings
 from navarch.api.core import componentstatus
 from navarch.api.kind import Kind
+from navarch.api.protobuf import encoder
 from navarch.apimachinery import errors
 from navarch.apimachinery.errors import StatusError
 from navarch.apiserver import deletion, patching, respond, reviews, websockets
@@ -42,6 +42,9 @@ logger = logging.getLogger(__name__)
 
 _UNREADABLE = RequestInfo("", "")
 _PLAIN_TEXT = (("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff"))
+# What is only ever posted is not shown in rows.
+_WITHOUT_TABLE = reviews.KINDS | {bindings.KIND}
+_SUBRESOURCES_WITHOUT_TABLE = frozenset({"binding", "eviction", "token"})
 _STREAMS = frozenset({"log", "exec", "attach", "portforward"})
 
 Subresource = Callable[[APIRequest, Kind], Awaitable[ObjectAnswer]]
@@ -124,8 +127,10 @@ class Pipeline:
             return PLAIN
         headers = request.headers
         kind = self._kinds.get((info.group, info.version, info.resource))
-        has_protobuf = kind is None or protobuf_encode.is_encodable(kind)
-        found = negotiate(headers.get("accept", ""), has_protobuf=has_protobuf, streamed=info.verb == "watch")
+        has_protobuf = kind is None or encoder.is_encodable(kind)
+        has_table = kind not in _WITHOUT_TABLE and info.subresource not in _SUBRESOURCES_WITHOUT_TABLE
+        streamed = info.verb == "watch"
+        found = negotiate(headers.get("accept", ""), has_protobuf=has_protobuf, has_table=has_table, streamed=streamed)
         return replace(found, pretty=True) if wants_pretty(query, headers.get("user-agent", "")) else found
 
     async def _answer(

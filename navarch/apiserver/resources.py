@@ -154,7 +154,10 @@ class Resources:
         attributes = Attributes(request, kind, "CREATE", namespace, meta.name(obj))
         obj = await self.admission.mutate(attributes, obj, None)
         obj = rules.prepare_create(obj)
-        problems = [*objectmeta.validate(rules, obj), *rules.validate(obj), *rules.validate_create(obj)]
+        problems = [*objectmeta.validate(rules, obj), *rules.validate(obj)]
+        validate_create = kind.validate_create or rules.validate_create
+        if validate_create is not None:
+            problems += validate_create(obj)
         self._refuse_invalid(kind, obj, problems)
         async with self.admission.accepted(attributes, obj, None):
             return await self._store_new(request, kind, obj, knows_managers)
@@ -312,8 +315,9 @@ class Resources:
             problems += update.validate(obj, old)
         elif not subresource:
             problems += rules.validate(obj)
-            if rules.validate_update is not None:
-                problems += rules.validate_update(obj, old)
+            validate_update = kind.validate_update or rules.validate_update
+            if validate_update is not None:
+                problems += validate_update(obj, old)
         self._refuse_invalid(kind, obj, problems)
         async with self.admission.accepted(attributes, obj, old):
             if not subresource:

@@ -10,7 +10,8 @@ from functools import partial as bound
 
 import orjson
 
-from navarch.api import protobuf, protobuf_encode, schemas
+from navarch.api import schemas
+from navarch.api.protobuf import encoder
 from navarch.apimachinery.errors import Object, StatusError
 from navarch.apiserver import watchstream
 from navarch.apiserver.negotiation import META_GROUP, PLAIN, PROTOBUF, YAML, Representation
@@ -38,7 +39,7 @@ def encoded(obj: Object, representation: Representation) -> bytes:
 
             return yamlcodec.dump(obj)
         case "application/vnd.kubernetes.protobuf":
-            return protobuf_encode.encode(obj, protobuf.definitions_by_kind()[obj["apiVersion"], obj["kind"]])
+            return encoder.encode(obj)
     if representation.pretty:
         return orjson.dumps(obj, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     return orjson.dumps(obj, option=orjson.OPT_APPEND_NEWLINE)
@@ -75,7 +76,7 @@ def _object_body(request: APIRequest, answer: ObjectAnswer, representation: Repr
         return encoded(table(request, answer.kind, [answer.decoded()], representation, {}), representation)
     shown = partial(answer.decoded(), representation)
     if representation.media_type == PROTOBUF:
-        return protobuf_encode.encode_partial(shown)
+        return encoder.encode_partial(shown)
     return encoded(shown, representation)
 
 
@@ -114,13 +115,13 @@ async def _protobuf_list(answer: ListAnswer, representation: Representation) -> 
     """A list's whole body as one chunk: its length stands at its beginning. Long lists let others have a turn."""
     if representation.form:
         head = _partial_list_head(representation)
-        encode = protobuf_encode.encode_partial_item
+        encode = encoder.encode_partial_item
     else:
         head = {"kind": answer.kind.list_kind, "apiVersion": answer.kind.api_version}
-        encode = bound(protobuf_encode.encode_item, definition=schemas.definition_name(answer.kind))
+        encode = bound(encoder.encode_item, definition=schemas.definition_name(answer.kind))
     items = []
     for number, obj in enumerate(answer.objects()):
         if number % PROTOBUF_SLICE == PROTOBUF_SLICE - 1:
             await asyncio.sleep(0)
         items.append(encode(obj))
-    yield protobuf_encode.encode_list(head["apiVersion"], head["kind"], _list_metadata(answer), items)
+    yield encoder.encode_list(head["apiVersion"], head["kind"], _list_metadata(answer), items)

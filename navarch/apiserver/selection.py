@@ -62,7 +62,8 @@ def parse(kind: Kind, label_selector: str, field_selector: str) -> Selection:
         requirements = selectors.parse_fields(field_selector)
     except ValueError as error:
         raise errors.bad_request(str(error)) from None
-    getters: dict[str, Getter] = {"metadata.name": _name, **kind.stored.selectable_fields}
+    selectable = kind.selectable_fields or kind.stored.selectable_fields
+    getters: dict[str, Getter] = {"metadata.name": _name, **selectable}
     if kind.namespaced:
         getters["metadata.namespace"] = _namespace
     fields = []
@@ -71,7 +72,7 @@ def parse(kind: Kind, label_selector: str, field_selector: str) -> Selection:
         if getter is None:
             known = " and ".join(f'"{name}"' for name in sorted(getters))
             unknown = f"field label not supported: {requirement.field}"
-            if not kind.stored.selectable_fields:
+            if not selectable:
                 unknown = f'"{requirement.field}" is not a known field selector: only {known}'
             group_version = f"{kind.group}/{kind.version}"
             raise errors.bad_request(

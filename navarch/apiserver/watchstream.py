@@ -6,8 +6,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 import orjson
 
-from navarch.api import protobuf_encode, schemas
 from navarch.api.kind import Kind
+from navarch.api.protobuf import encoder
 from navarch.apimachinery.errors import Object
 from navarch.apiserver.negotiation import JSON, PROTOBUF, Representation
 from navarch.apiserver.request import APIRequest, WatchAnswer
@@ -70,18 +70,14 @@ def _stored_line(event: Event) -> bytes:
 
 
 def _protobuf(kind: Kind) -> Encode:
-    definition = schemas.definition_name(kind)
-
     def body(change: Change) -> bytes:
-        return protobuf_encode.encode(kind.from_stored(change.object), definition)
+        return encoder.encode(kind.from_stored(change.object))
 
     def encode(event: Event) -> bytes:
-        if event.type == "ERROR":
-            return protobuf_encode.encode_event(event.type, protobuf_encode.encode_status(event.served(kind)))
         if event.change is not None:
             # Encoded once, however many watch.
-            return protobuf_encode.encode_event(event.type, event.change.form(f"protobuf {kind.api_version}", body))
-        return protobuf_encode.encode_event(event.type, protobuf_encode.encode(event.served(kind), definition))
+            return encoder.encode_event(event.type, event.change.form(f"protobuf {kind.api_version}", body))
+        return encoder.encode_event(event.type, encoder.encode(event.served(kind)))
 
     return encode
 
@@ -107,7 +103,7 @@ def _transformed(request: APIRequest, kind: Kind, representation: Representation
         obj = shown(event)
         if representation.media_type != PROTOBUF:
             return _json_line(event.type, obj)
-        encoded = protobuf_encode.encode_status(obj) if event.type == "ERROR" else protobuf_encode.encode_partial(obj)
-        return protobuf_encode.encode_event(event.type, encoded)
+        encoded = encoder.encode(obj) if event.type == "ERROR" else encoder.encode_partial(obj)
+        return encoder.encode_event(event.type, encoded)
 
     return encode

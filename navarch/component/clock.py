@@ -114,5 +114,10 @@ def uid() -> str:
 
 def name_suffix(length: int = 5) -> str:
     """Random characters for a generated name."""
-    source = _current.get().random
-    return "".join(source.choice(NAME_ALPHABET) for _ in range(length))
+    # One draw for all: each is a call into the kernel. So many bits make every character as likely as the next.
+    bits = _current.get().random.getrandbits(8 * length + 64)
+    characters = []
+    for _ in range(length):
+        bits, index = divmod(bits, len(NAME_ALPHABET))
+        characters.append(NAME_ALPHABET[index])
+    return "".join(characters)

@@ -50,6 +50,11 @@ class Node:
         return self.metadata.get("ownerReferences") or []
 
     @property
+    def blocked_owners(self) -> set[str]:
+        """Uids of the owners that may not go before it in a foreground deletion."""
+        return {owner["uid"] for owner in self.owners if owner.get("blockOwnerDeletion")}
+
+    @property
     def finalizers(self) -> list[str]:
         return self.metadata.get("finalizers") or []
 
@@ -88,11 +93,7 @@ class Graph:
 
     def blocking(self, uid: str) -> list[Node]:
         """Dependants that must go before the object with that uid."""
-        return [
-            node
-            for node in self.dependants(uid)
-            if any(owner["uid"] == uid and owner.get("blockOwnerDeletion") for owner in node.owners)
-        ]
+        return [node for node in self.dependants(uid) if uid in node.blocked_owners]
 
     def _unlink(self, node: Node) -> None:
         for owner in node.owners:
@@ -149,7 +150,10 @@ class GarbageCollector:
         return changed
 
     def _changed(self, resource: str, metadata: Object) -> None:
+        old = self.graph.nodes.get(metadata["uid"])
+        blocked = old.blocked_owners if old is not None else set()
         self.graph.set(resource, metadata)
+        self._unblocked(blocked - self.graph.nodes[metadata["uid"]].blocked_owners)
         if metadata.get("ownerReferences") or "deletionTimestamp" in metadata:
             self._queue.add(metadata["uid"])
 
@@ -158,10 +162,14 @@ class GarbageCollector:
         self.graph.remove(uid)
         for node in self.graph.dependants(uid):
             self._queue.add(node.metadata["uid"])
-        for owner in metadata.get("ownerReferences") or ():
-            above = self.graph.nodes.get(owner["uid"])
-            if above is not None and above.waits_for_dependants:
-                self._queue.add(owner["uid"])
+        self._unblocked(owner["uid"] for owner in metadata.get("ownerReferences") or ())
+
+    def _unblocked(self, uids: Iterable[str]) -> None:
+        """Owners that may have one dependant less to wait for."""
+        for uid in uids:
+            owner = self.graph.nodes.get(uid)
+            if owner is not None and owner.waits_for_dependants:
+                self._queue.add(uid)
 
     # Work.
 
@@ -209,7 +217,12 @@ class GarbageCollector:
         policy = "Background"
         if ORPHAN in node.finalizers:
             policy = "Orphan"
-        elif FOREGROUND in node.finalizers or (OwnerState.WAITING in states.values() and self.graph.dependants(uid)):
+        elif OwnerState.WAITING in states.values() and (dependants := self.graph.dependants(uid)):
+            if any(dependant.waits_for_dependants for dependant in dependants):
+                # A circle of owners may have closed, in which each would wait for the next one for ever.
+                await self._unblock_owners(node)
+            policy = "Foreground"
+        elif FOREGROUND in node.finalizers:
             policy = "Foreground"
         name, namespace = node.metadata["name"], node.metadata.get("namespace", "")
         logger.debug("deleting %s %s/%s: no owner is left", node.resource, namespace, name)
@@ -251,7 +264,9 @@ class GarbageCollector:
         if not blocking:
             await self._drop_finalizer(node, FOREGROUND)
         for dependant in blocking:
-            self._queue.add(dependant.metadata["uid"])
+            # Those that wait themselves are looked at when what they wait for has gone.
+            if not dependant.waits_for_dependants:
+                self._queue.add(dependant.metadata["uid"])
 
     async def _orphan_dependants(self, node: Node) -> None:
         uid = node.metadata["uid"]
@@ -267,6 +282,10 @@ class GarbageCollector:
         gone = set(uids)
         left = [owner for owner in node.owners if owner["uid"] not in gone]
         await self._patch(node, {"ownerReferences": left or None})
+
+    async def _unblock_owners(self, node: Node) -> None:
+        if any(owner.get("blockOwnerDeletion") for owner in node.owners):
+            await self._patch(node, {"ownerReferences": [{**owner, "blockOwnerDeletion": False} for owner in node.owners]})
 
     async def _drop_finalizer(self, node: Node, finalizer: str) -> None:
         left = [item for item in node.finalizers if item != finalizer]

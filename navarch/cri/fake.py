@@ -43,6 +43,8 @@ class FakeRuntime:
         """(method, subject) of every call that changes something."""
         self.failures: dict[str, CRIError] = {}
         """By method: what it answers instead."""
+        self.memory_bytes: dict[str, int] = {}
+        """By container name: how much memory it uses."""
         self.network_ready = True
         self.has_events = True
         self.command: Command = _succeed
@@ -227,6 +229,7 @@ class FakeRuntime:
 
     async def update_container_resources(self, container_id: str, resources: pb.LinuxContainerResources) -> None:
         self._did("UpdateContainerResources", self._container(container_id).metadata.name)
+        self.configs[container_id].linux.resources.CopyFrom(resources)
 
     async def reopen_container_log(self, container_id: str) -> None:
         self._did("ReopenContainerLog", self._container(container_id).metadata.name)
@@ -257,7 +260,9 @@ class FakeRuntime:
             pb.ContainerStats(
                 attributes=pb.ContainerAttributes(id=status.id, metadata=status.metadata, labels=status.labels),
                 cpu=pb.CpuUsage(timestamp=stamp, usage_core_nano_seconds=pb.UInt64Value()),
-                memory=pb.MemoryUsage(timestamp=stamp, working_set_bytes=pb.UInt64Value()),
+                memory=pb.MemoryUsage(
+                    timestamp=stamp, working_set_bytes=pb.UInt64Value(value=self.memory_bytes.get(status.metadata.name, 0))
+                ),
             )
             for status in self.containers.values()
             if status.state == pb.CONTAINER_RUNNING and _fits(status.labels, labels)

@@ -8,8 +8,8 @@ sandbox goes too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
@@ -63,6 +63,21 @@ class Plan:
         return not (self.kill_pod or self.kill or self.create_sandbox or self.start)
 
 
+def with_restarts(plan: Plan, kills: Sequence[Kill], pod: Object) -> Plan:
+    """`plan`, and these containers started anew, unless they are being ended anyway."""
+    ending = {kill.container.id for kill in plan.kill}
+    more = [kill for kill in kills if kill.container.id not in ending]
+    if not more or plan.kill_pod or plan.create_sandbox:
+        return plan
+    sidecars = {container["name"] for container in pod["spec"].get("initContainers") or ()}
+    starts = [
+        Start(kill.spec, kill.container.name, "init" if kill.container.name in sidecars else "main", kill.container)
+        for kill in more
+        if kill.spec is not None
+    ]
+    return replace(plan, kill=(*plan.kill, *more), start=(*plan.start, *starts))
+
+
 def restart_policy(pod: Object) -> str:
     return str(pod["spec"].get("restartPolicy") or "Always")
 
@@ -113,7 +128,8 @@ def compute(pod: Object, runtime: RuntimePod, probes: Mapping[str, ContainerProb
     starts = [
         Start(container, container["name"], "ephemeral")
         for container in spec.get("ephemeralContainers") or ()
-        if current.latest(container["name"]) is None
+        # Never again, not even in a new sandbox.
+        if runtime.latest(container["name"]) is None
     ]
     kills: list[Kill] = []
     begun = any(current.latest(container["name"]) for container in spec["containers"])

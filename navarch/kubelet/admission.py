@@ -9,6 +9,8 @@ from navarch.apimachinery import quantity
 from navarch.apimachinery.errors import Object
 from navarch.kubelet import resources
 
+REJECTED = "Pod was rejected: "
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
@@ -44,4 +46,4 @@ def fits(pod: Object, others: Iterable[Object], allocatable: Mapping[str, str]) 
 
 def _lacking(resource: str, wanted: int, used: int, capacity: int) -> Refusal:
     lacking = f"{resource}, requested: {wanted}, used: {used}, capacity: {capacity}"
-    return Refusal(f"OutOf{resource}", f"Pod was rejected: Node didn't have enough resource: {lacking}")
+    return Refusal(f"OutOf{resource}", f"{REJECTED}Node didn't have enough resource: {lacking}")

@@ -90,6 +90,18 @@ class Cgroups:
         self._write(parent, pod_limits(pod))
         return parent
 
+    def widen(self, before: Object, after: Object, uid: str) -> None:
+        """Set the limits of a pod's cgroup so that it has room both for what its containers had and for what they will have."""
+        old, new = pod_limits(before), pod_limits(after)
+        self._write(
+            cgroup_parent(self.root, qos_class(after), uid),
+            PodLimits(
+                cpu_shares=max(old.cpu_shares, new.cpu_shares),
+                cpu_quota_microseconds=_wider(old.cpu_quota_microseconds, new.cpu_quota_microseconds),
+                memory_bytes=_wider(old.memory_bytes, new.memory_bytes),
+            ),
+        )
+
     def balance(self, pods: list[Object]) -> None:
         """Give the burstable level the weight of all its pods' requests."""
         total = sum(pod_request(pod, "cpu") for pod in pods if qos_class(pod) == "Burstable")
@@ -146,6 +158,11 @@ class Cgroups:
                         file.write_text(value)
                     except OSError as error:
                         logger.warning("cannot set %s to %s: %s", file, value, error)
+
+
+def _wider(one: int, other: int) -> int:
+    """The wider of two limits; 0 is none, and left alone."""
+    return max(one, other) if one and other else 0
 
 
 def _settings(hierarchy: Hierarchy, limits: PodLimits) -> Iterator[tuple[str, str]]:

@@ -13,12 +13,13 @@ from navarch.apimachinery.errors import Object, StatusError
 from navarch.component import clock
 from navarch.cri import runtime_pb2 as pb
 from navarch.cri.client import CRIError
-from navarch.kubelet import actions, container_config, dns, env, handlers, logs, resources
+from navarch.kubelet import actions, container_config, dns, env, handlers, logs, resizing, resources
 from navarch.kubelet.actions import Kill, Start
 from navarch.kubelet.context import NodeContext
 from navarch.kubelet.handlers import Target
 from navarch.kubelet.images import ImageError
 from navarch.kubelet.runtime_pod import (
+    POD_UID,
     TERMINATION_MESSAGE_PATH,
     TERMINATION_MESSAGE_POLICY,
     Container,
@@ -45,6 +46,10 @@ class StartError(Exception):
         super().__init__(message)
         self.reason = reason
         self.message = message
+
+
+class ResizeError(Exception):
+    """A container's resources cannot be changed now."""
 
 
 class PodContainers:
@@ -242,6 +247,21 @@ class PodContainers:
             file.write_text(text)
             file.chmod(0o644)
         return file
+
+    async def resize(self, pod: Object, container: Container, spec: Object, former_limit_bytes: int) -> None:
+        """Tell the runtime of a running container's new resources. Raises CRIError, and ResizeError where memory is in use."""
+        limit = resizing.memory_limit_bytes(spec.get("resources") or {})
+        if limit and (limit < former_limit_bytes or not former_limit_bytes):
+            used = await self._memory_bytes(container)
+            if used > limit:
+                raise ResizeError(f"attempting to set container memory limit ({limit}) below current usage ({used})")
+        told = resources.container_resources(pod, spec, self._context.memory_capacity_bytes)
+        await self._context.runtime.update_container_resources(container.id, told)
+
+    async def _memory_bytes(self, container: Container) -> int:
+        """How much memory a container uses now; 0 if the runtime does not know."""
+        stats = await self._context.runtime.list_container_stats({POD_UID: self._uid})
+        return next((int(one.memory.working_set_bytes.value) for one in stats if one.attributes.id == container.id), 0)
 
     async def _create_and_start(
         self, pod: Object, start: Start, sandbox: Sandbox, config: pb.PodSandboxConfig, made: pb.ContainerConfig, slot: Slot

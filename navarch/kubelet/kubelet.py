@@ -173,7 +173,9 @@ class Kubelet:
     def _admit(self, pod: Object) -> admission.Refusal | None:
         """Whether there is room for the pod beside those that are active."""
         others = [
-            worker.pod for worker in self._workers.values() if worker.uid != meta.uid(pod) and worker.active and worker.admitted
+            worker.allocated_pod
+            for worker in self._workers.values()
+            if worker.uid != meta.uid(pod) and worker.active and worker.admitted
         ]
         return admission.fits(pod, others, self.node.allocatable)
 
@@ -185,7 +187,7 @@ class Kubelet:
 
     def _balance(self) -> None:
         self._rebalance = False
-        self._cgroups.balance([worker.pod for worker in self._workers.values() if worker.active])
+        self._cgroups.balance([worker.allocated_pod for worker in self._workers.values() if worker.active])
 
     # What is left behind.
 

@@ -15,13 +15,14 @@ from navarch.apimachinery.errors import Object, StatusError
 from navarch.component import clock
 from navarch.cri import runtime_pb2 as pb
 from navarch.cri.client import CRIError
-from navarch.kubelet import actions, admission, env, probes, resources, security, status
-from navarch.kubelet.actions import Plan, Start
+from navarch.kubelet import actions, admission, env, probes, resizing, resources, security, status
+from navarch.kubelet.actions import Kill, Plan, Start
 from navarch.kubelet.backoff import duration_text
 from navarch.kubelet.container_config import log_directory_name
-from navarch.kubelet.containers import PodContainers, StartError
+from navarch.kubelet.containers import PodContainers, ResizeError, StartError
 from navarch.kubelet.context import NodeContext
 from navarch.kubelet.prober import Prober
+from navarch.kubelet.resizing import Resizing
 from navarch.kubelet.runtime_pod import (
     POD_UID,
     Container,
@@ -47,6 +48,9 @@ CLEANUP_RETRY_SECONDS = 0.05
 CLEANUP_RETRY_MAX_SECONDS = 10.0
 API_RETRY_SECONDS = 1.0
 FINISHED_RESYNC_SECONDS = 3600.0
+# How often room is looked for that was not there, and how soon what went wrong is tried again.
+DEFERRED_RETRY_SECONDS = 5.0
+RESIZE_RETRY_SECONDS = 5.0
 PULL_FAILURE_SHOWN_SECONDS = 2.0
 
 
@@ -65,6 +69,7 @@ class PodWorker:
         log_directory = context.config.log_directory / log_directory_name(pod)
         self.containers = PodContainers(context, self.uid, self._directory, log_directory, self._volumes)
         self._prober = Prober(context.runtime, self.wake, self._unhealthy)
+        self._resizing = Resizing(pod)
         self._waiting: dict[str, Waiting] = {}
         self._statuses: dict[str, Container] = {}
         self._volumes_since: float | None = clock.monotonic()
@@ -97,6 +102,11 @@ class PodWorker:
             self._end(again=shorter)
         if pod["spec"] != before["spec"] or pod["metadata"] != before["metadata"]:
             self.wake()
+
+    @property
+    def allocated_pod(self) -> Object:
+        """The pod with the resources that the node has granted it."""
+        return self._resizing.allocated_pod(self.pod)
 
     def removed(self) -> None:
         """The API has no such pod any more."""
@@ -200,10 +210,14 @@ class PodWorker:
             return await self._terminate()
         if not self.admitted and not self._admit():
             return await self._terminate()
-        plan = actions.compute(self.pod, self.runtime, self._prober.results())
+        restarts, resize_delay = await self._resize()
+        plan = actions.compute(self.allocated_pod, self.runtime, self._prober.results())
+        plan = actions.with_restarts(plan, restarts, self.pod)
         self._report_soon()
         # Spread out, lest all pods that came together be gone over together.
         delays = [clock.jitter(self._context.config.resync_seconds, 0.5), *([] if deadline is None else [deadline])]
+        if resize_delay is not None:
+            delays.append(resize_delay)
         self._progress = False
         if plan.nothing:
             self._retry = RETRY_INITIAL_SECONDS
@@ -294,6 +308,65 @@ class PodWorker:
                     self._known_statuses[identity] = entry
         return self._known_statuses
 
+    # Resources that change.
+
+    async def _resize(self) -> tuple[list[Kill], float | None]:
+        """Grant the pod the resources it asks for now, if there is room, and bring them into force.
+
+        Returns the containers that must start anew for that, and how long until it may be tried again.
+        """
+        running = self.runtime.running_containers
+        self._resizing.note(running)
+        before = self.allocated_pod
+        if self._resizing.is_wanted(self.pod):
+            self._grant()
+        else:
+            self._resizing.withdrawn()
+        behind = self._resizing.behind(self.pod, running)
+        if not behind:
+            return [], DEFERRED_RETRY_SECONDS if self._resizing.is_deferred else None
+        allocated = self.allocated_pod
+        specs = {container["name"]: container for container in resources.all_containers(allocated)}
+        restarts = [
+            Kill(container, specs[container.name], f"Container {container.name} resize requires restart")
+            for container, spec, changed in behind
+            if resizing.needs_restart(spec, changed)
+        ]
+        restarting = {kill.container.id for kill in restarts}
+        self._context.cgroups.widen(before, allocated, self.uid)
+        try:
+            for container, _, _ in behind:
+                if container.id not in restarting:
+                    had = self._resizing.told(container.id, container.name)
+                    limit = resizing.memory_limit_bytes(had[1]) if had is not None else 0
+                    await self.containers.resize(allocated, container, specs[container.name], limit)
+                    self._resizing.came_into_force(container)
+        except (CRIError, ResizeError) as error:
+            message = error.message if isinstance(error, CRIError) else str(error)
+            self._resizing.failed(message)
+            self._context.event(self.pod, "Warning", "ResizeError", f"Pod resize error: {message}")
+            return restarts, RESIZE_RETRY_SECONDS
+        if not restarts:
+            self._context.cgroups.create(allocated, self.uid)
+            self._resizing.failed("")
+            self._context.event(
+                self.pod, "Normal", "ResizeCompleted", resizing.event_message("Pod resize completed", allocated)
+            )
+        return restarts, None
+
+    def _grant(self) -> None:
+        """Allocate what the pod asks for, if the node has room; otherwise say why not."""
+        never = admission.fits(self.pod, (), self._context.allocatable)
+        refusal = never or self._context.admit(self.pod)
+        if refusal is None:
+            self._resizing.grant(self.pod)
+            self._context.event(self.pod, "Normal", "ResizeStarted", resizing.event_message("Pod resize started", self.pod))
+            return
+        text = refusal.message.removeprefix(admission.REJECTED)
+        if never is not None:
+            text = text.replace("enough resource", "enough capacity").replace(", used: 0", "")
+        self._resizing.put_off("Deferred" if never is None else "Infeasible", text)
+
     # Doing.
 
     def _admit(self) -> bool:
@@ -333,7 +406,7 @@ class PodWorker:
 
     async def _start(self, plan: Plan, slot: Slot) -> float:
         """Sandbox, volumes and containers; how long until what could not be started may be tried again."""
-        parent = self._context.cgroups.create(self.pod, self.uid)
+        parent = self._context.cgroups.create(self.allocated_pod, self.uid)
         attempt = plan.attempt if plan.create_sandbox or plan.sandbox is None else plan.sandbox.attempt
         config = self.containers.sandbox_config(self.pod, attempt, parent)
         sandbox, volumes = await asyncio.gather(self._sandbox_for(plan, config), self._set_up_volumes(), return_exceptions=True)
@@ -373,7 +446,9 @@ class PodWorker:
 
         async def one(start: Start) -> None:
             try:
-                await self.containers.start(self.pod, start, self._attempt(start), sandbox, config, mounted, self.runtime, slot)
+                await self.containers.start(
+                    self.allocated_pod, start, self._attempt(start), sandbox, config, mounted, self.runtime, slot
+                )
             except StartError as error:
                 self._waiting[start.name] = Waiting(error.reason, error.message)
                 delays.append(self._delay_after(start, error))
@@ -582,11 +657,18 @@ class PodWorker:
             runtime_name=self._context.runtime_name,
             terminating=self._ending,
             terminated=self._ending and self._finished_containers,
+            resources=self._told_resources(),
+            resize_conditions=self._resizing.conditions(self.pod, self.runtime.running_containers),
             reason=self._reason,
             message=self._message,
         )
         self._cancel_report()
         self._context.status_writer.set(self.pod, status.make(self._latest(), self.runtime, view))
+
+    def _told_resources(self) -> dict[str, tuple[Object, Object]]:
+        running = self.runtime.running_containers
+        told = {container.id: self._resizing.told(container.id, container.name) for container in running}
+        return {identity: pair for identity, pair in told.items() if pair is not None}
 
     def _report_soon(self) -> None:
         """If this turn takes long, tell how far it is."""

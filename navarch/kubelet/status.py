@@ -13,7 +13,7 @@ from typing import Any
 
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
-from navarch.kubelet import actions, resources
+from navarch.kubelet import actions, resizing, resources
 from navarch.kubelet.actions import NO_PROBES
 from navarch.kubelet.probes import ContainerProbes
 from navarch.kubelet.runtime_pod import Container, RuntimePod
@@ -52,6 +52,9 @@ class View:
     """Everything is being ended (deletion, eviction, deadline): nothing will be started."""
     terminated: bool = False
     """Everything has ended, for good."""
+    resources: Mapping[str, tuple[Object, Object]] = field(default_factory=dict)
+    """By container id: what it is allocated and what it has, where that is known."""
+    resize_conditions: Sequence[Object] = ()
     reason: str = ""
     """Of the pod: ``Evicted``, ``DeadlineExceeded``; it makes the pod fail."""
     message: str = ""
@@ -144,7 +147,7 @@ class _Builder:
         if self.kind == "ephemeral":
             status.pop("started")
         if running:
-            self._resources(spec, status)
+            self._resources(spec, latest, status)
         mounts = [_volume_mount(mount) for mount in spec.get("volumeMounts") or ()]
         if mounts:
             status["volumeMounts"] = mounts
@@ -249,13 +252,14 @@ class _Builder:
         has_init = bool(self.pod["spec"].get("initContainers"))
         return "PodInitializing" if has_init and self.kind != "ephemeral" else "ContainerCreating"
 
-    def _resources(self, spec: Object, status: Object) -> None:
+    def _resources(self, spec: Object, latest: Container | None, status: Object) -> None:
         wanted = spec.get("resources") or {}
         if self.kind == "ephemeral":
             return
-        if wanted.get("requests"):
-            status["allocatedResources"] = wanted["requests"]
-        status["resources"] = {key: wanted[key] for key in ("limits", "requests") if key in wanted}
+        allocated, actual = self.view.resources.get(latest.id if latest is not None else "", (wanted, wanted))
+        if allocated.get("requests"):
+            status["allocatedResources"] = allocated["requests"]
+        status["resources"] = {key: actual[key] for key in ("limits", "requests") if key in actual}
 
 
 def _volume_mount(mount: Object) -> Object:
@@ -339,6 +343,7 @@ def _conditions(
         _ready(pod, containers_ready),
         containers_ready,
         {"type": "PodScheduled", "status": "True"},
+        *view.resize_conditions,
     ]
     generation = pod["metadata"].get("generation")
     result: list[Object] = []
@@ -419,8 +424,12 @@ def patch(old: Object, new: Object, uid: str) -> Object | None:
         if key == "conditions":
             known = {condition["type"]: condition for condition in old.get("conditions") or ()}
             changed = [condition for condition in value if known.get(condition["type"]) != condition]
-            if changed:
-                changes["conditions"] = [_condition_patch(known.get(condition["type"]), condition) for condition in changed]
+            over = known.keys() & set(resizing.CONDITIONS) - {condition["type"] for condition in value}
+            if changed or over:
+                changes["conditions"] = [
+                    *(_condition_patch(known.get(condition["type"]), condition) for condition in changed),
+                    *({"$patch": "delete", "type": type_} for type_ in sorted(over)),
+                ]
         elif old.get(key) != value:
             changes[key] = _ips_patch(old.get(key) or (), value) if key in ("podIPs", "hostIPs") else value
     for key in ("reason", "message", "podIP", "podIPs"):

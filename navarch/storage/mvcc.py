@@ -213,10 +213,11 @@ class MVCC:
         collection = self.collection(prefix)
         if revision > self.revision:
             raise FutureRevisionError
-        if revision >= collection.revision:
-            return list(collection.range(under, after))
+        # Also where nothing has changed since: what a revision is good for must not depend on who wrote what.
         if revision < self.compacted:
             raise CompactedError
+        if revision >= collection.revision:
+            return list(collection.range(under, after))
         past: dict[str, Record | None] = {}
         for change in reversed(self._history):
             if change.revision <= revision:

@@ -34,7 +34,9 @@ def made(name: str, change: Object | None = None) -> Object:
 def on_create(name: str, change: Object | None = None) -> list[str]:
     """Messages about the sample of a kind with `change` merged into it, as a new object."""
     kind, obj = resource(name), made(name, change)
-    problems = [*objectmeta.validate(kind, obj), *kind.validate(obj), *kind.validate_create(obj)]
+    problems = [*objectmeta.validate(kind, obj), *kind.validate(obj)]
+    if kind.validate_create is not None:
+        problems += kind.validate_create(obj)
     return [problem.message for problem in problems]
 
 

@@ -156,7 +156,7 @@ REFUSED: list[tuple[str, Object, list[str]]] = [
     ]),
     (PV, source("storageos", volumeName="A.b"),
      ['spec.storageos.volumeName: Invalid value: "A.b": a lowercase RFC 1123 label must consist of lower case alphanumeric '
-      "characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name', or '123-abc', regex used "
+      "characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used "
       "for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"]),
     (PV, source("csi", driver="", volumeHandle="v"), [
         "spec.csi.driver: Required value",
@@ -181,7 +181,7 @@ REFUSED: list[tuple[str, Object, list[str]]] = [
     (SC, {"provisioner": None}, ["provisioner: Required value"]),
     (SC, {"provisioner": "a/b/c"},
      ['provisioner: Invalid value: "a/b/c": a qualified name must consist of alphanumeric characters, \'-\', \'_\' or \'.\', '
-      "and must start and end with an alphanumeric character (e.g. 'MyName', or 'my.name', or '123-abc', regex used for "
+      "and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for "
       "validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional DNS subdomain prefix and '/' "
       "(e.g. 'example.com/MyName')"]),
     (SC, {"parameters": {"": "x"}}, ['parameters: Invalid value: "": field can not be empty.']),

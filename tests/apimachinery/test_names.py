@@ -59,11 +59,11 @@ def test_what_is_wrong_is_said_in_kubernetes_words() -> None:
     assert list(names.dns1123_label("a.b")) == ["must not contain dots"]
     assert list(names.dns1123_label("A")) == [
         "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an "
-        "alphanumeric character (e.g. 'my-name', or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
+        "alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
     ]
     assert list(names.label_value("-")) == [
         "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end "
-        "with an alphanumeric character (e.g. 'MyValue', or 'my_value', or '12345', regex used for validation is "
+        "with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
         "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
     ]
     assert list(names.port_number(0)) == ["must be between 1 and 65535, inclusive"]

@@ -169,3 +169,17 @@ def test_what_is_nothing_is_left_out_where_go_cannot_tell_it_from_missing() -> N
         "automountServiceAccountToken": False,
         "activeDeadlineSeconds": 0,
     }
+
+
+@settings(max_examples=300)
+@given(kind=st.sampled_from(STORED), seed=st.integers(0, 2**32), wildness=st.sampled_from([0.0, 0.0, 0.05]))
+def test_reading_without_minding_paths_reads_the_same(kind: Any, seed: int, wildness: float) -> None:
+    body, node = Fuzzer(Random(seed), wildness).object(kind, "x"), schemas.of(kind)
+    outcomes = []
+    for read in (decode, schema._decode_minding_paths):
+        try:
+            found = read(body, node)
+            outcomes.append((found.object, found.unknown))
+        except DecodeError as error:
+            outcomes.append((str(error), []))
+    assert outcomes[0] == outcomes[1]

@@ -83,7 +83,7 @@ class Reply:
 class Watching:
     """A watch under way."""
 
-    def __init__(self, bench: Bench, chunks: AsyncIterator[bytes]) -> None:
+    def __init__(self, bench: Asking, chunks: AsyncIterator[bytes]) -> None:
         self._bench = bench
         self._chunks = chunks
         self._lines: list[bytes] = []
@@ -116,55 +116,27 @@ class Watching:
         self._bench.run(self._chunks.aclose())  # type: ignore[attr-defined]
 
 
-class Bench:
-    """The server and short ways to ask it."""
+class Asking:
+    """A server and short ways to ask it."""
 
-    def __init__(
-        self, directory: Path, backend: Backend | None = None, store: Store | None = None, beside: Bench | None = None
-    ) -> None:
-        """`beside`: another server, on whose event loop this one runs too."""
-        pki = PKI(directory / "pki")
-        pki.ensure(())
-        self._owns_loop = beside is None
-        self.loop = beside.loop if beside is not None else asyncio.new_event_loop()
-        self.forget: Callable[[], object] = lambda: None
-        """Has what keeps the store's data forget the past, as far as it has one of its own."""
-        config = APIServerConfig(service_account_key_file=pki.service_account_key, bind_address="127.0.0.1", port=0)
-        self.server = APIServer(config, store or LocalStore(backend or MemoryBackend()))
+    loop: asyncio.AbstractEventLoop
+    server: APIServer
+    timeout_seconds = TIMEOUT_SECONDS
 
-        async def start() -> None:
-            await self.server.start()
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        async def bounded() -> T:
+            async with asyncio.timeout(self.timeout_seconds):
+                return await coroutine
 
-        self.run(start())
-        self.client = Client(self.server.transport())
-        for name in ("default", "kube-system"):
-            self.post("namespaces", {"metadata": {"name": name}})
-            self.post("serviceaccounts", {"metadata": {"name": "default", "namespace": name}})
-
-    def listen(self) -> None:
-        """Let the server do all that it does beside answering, whenever the loop runs."""
-        self.run(self.server.listen())
+        return self.loop.run_until_complete(bounded())
 
     def until(self, condition: Callable[[], T]) -> T:
         """Run the loop until `condition`, which may ask the server, is true; its value."""
-        deadline = self.loop.time() + TIMEOUT_SECONDS
+        deadline = self.loop.time() + self.timeout_seconds
         while not (value := condition()):
             assert self.loop.time() < deadline, "it took too long"
             self.run(asyncio.sleep(0.001))
         return value
-
-    def close(self) -> None:
-        self.run(self.server.stop())
-        if self._owns_loop:
-            self.run(self.loop.shutdown_asyncgens())
-            self.loop.close()
-
-    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        async def bounded() -> T:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
-                return await coroutine
-
-        return self.loop.run_until_complete(bounded())
 
     @property
     def store(self) -> Any:
@@ -246,6 +218,42 @@ class Bench:
         self.made("namespaces", {"metadata": {"name": name}})
         self.made("serviceaccounts", {"metadata": {"name": "default", "namespace": name}})
         return name
+
+
+class Bench(Asking):
+    """A server of its own, with nothing beside it."""
+
+    def __init__(
+        self, directory: Path, backend: Backend | None = None, store: Store | None = None, beside: Bench | None = None
+    ) -> None:
+        """`beside`: another server, on whose event loop this one runs too."""
+        pki = PKI(directory / "pki")
+        pki.ensure(())
+        self._owns_loop = beside is None
+        self.loop = beside.loop if beside is not None else asyncio.new_event_loop()
+        self.forget: Callable[[], object] = lambda: None
+        """Has what keeps the store's data forget the past, as far as it has one of its own."""
+        config = APIServerConfig(service_account_key_file=pki.service_account_key, bind_address="127.0.0.1", port=0)
+        self.server = APIServer(config, store or LocalStore(backend or MemoryBackend()))
+
+        async def start() -> None:
+            await self.server.start()
+
+        self.run(start())
+        self.client = Client(self.server.transport())
+        for name in ("default", "kube-system"):
+            self.post("namespaces", {"metadata": {"name": name}})
+            self.post("serviceaccounts", {"metadata": {"name": "default", "namespace": name}})
+
+    def listen(self) -> None:
+        """Let the server do all that it does beside answering, whenever the loop runs."""
+        self.run(self.server.listen())
+
+    def close(self) -> None:
+        self.run(self.server.stop())
+        if self._owns_loop:
+            self.run(self.loop.shutdown_asyncgens())
+            self.loop.close()
 
 
 @contextmanager

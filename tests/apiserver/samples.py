@@ -56,6 +56,18 @@ BODIES: dict[str, Object] = {
         }
     },
     "controllerrevisions.apps": {"revision": 1, "data": {"any": "thing"}},
+    "horizontalpodautoscalers.autoscaling": {
+        "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}, "maxReplicas": 5}
+    },
+    "events.events.k8s.io": {
+        "eventTime": "2026-01-01T00:00:00.000000Z",
+        "regarding": {"kind": "Pod", "name": "x", "namespace": "default"},
+        "reportingController": "example.com/tester",
+        "reportingInstance": "tester-1",
+        "action": "Testing",
+        "reason": "Tested",
+        "type": "Normal",
+    },
     "jobs.batch": {"spec": {"template": {"spec": {**POD_SPEC, "restartPolicy": "Never"}}}},
     "poddisruptionbudgets.policy": {"spec": {"minAvailable": 1, "selector": SELECTOR}},
     "priorityclasses.scheduling.k8s.io": {"value": 1000},
@@ -111,7 +123,7 @@ STATUSES: dict[str, Object] = {
     "nodes": {"capacity": {"cpu": "4"}},
     "persistentvolumes": {"phase": "Available"},
     "persistentvolumeclaims": {"phase": "Bound", "capacity": {"storage": "1Gi"}},
-    "pods": {"phase": "Running", "podIP": "10.244.0.9"},
+    "pods": {"phase": "Running", "podIP": "10.244.0.9", "podIPs": [{"ip": "10.244.0.9"}]},
     "resourcequotas": {"hard": {"count/widgets.example.com": "5"}, "used": {"count/widgets.example.com": "1"}},
     "volumeattachments.storage.k8s.io": {"attached": True},
     "replicationcontrollers": {"replicas": 1},
@@ -126,6 +138,7 @@ STATUSES: dict[str, Object] = {
     },
     "statefulsets.apps": {"replicas": 1, "availableReplicas": 1},
     "cronjobs.batch": {"lastScheduleTime": "2026-01-01T00:00:00Z"},
+    "horizontalpodautoscalers.autoscaling": {"currentReplicas": 1, "desiredReplicas": 2},
     "jobs.batch": {"active": 1},
     "certificatesigningrequests.certificates.k8s.io": {
         "conditions": [
@@ -156,7 +169,11 @@ STATUSES: dict[str, Object] = {
     },
 }
 
-STORED: tuple[Kind, ...] = tuple(kind for kind in registry.kinds() if "create" in kind.verbs and "get" in kind.verbs)
+STORED: tuple[Kind, ...] = tuple(
+    kind
+    for kind in registry.kinds()
+    if "create" in kind.verbs and "get" in kind.verbs and registry.resource(kind.resource) is kind
+)
 
 
 # Kinds whose names say something.

@@ -89,7 +89,7 @@ def test_apply_makes_an_object_and_changes_it(api: Bench) -> None:
 
 @pytest.mark.parametrize("kind", [kind for kind in STORED if "patch" in kind.verbs], ids=lambda kind: kind.resource)
 def test_every_kind_is_applied_and_applying_it_again_writes_nothing(api: Bench, kind: Kind) -> None:
-    name = name_of(kind, "applied")
+    name = name_of(kind, f"applied-{kind.resource.replace('.', '-')}")
     config = sample(kind, name)
     made = apply(api, kind, config)
     assert made.status == 201, made.body
@@ -352,10 +352,27 @@ def test_defaults_are_managed_by_who_wrote_and_what_the_server_adds_by_nobody(ap
     assert bound["spec"]["nodeName"] == "n" and managers(bound) == managers(made)
 
 
+def test_the_addresses_of_a_service_are_nobodys_unless_they_were_asked_for(api: Bench) -> None:
+    asked = {"f:internalTrafficPolicy": {}, "f:ports": {}, "f:selector": {}, "f:sessionAffinity": {}, "f:type": {}}
+    for name, more in (("given", {}), ("headless", {"clusterIP": "None"})):
+        made = api.post("services", sample(resource("services"), name) | {"spec": {**BODIES["services"]["spec"], **more}}).json
+        assert made["spec"]["ipFamilies"] == ["IPv4"] and len(made["spec"]["clusterIPs"]) == 1
+        (fields,) = managers(made).values()
+        assert fields["f:spec"].keys() == asked.keys() | {f"f:{key}" for key in more}
+
+
+def test_components_in_the_servers_process_apply_alike(api: Bench) -> None:
+    config = configuration(CONFIG_MAP, "inside", data={"a": "1"})
+    made = api.run(api.client.patch("configmaps", "inside", config, "default", patch_type="apply"))
+    assert managers(made) == {("navarch", "Apply", ""): {"f:data": {"f:a": {}}}}
+    assert config == configuration(CONFIG_MAP, "inside", data={"a": "1"}), "what is given is not changed"
+
+
 def test_the_status_of_a_pod_is_its_kubelets(api: Bench) -> None:
     api.made("pods", pod("reported"))
     conditions = [{"type": "Ready", "status": "False"}, {"type": "Initialized", "status": "True"}]
-    status = {"phase": "Running", "podIPs": [{"ip": "10.244.0.7"}], "conditions": conditions}
+    ip = "10.244.0.7"
+    status = {"phase": "Running", "podIP": ip, "podIPs": [{"ip": ip}], "conditions": conditions}
     for ready in ("False", "True"):
         conditions[0]["status"] = ready
         reply = api.patch(
@@ -368,6 +385,7 @@ def test_the_status_of_a_pod_is_its_kubelets(api: Bench) -> None:
         "f:status": {
             "f:conditions": {".": {}, 'k:{"type":"Initialized"}': condition, 'k:{"type":"Ready"}': condition},
             "f:phase": {},
+            "f:podIP": {},
             "f:podIPs": {".": {}, 'k:{"ip":"10.244.0.7"}': {".": {}, "f:ip": {}}},
         }
     }

@@ -8,8 +8,9 @@ import orjson
 import pytest
 import yaml
 
-from navarch.api import protobuf, registry
+from navarch.api import registry
 from navarch.api.kind import Kind
+from navarch.api.protobuf import decoder
 from navarch.apiserver.discovery import Discovery
 from navarch.apiserver.request import APIRequest, User
 from navarch.apiserver.requestinfo import RequestInfo
@@ -181,7 +182,7 @@ def test_single_documents_come_in_every_form_but_never_aggregated(api: Bench) ->
         plain = api.call("GET", path)
         encoded = api.call("GET", path, headers={"accept": PROTOBUF})
         assert encoded.headers["content-type"] == PROTOBUF
-        assert protobuf.decode(encoded.body) == {"apiVersion": "v1", **plain.json}
+        assert decoder.decode(encoded.body) == {"apiVersion": "v1", **plain.json}
     for path in ("/apis/apps", "/apis/apps/v1", "/api/v1"):
         plain = api.call("GET", path)
         assert plain.json == api.call("GET", path, pretty="true").json

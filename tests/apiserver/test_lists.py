@@ -173,7 +173,7 @@ def test_a_continue_token_cannot_leave_its_namespace(ten: Bench) -> None:
 
 @pytest.mark.parametrize("kind", STORED, ids=lambda kind: kind.resource)
 def test_every_kind_prints_as_a_table_and_as_metadata(any_api: Bench, kind: Kind) -> None:
-    name = name_of(kind, f"printed-{kind.plural}")
+    name = name_of(kind, f"printed-{kind.resource.replace('.', '-')}")
     made = any_api.made(kind.resource, sample(kind, name))
     for reply in (
         any_api.list(kind.resource, headers={"accept": TABLE}, fieldSelector=f"metadata.name={name}"),

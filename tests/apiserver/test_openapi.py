@@ -32,7 +32,6 @@ ASKED = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 Message = dict[int, list[Any]]
 Key = tuple[str, str]
 
-PROTOBUF = "application/vnd.kubernetes.protobuf"
 # The generator had an alpha feature switched on.
 CBOR = {"application/cbor", "application/cbor-seq", "application/apply-patch+cbor"}
 TYPE_PREFIX = re.compile(r"^(V\d[a-z\d]*|CoreV1|EventsV1|AuthenticationV1|ResourceV1|Version)(?=[A-Z])")
@@ -171,8 +170,7 @@ def compare(theirs: Described, operation: Operation) -> None:
     assert (bool(operation.body), required) == (theirs.body, theirs.body_required), operation.id
     types = {code: "str" if name == "string" else name.rpartition(".")[2] for code, name in operation.responses}
     assert types == {code: TYPE_PREFIX.sub("", type_) for code, type_ in theirs.responses.items()}, operation.id
-    unserved = CBOR | ({PROTOBUF, f"{PROTOBUF};stream=watch"} if "apiextensions.k8s.io/v1/" in operation.path[:-1] else set())
-    assert operation.produces == tuple(form for form in theirs.produces if form not in unserved), operation.id
+    assert operation.produces == tuple(form for form in theirs.produces if form not in CBOR), operation.id
     if theirs.consumes:
         assert operation.consumes == tuple(form for form in theirs.consumes if form not in CBOR), operation.id
 

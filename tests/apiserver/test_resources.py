@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 
@@ -216,11 +217,37 @@ def test_field_validation_ignores_warns_or_refuses(api: Bench) -> None:
     assert ignored.status == 201 and "warning" not in ignored.headers
     strict = api.call("POST", path, body.replace(b"unknown", b"strict"), fieldValidation="Strict")
     assert (strict.status, strict.reason) == (400, "BadRequest")
-    assert "strict decoding error" in strict.message and 'unknown field "extra"' in strict.message
-    assert "duplicate field" in strict.message
+    problems = 'duplicate field "data.a", unknown field "extra"'
+    assert strict.message == f'ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: {problems}'
     assert api.get("configmaps", "strict").status == 404
     wrong = api.call("POST", path, body, fieldValidation="Sometimes")
     assert wrong.status == 422
+
+
+def test_fields_are_complained_of_in_the_documents_order_and_what_is_unknown_is_not_looked_into(api: Bench) -> None:
+    body = (
+        b'{"metadata":{"name":"strict","finalizers":[],"x":1,"labels":{"a":"1","b":"1","a":"2"},"finalizers":[]},'
+        b'"spec":{"containers":[{"name":"c","imagee":{"a":1,"a":2},"image":"i","image":"i","imagee":1}]}}'
+    )
+    reply = api.call("POST", "/api/v1/namespaces/default/pods", body, fieldValidation="Strict")
+    problems = [
+        'unknown field "metadata.x"',
+        'duplicate field "metadata.labels.a"',
+        'duplicate field "metadata.finalizers"',
+        'duplicate field "spec.containers[0].image"',
+        'unknown field "spec.containers[0].imagee"',
+    ]
+    assert reply.message == f'Pod in version "v1" cannot be handled as a Pod: strict decoding error: {", ".join(problems)}'
+
+
+def test_duplicate_keys_of_yaml_are_told_of_as_go_does(api: Bench) -> None:
+    body = b"metadata:\n  name: yaml-twice\ndata:\n  a: '1'\n  a: '2'\nextra: 1\n"
+    path, problem = "/api/v1/namespaces/default/configmaps", 'line 5: key "a" already set in map'
+    strict = api.call("POST", path, body, content_type="application/yaml", fieldValidation="Strict")
+    assert strict.message.endswith(f': strict decoding error: yaml: unmarshal errors:\n  {problem}, unknown field "extra"')
+    warned = api.call("POST", path, body.replace(b"extra: 1", b""), content_type="application/yaml")
+    assert warned.status == 201 and warned.json["data"] == {"a": "2"}
+    assert problem.replace('"', '\\"') in warned.headers["warning"]
 
 
 def test_unknown_fields_below_lists_are_named_by_path(api: Bench) -> None:
@@ -274,6 +301,30 @@ def test_propagation_policies_become_finalizers(api: Bench) -> None:
     assert refused.status == 422
 
 
+@pytest.mark.parametrize(
+    ("query", "body", "status", "finalizers"),
+    [
+        ({"propagationPolicy": "Foreground"}, None, 202, ["foregroundDeletion", "example.com/held"]),
+        ({"propagationPolicy": "Orphan"}, None, 200, ["example.com/held", "orphan"]),
+        ({"orphanDependents": "false"}, None, 202, ["example.com/held"]),
+        ({"orphanDependents": "true"}, None, 200, ["example.com/held", "orphan"]),
+        ({}, {"propagationPolicy": "Foreground"}, 202, ["foregroundDeletion", "example.com/held"]),
+        ({"propagationPolicy": "Orphan"}, {"kind": "DeleteOptions"}, 200, ["example.com/held"]),
+        ({}, None, 200, ["example.com/held"]),
+    ],
+)
+def test_options_of_a_deletion_are_the_body_or_the_query_where_there_is_none(
+    api: Bench, query: dict[str, str], body: Any, status: int, finalizers: list[str]
+) -> None:
+    api.made("configmaps", sample(resource("configmaps"), "optioned", finalizers=["example.com/held"]))
+    try:
+        reply = api.delete("configmaps", "optioned", body, **query)
+        assert (reply.status, sorted(reply.json["metadata"]["finalizers"])) == (status, sorted(finalizers))
+    finally:
+        api.patch("configmaps", "optioned", {"metadata": {"finalizers": None}})
+    assert api.get("configmaps", "optioned").status == 404
+
+
 def test_preconditions_of_a_deletion_must_hold(api: Bench) -> None:
     made = api.made("configmaps", sample(resource("configmaps"), "sure"))
     for wanted in ({"uid": "other"}, {"resourceVersion": "1"}):
@@ -300,6 +351,15 @@ def test_a_bound_pod_ends_gracefully_and_the_grace_only_shrinks(api: Bench) -> N
     assert api.get("pods", "graceful").status == 200
     assert api.delete("pods", "graceful", {"gracePeriodSeconds": 0}).status == 200
     assert api.get("pods", "graceful").status == 404
+
+
+def test_a_grace_without_end_is_bounded(api: Bench) -> None:
+    api.made("pods", pod("endless", nodeName="somewhere"))
+    for asked in (1 << 63) - 1, 1 << 40:
+        reply = api.delete("pods", "endless", {"gracePeriodSeconds": asked})
+        assert (reply.status, reply.json["metadata"]["deletionGracePeriodSeconds"]) == (200, 1 << 31), asked
+    assert api.delete("pods", "endless", {"gracePeriodSeconds": 0}).status == 200
+    assert api.get("pods", "endless").status == 404
 
 
 def test_a_pod_without_a_node_goes_at_once(api: Bench) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from navarch.api import protobuf_encode, registry, schemas
+from navarch.api import registry
 from navarch.api.kind import Kind
-from navarch.api.protobuf import MEDIA_TYPE as PROTOBUF
+from navarch.api.protobuf import encoder
+from navarch.api.protobuf.messages import MEDIA_TYPE as PROTOBUF
 from navarch.apimachinery import yamlcodec
 from navarch.apimachinery.errors import Object
 from tests.apiserver.bench import JSON_PATCH, MERGE, STRATEGIC, Bench
@@ -68,8 +69,8 @@ def _writing_what_is_there_changes_nothing(api: Bench, kind: Kind, made: Object)
     name = made["metadata"]["name"]
     path = api._path(kind.resource, made, name)
     forms: list[tuple[str, Any]] = [("application/json", made), (YAML, yamlcodec.dump(made))]
-    if protobuf_encode.is_encodable(kind):
-        forms.append((PROTOBUF, protobuf_encode.encode(made, schemas.definition_name(kind))))
+    if encoder.is_encodable(kind):
+        forms.append((PROTOBUF, encoder.encode(made)))
     for content_type, body in forms:
         reply = api.call("PUT", path, body, content_type=content_type, fieldValidation="Strict")
         assert (reply.status, reply.json) == (200, made), content_type

@@ -62,6 +62,22 @@ def test_scale_bodies_of_any_form_are_answered(api: Bench) -> None:
 # Binding
 
 
+TABLE = {"accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
+
+
+def test_a_scale_is_printed_as_such(api: Bench) -> None:
+    api.made("deployments.apps", sample(resource("deployments.apps"), "printed"))
+    found = api.get("deployments.apps", "printed", subresource="scale", headers=TABLE).json
+    assert [column["name"] for column in found["columnDefinitions"]] == ["Name", "Desired", "Available", "Age"]
+    assert found["rows"][0]["cells"][:3] == ["printed", 1, 0]
+
+
+@pytest.mark.parametrize("path", ["serviceaccounts/default/token", "pods/any/eviction", "pods/any/binding", "bindings"])
+def test_what_is_only_posted_has_no_table(api: Bench, path: str) -> None:
+    reply = api.call("POST", f"/api/v1/namespaces/default/{path}", {}, headers=TABLE)
+    assert (reply.status, reply.reason) == (406, "NotAcceptable")
+
+
 def bind(api: Bench, pod_name: str, target: Any = None, **metadata: Any) -> Any:
     body = {"target": {"kind": "Node", "name": "node-1"} if target is None else target, "metadata": metadata}
     return api.call("POST", f"/api/v1/namespaces/default/pods/{pod_name}/binding", body)

@@ -120,14 +120,16 @@ class Cluster:
 
 
 @asynccontextmanager
-async def cluster(tmp_path: Path, **config: Any) -> AsyncIterator[Cluster]:
+async def cluster(tmp_path: Path, make: type[Cluster] = Cluster, **config: Any) -> AsyncIterator[Cluster]:
     key_file = tmp_path / "sa.key"
     key = ec.generate_private_key(ec.SECP256R1())
     encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
     key_file.write_bytes(key.private_bytes(encoding, form, serialization.NoEncryption()))
-    server = APIServer(APIServerConfig(service_account_key_file=key_file), LocalStore(MemoryBackend()))
+    server = APIServer(
+        APIServerConfig(service_account_key_file=key_file, bind_address="127.0.0.1", port=0), LocalStore(MemoryBackend())
+    )
     await server.start()
-    found = Cluster(server)
+    found = make(server)
     manager = ControllerManager(found.client, found.informers, ControllerConfig(root_ca_pem="CA", **config))
     scheduler = Scheduler(found.client, found.informers)
     running = [asyncio.create_task(item.run()) for item in (manager, scheduler)]

@@ -97,6 +97,34 @@ def test_foreground_deletion_waits_for_blocking_dependants_only() -> None:
     asyncio.run(main())
 
 
+def test_an_owner_goes_once_a_dependant_it_waits_for_is_no_longer_its_own() -> None:
+    async def main() -> None:
+        async with bench(collector) as found:
+            owner = found.api.put(config_map("owner"))
+            found.api.put(config_map("blocking", owner, finalizers=["example.com/hold"]))
+            await found.client.delete("configmaps", "owner", "default", propagation_policy="Foreground")
+            await found.until(lambda: meta.being_deleted(found.api.one("configmaps", "default/blocking") or {"metadata": {}}))
+            assert "owner" in names(found)
+            await found.client.patch("configmaps", "blocking", {"metadata": {"ownerReferences": None}}, "default")
+            await found.until(lambda: names(found) == ["blocking"])
+
+    asyncio.run(main())
+
+
+def test_a_circle_of_owners_is_deleted_in_the_foreground() -> None:
+    async def main() -> None:
+        async with bench(collector) as found:
+            made = [found.api.put(config_map(name)) for name in ("a", "b", "c")]
+            for owner, owned in zip(made, (*made[1:], made[0]), strict=True):
+                reference = meta.owner_reference(owner, controller=False)
+                patch = {"metadata": {"ownerReferences": [reference]}}
+                await found.client.patch("configmaps", meta.name(owned), patch, "default")
+            await found.client.delete("configmaps", "a", "default", propagation_policy="Foreground")
+            await found.until(lambda: names(found) == [])
+
+    asyncio.run(main())
+
+
 def test_nothing_is_deleted_while_the_server_cannot_say_whether_the_owner_exists() -> None:
     async def main() -> None:
         async with bench(collector) as found:

@@ -39,6 +39,24 @@ def test_staged_writes_build_on_each_other_before_they_are_durable(backend: Open
     run(test)
 
 
+def test_a_compacted_revision_is_refused_also_where_nothing_has_changed_since(
+    backend: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        async with opened(LocalStore(backend())) as db:
+            first = (await put(db, "a/1", 1)).revision
+            for number in range(2):
+                other = "/registry/secrets/"
+                await db.put(other, f"{other}a/{number}", encoder(number), None)
+            monkeypatch.setattr(mvcc, "HISTORY_EVENTS_LIMIT", 1)
+            await db.compact()
+            with pytest.raises(CompactedError):
+                db.index.snapshot(PREFIX, PREFIX, first)
+            assert len(db.index.snapshot(PREFIX, PREFIX, db.revision)) == 1
+
+    run(test)
+
+
 def test_lazy_changes_are_seen_at_once_and_durable_with_the_next(backend: Opened) -> None:
     async def test() -> None:
         async with opened(LocalStore(backend())) as db:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from navarch.api import printing
+from navarch.api import labelselector, printing
 from navarch.api.core import podspec
 from navarch.api.core.nonnegative import nonnegative
 from navarch.apimachinery import intstr
@@ -41,7 +41,7 @@ def validate_selector(spec: Object, kind: str) -> Iterator[FieldError]:
             "`selector` does not match template `labels`",
         )
     else:
-        yield from podspec.validate_label_selector(selector, "spec.selector")
+        yield from labelselector.validate(selector, "spec.selector")
         if not selector.get("matchLabels") and not selector.get("matchExpressions"):
             yield invalid_value("spec.selector", selector, f"empty selector is invalid for {kind}")
     yield from podspec.validate_template(spec["template"], selector, "spec.template")

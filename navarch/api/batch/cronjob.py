@@ -30,7 +30,8 @@ def default(cronjob: Object) -> Object:
     template = spec.setdefault("jobTemplate", {})
     template.setdefault("metadata", {})
     # Completions and the rest are filled in when a Job is made.
-    workload.default_template(template.setdefault("spec", {}))
+    job.default_failure_policy(template.setdefault("spec", {}))
+    workload.default_template(template["spec"])
     return cronjob
 
 

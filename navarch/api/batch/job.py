@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from navarch.api import printing
+from navarch.api import labelselector, printing
 from navarch.api.apps import workload
 from navarch.api.core import podspec
 from navarch.api.core.nonnegative import nonnegative
@@ -32,7 +32,16 @@ def default_spec(spec: Object) -> None:
     if not spec.get("manualSelector"):
         spec.pop("manualSelector", None)
     spec.setdefault("podReplacementPolicy", "Failed" if spec.get("podFailurePolicy") else "TerminatingOrFailed")
+    default_failure_policy(spec)
     workload.default_template(spec)
+
+
+def default_failure_policy(spec: Object) -> None:
+    """A pattern of a pod's condition means that it is true. Changes `spec`."""
+    for rule in (spec.get("podFailurePolicy") or {}).get("rules") or ():
+        for pattern in rule.get("onPodConditions") or ():
+            if not pattern.get("status"):
+                pattern["status"] = "True"
 
 
 def default_counts(spec: Object) -> None:
@@ -70,7 +79,7 @@ def validate(job: Object) -> Iterator[FieldError]:
     if spec.get("selector") is None:
         yield required("spec.selector")
         return
-    yield from podspec.validate_label_selector(spec["selector"], "spec.selector")
+    yield from labelselector.validate(spec["selector"], "spec.selector")
     uid = job["metadata"].get("uid", "")
     labels = spec["template"]["metadata"].get("labels") or {}
     if not spec.get("manualSelector") and labels.get(CONTROLLER_UID) != uid:

@@ -8,14 +8,54 @@ from typing import Any
 
 from navarch.api import printing
 from navarch.api.kind import NAME, Column, Getter, Kind
-from navarch.apimachinery.errors import FieldError, Object, invalid_value
+from navarch.apimachinery import names
+from navarch.apimachinery.errors import FieldError, Object, invalid_value, required
+
+TEXT_LIMIT = 128
+MESSAGE_LIMIT = 1024
 
 
 def validate(event: Object) -> Iterator[FieldError]:
+    yield from validate_reported(event, "reportingComponent")
+
+
+def default(event: Object) -> Object:
+    # No pointer in Go: it is always there.
+    event.setdefault("source", {})
+    return event
+
+
+def validate_update(new: Object, old: Object) -> Iterator[FieldError]:
+    yield from validate(new)
+
+
+def validate_reported(event: Object, reporter: str) -> Iterator[FieldError]:
+    """An event of either group; `reporter` is what the field is called there that says who reported it."""
     involved = event["involvedObject"].get("namespace", "")
     namespace = event["metadata"].get("namespace", "")
-    if involved != namespace and not (involved == "" and namespace in ("default", "kube-system")):
+    if event.get("eventTime"):
+        matches = bool(involved) or namespace in ("default", "kube-system")
+    else:
+        matches = namespace == involved or (not involved and namespace == "default")
+    if not matches:
         yield invalid_value("involvedObject.namespace", involved, "does not match event.namespace")
+    if not event.get("eventTime"):
+        # As events were before the newer fields.
+        return
+    controller = event.get("reportingComponent", "")
+    if not controller:
+        yield required(reporter)
+    yield from (invalid_value(reporter, controller, text) for text in names.qualified_name(controller))
+    for field in ("reportingInstance", "action", "reason"):
+        if not event.get(field):
+            yield required(field)
+        yield from _bounded(event, field, TEXT_LIMIT)
+    yield from _bounded(event, "message", MESSAGE_LIMIT)
+
+
+def _bounded(event: Object, field: str, limit: int) -> Iterator[FieldError]:
+    if len(event.get(field, "").encode()) > limit:
+        yield invalid_value(field, "", f"can have at most {limit} characters")
 
 
 def last_seen(event: Object) -> str | None:
@@ -35,7 +75,7 @@ def row(event: Object, now: datetime) -> list[Any]:
     involved, source = event.get("involvedObject") or {}, event.get("source") or {}
     kind, name = str(involved.get("kind", "")).lower(), involved.get("name", "")
     component = source.get("component") or event.get("reportingComponent", "")
-    host = source.get("host") or ""
+    host = source.get("host") or event.get("reportingInstance", "")
     first = event.get("firstTimestamp") or event.get("eventTime")
     last = last_seen(event)
     count = (event.get("series") or {}).get("count") or event.get("count") or 1
@@ -67,7 +107,9 @@ KIND = Kind(
     kind="Event",
     plural="events",
     short_names=("ev",),
-    validate=validate,
+    default=default,
+    validate_create=validate,
+    validate_update=validate_update,
     allow_create_on_update=True,
     selectable_fields={
         **{

@@ -19,14 +19,15 @@ def validate(selector: Object, path: str) -> Iterator[FieldError]:
         yield from validate_term(term, f"{path}.nodeSelectorTerms[{index}]")
 
 
-def validate_term(term: Object, path: str) -> Iterator[FieldError]:
+def validate_term(term: Object, path: str, *, preferred: bool = False) -> Iterator[FieldError]:
+    """One term; of a `preferred` one, values are never checked, since nothing comes of those that no label can have."""
     for index, expression in enumerate(term.get("matchExpressions") or ()):
-        yield from _expression(expression, f"{path}.matchExpressions[{index}]")
+        yield from _expression(expression, f"{path}.matchExpressions[{index}]", preferred)
     for index, expression in enumerate(term.get("matchFields") or ()):
         yield from _field(expression, f"{path}.matchFields[{index}]")
 
 
-def _expression(expression: Object, path: str) -> Iterator[FieldError]:
+def _expression(expression: Object, path: str, preferred: bool) -> Iterator[FieldError]:
     operator, values, key = expression.get("operator", ""), expression.get("values") or (), expression.get("key", "")
     if operator in ("In", "NotIn"):
         if not values:
@@ -40,7 +41,7 @@ def _expression(expression: Object, path: str) -> Iterator[FieldError]:
     else:
         yield invalid_value(f"{path}.operator", operator, NOT_AN_OPERATOR)
     yield from (invalid_value(f"{path}.key", key, text) for text in names.qualified_name(key))
-    for index, value in enumerate(values):
+    for index, value in enumerate(() if preferred else values):
         yield from (invalid_value(f"{path}.values[{index}]", value, text) for text in names.label_value(value))
 
 

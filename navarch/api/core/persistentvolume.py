@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from navarch.api import printing
-from navarch.api.core import nodeselector, persistentvolumesource, resourcenames, storageaccess
+from navarch.api.core import nodeselector, persistentvolumesource, resourcenames, storageaccess, volumesource
 from navarch.api.kind import AGE, NAME, Column, Kind
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import FieldError, Object, forbidden_field, invalid_value, not_supported, required
@@ -27,7 +27,7 @@ def default_spec(spec: Object) -> None:
     """Fill in what a volume leaves open. Changes `spec`."""
     spec.setdefault("persistentVolumeReclaimPolicy", "Retain")
     spec.setdefault("volumeMode", "Filesystem")
-    persistentvolumesource.default(spec)
+    volumesource.default(spec)
 
 
 def prepare_create(volume: Object) -> Object:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from navarch.api import printing
-from navarch.api.core import podspec, resourcenames, storageaccess
+from navarch.api import labelselector, printing
+from navarch.api.core import resourcenames, storageaccess
 from navarch.api.kind import AGE, NAME, Column, Kind
 from navarch.apimachinery import meta, names, quantity
 from navarch.apimachinery.errors import FieldError, Object, forbidden_field, invalid_value, not_supported, required
@@ -74,7 +74,7 @@ def validate_spec(spec: Object, path: str) -> Iterator[FieldError]:
     if not spec.get("accessModes"):
         yield required(f"{path}.accessModes", "at least 1 access mode is required")
     if spec.get("selector") is not None:
-        yield from podspec.validate_label_selector(spec["selector"], f"{path}.selector")
+        yield from labelselector.validate(spec["selector"], f"{path}.selector")
     yield from storageaccess.validate_access_modes(spec.get("accessModes") or (), f"{path}.accessModes")
     wanted = requested(spec)
     where = f"{path}.resources[storage]"

@@ -45,8 +45,21 @@ def limits(pod: Object, *, use_status: bool = True) -> dict[str, str]:
     return found
 
 
+def of_containers(spec: Object, side: str) -> dict[str, str]:
+    """The `side` (requests or limits) of a pod's containers together, as its spec says."""
+    return _of_containers(spec, _specified(side))
+
+
 def _total(pod: Object, side: str, of_container: Callable[[Object], Amounts]) -> dict[str, str]:
     spec = pod["spec"]
+    found = _of_containers(spec, of_container)
+    for name, amount in ((spec.get("resources") or meta.EMPTY).get(side) or meta.EMPTY).items():
+        if is_pod_level(name):
+            found[name] = amount
+    return found
+
+
+def _of_containers(spec: Object, of_container: Callable[[Object], Amounts]) -> dict[str, str]:
     found: dict[str, str] = {}
     for container in spec.get("containers") or ():
         _add(found, of_container(container))
@@ -63,9 +76,6 @@ def _total(pod: Object, side: str, of_container: Callable[[Object], Amounts]) ->
             _add(asked, sidecars)
         _raise(peak, asked)
     _raise(found, peak)
-    for name, amount in ((spec.get("resources") or meta.EMPTY).get(side) or meta.EMPTY).items():
-        if is_pod_level(name):
-            found[name] = amount
     return found
 
 

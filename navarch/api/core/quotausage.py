@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 
-from navarch.api.core import pod as pods
-from navarch.api.core import podresources, resourcenames, storageaccess
+from navarch.api.core import podqos, podresources, resourcenames, storageaccess
 from navarch.api.core.persistentvolumeclaim import requested
 from navarch.apimachinery import meta, quantity, selectors
 from navarch.apimachinery.errors import Object
@@ -209,9 +208,9 @@ def _matches(expression: Object, resource: str, obj: Object) -> bool:
         case "NotTerminating":
             return not is_terminating(obj)
         case "BestEffort":
-            return pods.qos_class(obj["spec"]) == "BestEffort"
+            return podqos.class_of(obj["spec"]) == "BestEffort"
         case "NotBestEffort":
-            return pods.qos_class(obj["spec"]) != "BestEffort"
+            return podqos.class_of(obj["spec"]) != "BestEffort"
         case "PriorityClass":
             name = obj["spec"].get("priorityClassName")
             return _chooses(expression, {name} if name else set())

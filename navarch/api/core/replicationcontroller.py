@@ -34,7 +34,9 @@ def validate(controller: Object) -> Iterator[FieldError]:
     if not selector:
         yield required("spec.selector")
     yield from validate_labels(selector, "spec.selector")
-    yield from podspec.validate_template(spec["template"], {"matchLabels": selector}, "spec.template")
+    yield from podspec.validate_template(
+        spec["template"], {"matchLabels": selector}, "spec.template", of="ReplicationController"
+    )
 
 
 def row(controller: Object, now: datetime) -> list[Any]:

@@ -69,22 +69,30 @@ def default(service: Object) -> Object:
         spec.setdefault("allocateLoadBalancerNodePorts", True)
     if spec["type"] != "ExternalName":
         spec.setdefault("internalTrafficPolicy", "Cluster")
+    return service
+
+
+def prepare_create(service: Object) -> Object:
+    return {**service, "spec": _with_families(service["spec"]), "status": {"loadBalancer": {}}}
+
+
+def _with_families(spec: Object) -> Object:
+    """With one list of addresses and the families they are of. These are no defaults: whoever wrote the Service does not
+    manage them."""
+    spec = dict(spec)
+    if spec["type"] != "ExternalName":
         if spec.get("clusterIP") and not spec.get("clusterIPs"):
             spec["clusterIPs"] = [spec["clusterIP"]]
         elif spec.get("clusterIPs") and not spec.get("clusterIP"):
             spec["clusterIP"] = spec["clusterIPs"][0]
         spec.setdefault("ipFamilies", ["IPv4"])
         spec.setdefault("ipFamilyPolicy", "SingleStack")
-    return service
-
-
-def prepare_create(service: Object) -> Object:
-    return {**service, "status": {"loadBalancer": {}}}
+    return spec
 
 
 def prepare_update(new: Object, old: Object) -> Object:
     """Addresses and node ports that an update leaves out are kept, unless its type no longer has them."""
-    spec, before = dict(new["spec"]), old["spec"]
+    spec, before = _with_families(new["spec"]), old["spec"]
     if has_cluster_ip(spec) and has_cluster_ip(before) and not spec.get("clusterIP"):
         spec["clusterIP"], spec["clusterIPs"] = before.get("clusterIP", ""), before.get("clusterIPs", [])
     _drop_dependent(spec, before)

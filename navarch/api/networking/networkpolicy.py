@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from navarch.api import printing
-from navarch.api.core.podspec import validate_label_selector
+from navarch.api import labelselector, printing
 from navarch.api.kind import AGE, NAME, Column, Kind
 from navarch.apimachinery import names
 from navarch.apimachinery.errors import FieldError, Object, forbidden_field, invalid_value, not_supported, required
@@ -32,7 +31,7 @@ def default(policy: Object) -> Object:
 
 def validate(policy: Object) -> Iterator[FieldError]:
     spec = policy["spec"]
-    yield from validate_label_selector(spec["podSelector"], "spec.podSelector")
+    yield from labelselector.validate(spec["podSelector"], "spec.podSelector")
     for direction, peers in _PEERS.items():
         for index, rule in enumerate(spec.get(direction) or ()):
             path = f"spec.{direction}[{index}]"
@@ -73,7 +72,7 @@ def _peer(peer: Object, path: str) -> Iterator[FieldError]:
         if field == "ipBlock":
             yield from _block(peer["ipBlock"], f"{path}.ipBlock")
         else:
-            yield from validate_label_selector(peer[field], f"{path}.{field}")
+            yield from labelselector.validate(peer[field], f"{path}.{field}")
     if not kinds:
         yield required(path, "must specify a peer")
     elif len(kinds) > 1 and "ipBlock" in kinds:

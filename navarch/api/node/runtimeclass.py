@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from navarch.api import printing
-from navarch.api.core.podspec import validate_resources, validate_tolerations
+from navarch.api.core.podscheduling import validate_tolerations
+from navarch.api.core.podspec import validate_overhead
 from navarch.api.kind import AGE, NAME, Column, Kind
 from navarch.api.objectmeta import immutable, validate_labels
 from navarch.apimachinery import names
@@ -18,7 +19,7 @@ def validate(runtime_class: Object) -> Iterator[FieldError]:
     handler, scheduling = runtime_class["handler"], runtime_class.get("scheduling") or {}
     yield from (invalid_value("handler", handler, text) for text in names.dns1123_label(handler))
     # As if it were the limits of a container.
-    yield from validate_resources({"limits": (runtime_class.get("overhead") or {}).get("podFixed") or {}}, "overhead")
+    yield from validate_overhead((runtime_class.get("overhead") or {}).get("podFixed") or {}, "overhead")
     yield from validate_labels(scheduling.get("nodeSelector") or {}, "scheduling.nodeSelector")
     yield from validate_tolerations(scheduling.get("tolerations") or (), "scheduling.tolerations")
 

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from navarch.api import printing
+from navarch.api import labelselector, printing
 from navarch.api.apps import workload
-from navarch.api.core import podspec
 from navarch.api.kind import AGE, NAME, Column, Kind
 from navarch.apimachinery.errors import FieldError, Object, invalid_value, not_supported
 
@@ -22,7 +21,7 @@ def validate(budget: Object) -> Iterator[FieldError]:
     for field in ("minAvailable", "maxUnavailable"):
         if field in spec:
             yield from workload.validate_int_or_percent(spec[field], f"spec.{field}")
-    yield from podspec.validate_label_selector(spec.get("selector") or {}, "spec.selector")
+    yield from labelselector.validate(spec.get("selector") or {}, "spec.selector")
     policy = spec.get("unhealthyPodEvictionPolicy")
     if policy is not None and policy not in EVICTION_POLICIES:
         yield not_supported("spec.unhealthyPodEvictionPolicy", policy, EVICTION_POLICIES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from navarch.api.core.podspec import validate_label_selector
+from navarch.api import labelselector
 from navarch.api.kind import Kind
 from navarch.api.rbac import policyrule
 from navarch.apimachinery import names
@@ -20,7 +20,7 @@ def validate(role: Object) -> Iterator[FieldError]:
     if not selectors:
         yield required(path, "at least one clusterRoleSelector required if aggregationRule is non-nil")
     for index, selector in enumerate(selectors):
-        yield from validate_label_selector(selector, f"{path}[{index}]")
+        yield from labelselector.validate(selector, f"{path}[{index}]")
 
 
 KIND = Kind(

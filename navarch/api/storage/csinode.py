@@ -8,7 +8,7 @@ from typing import Any
 
 from navarch.api import printing
 from navarch.api.core.nonnegative import nonnegative
-from navarch.api.core.persistentvolumesource import validate_csi_driver_name
+from navarch.api.core.volumesource import validate_csi_driver_name
 from navarch.api.kind import AGE, NAME, Column, Kind
 from navarch.apimachinery import names
 from navarch.apimachinery.errors import FieldError, Object, duplicate, invalid_value, required

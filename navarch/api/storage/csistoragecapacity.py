@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from navarch.api import printing
-from navarch.api.core import podspec
+from navarch.api import labelselector, printing
 from navarch.api.kind import NAME, Column, Kind
 from navarch.apimachinery import names, quantity
 from navarch.apimachinery.errors import FieldError, Object, invalid_value
@@ -15,7 +14,7 @@ from navarch.apimachinery.errors import FieldError, Object, invalid_value
 
 def validate(capacity: Object) -> Iterator[FieldError]:
     if capacity.get("nodeTopology") is not None:
-        yield from podspec.validate_label_selector(capacity["nodeTopology"], "nodeTopology")
+        yield from labelselector.validate(capacity["nodeTopology"], "nodeTopology")
     name = capacity.get("storageClassName", "")
     yield from (invalid_value("storageClassName", name, text) for text in names.dns1123_subdomain(name))
     amount = capacity.get("capacity")

@@ -10,6 +10,7 @@ Objects are given as the writer's version of their kind has them. Nothing that i
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -27,7 +28,8 @@ BEFORE_FIRST_APPLY = "before-first-apply"
 ANCIENT_CHANGES = "ancient-changes"
 UPDATE_MANAGERS_LIMIT = 10
 UNMANAGED_METADATA = (
-    "name namespace creationTimestamp selfLink uid clusterName generation managedFields resourceVersion".split()  # noqa: SIM905
+    *("name", "namespace", "creationTimestamp", "selfLink", "uid"),
+    *("clusterName", "generation", "managedFields", "resourceVersion"),
 )
 UNMANAGED = fields.of(
     *((f"f:{field}",) for field in ("apiVersion", "kind", "metadata")),
@@ -53,9 +55,9 @@ class Manager(NamedTuple):
         return "{" + ",".join(f'"{key}":{fields.to_json(value)}' for key, value in written.items() if value) + "}"
 
     def __str__(self) -> str:
-        shown = fields.to_json(self.name)
+        shown = json.dumps(self.name, ensure_ascii=False)
         if self.subresource:
-            shown += f" with subresource {fields.to_json(self.subresource)}"
+            shown += f" with subresource {json.dumps(self.subresource, ensure_ascii=False)}"
         return f"{shown} using {self.api_version}" if self.operation == UPDATE else shown
 
 
@@ -265,9 +267,9 @@ def _capped(claims: Claims) -> Claims:
     for manager in sorted(updates, key=lambda manager: (claims[manager].time, manager.identifier)):
         claim = claims[manager]
         first = firsts.setdefault(claim.api_version, manager)
-        if first is manager:
-            continue
         bucket = Manager(ANCIENT_CHANGES, UPDATE, claim.api_version)
+        if manager in (first, bucket):
+            continue
         if bucket not in result:
             result[bucket] = result.pop(first)
         merged = fields.union(claim.fields, result[bucket].fields)

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from navarch.api import protobuf_encode, schemas
+from navarch.api import schemas
 from navarch.api.kind import Kind
+from navarch.api.protobuf import encoder
 from navarch.apiserver import openid, patching
 from navarch.apiserver.negotiation import JSON, OFFERED, PROTOBUF, STREAMED
 from navarch.apiserver.openapi import parameters
@@ -299,7 +300,7 @@ def _operation(
 
 def _forms(kind: Kind) -> tuple[str, ...]:
     """The media types in which objects of a kind are answered."""
-    return OFFERED if protobuf_encode.is_encodable(kind) else tuple(form for form in OFFERED if form != PROTOBUF)
+    return OFFERED if encoder.is_encodable(kind) else tuple(form for form in OFFERED if form != PROTOBUF)
 
 
 def _streamed(kind: Kind) -> tuple[str, ...]:

@@ -6,11 +6,12 @@ Who manages the replicas of a workload manages those of its Scale, and the other
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from functools import cache
 from typing import Any
 
-from navarch.api import schemas
-from navarch.api.kind import Kind
+from navarch.api import printing, schemas
+from navarch.api.kind import AGE, NAME, Column, Kind
 from navarch.apimachinery import errors, meta, patch, selectors
 from navarch.apimachinery.apply import fields, managers, structure
 from navarch.apimachinery.apply.managers import Claim, Claims, OneVersion, Versions
@@ -25,6 +26,22 @@ SCALE = "io.k8s.api.autoscaling.v1.Scale"
 PATCH_TYPES = ("application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json")
 REPLICAS = ("f:spec", "f:replicas")
 """Where a Scale has the number; and every kind that has a Scale."""
+
+
+def _row(scale: Object, now: datetime) -> list[Any]:
+    metadata = scale["metadata"]
+    return [metadata["name"], scale["spec"]["replicas"], scale["status"]["replicas"], printing.age(scale, now)]
+
+
+_SHOWN_AS = Kind(
+    group="autoscaling",
+    version="v1",
+    kind="Scale",
+    plural="scales",
+    columns=(NAME, Column("Desired", "integer"), Column("Available", "integer"), AGE),
+    row=_row,
+)
+"""How a Scale is printed; there is no such resource."""
 
 
 def scale_of(obj: Object) -> Object:
@@ -48,7 +65,7 @@ def scale_of(obj: Object) -> Object:
 
 async def serve(resources: Resources, request: APIRequest, kind: Kind) -> ObjectAnswer:
     if request.info.verb == "get":
-        return ObjectAnswer(kind, object=scale_of(resources.reading.get(request, kind).decoded()))
+        return ObjectAnswer(_SHOWN_AS, object=scale_of(resources.reading.get(request, kind).decoded()))
     if request.info.verb not in ("update", "patch"):
         raise errors.method_not_allowed()
     next_scale = _writing(request)
@@ -63,7 +80,7 @@ async def serve(resources: Resources, request: APIRequest, kind: Kind) -> Object
         return fieldmanagement.with_managers(new, managers.encode(_claims_of_workload(owners, claims, kind.api_version)))
 
     answer = await resources.change(request, kind, transform, knows_managers=True)
-    return ObjectAnswer(kind, object=scale_of(answer.decoded()))
+    return ObjectAnswer(_SHOWN_AS, object=scale_of(answer.decoded()))
 
 
 def _replicas(scale: Object) -> int:

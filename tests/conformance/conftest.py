@@ -1,0 +1,23 @@
+"""One cluster for each module, a namespace of its own for each test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conformance.world import Space, World
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    found = World(tmp_path_factory.mktemp("world"))
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+@pytest.fixture
+def space(world: World) -> Space:
+    return world.space()
