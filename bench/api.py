@@ -14,6 +14,7 @@ import asyncio
 import json
 import pickle
 import random
+import resource
 import select
 import shutil
 import ssl
@@ -34,6 +35,7 @@ CONNECTIONS = (1, 8, 64)
 LABEL_VALUES = 50
 PAGE = 500
 TIMEOUT_SECONDS = 60.0
+IDLE_SECONDS = 20.0
 RECEIVE_BYTES = 1 << 18
 EVENT = b'"type":"ADDED"'
 # As hard to compress as identifiers and hashes are.
@@ -184,7 +186,9 @@ class Connection:
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket = tls.wrap_socket(plain, server_hostname="localhost")
         self.socket.setblocking(False)
-        self.sent_seconds = 0.0
+        self._poll = select.poll()
+        self._poll.register(self.socket, select.POLLIN)
+        self.sent_seconds = time.perf_counter()
         self.bytes = 0
         self._head = b""
         self._left = 0
@@ -247,7 +251,7 @@ class Connection:
         """What comes until `end`."""
         answer = b""
         while not answer.endswith(end):
-            select.select([self.socket], [], [], TIMEOUT_SECONDS)
+            self._poll.poll(TIMEOUT_SECONDS * 1000)
             try:
                 answer += self.socket.recv(RECEIVE_BYTES)
             except ssl.SSLWantReadError:
@@ -259,7 +263,7 @@ class Connection:
         self.send(request)
         answer = b""
         while True:
-            select.select([self.socket], [], [], TIMEOUT_SECONDS)
+            self._poll.poll(TIMEOUT_SECONDS * 1000)
             try:
                 data = self.socket.recv(RECEIVE_BYTES)
             except ssl.SSLWantReadError:
@@ -286,8 +290,14 @@ class Client:
         self._connections: list[Connection] = []
 
     def connections(self, count: int) -> list[Connection]:
-        while len(self._connections) < count:
-            self._connections.append(Connection(self.process.port, self.tls))
+        """So many; those that the server may have closed, since nothing was asked for long, are made anew."""
+        now = time.perf_counter()
+        for place in range(count):
+            if place == len(self._connections):
+                self._connections.append(Connection(self.process.port, self.tls))
+            elif now - self._connections[place].sent_seconds > IDLE_SECONDS:
+                self._connections[place].socket.close()
+                self._connections[place] = Connection(self.process.port, self.tls)
         return self._connections[:count]
 
     def measure(
@@ -667,6 +677,9 @@ def main() -> None:
 def run(options: argparse.Namespace) -> None:
     from navarch.component.pki import PKI, cluster_leaves
 
+    # A thousand watchers are as many files, here and in the servers.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     directory = Path(tempfile.mkdtemp(prefix="navarch-bench-"))
     baseline: dict[str, dict[str, float]] = {}
     try:

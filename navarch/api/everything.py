@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+from navarch.api.admissionregistration import (
+    mutatingadmissionpolicy,
+    mutatingadmissionpolicybinding,
+    mutatingwebhookconfiguration,
+    validatingadmissionpolicy,
+    validatingadmissionpolicybinding,
+    validatingwebhookconfiguration,
+)
 from navarch.api.apiextensions import customresourcedefinition
+from navarch.api.apiregistration import apiservice
 from navarch.api.apps import controllerrevision, daemonset, deployment, replicaset, statefulset
 from navarch.api.authentication import reviews as authentication_reviews
 from navarch.api.authorization import reviews as authorization_reviews
@@ -77,6 +86,7 @@ KINDS: tuple[Kind, ...] = (
     authorization_reviews.LOCAL_SUBJECT_ACCESS_REVIEW,
     horizontalpodautoscaler.KIND,
     horizontalpodautoscalerv1.KIND,
+    authorization_reviews.SELF_SUBJECT_RULES_REVIEW,
     job.KIND,
     cronjob.KIND,
     poddisruptionbudget.KIND,
@@ -103,5 +113,12 @@ KINDS: tuple[Kind, ...] = (
     events_event.KIND,
     flowschema.KIND,
     prioritylevelconfiguration.KIND,
+    mutatingwebhookconfiguration.KIND,
+    validatingwebhookconfiguration.KIND,
+    validatingadmissionpolicy.KIND,
+    validatingadmissionpolicybinding.KIND,
+    mutatingadmissionpolicy.KIND,
+    mutatingadmissionpolicybinding.KIND,
     customresourcedefinition.KIND,
+    apiservice.KIND,
 )

@@ -15,6 +15,8 @@ ValidateUpdate = Callable[[Object, Object], Iterable[FieldError]]
 Default = Callable[[Object], Object]
 """Returns the object with defaults; may change the object it is given, which nobody else holds."""
 Prepare = Callable[[Object], Object]
+Warnings = Callable[[Object, Object | None], Iterable[str]]
+"""(new, old or None where the object is being made) -> what whoever wrote it is warned of."""
 PrepareUpdate = Callable[[Object, Object], Object]
 """(new, old) -> new."""
 Getter = Callable[[Object], Any]
@@ -49,6 +51,10 @@ def _never(*_: Object) -> bool:
 
 
 def _no_errors(*_: Object) -> Iterable[FieldError]:
+    return ()
+
+
+def _no_warnings(*_: Object | None) -> Iterable[str]:
     return ()
 
 
@@ -98,6 +104,8 @@ class Kind:
     validate_update: ValidateUpdate | None = None
     """Of an update, beside `validate` of the new object: what may not change."""
     validate_status_update: ValidateUpdate = _no_errors
+    warnings: Warnings = _no_warnings
+    """Of a valid object that is to be stored."""
     validate_name: Callable[[str], Iterable[str]] | None = None
     """Yields what is wrong with a name; None means a DNS-1123 subdomain."""
     prepare_create: Prepare = _unchanged
@@ -112,7 +120,7 @@ class Kind:
     is_lazy_update: Callable[[Object, Object], bool] = _never
     """(new, old) -> whether the change may be stored with the next commit instead of at once."""
     spec_fields: tuple[str, ...] = ("spec",)
-    """Top-level fields whose change counts up `metadata.generation`; () for kinds without one."""
+    """Fields whose change counts up `metadata.generation`, by their paths."""
     has_generation: bool = False
     deprecation: str = ""
     """What every client that uses the kind is warned of."""

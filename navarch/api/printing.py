@@ -67,6 +67,17 @@ def selector(found: Object | None) -> str:
         return "<error>"
 
 
+def selector_fields(found: Object) -> str:
+    """A LabelSelector as its Go type is written out."""
+    pairs = "".join(f"{key}: {value}," for key, value in sorted((found.get("matchLabels") or {}).items()))
+    items = ""
+    for item in found.get("matchExpressions") or ():
+        values = " ".join(item.get("values") or ())
+        items += f"LabelSelectorRequirement{{Key:{item['key']},Operator:{item['operator']},Values:[{values}],}},"
+    fields = f"MatchLabels:map[string]string{{{pairs}}},MatchExpressions:[]LabelSelectorRequirement{{{items}}},"
+    return f"&LabelSelector{{{fields}}}"
+
+
 def joined(items: Iterable[Any], otherwise: str = NONE) -> str:
     return ",".join(str(item) for item in items) or otherwise
 

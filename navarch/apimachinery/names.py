@@ -36,7 +36,10 @@ _HTTP_HEADER_RE = re.compile(r"[-A-Za-z0-9]+\Z")
 _HTTP_PATH = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+"
 _HTTP_PATH_RE = re.compile(rf"{_HTTP_PATH}\Z")
 _WILDCARD_RE = re.compile(rf"\*\.{_SUBDOMAIN}\Z")
+_CONDITION_REASON = "[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?"
+_CONDITION_REASON_RE = re.compile(rf"{_CONDITION_REASON}\Z")
 _CIDR_RE = re.compile(r"[0-9a-fA-F:.]+/(0|[1-9][0-9]{0,2})\Z", re.ASCII)
+_LINK_LOCAL_MULTICAST = (ipaddress.ip_network("224.0.0.0/24"), ipaddress.ip_network("ff02::/16"))
 
 _UNDERSCORED_LABEL = "_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
 _UNDERSCORED_SUBDOMAIN = rf"{_UNDERSCORED_LABEL}(\.{_UNDERSCORED_LABEL})*"
@@ -57,6 +60,10 @@ _DNS1035_ERROR = (
 _WILDCARD_ERROR = (
     "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist of lower case "
     "alphanumeric characters, '-' or '.' and end with an alphanumeric character"
+)
+_CONDITION_REASON_ERROR = (
+    "a condition reason must start with alphabetic character, optionally followed by a string of alphanumeric characters or "
+    "'_,:', and must end with an alphanumeric character or '_'"
 )
 _QUALIFIED_ERROR = (
     "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"
@@ -110,6 +117,15 @@ def dns1123_subdomain(value: str) -> Iterator[str]:
         yield too_long(DNS1123_SUBDOMAIN_LIMIT)
     if not _SUBDOMAIN_RE.match(value):
         yield _with_pattern(_SUBDOMAIN_ERROR, _SUBDOMAIN, "example.com")
+
+
+def fully_qualified(value: str) -> Iterator[str]:
+    """A domain of at least three segments."""
+    problems = ",".join(dns1123_subdomain(value))
+    if problems:
+        yield problems
+    elif value.count(".") < 2:
+        yield "should be a domain with at least three segments separated by dots"
 
 
 @_remembered
@@ -166,6 +182,12 @@ def label_value(value: str) -> Iterator[str]:
         yield too_long(LABEL_VALUE_LIMIT, "bytes")
     if not _LABEL_VALUE_RE.match(value):
         yield _with_pattern(_LABEL_VALUE_ERROR, f"({_QUALIFIED})?", "MyValue", "my_value", "12345")
+
+
+def condition_reason(value: str) -> Iterator[str]:
+    if not _CONDITION_REASON_RE.match(value):
+        examples = ("my_name", "MY_NAME", "MyName", "ReasonA,ReasonB", "ReasonA:ReasonB")
+        yield _with_pattern(_CONDITION_REASON_ERROR, _CONDITION_REASON, *examples)
 
 
 @_remembered
@@ -252,6 +274,19 @@ def ip_address(value: str) -> Iterator[str]:
             yield "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
     elif isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         yield "must not be an IPv4-mapped IPv6 address"
+
+
+def endpoint_ip(value: str) -> Iterator[str]:
+    """An address at which something can be reached from elsewhere; `value` is one."""
+    address = ipaddress.ip_address(value)
+    if address.is_unspecified:
+        yield f"may not be unspecified ({value})"
+    if address.is_loopback:
+        yield "may not be in the loopback range (127.0.0.0/8, ::1/128)"
+    if address.is_link_local:
+        yield "may not be in the link-local range (169.254.0.0/16, fe80::/10)"
+    if any(address in network for network in _LINK_LOCAL_MULTICAST):
+        yield "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"
 
 
 def canonical_ip_address(value: str) -> Iterator[str]:

@@ -62,8 +62,12 @@ def milli(text: str | int | float) -> int:
 @lru_cache(maxsize=4096)
 def canonical(text: str | int | float) -> str:
     """The one way Kubernetes writes this quantity, keeping the suffix family it was given in. Raises ValueError."""
-    amount, form = _parsed(str(text))
-    return format_quantity(amount, form)
+    return _canonical(str(text))
+
+
+@lru_cache(maxsize=4096)
+def _canonical(text: str) -> str:
+    return format_quantity(*_parsed(text))
 
 
 def format_quantity(amount: Fraction | int, form: str = "decimal") -> str:

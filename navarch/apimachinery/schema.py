@@ -35,6 +35,9 @@ _TIME_RE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)\
 _ZERO_TIME = datetime.min.replace(tzinfo=UTC)
 
 
+Quick = Callable[[Any], Any]
+
+
 class DecodeError(ValueError):
     """The object cannot be read as its kind; the text is what Go's decoder would say."""
 
@@ -101,7 +104,7 @@ def _type(source: Mapping[str, Any], name: str) -> str:
 class Schema:
     """One node of a schema. Children are resolved lazily, since definitions refer to themselves."""
 
-    __slots__ = ("_definitions", "_element", "_left_out", "_properties", "_reader", "_required", "name", "source", "type")
+    __slots__ = ("_definitions", "_element", "_left_out", "_properties", "_quick", "_required", "name", "source", "type")
 
     def __init__(self, type_: str, source: Mapping[str, Any], definitions: Definitions, name: str) -> None:
         self.type = type_
@@ -113,14 +116,7 @@ class Schema:
         self._element: Schema | None = None
         self._required: tuple[str, ...] | None = None
         self._left_out: frozenset[str] | None = None
-        self._reader: Reader | None = None
-
-    @property
-    def reader(self) -> Reader:
-        """How values are read."""
-        if self._reader is None:
-            self._reader = _reader(self)
-        return self._reader
+        self._quick: Quick | None = None
 
     def with_extensions(self, extensions: Mapping[str, Any]) -> Schema:
         """The same node, with what the referring field says about merging."""
@@ -194,6 +190,13 @@ class Schema:
         return _zero(node) if plain is not None and field in plain else None
 
     @property
+    def quick(self) -> Quick:
+        """Decodes what is as it should be; raises for anything that has to be looked at more closely."""
+        if self._quick is None:
+            self._quick = _quick(self)
+        return self._quick
+
+    @property
     def list_type(self) -> str:
         """atomic, set or map; lists that say nothing are atomic."""
         return str(self.source.get("x-kubernetes-list-type", "atomic"))
@@ -265,95 +268,104 @@ def nesting_exceeds(value: Any, limit: int) -> bool:
 def decode(value: Any, schema: Schema) -> Decoded:
     """`value` (parsed JSON) as `schema` has it: a new tree without nulls and unknown fields. Raises DecodeError."""
     try:
-        return Decoded(schema.reader(value))
-    except (_Irregular, DecodeError):
-        # Nearly nothing comes this way: it is gone over again, minding where things stand.
-        return _decode_minding_paths(value, schema)
+        return Decoded(schema.quick(value))
+    except (_UnusualError, DecodeError):
+        result = Decoded(None)
+        result.object = _decode(value, schema, "", "", "", result.unknown)
+        return result
 
 
-class _Irregular(Exception):
-    """Something is to be said of a value, and so where it stands must be known."""
+# Nearly everything that is decoded is as it should be: it is gone through without remembering where, and only what is not is
+# gone through again, for the paths and words of its errors.
 
 
-Reader = Callable[[Any], Any]
-"""From a value to its decoded form, None for what is left out. Raises _Irregular or DecodeError."""
+class _UnusualError(Exception):
+    """Something is of another type than it should be, unknown, or null among others."""
 
 
-def _reader(schema: Schema) -> Reader:
-    """How values of a schema are read, compiled once."""
+def _quick(schema: Schema) -> Quick:
     match schema.type:
         case "struct":
-            return _struct_reader(schema)
-        case "string":
-            return _string
+            return _quick_struct(schema)
         case "list":
-            element = schema.element
-
-            def read_list(value: Any) -> Any:
-                if type(value) is not list:
-                    raise _Irregular
-                read = element.reader
-                return [read(item) if item is not None else _zero(element) for item in value]
-
-            return read_list
+            return _quick_list(schema.element)
         case "map":
-            element = schema.element
-            is_time = element.type in ("time", "microtime")
-
-            def read_map(value: Any) -> Any:
-                if type(value) is not dict or None in value.values():
-                    raise _Irregular
-                read = element.reader
-                found = {key: read(item) for key, item in value.items()}
-                # Go's zero time is none.
-                return {key: item for key, item in found.items() if item is not None} if is_time else found
-
-            return read_map
+            return _quick_map(schema.element)
+        case "string":
+            return _quick_string
+        case "integer":
+            return _quick_integer(31 if schema.go_type == "int32" else 63)
         case "any":
             return lambda value: _decode(value, schema, "", "", "", [])
     return lambda value: _decode_scalar(value, schema, "", "")
 
 
-def _string(value: Any) -> Any:
-    if type(value) is not str:
-        raise _Irregular
-    return value
+def _quick_struct(schema: Schema) -> Quick:
+    fields: dict[str, tuple[Quick, bool]] = {}
+    """How a field is read, and whether Go leaves it out where it is nothing."""
 
-
-def _struct_reader(schema: Schema) -> Reader:
-    properties = schema.properties
-    # (schema, whether it stands there also where it is nothing)
-    fields = {
-        key: (child, child.type not in ("map", "list") and key not in schema.left_out_if_zero)
-        for key, child in properties.items()
-    }
-    required = [(key, properties[key]) for key in schema.required if _zero(properties[key]) is not None]
-
-    def read(value: Any) -> Any:
+    def read(value: Any) -> dict[str, Any]:
         if type(value) is not dict:
-            raise _Irregular
+            raise _UnusualError
+        if not fields and schema.properties:
+            # Not before it is needed: definitions refer to themselves.
+            for key, child in schema.properties.items():
+                fields[key] = (child.quick, child.type in ("map", "list") or key in schema.left_out_if_zero)
         result = {}
         for key, item in value.items():
-            entry = fields.get(key)
-            if entry is None:
-                raise _Irregular
+            found = fields.get(key)
+            if found is None:
+                raise _UnusualError
             if item is not None:
-                child, stays = entry
-                decoded = child.reader(item)
-                if decoded or (stays and decoded is not None):
+                decoded = found[0](item)
+                if decoded or (decoded is not None and not found[1]):
                     result[key] = decoded
-        for key, child in required:
-            if key not in result:
-                result[key] = _zero(child)
+        for key in schema.required:
+            if key not in result and (zero := _zero(schema.properties[key])) is not None:
+                result[key] = zero
         return result
 
     return read
 
 
-def _decode_minding_paths(value: Any, schema: Schema) -> Decoded:
-    result = Decoded(None)
-    result.object = _decode(value, schema, "", "", "", result.unknown)
-    return result
+def _quick_list(element: Schema) -> Quick:
+    read = element.quick
+
+    def read_list(value: Any) -> list[Any]:
+        if type(value) is not list or None in value:
+            raise _UnusualError
+        return [read(item) for item in value]
+
+    return read_list
+
+
+def _quick_map(element: Schema) -> Quick:
+    read, may_be_zero = element.quick, element.type in ("time", "microtime")
+
+    def read_map(value: Any) -> dict[str, Any]:
+        if type(value) is not dict or None in value.values():
+            raise _UnusualError
+        result = {key: read(item) for key, item in value.items()}
+        return {key: item for key, item in result.items() if item is not None} if may_be_zero else result
+
+    return read_map
+
+
+def _quick_string(value: Any) -> str:
+    if type(value) is not str:
+        raise _UnusualError
+    return value
+
+
+def _quick_integer(bits: int) -> Quick:
+    low, high = -(1 << bits), 1 << bits
+
+    def read(value: Any) -> int:
+        if type(value) is not int or not low <= value < high:
+            raise _UnusualError
+        return value
+
+    return read
 
 
 def _decode(value: Any, schema: Schema, path: str, go_path: str, struct: str, unknown: list[str]) -> Any:

@@ -101,5 +101,5 @@ def _parsed(request: APIRequest) -> Any:
         text = f"error converting YAML to JSON: yaml: unmarshal errors:\n{lines}"
         raise errors.bad_request(f"error strict decoding YAML: {text}")
     if repeated and mode == "Warn":
-        request.warnings.extend(yamlcodec.repetitions(request.body))
+        request.warn(yamlcodec.repetitions(request.body))
     return value

@@ -11,6 +11,7 @@ from navarch.apiserver.tokens import TokenAuthority
 from navarch.component.httpserver import Request
 
 UNAUTHENTICATED_GROUP = "system:unauthenticated"
+CERTIFICATES_LIMIT = 1024
 ANONYMOUS_USER = User(ANONYMOUS, (UNAUTHENTICATED_GROUP,))
 
 Authenticate = Callable[[Request], User]
@@ -21,11 +22,13 @@ class Authenticator:
 
     def __init__(self, tokens: TokenAuthority) -> None:
         self._tokens = tokens
+        self._certificates: dict[int, tuple[Mapping[str, Any], User]] = {}
+        """Users by the identity of a connection's certificate: all its requests carry the same one."""
 
     def authenticate(self, request: Request) -> User:
         """The user. Raises 401."""
         if request.peer_certificate:
-            return certificate_user(request.peer_certificate)
+            return self._certified(request.peer_certificate)
         header = request.headers.get("authorization", "")
         if header:
             scheme, _, token = header.partition(" ")
@@ -39,6 +42,16 @@ class Authenticator:
         if "base64url.bearer.authorization.k8s.io." in protocols:
             return self._websocket(protocols)
         return ANONYMOUS_USER
+
+    def _certified(self, certificate: Mapping[str, Any]) -> User:
+        known = self._certificates.get(id(certificate))
+        if known is not None and known[0] is certificate:
+            return known[1]
+        user = certificate_user(certificate)
+        if len(self._certificates) >= CERTIFICATES_LIMIT:
+            self._certificates.clear()
+        self._certificates[id(certificate)] = (certificate, user)
+        return user
 
     def _websocket(self, protocols: str) -> User:
         """Browsers can only send a token as a subprotocol."""

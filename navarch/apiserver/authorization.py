@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Protocol
 
 from navarch.apimachinery import errors
-from navarch.apimachinery.errors import StatusError
+from navarch.apimachinery.errors import Object, StatusError
 from navarch.apiserver.request import MASTERS_GROUP, User
 from navarch.apiserver.requestinfo import RequestInfo
 
@@ -29,17 +29,39 @@ class Verdict:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What somebody may do in a namespace, as far as rules can say it."""
+
+    resources: tuple[Object, ...] = ()
+    paths: tuple[Object, ...] = ()
+
+
+_EVERYTHING = Rules(
+    ({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]},),
+    ({"verbs": ["*"], "nonResourceURLs": ["*"]},),
+)
+ALLOW = Verdict(Decision.ALLOW)
+NO_OPINION = Verdict(Decision.NO_OPINION)
+
+
 class Authorizer(Protocol):
     """Decides, or leaves it to the next one."""
 
     def authorize(self, user: User, info: RequestInfo) -> Verdict: ...
+
+    def rules(self, user: User, namespace: str) -> Rules:
+        """What it allows."""
 
 
 class SystemMasters:
     """Members of system:masters may do everything."""
 
     def authorize(self, user: User, info: RequestInfo) -> Verdict:
-        return Verdict(Decision.ALLOW if MASTERS_GROUP in user.groups else Decision.NO_OPINION)
+        return ALLOW if MASTERS_GROUP in user.groups else NO_OPINION
+
+    def rules(self, user: User, namespace: str) -> Rules:
+        return _EVERYTHING if MASTERS_GROUP in user.groups else Rules()
 
 
 class PublicPaths:
@@ -47,14 +69,20 @@ class PublicPaths:
 
     def authorize(self, user: User, info: RequestInfo) -> Verdict:
         public = not info.is_resource and (info.path in PUBLIC_PATHS or info.path.startswith(("/livez/", "/readyz/")))
-        return Verdict(Decision.ALLOW if public else Decision.NO_OPINION)
+        return ALLOW if public else NO_OPINION
+
+    def rules(self, user: User, namespace: str) -> Rules:
+        return Rules(paths=({"verbs": ["*"], "nonResourceURLs": [*sorted(PUBLIC_PATHS), "/livez/*", "/readyz/*"]},))
 
 
 class Authenticated:
     """Whoever has shown who they are may do everything (Kubernetes' AlwaysAllow, without anonymous users)."""
 
     def authorize(self, user: User, info: RequestInfo) -> Verdict:
-        return Verdict(Decision.NO_OPINION if user.is_anonymous else Decision.ALLOW)
+        return NO_OPINION if user.is_anonymous else ALLOW
+
+    def rules(self, user: User, namespace: str) -> Rules:
+        return Rules() if user.is_anonymous else _EVERYTHING
 
 
 class AuthorizerChain:
@@ -68,7 +96,17 @@ class AuthorizerChain:
             verdict = authorizer.authorize(user, info)
             if verdict.decision is not Decision.NO_OPINION:
                 return verdict
-        return Verdict(Decision.NO_OPINION)
+        return NO_OPINION
+
+    def rules(self, user: User, namespace: str) -> Rules:
+        """What any of them allows, each rule once."""
+        resources: list[Object] = []
+        paths: list[Object] = []
+        for authorizer in self._authorizers:
+            found = authorizer.rules(user, namespace)
+            resources += [rule for rule in found.resources if rule not in resources]
+            paths += [rule for rule in found.paths if rule not in paths]
+        return Rules(tuple(resources), tuple(paths))
 
     def require(self, user: User, info: RequestInfo) -> None:
         """Raise 403 unless allowed."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator
 
+from navarch.api.apiregistration import apiservice
 from navarch.api.flowcontrol import builtin, flowschema, prioritylevelconfiguration
 from navarch.api.kind import Kind
 from navarch.api.networking import servicecidr
+from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
 from navarch.apiserver.resources import versioned
 from navarch.component import clock
@@ -34,6 +36,28 @@ def complete(kind: Kind, obj: Object) -> Object:
         metadata["generation"] = 1
     new = kind.default({"apiVersion": kind.api_version, "kind": kind.kind, **obj, "metadata": metadata})
     return {**kind.prepare_create(new), **({"status": obj["status"]} if "status" in obj else {})}
+
+
+def api_services(store: Store, kinds: Iterable[Kind]) -> list[Write]:
+    """Writes after which there is an APIService of every version served here, as it should be, and none of those that were.
+
+    Only those that bear the label of a server that made them are changed.
+    """
+    kind = apiservice.KIND
+    served = {(found.group, found.version): None for found in kinds if found.group != apiservice.GROUP}
+    wanted = {apiservice.name_of(*version): apiservice.local(*version) for version in served}
+    writes = missing(store, ((kind, obj) for obj in wanted.values()))
+    for key, record in store.collection(kind.key_prefix).records.items():
+        present = record.object()
+        if meta.labels(present).get(apiservice.MANAGED_LABEL) != apiservice.MANAGED_ON_START:
+            continue
+        right = wanted.get(meta.name(present))
+        if right is None:
+            writes.append(Write(kind.key_prefix, key, versioned(present), record, present, deletes=True))
+        elif right["spec"] != present["spec"]:
+            new = {**present, "spec": right["spec"]}
+            writes.append(Write(kind.key_prefix, key, versioned(new), record, new))
+    return writes
 
 
 def default_service_cidr(cidr: str) -> tuple[Kind, Object]:

@@ -150,7 +150,7 @@ async def delete_collection(resources: Resources, request: APIRequest, kind: Kin
     options = delete_options(request)
     chosen = resources.reading.selection(request, kind)
     under = resources.reading.under(request, kind)
-    found = [record for record in resources.store.collection(kind.key_prefix).range(under) if chosen.selects(record)]
+    found = chosen.choose(resources.store.collection(kind.key_prefix).range(under))
     for record in found:
         base: Record | None = record
         while base is not None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 
 import orjson
 
+from navarch.api.apiregistration import priorities
 from navarch.api.kind import Kind
 from navarch.apimachinery import errors
 from navarch.apimachinery.errors import Object
@@ -26,32 +27,6 @@ AGGREGATED = {"g": "apidiscovery.k8s.io", "v": "v2", "as": "APIGroupDiscoveryLis
 # Its types are in no published OpenAPI, from which protobuf messages are written.
 _AGGREGATED_FORMS = (JSON, YAML)
 # GroupPriorityMinimum of kube-apiserver's own APIServices; equal ones are ordered by name.
-_PRIORITIES = {
-    "apiregistration.k8s.io": 20000,
-    "": 18000,
-    "apps": 17800,
-    "events.k8s.io": 17750,
-    "authentication.k8s.io": 17700,
-    "authorization.k8s.io": 17600,
-    "autoscaling": 17500,
-    "batch": 17400,
-    "certificates.k8s.io": 17300,
-    "networking.k8s.io": 17200,
-    "policy": 17100,
-    "rbac.authorization.k8s.io": 17000,
-    "storage.k8s.io": 16800,
-    "admissionregistration.k8s.io": 16700,
-    "apiextensions.k8s.io": 16700,
-    "scheduling.k8s.io": 16600,
-    "coordination.k8s.io": 16500,
-    "node.k8s.io": 16300,
-    "discovery.k8s.io": 16200,
-    "resource.k8s.io": 16200,
-    "flowcontrol.apiserver.k8s.io": 16100,
-    "internal.apiserver.k8s.io": 16000,
-    "storagemigration.k8s.io": 15800,
-}
-_CUSTOM_PRIORITY = 1000
 _VERSION = re.compile(r"v([0-9]+)(?:(alpha|beta)([0-9]+))?\Z", re.ASCII)
 _STABILITY = {"alpha": 0, "beta": 1, None: 2}
 
@@ -143,7 +118,7 @@ def _grouped(kinds: Iterable[Kind]) -> dict[str, dict[str, list[Kind]]]:
     groups: dict[str, dict[str, list[Kind]]] = {}
     for kind in sorted(kinds, key=lambda kind: kind.plural):
         groups.setdefault(kind.group, {}).setdefault(kind.version, []).append(kind)
-    ordered = sorted(groups, key=lambda group: (-_PRIORITIES.get(group, _CUSTOM_PRIORITY), group))
+    ordered = sorted(groups, key=lambda group: (-priorities.GROUPS.get(group, priorities.CUSTOM_GROUP), group))
     return {group: dict(sorted(groups[group].items(), key=lambda item: version_key(item[0]))) for group in ordered}
 
 

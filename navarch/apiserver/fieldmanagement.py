@@ -207,7 +207,8 @@ def is_same(new: Object, old: Object) -> bool:
 
 
 def _refuse_invalid(config: Object, name: str, api_version: str, versions: Versions) -> None:
-    """Whether `config` may be applied to an object of the kind of that name. Raises 400."""
+    """Whether `config` may be applied to an object of the kind of that name. Raises 400 (for a wrong field Kubernetes says the
+    same with 500, as if it were the server's fault)."""
     if (config.get("apiVersion"), config.get("kind")) != (api_version, name):
         raise errors.bad_request(f"invalid object type: {_type(config)}")
     metadata = config.get("metadata")

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from navarch.apimachinery import errors
+from navarch.apimachinery.errors import StatusError
 from navarch.apiserver.request import APIRequest
 from navarch.storage.backend import StorageError, StorageFullError, StorageUnavailableError
 from navarch.storage.store import Store
@@ -22,11 +23,13 @@ RETRY_SECONDS = 1
 async def catch_up(store: Store, request: APIRequest) -> None:
     """Wait until the store's index is new enough for a request. What is wrong with the request is for others to say."""
     verb, version = request.info.verb, request.option("resourceVersion")
-    with storage_errors():
+    try:
         if verb not in ("get", "list", "watch") or not (version or request.option("continue")):
             await store.fresh()
         elif REVISION.match(version) and (verb != "watch" or request.flag("sendInitialEvents")):
             await store.reach(int(version))
+    except StorageError as error:
+        raise _answer(error) from error
 
 
 @contextmanager
@@ -34,11 +37,15 @@ def storage_errors() -> Iterator[None]:
     """Answers to give where the store could not do it."""
     try:
         yield
-    except StorageFullError as error:
-        raise errors.status_error(507, "InternalError", str(error)) from error
-    except StorageUnavailableError as error:
+    except StorageError as error:
+        raise _answer(error) from error
+
+
+def _answer(error: StorageError) -> StatusError:
+    if isinstance(error, StorageFullError):
+        return errors.status_error(507, "InternalError", str(error))
+    if isinstance(error, StorageUnavailableError):
         details = {"retryAfterSeconds": RETRY_SECONDS}
         headers = {"Retry-After": str(RETRY_SECONDS)}
-        raise errors.status_error(503, "ServiceUnavailable", str(error), details, headers) from error
-    except StorageError as error:
-        raise errors.internal_error(str(error)) from error
+        return errors.status_error(503, "ServiceUnavailable", str(error), details, headers)
+    return errors.internal_error(str(error))

@@ -58,11 +58,15 @@ class KubernetesService:
         if self._leases is not None:
             await self._leases.renew()
             self._addresses = self._leases.addresses() or self._addresses
+        # Nobody else would reach a server there.
+        self._addresses = [address for address in self._addresses if not ipaddress.ip_address(address).is_loopback]
         # Leases are competed for in the second one before there is a controller that would make it.
         for name in (NAMESPACE, "kube-system"):
             await self._ensure("namespaces", {"metadata": {"name": name}}, ())
         await self._ensure_cidr()
         await self._ensure("services", self._service(), ())
+        if not self._addresses:
+            return
         await self._ensure("endpoints", self._endpoints(), ("subsets",))
         await self._ensure("endpointslices.discovery.k8s.io", self._slice(), ("endpoints", "ports"))
 

@@ -110,6 +110,7 @@ class Pipeline:
             response = respond.failure(errors.internal_error(f"{type(error).__name__}: {error}"), representation)
         finally:
             in_flight[kind] -= 1
+        response.headers = (*response.headers, ("Audit-Id", request.headers.get("audit-id") or clock.uid()))
         self._metrics.observe(
             request.method,
             info,
@@ -151,7 +152,7 @@ class Pipeline:
             remote_address=request.remote_address,
         )
         answer = await self.execute(asked)
-        response = respond.respond(asked, answer, representation)
+        response = await respond.respond(asked, answer, representation)
         if isinstance(answer, WatchAnswer) and websocket.is_websocket(request.headers):
             return websockets.serve_watch(asked, response)
         return response
@@ -185,7 +186,7 @@ class Pipeline:
         if info.namespace and not kind.namespaced and not (info.resource == "namespaces"):
             raise errors.no_such_path()
         if kind.deprecation:
-            request.warnings.append(kind.deprecation)
+            request.warn([kind.deprecation])
         if info.subresource:
             await catch_up(self.resources.store, request)
             return await self._subresource(request, kind)

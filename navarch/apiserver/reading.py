@@ -78,7 +78,7 @@ class Reading:
                 raise self._expired_continue(after) from None
             raise errors.expired(f"The provided resource version is too old: {revision}") from None
         if not chosen.is_everything:
-            records = [record for record in records if chosen.selects(record)]
+            records = chosen.choose(records)
         if not limit or len(records) <= limit:
             return ListAnswer(kind, records, revision)
         page = records[:limit]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +77,12 @@ class APIRequest:
     """For the client, as Warning headers."""
     also_needs: Callable[[str], None] = _allow
     """Raises 403 unless the user may do this, too (a verb), to what the request is about."""
+
+    def warn(self, texts: Iterable[str]) -> None:
+        """Tell the client, once each."""
+        for text in texts:
+            if text not in self.warnings:
+                self.warnings.append(text)
 
     def option(self, name: str, default: str = "") -> str:
         """The first value of a query parameter."""

@@ -40,6 +40,8 @@ class RequestInfo:
 def parse_query(query: str) -> dict[str, list[str]]:
     """Values of each parameter, in order."""
     result: dict[str, list[str]] = {}
+    if not query:
+        return result
     for name, value in parse_qsl(query, keep_blank_values=True):
         result.setdefault(name, []).append(value)
     return result
@@ -53,8 +55,10 @@ def is_true(query: Mapping[str, list[str]], name: str) -> bool:
 
 def parse(method: str, path: str, query: Mapping[str, list[str]]) -> RequestInfo:
     """Take a request apart; `path` is still percent-encoded."""
-    decoded = unquote(path)
-    parts = [unquote(part) for part in path.strip("/").split("/")] if path.strip("/") else []
+    bare, decoded = path.strip("/"), path
+    parts = bare.split("/") if bare else []
+    if "%" in path:
+        decoded, parts = unquote(path), [unquote(part) for part in parts]
     plain = RequestInfo(decoded, method.lower())
     if len(parts) >= 3 and parts[0] == "api":
         group, version, parts = "", parts[1], parts[2:]

@@ -7,6 +7,7 @@ version, everything between decoding and answering is about the stored form (`ki
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Protocol
 
@@ -69,6 +70,12 @@ def versioned(obj: Object, *, keeps_managers: bool = True) -> Callable[[int | No
         return encoded
 
     return data
+
+
+def _differs(new: Object, old: Object, path: str) -> bool:
+    """Whether what is at the path changes; nothing and something empty are the same."""
+    now, before = (meta.get_path(obj, *path.split(".")) for obj in (new, old))
+    return now != before and bool(now or before)
 
 
 class Resources:
@@ -159,6 +166,7 @@ class Resources:
         if validate_create is not None:
             problems += validate_create(obj)
         self._refuse_invalid(kind, obj, problems)
+        request.warn(rules.warnings(obj, None))
         async with self.admission.accepted(attributes, obj, None):
             return await self._store_new(request, kind, obj, knows_managers)
 
@@ -314,11 +322,12 @@ class Resources:
         elif update is not None:
             problems += update.validate(obj, old)
         elif not subresource:
-            problems += rules.validate(obj)
+            problems += _new_problems(rules, obj, old)
             validate_update = kind.validate_update or rules.validate_update
             if validate_update is not None:
                 problems += validate_update(obj, old)
         self._refuse_invalid(kind, obj, problems)
+        request.warn(rules.warnings(obj, old))
         async with self.admission.accepted(attributes, obj, old):
             if not subresource:
                 obj = self._allocated(rules, obj, old)
@@ -365,7 +374,7 @@ class Resources:
             return obj
         if not subresource:
             obj = self._carry_over_all(kind, obj, old)
-        if kind.has_generation and any(obj.get(field) != old.get(field) for field in kind.spec_fields):
+        if kind.has_generation and any(_differs(obj, old, field) for field in kind.spec_fields):
             obj["metadata"] = {**obj["metadata"], "generation": before.get("generation", 0) + 1}
         return obj
 
@@ -377,6 +386,15 @@ class Resources:
         if kind.prepare_update is not None:
             obj = kind.prepare_update(obj, old)
         return obj
+
+
+def _new_problems(kind: Kind, obj: Object, old: Object) -> list[FieldError]:
+    """What is wrong with an object and was not before: what was stored under older rules can still be changed."""
+    problems = list(kind.validate(obj))
+    if problems:
+        known = set(kind.validate(kind.default(copy.deepcopy(old))))
+        problems = [problem for problem in problems if problem not in known]
+    return problems
 
 
 def may_go(kind: Kind, obj: Object) -> bool:

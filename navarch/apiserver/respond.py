@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from functools import partial as bound
 
 import orjson
 
-from navarch.api import schemas
 from navarch.api.protobuf import encoder
 from navarch.apimachinery.errors import Object, StatusError
 from navarch.apiserver import watchstream
+from navarch.apiserver.encodings import Encodings
 from navarch.apiserver.negotiation import META_GROUP, PLAIN, PROTOBUF, YAML, Representation
 from navarch.apiserver.request import Answer, APIRequest, ListAnswer, ObjectAnswer, WatchAnswer
 from navarch.apiserver.tables import partial, table
 from navarch.component.httpserver import Response
 
 GZIP_MIN_BYTES = 128 * 1024
+GZIP_LEVEL = 1
 # So many objects are encoded to protobuf before others get a turn.
 PROTOBUF_SLICE = 50
 
@@ -45,7 +44,7 @@ def encoded(obj: Object, representation: Representation) -> bytes:
     return orjson.dumps(obj, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def respond(request: APIRequest, answer: Answer, representation: Representation) -> Response:
+async def respond(request: APIRequest, answer: Answer, representation: Representation) -> Response:
     """An answer as a response."""
     if isinstance(answer, Response):
         return answer
@@ -58,22 +57,26 @@ def respond(request: APIRequest, answer: Answer, representation: Representation)
     if isinstance(answer, ObjectAnswer):
         return Response(answer.status, headers, _object_body(request, answer, representation))
     if representation.media_type == PROTOBUF:
-        return Response(200, headers, _protobuf_list(answer, representation))
-    body = _list_body(request, answer, representation)
+        body = await _protobuf_list(answer, representation)
+    else:
+        body = _list_body(request, answer, representation)
     if len(body) > GZIP_MIN_BYTES and "gzip" in request.headers.get("accept-encoding", ""):
-        body = gzip.compress(body, 1)
+        # Elsewhere: others go on being served meanwhile.
+        body = await asyncio.get_running_loop().run_in_executor(None, gzip.compress, body, GZIP_LEVEL)
         headers += [("Content-Encoding", "gzip"), ("Vary", "Accept-Encoding")]
     return Response(200, headers, body)
 
 
 def _object_body(request: APIRequest, answer: ObjectAnswer, representation: Representation) -> bytes:
-    obj = answer.object
+    obj, record, kind = answer.object, answer.record, answer.kind
     if not representation.form or (obj is not None and obj.get("kind") == "Status"):
-        if answer.record is not None and representation == PLAIN:
-            return answer.record.data + b"\n"
+        if record is not None and representation == PLAIN:
+            return record.data + b"\n"
+        if record is not None and representation.media_type == PROTOBUF:
+            return encoder.enveloped(kind.api_version, kind.kind, _encodings.message(kind, record))
         return encoded(answer.decoded(), representation)
     if representation.form == "Table":
-        return encoded(table(request, answer.kind, [answer.decoded()], representation, {}), representation)
+        return encoded(table(request, kind, [answer.decoded()], representation, {}), representation)
     shown = partial(answer.decoded(), representation)
     if representation.media_type == PROTOBUF:
         return encoder.encode_partial(shown)
@@ -99,29 +102,38 @@ def _list_body(request: APIRequest, answer: ListAnswer, representation: Represen
     if representation.pretty or representation.media_type == YAML:
         head = {"kind": kind.list_kind, "apiVersion": kind.api_version}
         return encoded({**head, "metadata": metadata, "items": list(answer.objects())}, representation)
-    return b'{"kind":"%b","apiVersion":"%b","metadata":%b,"items":[%b]}\n' % (
+    opening = b'{"kind":"%b","apiVersion":"%b","metadata":%b,"items":[' % (
         kind.list_kind.encode(),
         kind.api_version.encode(),
         orjson.dumps(metadata),
-        b",".join(answer.encoded()),
     )
+    parts = answer.encoded()
+    if not parts:
+        return opening + b"]}\n"
+    # Many megabytes are copied once, not thrice.
+    parts[0] = opening + parts[0]
+    parts[-1] += b"]}\n"
+    return b",".join(parts)
 
 
 def _partial_list_head(representation: Representation) -> Object:
     return {"kind": "PartialObjectMetadataList", "apiVersion": f"{META_GROUP}/{representation.form_version}"}
 
 
-async def _protobuf_list(answer: ListAnswer, representation: Representation) -> AsyncIterator[bytes]:
-    """A list's whole body as one chunk: its length stands at its beginning. Long lists let others have a turn."""
+async def _protobuf_list(answer: ListAnswer, representation: Representation) -> bytes:
+    """A list's whole body. Long ones that have to be encoded let others have a turn."""
     if representation.form:
         head = _partial_list_head(representation)
-        encode = encoder.encode_partial_item
-    else:
-        head = {"kind": answer.kind.list_kind, "apiVersion": answer.kind.api_version}
-        encode = bound(encoder.encode_item, definition=schemas.definition_name(answer.kind))
-    items = []
-    for number, obj in enumerate(answer.objects()):
-        if number % PROTOBUF_SLICE == PROTOBUF_SLICE - 1:
-            await asyncio.sleep(0)
-        items.append(encode(obj))
-    yield encoder.encode_list(head["apiVersion"], head["kind"], _list_metadata(answer), items)
+        items = [encoder.partial_message(obj) for obj in answer.objects()]
+        return encoder.encode_list(head["apiVersion"], head["kind"], _list_metadata(answer), items)
+    kind, items, made = answer.kind, [], 0
+    for record in answer.records:
+        if not _encodings.has(kind, record):
+            made += 1
+            if made % PROTOBUF_SLICE == 0:
+                await asyncio.sleep(0)
+        items.append(_encodings.message(kind, record))
+    return encoder.encode_list(kind.api_version, kind.list_kind, _list_metadata(answer), items)
+
+
+_encodings = Encodings()

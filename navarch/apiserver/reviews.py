@@ -20,6 +20,7 @@ KINDS = frozenset(
         authorization.SELF_SUBJECT_ACCESS_REVIEW,
         authorization.SUBJECT_ACCESS_REVIEW,
         authorization.LOCAL_SUBJECT_ACCESS_REVIEW,
+        authorization.SELF_SUBJECT_RULES_REVIEW,
     }
 )
 
@@ -37,6 +38,9 @@ class Reviews:
             status = self._token(review)
         elif kind is authentication.SELF_SUBJECT_REVIEW:
             status = {"userInfo": request.user.info}
+        elif kind is authorization.SELF_SUBJECT_RULES_REVIEW:
+            status = self._rules(request, review)
+            review = {**review, "metadata": {}, "spec": {}}
         else:
             status = self._access(request, kind, review)
         return ObjectAnswer(kind, object={**review, "status": status}, status=201)
@@ -49,6 +53,13 @@ class Reviews:
             return {"user": {}, "error": "[invalid bearer token, unknown]"}
         shared = [audience for audience in audiences if audience in claims["aud"]]
         return {"authenticated": True, "user": self._tokens.user(claims).info, "audiences": shared}
+
+    def _rules(self, request: APIRequest, review: Object) -> Object:
+        namespace = (review.get("spec") or {}).get("namespace", "")
+        if not namespace:
+            raise errors.bad_request("no namespace on request")
+        rules = self._authorizer.rules(request.user, namespace)
+        return {"resourceRules": list(rules.resources), "nonResourceRules": list(rules.paths), "incomplete": False}
 
     def _access(self, request: APIRequest, kind: Kind, review: Object) -> Object:
         spec = review.get("spec") or {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from navarch.api.kind import Getter, Kind
@@ -39,6 +40,14 @@ class Selection:
         return self.labels.matches(obj["metadata"].get("labels") or {}) and all(
             (get(obj) == value) is equal for get, value, equal in self.fields
         )
+
+    def choose(self, records: Iterable[Record]) -> list[Record]:
+        """Those that are selected."""
+        for needle in self.needles:
+            records = [record for record in records if needle in record.data]
+        if self.is_everything:
+            return list(records)
+        return [record for record in records if self.matches(record.object())]
 
     def selects(self, record: Record) -> bool:
         return self.may_match(record) and (self.is_everything or self.matches(record.object()))
@@ -80,6 +89,9 @@ def parse(kind: Kind, label_selector: str, field_selector: str) -> Selection:
                 f'field selector "{field_selector}": {unknown}'
             )
         fields.append((getter, requirement.value, requirement.equal))
-    wanted = [value for _, value, equal in fields if equal and not _UNQUOTED.match(value)]
-    wanted += [r.values[0] for r in labels.requirements if r.operator == "in" and len(r.values) == 1]
-    return Selection(labels, tuple(fields), tuple(f'"{value}"'.encode() for value in wanted if _PLAIN.match(value)))
+    wanted = [f'"{value}"' for _, value, equal in fields if equal and not _UNQUOTED.match(value) and _PLAIN.match(value)]
+    for label in labels.requirements:
+        # Longer needles are found, or not, faster: a label is searched for with its key.
+        if label.operator == "in" and len(label.values) == 1 and _PLAIN.match(label.key) and _PLAIN.match(label.values[0]):
+            wanted.append(f'"{label.key}":"{label.values[0]}"')
+    return Selection(labels, tuple(fields), tuple(needle.encode() for needle in wanted))

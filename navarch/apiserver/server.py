@@ -145,7 +145,11 @@ class APIServer:
     async def _make_consistent(self) -> None:
         """Before anything is served: make what every cluster has, mend what contradicts itself."""
         wanted = [bootstrap.default_service_cidr(self.config.service_cidr), *bootstrap.flow_control()]
-        needs: tuple[Callable[[], list[Write]], ...] = (lambda: bootstrap.missing(self.store, wanted), self._repair.begin)
+        kinds = registry.kinds()
+        needs: tuple[Callable[[], list[Write]], ...] = (
+            lambda: [*bootstrap.missing(self.store, wanted), *bootstrap.api_services(self.store, kinds)],
+            self._repair.begin,
+        )
         for needed in needs:
             while writes := needed():
                 try:

@@ -58,6 +58,10 @@ class Watch:
         self._deadline = clock.monotonic() + (
             timeout_seconds if timeout_seconds is not None else clock.jitter(TIMEOUT_MIN_SECONDS, 1.0)
         )
+        self._next_bookmark = self._bookmark_after(clock.monotonic())
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_due = 0.0
+        """When the timer goes off, if there is one."""
         self._pending: deque[Event] = deque()
         self._wakeup = asyncio.Event()
         self._ended = False
@@ -76,9 +80,8 @@ class Watch:
         start = store.revision if since is None or initial_events else since
         self._after = start
         if initial_events:
-            for record in store.collection(prefix).range(self._under):
-                if self._selection.selects(record):
-                    self._pending.append(Event("ADDED", record))
+            found = self._selection.choose(store.collection(prefix).range(self._under))
+            self._pending.extend([Event("ADDED", record) for record in found])
         try:
             self._watcher = store.watch(prefix, self._under, start, self._deliver, lambda: self._expire(start))
         except CompactedError:
@@ -102,44 +105,57 @@ class Watch:
         """Stop receiving."""
         self._closed = True
         self._wakeup.set()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer, self._timer_due = None, 0.0
         if self._watcher is not None:
             self._store.unwatch(self._kind.key_prefix, self._watcher)
             self._watcher = None
 
     async def batches(self) -> AsyncIterator[list[Event]]:
         """Events as they come, several at once where several wait. Ends at the timeout, or when the client is too slow."""
-        next_bookmark = self._next_bookmark()
-        loop = asyncio.get_running_loop()
         try:
-            while not self._closed:
-                if self._pending:
-                    count = min(len(self._pending), BATCH_LIMIT_EVENTS)
-                    batch = [self._pending.popleft() for _ in range(count)]
-                    self._wakeup.clear()
-                    yield batch
-                    continue
-                if self._ended:
-                    return
-                now = clock.monotonic()
-                if now >= self._deadline:
-                    return
-                if self._bookmarks and now >= next_bookmark:
-                    next_bookmark = self._next_bookmark()
-                    yield [self._bookmark({})]
-                    continue
-                wake_at = min(self._deadline, next_bookmark) if self._bookmarks else self._deadline
-                timer = loop.call_later(wake_at - now, self._wakeup.set)
-                try:
-                    await self._wakeup.wait()
-                    self._wakeup.clear()
-                finally:
-                    timer.cancel()
+            while (batch := await self.next()) is not None:
+                yield batch
         finally:
             self.close()
 
-    def _next_bookmark(self) -> float:
+    async def next(self) -> list[Event] | None:
+        """The next of `batches`, None at the end."""
+        while not self._closed:
+            if self._pending:
+                count = min(len(self._pending), BATCH_LIMIT_EVENTS)
+                self._wakeup.clear()
+                return [self._pending.popleft() for _ in range(count)]
+            if self._ended:
+                break
+            now = clock.monotonic()
+            if now >= self._deadline:
+                break
+            if self._bookmarks and now >= self._next_bookmark:
+                self._next_bookmark = self._bookmark_after(now)
+                return [self._bookmark({})]
+            self._wake_at(min(self._deadline, self._next_bookmark) if self._bookmarks else self._deadline, now)
+            await self._wakeup.wait()
+            self._wakeup.clear()
+        return None
+
+    def _wake_at(self, due: float, now: float) -> None:
+        """Let it go on at that time, if nothing comes before. One timer does for all the events until then."""
+        if self._timer_due == due:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(due - now, self._wake)
+        self._timer_due = due
+
+    def _wake(self) -> None:
+        self._timer, self._timer_due = None, 0.0
+        self._wakeup.set()
+
+    def _bookmark_after(self, now: float) -> float:
         """In a while, and once shortly before the end: so the next watch need not go over again what this one has seen."""
-        now, last = clock.monotonic(), self._deadline - BOOKMARK_BEFORE_END_SECONDS
+        last = self._deadline - BOOKMARK_BEFORE_END_SECONDS
         if now >= last:
             return float("inf")
         return min(now + BOOKMARK_INTERVAL_SECONDS, last)
@@ -167,7 +183,7 @@ class Watch:
         if changes[0].revision <= self._after:
             changes = [change for change in changes if change.revision > self._after]
         if self._selection.is_everything:
-            self._pending.extend(Event(change.type, change.record, change) for change in changes)
+            self._pending.extend([Event(change.type, change.record, change) for change in changes])
         else:
             for change in changes:
                 event = self._select(change)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable
 
 import orjson
 
@@ -29,22 +29,21 @@ def respond(request: APIRequest, answer: WatchAnswer, representation: Representa
 
 
 class _Body(AsyncIterator[bytes]):
-    """A watch's chunks. Closing it ends the watch even where nobody has begun to read, which a generator alone cannot."""
+    """A watch's chunks. Closing it ends the watch even where nobody has begun to read, which a generator could not."""
 
     def __init__(self, watch: Watch, encode: Encode) -> None:
-        self._watch, self._chunks = watch, _chunks(watch, encode)
+        self._watch, self._encode = watch, encode
 
     async def __anext__(self) -> bytes:
-        return await self._chunks.__anext__()
+        batch = await self._watch.next()
+        if batch is None:
+            self._watch.close()
+            raise StopAsyncIteration
+        encode = self._encode
+        return encode(batch[0]) if len(batch) == 1 else b"".join([encode(event) for event in batch])
 
     async def aclose(self) -> None:
-        await self._chunks.aclose()
         self._watch.close()
-
-
-async def _chunks(watch: Watch, encode: Encode) -> AsyncGenerator[bytes, None]:
-    async for batch in watch.batches():
-        yield b"".join([encode(event) for event in batch])
 
 
 def _encoder(request: APIRequest, kind: Kind, representation: Representation) -> Encode:

@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 BODY_LIMIT_BYTES = 3 * 1024 * 1024
 HEADERS_LIMIT_BYTES = 64 * 1024
 PIPELINE_LIMIT = 16
+JOINED_LIMIT_BYTES = 64 * 1024
 WRITE_BUFFER_HIGH_BYTES = 256 * 1024
 SHUTDOWN_GRACE_SECONDS = 2.0
 IDLE_TIMEOUT_SECONDS = 90.0
@@ -326,15 +327,19 @@ class _Connection(asyncio.Protocol):
 
     async def _send(self, request: Request, response: Response, keep_alive: bool) -> None:
         head = [_STATUS_LINES.get(response.status) or b"HTTP/1.1 %d \r\n" % response.status]
-        head += [f"{name}: {value}\r\n".encode("latin-1", "replace") for name, value in response.headers]
+        head.append("".join([f"{name}: {value}\r\n" for name, value in response.headers]).encode("latin-1", "replace"))
         if not keep_alive:
             head.append(b"Connection: close\r\n")
         body = response.body
         if isinstance(body, bytes):
             head.append(b"Content-Length: %d\r\n\r\n" % len(body))
-            if request.method != "HEAD":
+            # Small answers go out in one piece; large ones are not copied for it.
+            joined = len(body) <= JOINED_LIMIT_BYTES
+            if joined and request.method != "HEAD":
                 head.append(body)
             self._transport.write(b"".join(head))
+            if not joined and request.method != "HEAD":
+                self._transport.write(body)
             if not self._writable.is_set():
                 await self._writable.wait()
             return

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from navarch.api.apps.daemonset import TEMPLATE_GENERATION
 from navarch.apimachinery import intstr, meta, selectors
 from navarch.apimachinery.errors import Object, StatusError
 from navarch.apimachinery.selectors import Requirement, Selector
@@ -27,7 +28,6 @@ BACKOFF_INITIAL_SECONDS = 1.0
 BACKOFF_MAX_SECONDS = 900.0
 BACKOFF_LIMIT = 4096
 NAME_FIELD = "metadata.name"
-TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 TEMPLATE_GENERATION_LABEL = "pod-template-generation"
 _OPERATORS = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!", "Gt": "gt", "Lt": "lt"}
 _TOLERATED = (

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from navarch.api.core import podresources
 from navarch.apimachinery import meta, quantity, selectors
 from navarch.apimachinery.errors import Object
 from navarch.apimachinery.selectors import Requirement, Selector
@@ -174,7 +175,7 @@ class PodInfo:
         self.priority: int = spec.get("priority") or 0
         self.is_terminating = "deletionTimestamp" in metadata
         self.node_name: str = spec.get("nodeName") or ""
-        self.requests = pod_requests(spec)
+        self.requests = pod_requests(podresources.resized_spec(pod))
         self.host_ports = host_ports(spec)
 
     @property
@@ -189,7 +190,7 @@ class PodInfo:
     @cached_property
     def non_zero_requests(self) -> tuple[int, int]:
         """(CPU, memory) with a floor for containers that ask for none."""
-        found = pod_requests(self.spec, _non_zero_requests)
+        found = pod_requests(podresources.resized_spec(self.pod), _non_zero_requests)
         return found.get("cpu", 0), found.get("memory", 0)
 
     @cached_property

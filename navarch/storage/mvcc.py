@@ -7,9 +7,9 @@ writes build on it), then *published* once its backend says it is durable: only 
 from __future__ import annotations
 
 import logging
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -135,15 +135,13 @@ class Collection:
             self._order = sorted(self.records)
         return self._order
 
-    def range(self, prefix: str, after: str = "") -> Iterator[Record]:
-        """Records whose keys start with `prefix` and come after `after`, in order."""
-        keys = self.keys()
-        start = bisect_right(keys, after) if after else (bisect_right(keys, prefix) if prefix != self.prefix else 0)
-        for position in range(start, len(keys)):
-            key = keys[position]
-            if not key.startswith(prefix):
-                return
-            yield self.records[key]
+    def range(self, prefix: str, after: str = "") -> list[Record]:
+        """Records whose keys start with `prefix`, which ends in a slash, and come after `after`, in order."""
+        keys, records = self.keys(), self.records
+        # What comes behind a slash comes before the character after the slash.
+        end = len(keys) if prefix == self.prefix else bisect_left(keys, prefix[:-1] + chr(ord("/") + 1))
+        start = 0 if prefix == self.prefix and not after else bisect_right(keys, max(prefix, after))
+        return [records[key] for key in keys[start:end]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +215,7 @@ class MVCC:
         if revision < self.compacted:
             raise CompactedError
         if revision >= collection.revision:
-            return list(collection.range(under, after))
+            return collection.range(under, after)
         past: dict[str, Record | None] = {}
         for change in reversed(self._history):
             if change.revision <= revision:

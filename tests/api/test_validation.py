@@ -172,7 +172,7 @@ JOB_TEMPLATE = {"spec": {**POD_SPEC, "restartPolicy": "Never"}}
             deployment(progressDeadlineSeconds=5, minReadySeconds=5),
             (INVALID, "spec.progressDeadlineSeconds"),
         ),
-        ("deployments.apps", deployment(strategy={"type": "X"}), (UNSUPPORTED, "spec.strategy.type")),
+        ("deployments.apps", deployment(strategy={"type": "X"}), (UNSUPPORTED, "spec.strategy")),
         (
             "deployments.apps",
             deployment(strategy={"type": "Recreate", "rollingUpdate": {}}),
@@ -197,7 +197,7 @@ JOB_TEMPLATE = {"spec": {**POD_SPEC, "restartPolicy": "Never"}}
             (INVALID, "spec.template.labels"),
         ),
         ("replicasets.apps", deployment(replicas=-1), (INVALID, "spec.replicas")),
-        ("daemonsets.apps", deployment(updateStrategy={"type": "X"}), (UNSUPPORTED, "spec.updateStrategy.type")),
+        ("daemonsets.apps", deployment(updateStrategy={"type": "X"}), (UNSUPPORTED, "spec.updateStrategy")),
         ("replicationcontrollers", {"template": {"spec": POD_SPEC}}, (REQUIRED, "spec.selector")),
         ("jobs.batch", {"template": {"spec": POD_SPEC}}, (REQUIRED, "spec.template.spec.restartPolicy")),
         ("jobs.batch", {"template": JOB_TEMPLATE, "parallelism": -1}, (INVALID, "spec.parallelism")),

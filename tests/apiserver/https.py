@@ -22,6 +22,8 @@ from navarch.storage.store import LocalStore
 
 T = TypeVar("T")
 START_TIMEOUT_SECONDS = 20.0
+ADVERTISED = "192.0.2.1"
+"""Where pods would reach the server: Endpoints have no loopback addresses."""
 
 
 class HTTPSServer:
@@ -44,6 +46,7 @@ class HTTPSServer:
             key_file=self.pki.key("apiserver"),
             client_ca_file=self.pki.certificate("ca"),
             bind_address="127.0.0.1",
+            advertise_address=ADVERTISED,
             port=0,
         )
         server = APIServer(config, LocalStore(SQLiteBackend(directory / "navarch.db")))

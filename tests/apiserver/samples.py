@@ -9,6 +9,7 @@ from typing import Any
 
 from navarch.api import registry
 from navarch.api.kind import Kind
+from navarch.apimachinery import names
 from navarch.apimachinery.errors import Object
 from tests.apiserver.certificaterequests import signing_request
 
@@ -16,7 +17,49 @@ POD_SPEC: Object = {"containers": [{"name": "main", "image": "registry.example/a
 TEMPLATE: Object = {"metadata": {"labels": {"app": "web"}}, "spec": POD_SPEC}
 SELECTOR: Object = {"matchLabels": {"app": "web"}}
 
+_WEBHOOK: Object = {
+    "name": "checks.example.com",
+    "clientConfig": {"service": {"name": "checks", "namespace": "default"}},
+    "rules": [{"operations": ["CREATE"], "apiGroups": ["apps"], "apiVersions": ["v1"], "resources": ["deployments"]}],
+    "sideEffects": "None",
+    "admissionReviewVersions": ["v1"],
+}
+_MATCHED: Object = {"resourceRules": _WEBHOOK["rules"]}
+_CONDITION: Object = {
+    "type": "Tested",
+    "status": "True",
+    "reason": "Tried",
+    "message": "",
+    "lastTransitionTime": "2026-01-01T00:00:00Z",
+}
+
 BODIES: dict[str, Object] = {
+    **{
+        f"{plural}.admissionregistration.k8s.io": {"webhooks": [_WEBHOOK]}
+        for plural in ("mutatingwebhookconfigurations", "validatingwebhookconfigurations")
+    },
+    "validatingadmissionpolicies.admissionregistration.k8s.io": {
+        "spec": {"matchConstraints": _MATCHED, "validations": [{"expression": "object.spec.replicas <= 5"}]}
+    },
+    "validatingadmissionpolicybindings.admissionregistration.k8s.io": {
+        "spec": {"policyName": "few-replicas", "validationActions": ["Deny"]}
+    },
+    "mutatingadmissionpolicies.admissionregistration.k8s.io": {
+        "spec": {
+            "matchConstraints": _MATCHED,
+            "reinvocationPolicy": "Never",
+            "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": "[]"}}],
+        }
+    },
+    "mutatingadmissionpolicybindings.admissionregistration.k8s.io": {"spec": {"policyName": "one-replica"}},
+    "apiservices.apiregistration.k8s.io": {
+        "spec": {
+            "version": "v1",
+            "groupPriorityMinimum": 100,
+            "versionPriority": 10,
+            "service": {"name": "server", "namespace": "default"},
+        }
+    },
     "configmaps": {"data": {"a": "1"}},
     "endpoints": {"subsets": [{"addresses": [{"ip": "10.1.2.3"}], "ports": [{"port": 80}]}]},
     "events": {"involvedObject": {"kind": "Pod", "name": "x", "namespace": "default"}, "reason": "Tested", "type": "Normal"},
@@ -127,7 +170,17 @@ STATUSES: dict[str, Object] = {
     "resourcequotas": {"hard": {"count/widgets.example.com": "5"}, "used": {"count/widgets.example.com": "1"}},
     "volumeattachments.storage.k8s.io": {"attached": True},
     "replicationcontrollers": {"replicas": 1},
-    "services": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}},
+    "services": {
+        "conditions": [
+            {
+                "type": "example.com/Done",
+                "status": "True",
+                "reason": "Tested",
+                "message": "",
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            }
+        ]
+    },
     "deployments.apps": {"replicas": 2, "observedGeneration": 1},
     "replicasets.apps": {"replicas": 2},
     "daemonsets.apps": {
@@ -136,7 +189,7 @@ STATUSES: dict[str, Object] = {
         "desiredNumberScheduled": 1,
         "numberReady": 1,
     },
-    "statefulsets.apps": {"replicas": 1, "availableReplicas": 1},
+    "statefulsets.apps": {"replicas": 1, "readyReplicas": 1, "availableReplicas": 1},
     "cronjobs.batch": {"lastScheduleTime": "2026-01-01T00:00:00Z"},
     "horizontalpodautoscalers.autoscaling": {"currentReplicas": 1, "desiredReplicas": 2},
     "jobs.batch": {"active": 1},
@@ -154,6 +207,8 @@ STATUSES: dict[str, Object] = {
         f"{plural}.flowcontrol.apiserver.k8s.io": {"conditions": [{"type": "Tested", "status": "True"}]}
         for plural in ("flowschemas", "prioritylevelconfigurations")
     },
+    "validatingadmissionpolicies.admissionregistration.k8s.io": {"observedGeneration": 1, "conditions": [_CONDITION]},
+    "apiservices.apiregistration.k8s.io": {"conditions": [{"type": "Available", "status": "False", "reason": "Gone"}]},
     "ingresses.networking.k8s.io": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}},
     "servicecidrs.networking.k8s.io": {
         "conditions": [
@@ -176,10 +231,19 @@ STORED: tuple[Kind, ...] = tuple(
 )
 
 
-# Kinds whose names say something.
+# Kinds whose names say something. A name that is right already stays.
 _NAMES: dict[str, Callable[[str], str]] = {
-    "ipaddresses.networking.k8s.io": lambda text: f"192.0.2.{zlib.crc32(text.encode()) % 256}",
+    "ipaddresses.networking.k8s.io": lambda text: _address_for(text) if [*names.ip_address(text)] else text,
+    "apiservices.apiregistration.k8s.io": lambda text: text if text.startswith("v1.") else f"v1.{text.lower()}",
 }
+# Kinds whose objects say what they are named.
+_SAID: dict[str, Callable[[str], Object]] = {
+    "apiservices.apiregistration.k8s.io": lambda name: {"spec": {"group": name.partition(".")[2]}},
+}
+
+
+def _address_for(text: str) -> str:
+    return f"192.0.2.{zlib.crc32(text.encode()) % 256}"
 
 
 def name_of(kind: Kind, text: str) -> str:
@@ -189,11 +253,18 @@ def name_of(kind: Kind, text: str) -> str:
 
 def sample(kind: Kind, name: str = "sample", namespace: str = "default", **metadata: Any) -> Object:
     """A new object, nobody else's."""
+    name = name_of(kind, name)
     metadata = {"name": name, **metadata}
     if kind.namespaced:
         metadata["namespace"] = namespace
     obj: Object = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata, **BODIES[kind.resource]}
+    for field, said in _SAID.get(kind.resource, _nothing)(name).items():
+        obj[field] = {**obj[field], **said}
     return copy.deepcopy(obj)
+
+
+def _nothing(name: str) -> Object:
+    return {}
 
 
 def pod(name: str = "pod", namespace: str = "default", **spec: Any) -> Object:

@@ -14,7 +14,7 @@ from navarch.apimachinery.errors import Object, StatusError
 from navarch.apiserver.admission import runtimeclass
 from navarch.apiserver.admission.certificates import Certificates
 from navarch.apiserver.admission.chain import Attributes
-from navarch.apiserver.authorization import AuthorizerChain, Decision, Verdict
+from navarch.apiserver.authorization import AuthorizerChain, Decision, Rules, Verdict
 from navarch.apiserver.request import APIRequest, User
 from navarch.apiserver.requestinfo import RequestInfo
 from navarch.scheduler.podinfo import Toleration
@@ -256,6 +256,9 @@ def test_only_those_who_may_approve_and_sign_do(allowed: str, subresource: str, 
             asked = (info.verb, info.group, info.resource, info.name)
             fits = asked == (verb, "certificates.k8s.io", "signers", allowed)
             return Verdict(Decision.ALLOW if fits else Decision.NO_OPINION)
+
+        def rules(self, user: User, namespace: str) -> Rules:
+            return Rules()
 
     plugin, kind = Certificates(AuthorizerChain((Only(),))), resource(CSR)
     old = sample(kind, "asked")

@@ -12,7 +12,15 @@ from tests.apiserver.samples import STATUSES, name_of, sample
 NETWORKING = "networking.k8s.io"
 VERBS = {"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"}
 STATUS = {"status": {"get", "patch", "update"}}
-RESOURCES = [
+ADMISSION = "admissionregistration.k8s.io"
+RESOURCES: list[tuple[str, dict[str, set[str]]]] = [
+    (f"validatingadmissionpolicies.{ADMISSION}", STATUS),
+    (f"validatingadmissionpolicybindings.{ADMISSION}", {}),
+    (f"mutatingadmissionpolicies.{ADMISSION}", {}),
+    (f"mutatingadmissionpolicybindings.{ADMISSION}", {}),
+    (f"validatingwebhookconfigurations.{ADMISSION}", {}),
+    (f"mutatingwebhookconfigurations.{ADMISSION}", {}),
+    ("apiservices.apiregistration.k8s.io", STATUS),
     ("flowschemas.flowcontrol.apiserver.k8s.io", STATUS),
     ("prioritylevelconfigurations.flowcontrol.apiserver.k8s.io", STATUS),
     ("certificatesigningrequests.certificates.k8s.io", {**STATUS, "approval": {"get", "patch", "update"}}),

@@ -9,7 +9,7 @@ import threading
 import orjson
 import pytest
 
-from tests.apiserver.https import HTTPSServer
+from tests.apiserver.https import ADVERTISED, HTTPSServer
 
 
 def connected(server: HTTPSServer) -> ssl.SSLSocket:
@@ -173,6 +173,6 @@ def test_the_kubernetes_service_points_at_the_server(https_server: HTTPSServer) 
     assert service["spec"]["clusterIP"] == "10.96.0.1"
     endpoints = https_server.ask("GET", "/api/v1/namespaces/default/endpoints/kubernetes")[1]
     (subset,) = endpoints["subsets"]
-    assert (subset["addresses"], subset["ports"][0]["port"]) == ([{"ip": "127.0.0.1"}], https_server.server.port)
+    assert (subset["addresses"], subset["ports"][0]["port"]) == ([{"ip": ADVERTISED}], https_server.server.port)
     (found,) = https_server.ask("GET", "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices")[1]["items"]
-    assert found["endpoints"][0]["addresses"] == ["127.0.0.1"]
+    assert found["endpoints"][0]["addresses"] == [ADVERTISED]

@@ -263,6 +263,16 @@ def test_what_the_server_has_is_explained(kubectl: Kubectl) -> None:
     assert kubectl("api-versions").splitlines() == sorted(kubectl("api-versions").splitlines())
     assert "Username    kubernetes-admin" in kubectl("auth", "whoami")
     assert kubectl("auth", "can-i", "delete", "pods").strip() == "yes"
+    assert kubectl("auth", "can-i", "--list").split()[:8] == [
+        "Resources",
+        "Non-Resource",
+        "URLs",
+        "Resource",
+        "Names",
+        "Verbs",
+        "*.*",
+        "[]",
+    ]
     assert kubectl.run("auth", "can-i", "get", "pods", "--as=nobody").returncode in (0, 1)
     assert json.loads(kubectl("get", "--raw", "/version"))["minor"] == "36"
     assert kubectl("get", "--raw", "/readyz") == "ok"
@@ -334,7 +344,7 @@ DEPLOYMENT = MANIFEST.split("---\n")[1].replace("name: web,", "name: refused,")
             DEPLOYMENT.replace("replicas: 2", "replicas: 2, strategy: {type: Sudden}").replace(
                 "  replicas: 2, ", "  replicas: 2\n  "
             ),
-            'spec.strategy.type: Unsupported value: "Sudden": supported values: "Recreate", "RollingUpdate"',
+            'spec.strategy: Unsupported value: {"type":"Sudden"}: supported values: "Recreate", "RollingUpdate"',
         ),
     ],
     ids=lambda value: None if "\n" in value else value[:30],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import struct
 from collections.abc import Iterator
 from typing import Any
@@ -19,7 +20,7 @@ from navarch.apimachinery.schema import decode
 from navarch.apiserver.negotiation import JSON, PROTOBUF, YAML, Representation, negotiate, wants_pretty
 from tests.api.test_protobuf import stripped
 from tests.apiserver.bench import Bench
-from tests.apiserver.samples import STORED, sample
+from tests.apiserver.samples import STORED, name_of, sample
 
 TABLE = "as=Table;v=v1;g=meta.k8s.io"
 KINDS = pytest.mark.parametrize("kind", STORED, ids=lambda kind: kind.resource)
@@ -105,7 +106,7 @@ def made(api: Bench) -> dict[str, Object]:
     """One object of every kind that has a protobuf form."""
     found = {}
     for kind in STORED:
-        obj = sample(kind, f"negotiated-{len(found)}" if kind.resource != "ipaddresses.networking.k8s.io" else "10.96.9.9")
+        obj = sample(kind, name_of(kind, f"negotiated-{len(found)}"))
         reply = api.post(kind.resource, obj)
         assert reply.status == 201, reply.body
         found[kind.resource] = reply.json
@@ -173,3 +174,23 @@ def test_what_subresources_say_comes_in_protobuf(api: Bench, made: dict[str, Obj
     assert (scale["kind"], scale["apiVersion"], scale["spec"]) == ("Scale", "autoscaling/v1", {"replicas": 1})
     gone = api.delete("configmaps", made["configmaps"]["metadata"]["name"], headers={"accept": PROTOBUF})
     assert decoder.decode(gone.body)["status"] == "Success"
+
+
+def test_long_protobuf_lists_are_compressed_where_asked(api: Bench) -> None:
+    api.namespace("compressed")
+    for number in range(3):
+        obj = {"metadata": {"name": f"long-{number}", "namespace": "compressed"}, "data": {"a": "x" * 100_000}}
+        api.made("configmaps", obj)
+    accept = {"accept": PROTOBUF}
+    plain = api.list("configmaps", "compressed", headers=accept)
+    for _ in range(2):
+        reply = api.list("configmaps", "compressed", headers={**accept, "accept-encoding": "gzip"})
+        assert (reply.headers["content-encoding"], reply.headers["vary"]) == ("gzip", "Accept-Encoding")
+        assert gzip.decompress(reply.body) == plain.body
+    assert len(parts(dict(parts(plain.body[len(MAGIC) :]))[2])) == 4
+
+
+def test_every_answer_says_under_which_identifier_it_is_audited(api: Bench) -> None:
+    first, second = api.get("namespaces", "default"), api.get("namespaces", "none")
+    assert first.headers["audit-id"] != second.headers["audit-id"] and len(first.headers["audit-id"]) == 36
+    assert api.get("namespaces", "default", headers={"audit-id": "mine"}).headers["audit-id"] == "mine"

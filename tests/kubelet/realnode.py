@@ -211,7 +211,8 @@ async def node(containerd: Containerd, directory: Path) -> AsyncIterator[Node]:
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     server = APIServer(
-        APIServerConfig(service_account_key_file=file, port=0, bind_address="127.0.0.1"), LocalStore(MemoryBackend())
+        APIServerConfig(service_account_key_file=file, port=0, bind_address="127.0.0.1", advertise_address="192.0.2.1"),
+        LocalStore(MemoryBackend()),
     )
     await server.start()
     await server.listen()

@@ -10,10 +10,12 @@ from navarch.api import printing
 from navarch.api.core.nonnegative import nonnegative
 from navarch.api.kind import AGE, NAME, Column, Kind
 from navarch.apimachinery import meta
-from navarch.apimachinery.errors import FieldError, Object, invalid_value
+from navarch.apimachinery.errors import FieldError, Object, invalid_value, required
 
 
 def validate(revision: Object) -> Iterator[FieldError]:
+    if revision.get("data") is None:
+        yield required("data", "data is mandatory")
     if revision["revision"] < 0:
         yield nonnegative("revision", revision["revision"])
 

@@ -8,10 +8,14 @@ from typing import Any
 
 from navarch.api import printing
 from navarch.api.apps import workload
+from navarch.api.core import podspec
 from navarch.api.kind import AGE, NAME, Column, Kind
-from navarch.apimachinery.errors import FieldError, Object, invalid_value, not_supported
+from navarch.apimachinery import meta
+from navarch.apimachinery.errors import FieldError, Object, invalid_value, not_supported, required
 
 REVISION_HISTORY_LIMIT = 10
+TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
+"""Annotation: which version of the template this is, as it was called before ControllerRevisions."""
 
 
 def default(daemonset: Object) -> Object:
@@ -29,25 +33,61 @@ def default(daemonset: Object) -> Object:
 
 def validate(daemonset: Object) -> Iterator[FieldError]:
     spec = daemonset["spec"]
-    yield from workload.validate_selector(spec, "daemonset")
+    if spec.get("selector") is None:
+        # It selects nothing, and is not asked for.
+        labels = (spec["template"].get("metadata") or {}).get("labels") or {}
+        yield invalid_value("spec.template.metadata.labels", labels, "`selector` does not match template `labels`")
+        yield from podspec.validate_template(spec["template"], None, "spec.template")
+    else:
+        yield from workload.validate_selector(spec, "daemonset")
     yield from workload.validate_nonnegative(spec, "minReadySeconds", "revisionHistoryLimit")
     strategy = spec["updateStrategy"]
     if strategy["type"] not in ("OnDelete", "RollingUpdate"):
-        yield not_supported("spec.updateStrategy.type", strategy["type"], ("OnDelete", "RollingUpdate"))
+        yield not_supported("spec.updateStrategy", strategy, ("RollingUpdate", "OnDelete"))
     elif strategy["type"] == "RollingUpdate":
         path = "spec.updateStrategy.rollingUpdate"
         unavailable, surge = strategy["rollingUpdate"]["maxUnavailable"], strategy["rollingUpdate"]["maxSurge"]
         yield from workload.validate_int_or_percent(unavailable, f"{path}.maxUnavailable")
         yield from workload.validate_int_or_percent(surge, f"{path}.maxSurge")
+        yield from workload.validate_at_most_all(unavailable, f"{path}.maxUnavailable")
+        yield from workload.validate_at_most_all(surge, f"{path}.maxSurge")
         if workload.is_zero(unavailable) and workload.is_zero(surge):
-            yield invalid_value(f"{path}.maxUnavailable", unavailable, "cannot be 0 when maxSurge is 0")
+            yield required(f"{path}.maxUnavailable", "cannot be 0 when maxSurge is 0")
         elif not workload.is_zero(unavailable) and not workload.is_zero(surge):
             yield invalid_value(f"{path}.maxSurge", surge, "may not be set when maxUnavailable is non-zero")
 
 
+def validate_status_update(new: Object, old: Object) -> Iterator[FieldError]:
+    yield from workload.validate_counts(
+        new.get("status") or {},
+        "currentNumberScheduled",
+        "numberMisscheduled",
+        "desiredNumberScheduled",
+        "numberReady",
+        "observedGeneration",
+        "updatedNumberScheduled",
+        "numberAvailable",
+        "numberUnavailable",
+        "collisionCount",
+    )
+    yield from workload.validate_collisions(new, old)
+
+
 def prepare_create(daemonset: Object) -> Object:
     zero = ("currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady")
-    return {**daemonset, "status": dict.fromkeys(zero, 0)}
+    return _of_generation({**daemonset, "status": dict.fromkeys(zero, 0)}, 1)
+
+
+def prepare_update(new: Object, old: Object) -> Object:
+    """The generation of the template is counted up with each of its changes, whatever the client says of it."""
+    text = meta.annotations(old).get(TEMPLATE_GENERATION, "")
+    generation = int(text) if text.isdecimal() else 0
+    return _of_generation(new, generation + (new["spec"]["template"] != old["spec"]["template"]))
+
+
+def _of_generation(daemonset: Object, generation: int) -> Object:
+    annotations = {**meta.annotations(daemonset), TEMPLATE_GENERATION: str(generation)}
+    return meta.set_path(daemonset, annotations, "metadata", "annotations")
 
 
 def row(daemonset: Object, now: datetime) -> list[Any]:
@@ -76,7 +116,9 @@ KIND = Kind(
     default=default,
     validate=validate,
     validate_update=workload.validate_selector_unchanged,
+    validate_status_update=validate_status_update,
     prepare_create=prepare_create,
+    prepare_update=prepare_update,
     has_generation=True,
     columns=(
         NAME,

@@ -9,7 +9,6 @@ from typing import Any
 from navarch.api import printing
 from navarch.api.apps import workload
 from navarch.api.kind import AGE, NAME, Column, Kind
-from navarch.apimachinery import intstr
 from navarch.apimachinery.errors import FieldError, Object, forbidden_field, invalid_value, not_supported
 
 PROGRESS_DEADLINE_SECONDS = 600
@@ -50,16 +49,24 @@ def _strategy(strategy: Object) -> Iterator[FieldError]:
             yield forbidden_field("spec.strategy.rollingUpdate", text)
         return
     if strategy["type"] != "RollingUpdate":
-        yield not_supported("spec.strategy.type", strategy["type"], ("Recreate", "RollingUpdate"))
+        yield not_supported("spec.strategy", strategy, ("Recreate", "RollingUpdate"))
         return
     path = "spec.strategy.rollingUpdate"
     unavailable, surge = (strategy["rollingUpdate"][field] for field in ("maxUnavailable", "maxSurge"))
     yield from workload.validate_int_or_percent(unavailable, f"{path}.maxUnavailable")
     yield from workload.validate_int_or_percent(surge, f"{path}.maxSurge")
-    if intstr.is_percent(unavailable) and intstr.scaled(unavailable, 100, False) > 100:
-        yield invalid_value(f"{path}.maxUnavailable", unavailable, "must not be greater than 100%")
     if workload.is_zero(unavailable) and workload.is_zero(surge):
         yield invalid_value(f"{path}.maxUnavailable", unavailable, "may not be 0 when `maxSurge` is 0")
+    yield from workload.validate_at_most_all(unavailable, f"{path}.maxUnavailable")
+
+
+def validate_status_update(new: Object, old: Object) -> Iterator[FieldError]:
+    status, parts = new.get("status") or {}, ("updatedReplicas", "readyReplicas", "availableReplicas")
+    yield from workload.validate_counts(
+        status, "observedGeneration", "replicas", *parts, "unavailableReplicas", "collisionCount"
+    )
+    yield from workload.validate_parts(status, *parts)
+    yield from workload.validate_collisions(new, old)
 
 
 def row(deployment: Object, now: datetime) -> list[Any]:
@@ -85,6 +92,7 @@ KIND = Kind(
     default=default,
     validate=validate,
     validate_update=workload.validate_selector_unchanged,
+    validate_status_update=validate_status_update,
     status_keeps_metadata=("labels",),
     has_generation=True,
     columns=(

@@ -23,7 +23,14 @@ def validate(replicaset: Object) -> Iterator[FieldError]:
     spec = replicaset["spec"]
     yield from workload.validate_replicas(spec)
     yield from workload.validate_nonnegative(spec, "minReadySeconds")
-    yield from workload.validate_selector(spec, "replicaset")
+    # Upstream says so here, too.
+    yield from workload.validate_selector(spec, "deployment")
+
+
+def validate_status_update(new: Object, old: Object) -> Iterator[FieldError]:
+    status, parts = new.get("status") or {}, ("fullyLabeledReplicas", "readyReplicas", "availableReplicas")
+    yield from workload.validate_counts(status, "replicas", *parts, "observedGeneration")
+    yield from workload.validate_parts(status, *parts)
 
 
 def prepare_create(replicaset: Object) -> Object:
@@ -64,6 +71,7 @@ KIND = Kind(
     default=default,
     validate=validate,
     validate_update=workload.validate_selector_unchanged,
+    validate_status_update=validate_status_update,
     prepare_create=prepare_create,
     has_generation=True,
     selectable_fields={"status.replicas": lambda obj: str((obj.get("status") or {}).get("replicas", 0))},

@@ -8,14 +8,16 @@ from typing import Any
 
 from navarch.api import printing
 from navarch.api.apps import workload
+from navarch.api.core import persistentvolumeclaim
 from navarch.api.core.nonnegative import nonnegative
 from navarch.api.kind import AGE, NAME, Column, Kind
+from navarch.apimachinery import names
 from navarch.apimachinery.errors import FieldError, Object, forbidden_field, invalid_value, not_supported, required
 
 REVISION_HISTORY_LIMIT = 10
 MANAGEMENT_POLICIES = ("OrderedReady", "Parallel")
-UPDATE_STRATEGIES = ("OnDelete", "RollingUpdate")
-CLAIM_POLICIES = ("Delete", "Retain")
+UPDATE_STRATEGIES = ("RollingUpdate", "OnDelete")
+CLAIM_POLICIES = ("Retain", "Delete")
 UPDATABLE = (
     "replicas",
     "ordinals",
@@ -40,6 +42,10 @@ def default(statefulset: Object) -> Object:
     spec.setdefault("replicas", 1)
     spec.setdefault("revisionHistoryLimit", REVISION_HISTORY_LIMIT)
     workload.default_template(spec)
+    for claim in spec.get("volumeClaimTemplates") or ():
+        claim |= {"apiVersion": "v1", "kind": "PersistentVolumeClaim"}
+        persistentvolumeclaim.default(claim)
+        claim.setdefault("status", {}).setdefault("phase", "Pending")
     return statefulset
 
 
@@ -47,13 +53,17 @@ def validate(statefulset: Object) -> Iterator[FieldError]:
     spec = statefulset["spec"]
     yield from workload.validate_nonnegative(spec, "replicas", "minReadySeconds", "revisionHistoryLimit")
     yield from workload.validate_selector(spec, "statefulset")
-    if spec["podManagementPolicy"] not in MANAGEMENT_POLICIES:
-        yield not_supported("spec.podManagementPolicy", spec["podManagementPolicy"], MANAGEMENT_POLICIES)
+    if not spec["podManagementPolicy"]:
+        yield required("spec.podManagementPolicy")
+    elif spec["podManagementPolicy"] not in MANAGEMENT_POLICIES:
+        yield invalid_value("spec.podManagementPolicy", spec["podManagementPolicy"], _either(MANAGEMENT_POLICIES))
     strategy = spec["updateStrategy"]
-    if strategy["type"] not in UPDATE_STRATEGIES:
-        yield not_supported("spec.updateStrategy.type", strategy["type"], UPDATE_STRATEGIES)
+    if not strategy["type"]:
+        yield required("spec.updateStrategy")
+    elif strategy["type"] not in UPDATE_STRATEGIES:
+        yield invalid_value("spec.updateStrategy", strategy, _either(UPDATE_STRATEGIES))
     elif strategy["type"] == "OnDelete" and strategy.get("rollingUpdate"):
-        text = f"only allowed for updateStrategy '{UPDATE_STRATEGIES[1]}'"
+        text = "only allowed for updateStrategy 'RollingUpdate'"
         yield invalid_value("spec.updateStrategy.rollingUpdate", strategy["rollingUpdate"], text)
     elif strategy["type"] == "RollingUpdate":
         path = "spec.updateStrategy.rollingUpdate"
@@ -62,6 +72,9 @@ def validate(statefulset: Object) -> Iterator[FieldError]:
         unavailable = strategy["rollingUpdate"].get("maxUnavailable")
         if unavailable is not None:
             yield from workload.validate_int_or_percent(unavailable, f"{path}.maxUnavailable")
+            if workload.is_zero(unavailable):
+                yield invalid_value(f"{path}.maxUnavailable", unavailable, "cannot be 0")
+            yield from workload.validate_at_most_all(unavailable, f"{path}.maxUnavailable")
     for field, policy in spec["persistentVolumeClaimRetentionPolicy"].items():
         if policy not in CLAIM_POLICIES:
             yield not_supported(f"spec.persistentVolumeClaimRetentionPolicy.{field}", policy, CLAIM_POLICIES)
@@ -70,6 +83,17 @@ def validate(statefulset: Object) -> Iterator[FieldError]:
     for index, claim in enumerate(spec.get("volumeClaimTemplates") or ()):
         if not (claim.get("metadata") or {}).get("name"):
             yield required(f"spec.volumeClaimTemplates[{index}].metadata.name")
+
+
+def _either(choices: tuple[str, str]) -> str:
+    return "must be '{}' or '{}'".format(*choices)
+
+
+def validate_status_update(new: Object, old: Object) -> Iterator[FieldError]:
+    status, parts = new.get("status") or {}, ("readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas")
+    yield from workload.validate_counts(status, "replicas", *parts, "observedGeneration", "collisionCount")
+    yield from workload.validate_parts(status, *parts, of_ready="status.readyReplicas")
+    yield from workload.validate_collisions(new, old)
 
 
 def validate_update(new: Object, old: Object) -> Iterator[FieldError]:
@@ -107,6 +131,8 @@ KIND = Kind(
     default=default,
     validate=validate,
     validate_update=validate_update,
+    validate_status_update=validate_status_update,
+    validate_name=names.dns1123_label,
     prepare_create=prepare_create,
     has_generation=True,
     columns=(NAME, Column("Ready"), AGE, Column("Containers", priority=1), Column("Images", priority=1)),

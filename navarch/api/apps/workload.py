@@ -19,6 +19,30 @@ def default_template(spec: Object) -> None:
     podspec.default(template.setdefault("spec", {}))
 
 
+def validate_counts(status: Object, *fields: str) -> Iterator[FieldError]:
+    """Numbers in a status, none of them negative."""
+    for field in fields:
+        if status.get(field, 0) < 0:
+            yield nonnegative(f"status.{field}", status[field])
+
+
+def validate_parts(status: Object, *fields: str, of_ready: str = "readyReplicas") -> Iterator[FieldError]:
+    """Counts of replicas, none greater than the whole, nor those available than those ready."""
+    for field in fields:
+        if status.get(field, 0) > status.get("replicas", 0):
+            yield invalid_value(f"status.{field}", status.get(field, 0), "cannot be greater than status.replicas")
+    available = status.get("availableReplicas", 0)
+    if available > status.get("readyReplicas", 0):
+        yield invalid_value("status.availableReplicas", available, f"cannot be greater than {of_ready}")
+
+
+def validate_collisions(new: Object, old: Object) -> Iterator[FieldError]:
+    """How often a name was taken already: that is never forgotten."""
+    now, before = ((obj.get("status") or {}).get("collisionCount") for obj in (new, old))
+    if before is not None and (now is None or now < before):
+        yield invalid_value("status.collisionCount", now or 0, "cannot be decremented")
+
+
 def validate_replicas(spec: Object, field: str = "replicas") -> Iterator[FieldError]:
     if spec.get(field, 0) < 0:
         yield nonnegative(f"spec.{field}", spec[field])
@@ -60,6 +84,12 @@ def validate_int_or_percent(value: int | str, path: str) -> Iterator[FieldError]
             yield invalid_value(path, value, f"{text} (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')")
     elif value < 0:
         yield nonnegative(path, value)
+
+
+def validate_at_most_all(value: int | str, path: str) -> Iterator[FieldError]:
+    """A percentage, if it is one, of no more than everything."""
+    if intstr.is_percent(value) and intstr.scaled(value, 100, False) > 100:
+        yield invalid_value(path, value, "must not be greater than 100%")
 
 
 def is_zero(value: int | str) -> bool:

@@ -1,4 +1,4 @@
-"""Access reviews: may somebody do something? Answered at once, never stored."""
+"""Access reviews: may somebody do something, and what? Answered at once, never stored."""
 
 from __future__ import annotations
 
@@ -25,5 +25,13 @@ LOCAL_SUBJECT_ACCESS_REVIEW = Kind(
     version="v1",
     kind="LocalSubjectAccessReview",
     plural="localsubjectaccessreviews",
+    verbs=("create",),
+)
+SELF_SUBJECT_RULES_REVIEW = Kind(
+    group="authorization.k8s.io",
+    version="v1",
+    kind="SelfSubjectRulesReview",
+    plural="selfsubjectrulesreviews",
+    namespaced=False,
     verbs=("create",),
 )

@@ -67,7 +67,12 @@ def _schedule(spec: Object) -> Iterator[FieldError]:
         except ValueError as error:
             yield invalid_value("spec.schedule", schedule, str(error))
     zone = spec.get("timeZone")
-    if zone is not None:
+    if zone == "":
+        yield invalid_value("spec.timeZone", zone, "timeZone must be nil or non-empty string")
+    elif zone is not None and zone.lower() == "local":
+        text = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"
+        yield invalid_value("spec.timeZone", zone, text)
+    elif zone is not None:
         try:
             ZoneInfo(zone)
         except (ZoneInfoNotFoundError, ValueError, OSError):

@@ -8,7 +8,10 @@ from typing import Any
 
 from navarch.api import printing
 from navarch.api.kind import AGE, NAME, Column, Kind
-from navarch.apimachinery.errors import FieldError, Object, invalid_value
+from navarch.apimachinery import names
+from navarch.apimachinery.errors import FieldError, Object, forbidden_field, invalid_value, not_supported
+
+STRATEGIES = ("OldestEmulationVersion",)
 
 
 def validate(lease: Object) -> Iterator[FieldError]:
@@ -19,6 +22,21 @@ def validate(lease: Object) -> Iterator[FieldError]:
     transitions = spec.get("leaseTransitions")
     if transitions is not None and transitions < 0:
         yield invalid_value("spec.leaseTransitions", transitions, "must be greater than or equal to 0")
+
+    strategy = spec.get("strategy")
+    if strategy is not None:
+        yield from _strategy(strategy)
+    if spec.get("preferredHolder") and not strategy:
+        yield forbidden_field("spec.preferredHolder", "may only be specified if `strategy` is defined")
+
+
+def _strategy(strategy: str) -> Iterator[FieldError]:
+    """How the next holder is chosen: in one of Kubernetes' own ways, or somebody else's."""
+    path = "spec.strategy.strategy"
+    if "/" in strategy:
+        yield from (invalid_value(path, strategy, text) for text in names.qualified_name(strategy))
+    elif strategy not in STRATEGIES:
+        yield not_supported(path, strategy, STRATEGIES)
 
 
 def is_renewal(new: Object, old: Object) -> bool:
@@ -44,6 +62,7 @@ KIND = Kind(
     validate=validate,
     is_lazy_update=is_renewal,
     allow_create_on_update=True,
+    allow_unconditional_update=False,
     columns=(NAME, Column("Holder"), AGE),
     row=row,
 )

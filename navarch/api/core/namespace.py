@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
 from navarch.api import printing
 from navarch.api.kind import AGE, NAME, Column, Kind
-from navarch.apimachinery import names
-from navarch.apimachinery.errors import Object
+from navarch.api.objectmeta import STANDARD_FINALIZERS
+from navarch.apimachinery import meta, names
+from navarch.apimachinery.errors import FieldError, Object, invalid_value
 
 NAME_LABEL = "kubernetes.io/metadata.name"
 
@@ -26,6 +28,29 @@ def prepare_create(namespace: Object) -> Object:
     if "kubernetes" not in finalizers:
         finalizers = [*finalizers, "kubernetes"]
     return {**namespace, "spec": {**namespace["spec"], "finalizers": finalizers}, "status": {"phase": "Active"}}
+
+
+def validate_create(namespace: Object) -> Iterator[FieldError]:
+    for finalizer in namespace["spec"].get("finalizers") or ():
+        yield from validate_finalizer(finalizer, "spec.finalizers")
+
+
+def validate_finalizer(finalizer: str, path: str) -> Iterator[FieldError]:
+    """The name of a finalizer: a standard one or somebody's."""
+    problems = names.qualified_name(finalizer)
+    for text in problems:
+        yield invalid_value(path, finalizer, text)
+    if not problems and "/" not in finalizer and finalizer not in STANDARD_FINALIZERS:
+        yield invalid_value(path, finalizer, "name is neither a standard finalizer name nor is it fully qualified")
+
+
+def validate_status_update(new: Object, old: Object) -> Iterator[FieldError]:
+    phase = (new.get("status") or {}).get("phase", "")
+    if meta.being_deleted(new):
+        if phase != "Terminating":
+            yield invalid_value("status.Phase", phase, "may only be 'Terminating' if `deletionTimestamp` is not empty")
+    elif phase != "Active":
+        yield invalid_value("status.Phase", phase, "may only be 'Active' if `deletionTimestamp` is empty")
 
 
 def prepare_update(new: Object, old: Object) -> Object:
@@ -53,6 +78,8 @@ KIND = Kind(
     validate_name=names.dns1123_label,
     default=default,
     prepare_create=prepare_create,
+    validate_create=validate_create,
+    validate_status_update=validate_status_update,
     prepare_update=prepare_update,
     prepare_deletion=prepare_deletion,
     holds_deletion=lambda obj: bool((obj.get("spec") or {}).get("finalizers")),

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import ipaddress
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
 from navarch.api import printing
+from navarch.api.core import containerresources, podscheduling, resourcenames
 from navarch.api.kind import AGE, NAME, Column, Kind
-from navarch.apimachinery import meta
-from navarch.apimachinery.errors import FieldError, Object, duplicate, forbidden_field, not_supported, required
+from navarch.apimachinery import meta, names
+from navarch.apimachinery.errors import FieldError, Object, duplicate, forbidden_field, invalid_value
 
 ROLE_LABEL_PREFIX = "node-role.kubernetes.io/"
-TAINT_EFFECTS = ("NoExecute", "NoSchedule", "PreferNoSchedule")
 
 
 def default(node: Object) -> Object:
@@ -20,27 +21,52 @@ def default(node: Object) -> Object:
     if "capacity" in status and "allocatable" not in status:
         status["allocatable"] = dict(status["capacity"])
     node.setdefault("spec", {})
+    for field in ("capacity", "allocatable"):
+        containerresources.round_amounts(status.get(field))
     return node
 
 
 def validate(node: Object) -> Iterator[FieldError]:
-    seen = set()
-    for index, taint in enumerate(node.get("spec", {}).get("taints") or ()):
-        path = f"metadata.taints[{index}]"
-        if not taint.get("key"):
-            yield required(f"{path}.key")
-        if taint.get("effect") not in TAINT_EFFECTS:
-            yield not_supported(f"{path}.effect", taint.get("effect", ""), TAINT_EFFECTS)
-        identity = (taint.get("key"), taint.get("effect"))
-        if identity in seen:
-            yield duplicate(path, taint)
-        seen.add(identity)
-    cidrs = node.get("spec", {}).get("podCIDRs") or ()
-    if cidrs and node["spec"].get("podCIDR", cidrs[0]) != cidrs[0]:
+    spec, status = node.get("spec") or {}, node.get("status") or {}
+    yield from _taints(spec.get("taints") or (), "metadata.taints")
+    for field in ("capacity", "allocatable"):
+        for name, amount in sorted((status.get(field) or {}).items()):
+            yield from resourcenames.validate_amount(name, amount, f"status.{field}.{name}")
+    cidrs = spec.get("podCIDRs") or ()
+    if cidrs and spec.get("podCIDR", cidrs[0]) != cidrs[0]:
         yield forbidden_field("spec.podCIDRs", "primary must match podCIDR")
+    versions: list[int] = []
+    for index, network in enumerate(cidrs):
+        problems = list(names.cidr(network))
+        for text in problems:
+            yield invalid_value(f"spec.podCIDRs[{index}]", network, text)
+        if not problems:
+            versions.append(ipaddress.ip_network(network).version)
+    if len(cidrs) > 1 and len(versions) == len(cidrs) and (len(cidrs) > 2 or len(set(versions)) < len(versions)):
+        yield invalid_value("spec.podCIDRs", cidrs, "may specify no more than one CIDR for each IP family")
+
+
+def _taints(taints: Iterable[Object], path: str) -> Iterator[FieldError]:
+    seen: set[tuple[str, str]] = set()
+    for index, taint in enumerate(taints):
+        where, key, value, effect = f"{path}[{index}]", taint.get("key", ""), taint.get("value", ""), taint.get("effect", "")
+        for text in names.qualified_name(key):
+            yield invalid_value(f"{where}.key", key, text)
+        problems = names.label_value(value)
+        if problems:
+            yield invalid_value(f"{where}.value", value, ";".join(problems))
+        yield from podscheduling.validate_effect(effect, f"{where}.effect", may_be_empty=False)
+        if (key, effect) in seen:
+            yield duplicate(where, taint, "taints must be unique by key and effect pair")
+        seen.add((key, effect))
 
 
 def validate_update(new: Object, old: Object) -> Iterator[FieldError]:
+    addresses: list[Object] = []
+    for index, entry in enumerate((new.get("status") or {}).get("addresses") or ()):
+        if entry in addresses:
+            yield duplicate(f"status.addresses[{index}]", entry)
+        addresses.append(entry)
     before, now = old.get("spec", {}).get("podCIDRs"), new.get("spec", {}).get("podCIDRs")
     if before and before != now:
         yield forbidden_field("spec.podCIDRs", 'node updates may not change podCIDR except from "" to valid')
@@ -90,6 +116,7 @@ KIND = Kind(
     default=default,
     validate=validate,
     validate_update=validate_update,
+    validate_status_update=lambda new, old: (*validate(new), *validate_update(new, old)),
     selectable_fields={"spec.unschedulable": lambda obj: str(bool(obj.get("spec", {}).get("unschedulable"))).lower()},
     columns=(
         NAME,

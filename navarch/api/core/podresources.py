@@ -45,6 +45,24 @@ def limits(pod: Object, *, use_status: bool = True) -> dict[str, str]:
     return found
 
 
+def resized_spec(pod: Object) -> Object:
+    """A pod's spec whose containers ask for the larger of what they have and what they are to have."""
+    spec: Object = pod["spec"]
+    known = _statuses(pod)
+    if not any(status.get("allocatedResources") or status.get("resources") for status in known.values()):
+        return spec
+    of_container, changed = _larger_requests(pod), {}
+    for field in ("containers", "initContainers"):
+        containers = spec.get(field) or ()
+        if any(of_container(container) != _specified("requests")(container) for container in containers):
+            changed[field] = [_asking(container, of_container(container)) for container in containers]
+    return {**spec, **changed} if changed else spec
+
+
+def _asking(container: Object, requests: Amounts) -> Object:
+    return {**container, "resources": {**(container.get("resources") or meta.EMPTY), "requests": dict(requests)}}
+
+
 def of_containers(spec: Object, side: str) -> dict[str, str]:
     """The `side` (requests or limits) of a pod's containers together, as its spec says."""
     return _of_containers(spec, _specified(side))

@@ -9,9 +9,10 @@ from typing import Any
 from navarch.api import printing
 from navarch.api.apps import replicaset, workload
 from navarch.api.core import podspec
+from navarch.api.core.nonnegative import nonnegative
 from navarch.api.kind import Kind
 from navarch.api.objectmeta import validate_labels
-from navarch.apimachinery.errors import FieldError, Object, required
+from navarch.apimachinery.errors import FieldError, Object, invalid_value, required
 
 
 def default(controller: Object) -> Object:
@@ -37,6 +38,19 @@ def validate(controller: Object) -> Iterator[FieldError]:
     yield from podspec.validate_template(
         spec["template"], {"matchLabels": selector}, "spec.template", of="ReplicationController"
     )
+
+
+def validate_status_update(new: Object, old: Object) -> Iterator[FieldError]:
+    status = new.get("status") or {}
+    for field in ("replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration"):
+        if status.get(field, 0) < 0:
+            yield nonnegative(f"status.{field}", status[field])
+    replicas, ready = status.get("replicas", 0), status.get("readyReplicas", 0)
+    for field in ("fullyLabeledReplicas", "readyReplicas", "availableReplicas"):
+        if status.get(field, 0) > replicas:
+            yield invalid_value(f"status.{field}", status.get(field, 0), "cannot be greater than status.replicas")
+    if status.get("availableReplicas", 0) > ready:
+        yield invalid_value("status.availableReplicas", status["availableReplicas"], "cannot be greater than readyReplicas")
 
 
 def row(controller: Object, now: datetime) -> list[Any]:
@@ -65,6 +79,7 @@ KIND = Kind(
     storage_prefix="controllers",
     default=default,
     validate=validate,
+    validate_status_update=validate_status_update,
     prepare_create=replicaset.prepare_create,
     has_generation=True,
     selectable_fields={"status.replicas": lambda obj: str((obj.get("status") or {}).get("replicas", 0))},

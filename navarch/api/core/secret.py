@@ -45,7 +45,7 @@ def validate(secret: Object) -> Iterator[FieldError]:
         yield required("data[username]")
         yield required("data[password]")
     for key in _REQUIRED_KEYS.get(type_, ()):
-        if key not in data:
+        if key not in data or (type_ == "kubernetes.io/ssh-auth" and not data[key]):
             yield required(f"data[{key}]")
     if type_ in _JSON_KEYS:
         yield from _json(data, _JSON_KEYS[type_])

@@ -34,6 +34,8 @@ def to_stored(event: Object) -> Object:
     found = {RENAMED.get(field, field): value for field, value in event.items()}
     # Never absent in the other form.
     found.setdefault("involvedObject", {})
+    if not found.get("source"):
+        found.pop("source", None)
     return {**found, "apiVersion": core.KIND.api_version}
 
 

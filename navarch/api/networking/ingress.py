@@ -55,6 +55,11 @@ def validate(ingress: Object) -> Iterator[FieldError]:
         yield from (invalid_value("spec.ingressClassName", name, text) for text in names.dns1123_subdomain(name))
 
 
+def warnings(ingress: Object, old: Object | None) -> Iterator[str]:
+    if old is None and CLASS_ANNOTATION in meta.annotations(ingress) and "ingressClassName" not in ingress["spec"]:
+        yield f"annotation \"{CLASS_ANNOTATION}\" is deprecated, please use 'spec.ingressClassName' instead"
+
+
 def validate_create(ingress: Object) -> Iterator[FieldError]:
     """The annotation was how a class was named before there was a field; afterwards they may differ."""
     annotated, name = meta.annotations(ingress).get(CLASS_ANNOTATION), ingress["spec"].get("ingressClassName")
@@ -188,6 +193,7 @@ KIND = Kind(
     validate_create=validate_create,
     validate_status_update=validate_status_update,
     has_generation=True,
+    warnings=warnings,
     columns=(NAME, Column("Class"), Column("Hosts"), Column("Address"), Column("Ports"), AGE),
     row=row,
 )

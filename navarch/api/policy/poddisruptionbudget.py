@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from navarch.api import labelselector, printing
+from navarch.api import conditions, labelselector, printing
 from navarch.api.apps import workload
 from navarch.api.kind import AGE, NAME, Column, Kind
 from navarch.apimachinery.errors import FieldError, Object, invalid_value, not_supported
@@ -21,10 +21,18 @@ def validate(budget: Object) -> Iterator[FieldError]:
     for field in ("minAvailable", "maxUnavailable"):
         if field in spec:
             yield from workload.validate_int_or_percent(spec[field], f"spec.{field}")
+            yield from workload.validate_at_most_all(spec[field], f"spec.{field}")
     yield from labelselector.validate(spec.get("selector") or {}, "spec.selector")
     policy = spec.get("unhealthyPodEvictionPolicy")
     if policy is not None and policy not in EVICTION_POLICIES:
         yield not_supported("spec.unhealthyPodEvictionPolicy", policy, EVICTION_POLICIES)
+
+
+def validate_status_update(new: Object, old: Object) -> Iterator[FieldError]:
+    status = new.get("status") or {}
+    yield from conditions.validate(status.get("conditions") or (), "status.conditions")
+    fields = ("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods")
+    yield from workload.validate_counts(status, *fields)
 
 
 def row(budget: Object, now: datetime) -> list[Any]:
@@ -46,6 +54,8 @@ KIND = Kind(
     short_names=("pdb",),
     subresources=("status",),
     validate=validate,
+    validate_status_update=validate_status_update,
+    allow_unconditional_update=False,
     has_generation=True,
     columns=(NAME, Column("Min Available"), Column("Max Unavailable"), Column("Allowed Disruptions", "integer"), AGE),
     row=row,

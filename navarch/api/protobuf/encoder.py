@@ -73,7 +73,7 @@ def is_encodable(kind: Kind) -> bool:
 def encode(obj: Object) -> bytes:
     """A whole body: an object that says its apiVersion and kind. Raises KeyError where that has no protobuf form."""
     api_version, kind = obj["apiVersion"], obj["kind"]
-    return _enveloped(api_version, kind, message(obj, definition_of(api_version, kind)))
+    return enveloped(api_version, kind, message(obj, definition_of(api_version, kind)))
 
 
 def message(obj: Object, definition: str) -> bytes:
@@ -83,39 +83,33 @@ def message(obj: Object, definition: str) -> bytes:
     return _message(definition, "").encode(obj)
 
 
-def encode_item(obj: Object, definition: str) -> bytes:
-    """An object as one of a list's items."""
-    return _field(2, message(obj, definition))
+def partial_message(obj: Object) -> bytes:
+    """The message of a PartialObjectMetadata."""
+    return _field(1, message(obj["metadata"], schemas.OBJECT_META))
+
+
+def enveloped(api_version: str, kind: str, content: bytes) -> bytes:
+    """A message as a whole body: a runtime.Unknown, which says what it is; its encoding and type of content stay empty."""
+    return b"%b%b\x12%b%b\x1a\x00\x22\x00" % (MAGIC, _type_meta(api_version, kind), _varint(len(content)), content)
 
 
 def encode_list(api_version: str, kind: str, metadata: Object, items: Iterable[bytes]) -> bytes:
-    """A list's whole body, of items from `encode_item`."""
-    return _enveloped(api_version, kind, _field(1, message(metadata, LIST_META)) + b"".join(items))
+    """A list's whole body, of its items' messages."""
+    parts = [_field(1, message(metadata, LIST_META))]
+    for item in items:
+        parts += (b"\x12", _varint(len(item)), item)
+    return enveloped(api_version, kind, b"".join(parts))
 
 
 def encode_partial(obj: Object) -> bytes:
     """A PartialObjectMetadata's whole body."""
-    return _enveloped(obj["apiVersion"], obj["kind"], _partial(obj))
-
-
-def encode_partial_item(obj: Object) -> bytes:
-    """A PartialObjectMetadata as one of a list's items."""
-    return _field(2, _partial(obj))
+    return enveloped(obj["apiVersion"], obj["kind"], partial_message(obj))
 
 
 def encode_event(type_: str, body: bytes) -> bytes:
     """One frame of a watch: a WatchEvent around an object's whole body, its length before it."""
     event = _field(1, type_.encode()) + _field(2, _field(1, body))
     return struct.pack(">I", len(event)) + event
-
-
-def _partial(obj: Object) -> bytes:
-    return _field(1, message(obj["metadata"], schemas.OBJECT_META))
-
-
-def _enveloped(api_version: str, kind: str, content: bytes) -> bytes:
-    """A runtime.Unknown behind the magic bytes: what it is, then itself; its encoding and type of content stay empty."""
-    return b"%b%b\x12%b%b\x1a\x00\x22\x00" % (MAGIC, _type_meta(api_version, kind), _varint(len(content)), content)
 
 
 @cache

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from navarch.api import printing
+from navarch.api import objectmeta, printing
 from navarch.api.kind import AGE, NAME, Column, Kind
-from navarch.apimachinery.errors import FieldError, Object, forbidden_field, not_supported
+from navarch.apimachinery.errors import FieldError, Object, forbidden_field, not_supported, required
 
 HIGHEST_USER_PRIORITY = 1_000_000_000
 SYSTEM_PREFIX = "system-"
 SYSTEM_CLASSES = {"system-node-critical": 2_000_001_000, "system-cluster-critical": 2_000_000_000}
-POLICIES = ("Never", "PreemptLowerPriority")
+POLICIES = ("PreemptLowerPriority", "Never")
 
 
 def default(priority_class: Object) -> Object:
@@ -25,21 +25,32 @@ def default(priority_class: Object) -> Object:
 def validate(priority_class: Object) -> Iterator[FieldError]:
     name, value = priority_class["metadata"].get("name", ""), priority_class["value"]
     if name.startswith(SYSTEM_PREFIX):
-        if SYSTEM_CLASSES.get(name) != value:
-            text = f"priority class names with '{SYSTEM_PREFIX}' prefix are reserved for system use only. error: "
-            text += f"{name} is not a known system priority class"
+        problem = _system_problem(priority_class)
+        if problem:
+            text = f"priority class names with '{SYSTEM_PREFIX}' prefix are reserved for system use only. error: {problem}"
             yield forbidden_field("metadata.name", text)
     elif value > HIGHEST_USER_PRIORITY:
         yield forbidden_field("value", f"maximum allowed value of a user defined priority is {HIGHEST_USER_PRIORITY}")
-    if priority_class["preemptionPolicy"] not in POLICIES:
+    if not priority_class["preemptionPolicy"]:
+        yield required("preemptionPolicy")
+    elif priority_class["preemptionPolicy"] not in POLICIES:
         yield not_supported("preemptionPolicy", priority_class["preemptionPolicy"], POLICIES)
+
+
+def _system_problem(priority_class: Object) -> str:
+    """What makes a class differ from the system's own of its name, or ""."""
+    name = priority_class["metadata"]["name"]
+    if name not in SYSTEM_CLASSES:
+        return f"{name} is not a known system priority class"
+    if priority_class["value"] != SYSTEM_CLASSES[name]:
+        return f"value of {name} PriorityClass must be {SYSTEM_CLASSES[name]}"
+    return f"globalDefault of {name} PriorityClass must be false" if priority_class.get("globalDefault") else ""
 
 
 def validate_update(new: Object, old: Object) -> Iterator[FieldError]:
     if new["value"] != old["value"]:
         yield forbidden_field("value", "may not be changed in an update.")
-    if new.get("preemptionPolicy") != old.get("preemptionPolicy"):
-        yield forbidden_field("preemptionPolicy", "may not be changed in an update.")
+    yield from objectmeta.immutable("preemptionPolicy", new.get("preemptionPolicy"), old.get("preemptionPolicy"))
 
 
 def row(priority_class: Object, now: datetime) -> list[Any]:
@@ -62,6 +73,8 @@ KIND = Kind(
     default=default,
     validate=validate,
     validate_update=validate_update,
+    has_generation=True,
+    spec_fields=(),
     columns=(NAME, Column("Value", "integer"), Column("Global-Default", "boolean"), AGE, Column("PreemptionPolicy")),
     row=row,
 )

@@ -38,6 +38,10 @@ class Priority:
             if record is None:
                 raise errors.forbidden("", "pods", attributes.name, f"no PriorityClass with name {name} was found")
             return record.object()
+        return self._default()
+
+    def _default(self) -> Object | None:
+        kind = priorityclass.KIND
         candidates = [
             record.object()
             for record in self._store.collection(kind.key_prefix).records.values()
@@ -47,4 +51,10 @@ class Priority:
         return min(defaults, key=lambda found: int(found["value"])) if defaults else None
 
     async def validate(self, attributes: Attributes, obj: Object | None, old: Object | None) -> None:
-        return
+        if attributes.kind is not priorityclass.KIND or obj is None or not obj.get("globalDefault"):
+            return
+        present = self._default()
+        name = obj["metadata"]["name"]
+        if present is not None and (old is None or present["metadata"]["name"] != name):
+            text = f"PriorityClass {present['metadata']['name']} is already marked as default. Only one default can exist"
+            raise errors.forbidden(attributes.kind.group, attributes.kind.plural, name, text)

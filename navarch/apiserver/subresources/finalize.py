@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from navarch.api.core import namespace as namespaces
 from navarch.api.kind import Kind
 from navarch.apimachinery import errors, meta
 from navarch.apimachinery.errors import Object
@@ -15,6 +16,13 @@ async def serve(resources: Resources, request: APIRequest, kind: Kind) -> Object
         raise errors.method_not_allowed()
     sent = body.decode_object(request, kind)
     finalizers = (sent.get("spec") or {}).get("finalizers")
+    problems = [
+        problem
+        for index, finalizer in enumerate(finalizers or ())
+        for problem in namespaces.validate_finalizer(finalizer, f"spec.finalizers[{index}]")
+    ]
+    if problems:
+        raise errors.invalid(kind.group, kind.kind, request.info.name, problems)
 
     def transform(namespace: Object) -> Object:
         if finalizers:

@@ -1,0 +1,34 @@
+"""Who writes an object that is allowed but not wise is told so in a header, once for each thing."""
+
+from __future__ import annotations
+
+from navarch.api.registry import resource
+from tests.apiserver.bench import Bench
+from tests.apiserver.samples import sample
+
+INGRESSES, WEBHOOKS = "ingresses.networking.k8s.io", "validatingwebhookconfigurations.admissionregistration.k8s.io"
+RESERVED = (
+    '299 - "metadata.name: names ending with \\".static.k8s.io\\" are reserved for static manifest-based configurations and '
+    'cannot be managed via the API"'
+)
+
+
+def test_an_annotation_that_is_out_of_use_is_told_of_when_an_object_is_made(api: Bench) -> None:
+    annotations = {"kubernetes.io/ingress.class": "nginx"}
+    made = api.post(INGRESSES, sample(resource(INGRESSES), "old-fashioned", annotations=annotations))
+    assert made.headers["warning"] == (
+        '299 - "annotation \\"kubernetes.io/ingress.class\\" is deprecated, please use \'spec.ingressClassName\' instead"'
+    )
+    assert "warning" not in api.put(INGRESSES, made.json).headers
+
+
+def test_a_refused_object_is_only_refused(api: Bench) -> None:
+    wrong = sample(resource(INGRESSES), "wrong", annotations={"kubernetes.io/ingress.class": "nginx"})
+    answer = api.post(INGRESSES, {**wrong, "spec": {}})
+    assert (answer.status, answer.headers.get("warning")) == (422, None)
+
+
+def test_a_reserved_name_is_told_of_with_every_write(api: Bench) -> None:
+    made = api.post(WEBHOOKS, sample(resource(WEBHOOKS), "mine.static.k8s.io"))
+    changed = api.patch(WEBHOOKS, "mine.static.k8s.io", {"metadata": {"labels": {"a": "b"}}})
+    assert made.headers["warning"] == changed.headers["warning"] == RESERVED
