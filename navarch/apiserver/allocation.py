@@ -2,13 +2,15 @@
 
 An address is taken as long as there is an IPAddress of its name or a Service that has it. A Service and the IPAddresses of
 its addresses change in one commit, so nothing between them can be lost; whoever changes one by hand is answered by
-`addressrepair`. What Services have follows the store's own changes. Node ports just handed out are kept apart until their
-Service is stored or refused; addresses need not be, since nothing runs between choosing one and staging its IPAddress.
+`addressrepair`. A node port is taken as long as a Service has it; the claim that is written with the Service (a key of the
+store below ``/registry/ranges/servicenodeports/``, no object of the API) keeps two servers from giving it out at once. What
+Services have follows the store's own changes; nothing runs between choosing something and staging what claims it.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import itertools
 from collections.abc import Iterator
 
 from navarch.api.core import service as services
@@ -24,7 +26,7 @@ from navarch.storage.store import Store
 
 MANAGER = "ipallocator.k8s.io"
 NODE_PORTS = range(30000, 32768)
-RESERVATION_SECONDS = 30.0
+PORT_CLAIMS = "/registry/ranges/"
 # The first addresses of a network are left for those who ask for a particular one (KEP-3070).
 STATIC_BAND_MIN, STATIC_BAND_MAX = 16, 256
 ATTEMPTS = 64
@@ -54,7 +56,6 @@ class ServiceAllocator:
         self._networks: list[ipaddress.IPv4Network] = []
         self._owners: dict[str, str] = {}
         self._ports: dict[NodePort, str] = {}
-        self._reserved: dict[NodePort, float] = {}
         prefix = services.KIND.key_prefix
         for record in store.collection(prefix).records.values():
             self._take(record.object())
@@ -89,7 +90,6 @@ class ServiceAllocator:
             self._owners[address] = owner
         for port in _ports(service):
             self._ports[port] = owner
-            self._reserved.pop(port, None)
 
     def _release(self, service: Object) -> None:
         owner = meta.key(service)
@@ -109,31 +109,48 @@ class ServiceAllocator:
         return address not in self._owners and self._store.latest(kind.key_prefix, kind.key("", address)) is None
 
     def _is_free_port(self, port: NodePort) -> bool:
-        return port not in self._ports and self._reserved.get(port, 0.0) < clock.monotonic()
-
-    def _reserve(self, port: NodePort) -> None:
-        self._reserved[port] = clock.monotonic() + RESERVATION_SECONDS
+        # A claim that is only staged is that of a Service that will have it; one without a Service has been left behind.
+        key = _claim_key(port)
+        return port not in self._ports and self._store.latest(PORT_CLAIMS, key) is self._store.get(PORT_CLAIMS, key)
 
     # Handing out.
 
     def allocate(self, new: Object, old: Object | None) -> Object:
         """`new` with the addresses and ports it needs. Raises 422 for those that are taken or out of range."""
-        before = set(self._reserved)
-        try:
-            return self._allocate(new, old)
-        except errors.StatusError:
-            # Nothing ran in between: what is reserved now and was not before was for this Service.
-            for item in self._reserved.keys() - before:
-                del self._reserved[item]
-            raise
-
-    def release(self, new: Object) -> None:
-        """Give back what was handed out for a Service that was not stored."""
-        for port in _ports(new):
-            self._reserved.pop(port, None)
+        spec = dict(new["spec"])
+        if services.has_cluster_ip(spec):
+            if not spec.get("clusterIP"):
+                spec["clusterIP"] = self._free_address()
+                spec["clusterIPs"] = [spec["clusterIP"]]
+            elif old is None or spec["clusterIP"] not in cluster_ips(old):
+                self._check_address(new, spec["clusterIP"])
+        if services.wants_node_ports(spec):
+            given = set(_ports(new))
+            kept = set(_ports(old)) if old is not None else set()
+            spec["ports"] = [self._with_node_port(new, port, i, given, kept) for i, port in enumerate(spec.get("ports") or ())]
+        return {**new, "spec": spec}
 
     def beside(self, new: Object | None, old: Object | None) -> list[Write]:
-        """The IPAddresses that come and go with a change of a Service."""
+        """The IPAddresses and the claims of node ports that come and go with a change of a Service."""
+        return [*self._addresses_beside(new, old), *self._claims_beside(new, old)]
+
+    def _claims_beside(self, new: Object | None, old: Object | None) -> list[Write]:
+        now = dict.fromkeys(_ports(new)) if new is not None else {}
+        before = dict.fromkeys(_ports(old)) if old is not None else {}
+        writes = []
+        for port in now:
+            if port not in before:
+                assert new is not None
+                key = _claim_key(port)
+                claim: Object = {"metadata": {"name": key.rpartition("/")[2]}, "service": meta.key(new)}
+                writes.append(Write(PORT_CLAIMS, key, versioned(claim), self._store.latest(PORT_CLAIMS, key), claim))
+        for port in before:
+            record = self._store.latest(PORT_CLAIMS, _claim_key(port))
+            if port not in now and record is not None:
+                writes.append(Write(PORT_CLAIMS, record.key, versioned(record.object()), record, deletes=True))
+        return writes
+
+    def _addresses_beside(self, new: Object | None, old: Object | None) -> list[Write]:
         now = cluster_ips(new) if new is not None else []
         before = cluster_ips(old) if old is not None else []
         kind, writes = addresses.KIND, []
@@ -162,19 +179,6 @@ class ServiceAllocator:
             present["metadata"].setdefault("deletionTimestamp", clock.timestamp())
             present["metadata"].setdefault("deletionGracePeriodSeconds", 0)
         return [Write(kind.key_prefix, record.key, versioned(present), record, present, deletes=not held)]
-
-    def _allocate(self, new: Object, old: Object | None) -> Object:
-        spec = dict(new["spec"])
-        if services.has_cluster_ip(spec):
-            if not spec.get("clusterIP"):
-                spec["clusterIP"] = self._free_address()
-                spec["clusterIPs"] = [spec["clusterIP"]]
-            elif old is None or spec["clusterIP"] not in cluster_ips(old):
-                self._check_address(new, spec["clusterIP"])
-        kept_ports = set(_ports(old)) if old is not None else set()
-        if services.wants_node_ports(spec):
-            spec["ports"] = [self._with_node_port(new, port, i, kept_ports) for i, port in enumerate(spec.get("ports") or ())]
-        return {**new, "spec": spec}
 
     def _free_address(self) -> str:
         for network in self._networks:
@@ -210,11 +214,12 @@ class ServiceAllocator:
             invalid = errors.invalid_value("spec.clusterIPs", [address], problem)
             raise errors.invalid("", "Service", meta.name(service), [invalid])
 
-    def _with_node_port(self, service: Object, port: Object, index: int, kept: set[NodePort]) -> Object:
+    def _with_node_port(self, service: Object, port: Object, index: int, given: set[NodePort], kept: set[NodePort]) -> Object:
+        """`port` with a node port; `given` are those that the Service's ports have, `kept` those it had."""
         protocol, number = port["protocol"], port.get("nodePort")
         if not number:
-            free = (protocol, self._free_port(protocol))
-            self._reserve(free)
+            free = (protocol, self._free_port(protocol, given))
+            given.add(free)
             return {**port, "nodePort": free[1]}
         if (protocol, number) not in kept:
             problem = ""
@@ -225,16 +230,13 @@ class ServiceAllocator:
             if problem:
                 invalid = errors.invalid_value(f"spec.ports[{index}].nodePort", number, problem)
                 raise errors.invalid("", "Service", meta.name(service), [invalid])
-            self._reserve((protocol, number))
         return port
 
-    def _free_port(self, protocol: str) -> int:
-        for _ in range(ATTEMPTS):
-            number = clock.random().choice(NODE_PORTS)
-            if self._is_free_port((protocol, number)):
-                return number
-        for number in NODE_PORTS:
-            if self._is_free_port((protocol, number)):
+    def _free_port(self, protocol: str, given: set[NodePort]) -> int:
+        candidates = (clock.random().choice(NODE_PORTS) for _ in range(ATTEMPTS))
+        for number in itertools.chain(candidates, NODE_PORTS):
+            port = (protocol, number)
+            if port not in given and self._is_free_port(port):
                 return number
         raise errors.internal_error("failed to allocate a nodePort: range is full")
 
@@ -250,6 +252,11 @@ def _static_band(size: int) -> int:
 
 def _text(number: int) -> str:
     return str(ipaddress.IPv4Address(number))
+
+
+def _claim_key(port: NodePort) -> str:
+    protocol, number = port
+    return f"{PORT_CLAIMS}servicenodeports/{protocol}-{number}"
 
 
 def _ports(service: Object) -> Iterator[NodePort]:

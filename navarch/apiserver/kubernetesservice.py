@@ -10,9 +10,11 @@ import logging
 
 from navarch.api.networking import servicecidr
 from navarch.apimachinery.errors import Object, StatusError
+from navarch.apiserver.masterleases import MasterLeases
 from navarch.client.client import Client
 from navarch.client.events import EventRecorder
 from navarch.component import clock
+from navarch.storage.backend import StorageError
 
 logger = logging.getLogger(__name__)
 
@@ -24,14 +26,18 @@ RECONCILE_SECONDS = 10.0
 class KubernetesService:
     """Creates and mends the Service, its Endpoints and its EndpointSlice; makes the default ServiceCIDR again if it went."""
 
-    def __init__(self, client: Client, recorder: EventRecorder, cidr: str, address: str, port: int) -> None:
+    def __init__(
+        self, client: Client, recorder: EventRecorder, cidr: str, address: str, port: int, leases: MasterLeases | None = None
+    ) -> None:
+        """`leases` tell of other servers beside this one; None: there are none."""
         self._client = client
         self._recorder = recorder
         self._cidr = cidr
         self._cluster_ip = str(ipaddress.ip_network(cidr)[1])
         self._told_of_other_cidr = False
-        self._address = address
+        self._addresses = [address]
         self._port = port
+        self._leases = leases
 
     async def run(self) -> None:
         """Keep them as they should be, until cancelled."""
@@ -45,13 +51,21 @@ class KubernetesService:
             await self._reconcile()
         except StatusError as error:
             logger.error("the Service %s/%s is not as it should be: %s", NAMESPACE, NAME, error.message)
+        except StorageError as error:
+            logger.error("other API servers may not know that this one is alive: %s", error)
 
     async def _reconcile(self) -> None:
-        await self._ensure("namespaces", {"metadata": {"name": NAMESPACE}}, ())
+        if self._leases is not None:
+            await self._leases.renew()
+            self._addresses = self._leases.addresses() or self._addresses
+        # Nobody else would reach a server there.
+        self._addresses = [address for address in self._addresses if not ipaddress.ip_address(address).is_loopback]
+        # Leases are competed for in the second one before there is a controller that would make it.
+        for name in (NAMESPACE, "kube-system"):
+            await self._ensure("namespaces", {"metadata": {"name": name}}, ())
         await self._ensure_cidr()
         await self._ensure("services", self._service(), ())
-        if ipaddress.ip_address(self._address).is_loopback:
-            # Nobody else would reach the server there.
+        if not self._addresses:
             return
         await self._ensure("endpoints", self._endpoints(), ("subsets",))
         await self._ensure("endpointslices.discovery.k8s.io", self._slice(), ("endpoints", "ports"))
@@ -101,13 +115,13 @@ class KubernetesService:
                 "namespace": NAMESPACE,
                 "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"},
             },
-            "subsets": [{"addresses": [{"ip": self._address}], "ports": ports}],
+            "subsets": [{"addresses": [{"ip": address} for address in self._addresses], "ports": ports}],
         }
 
     def _slice(self) -> Object:
         return {
             "metadata": {"name": NAME, "namespace": NAMESPACE, "labels": {"kubernetes.io/service-name": NAME}},
             "addressType": "IPv4",
-            "endpoints": [{"addresses": [self._address], "conditions": {"ready": True}}],
+            "endpoints": [{"addresses": [address], "conditions": {"ready": True}} for address in self._addresses],
             "ports": [{"name": "https", "port": self._port, "protocol": "TCP"}],
         }

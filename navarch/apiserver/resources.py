@@ -8,8 +8,7 @@ version, everything between decoding and answering is about the stored form (`ki
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache
 from typing import Protocol
 
@@ -30,7 +29,8 @@ from navarch.storage.mvcc import ConflictError, Record, Write
 from navarch.storage.store import Store
 
 NAME_GENERATION_ATTEMPTS = 8
-WRITE_ATTEMPTS = 5
+# Of many that change one object at once, all come to their turn.
+WRITE_ATTEMPTS = 100
 OBJECT_LIMIT_BYTES = 1_572_864
 MISMATCHED_NAMESPACE = "the namespace of the provided object does not match the namespace sent on the request"
 
@@ -42,9 +42,6 @@ class Allocator(Protocol):
 
     def allocate(self, new: Object, old: Object | None) -> Object:
         """`new` with what it needs. Raises 422 for what cannot be had."""
-
-    def release(self, new: Object) -> None:
-        """`new` was not stored after all."""
 
     def beside(self, new: Object | None, old: Object | None) -> list[Write]:
         """What is written in the same commit as `new` in the place of `old`; None where there is no such version."""
@@ -183,11 +180,11 @@ class Resources:
             if self.store.latest(kind.key_prefix, key) is not None:
                 break
             try:
-                with self._allocated(request, rules, obj, None) as new:
-                    if request.dry_run:
-                        return ObjectAnswer.of(kind, obj=new, status=201)
-                    record = await self.put(kind, key, new, None, keeps_managers=knows_managers)
-                    return ObjectAnswer.of(kind, record, new, 201)
+                new = self._allocated(rules, obj, None)
+                if request.dry_run:
+                    return ObjectAnswer.of(kind, obj=new, status=201)
+                record = await self.put(kind, key, new, None, keeps_managers=knows_managers)
+                return ObjectAnswer.of(kind, record, new, 201)
             except ConflictError:
                 if rules not in self.allocators:
                     break
@@ -196,21 +193,10 @@ class Resources:
                     await self.store.fresh()
         raise errors.already_exists(kind.group, kind.plural, name)
 
-    @contextmanager
-    def _allocated(self, request: APIRequest, kind: Kind, obj: Object, old: Object | None) -> Iterator[Object]:
-        """`obj` with what its kind's allocator hands out; given back unless it is stored."""
+    def _allocated(self, kind: Kind, obj: Object, old: Object | None) -> Object:
+        """`obj` with what its kind's allocator hands out. It is claimed only when it is staged: nothing may run before."""
         allocator = self.allocators.get(kind)
-        if allocator is None:
-            yield obj
-            return
-        obj = allocator.allocate(obj, old)
-        try:
-            yield obj
-        except BaseException:
-            allocator.release(obj)
-            raise
-        if request.dry_run:
-            allocator.release(obj)
+        return allocator.allocate(obj, old) if allocator is not None else obj
 
     def _refuse_invalid(self, kind: Kind, obj: Object, problems: list[FieldError]) -> None:
         if problems:
@@ -257,7 +243,7 @@ class Resources:
                 raise errors.bad_request(MISMATCHED_NAMESPACE)
             metadata["namespace"] = info.namespace
         key = kind.key(info.namespace, info.name)
-        for attempt in range(WRITE_ATTEMPTS):
+        for _ in range(WRITE_ATTEMPTS):
             base = self.store.latest(kind.key_prefix, key)
             if base is None:
                 if not kind.stored.allow_create_on_update or metadata.get("resourceVersion") or subresource:
@@ -274,8 +260,8 @@ class Resources:
                 new = self.to_stored(kind, {**obj, "metadata": dict(metadata)})
                 return await self._replace(request, kind, new, base, base.object(), subresource)
             except ConflictError:
-                if version or attempt == WRITE_ATTEMPTS - 1:
-                    break
+                # If it is the object that has changed, and not only something beside it, the next turn says so.
+                continue
         raise errors.conflict(kind.group, kind.plural, info.name, errors.MODIFIED)
 
     async def change(
@@ -346,10 +332,9 @@ class Resources:
         self._refuse_invalid(kind, obj, problems)
         request.warn(rules.warnings(obj, old))
         async with self.admission.accepted(attributes, obj, old):
-            if subresource:
-                return await self._store_replaced(request, kind, obj, base, old, knows_managers)
-            with self._allocated(request, rules, obj, old) as obj:
-                return await self._store_replaced(request, kind, obj, base, old, knows_managers)
+            if not subresource:
+                obj = self._allocated(rules, obj, old)
+            return await self._store_replaced(request, kind, obj, base, old, knows_managers)
 
     async def _store_replaced(
         self, request: APIRequest, kind: Kind, obj: Object, base: Record, old: Object, keeps_managers: bool

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import logging
 import ssl
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from navarch.api import registry
 from navarch.api.core import service as services
-from navarch.apiserver import addressrepair, bootstrap
+from navarch.apimachinery import errors
+from navarch.apimachinery.errors import StatusError
+from navarch.apiserver import addressrepair, bootstrap, respond
 from navarch.apiserver.addressrepair import AddressRepair
 from navarch.apiserver.admission.certificates import Certificates
 from navarch.apiserver.admission.chain import AdmissionChain
@@ -25,14 +29,17 @@ from navarch.apiserver.admission.runtimeclass import RuntimeClass
 from navarch.apiserver.admission.serviceaccount import ServiceAccount
 from navarch.apiserver.admission.storageprotection import StorageObjectInUseProtection
 from navarch.apiserver.allocation import ServiceAllocator
+from navarch.apiserver.authentication import ANONYMOUS_USER
 from navarch.apiserver.authorization import Authenticated, AuthorizerChain, PublicPaths, SystemMasters
 from navarch.apiserver.componentstatuses import ComponentStatuses
 from navarch.apiserver.health import Check, Health, version
 from navarch.apiserver.inprocess import InProcessTransport
 from navarch.apiserver.kubernetesservice import KubernetesService
+from navarch.apiserver.masterleases import MasterLeases
 from navarch.apiserver.monitoring import RequestMetrics
 from navarch.apiserver.pipeline import Pipeline
-from navarch.apiserver.request import AUTHENTICATED_GROUP, MASTERS_GROUP, User
+from navarch.apiserver.request import AUTHENTICATED_GROUP, MASTERS_GROUP, APIRequest, User
+from navarch.apiserver.requestinfo import parse, parse_query
 from navarch.apiserver.resources import Resources
 from navarch.apiserver.subresources.nodetunnel import NodeTunnel
 from navarch.apiserver.tokens import TokenAuthority
@@ -40,6 +47,8 @@ from navarch.client.client import Client
 from navarch.client.events import EventRecorder
 from navarch.component import httpserver
 from navarch.component.tasks import Tasks
+from navarch.storage.backend import StorageError
+from navarch.storage.mvcc import ConflictError, Write
 from navarch.storage.store import Store
 
 logger = logging.getLogger(__name__)
@@ -76,13 +85,23 @@ class APIServer:
         self.store = store
         self.pipeline: Pipeline = None  # type: ignore[assignment]
         """There after `start`."""
-        self.health: Health = None  # type: ignore[assignment]
+        self._metrics = RequestMetrics(registry.kinds(), store, version())
+        self.health = Health(
+            {"ping": lambda: "", "log": lambda: ""},
+            {
+                "etcd": lambda: self.store.problem,
+                "poststarthook/bootstrap-controller": lambda: "" if self._hooks_done else "not finished",
+            },
+            (self._metrics.registry,),
+        )
         self.components: dict[str, Check] = {"etcd-0": lambda: self.store.problem}
         """Of the control plane's parts that run in this process, what is wrong with each."""
+        self._is_started = False
         self._hooks_done = False
         self._server: httpserver.Server | None = None
         self._repair = AddressRepair(self.store)
         self._recorders: tuple[EventRecorder, ...] = ()
+        self._leases: MasterLeases | None = None
         self._tasks = Tasks("apiserver")
 
     async def start(self) -> None:
@@ -110,15 +129,6 @@ class APIServer:
         allocator = ServiceAllocator(store)
         resources.allocators[services.KIND] = allocator
         self._repair.follow(allocator)
-        metrics = RequestMetrics(registry.kinds(), store, version())
-        self.health = Health(
-            {"ping": lambda: "", "log": lambda: ""},
-            {
-                "etcd": lambda: self.store.problem,
-                "poststarthook/bootstrap-controller": lambda: "" if self._hooks_done else "not finished",
-            },
-            (metrics.registry,),
-        )
         self.pipeline = Pipeline(
             registry.kinds(),
             resources,
@@ -127,33 +137,63 @@ class APIServer:
             NodeTunnel(resources, self._kubelet_tls),
             self.health,
             ComponentStatuses(self.components),
-            metrics,
+            self._metrics,
             lambda: self.external_address,
         )
+        self._is_started = True
 
     async def _make_consistent(self) -> None:
         """Before anything is served: make what every cluster has, mend what contradicts itself."""
         wanted = [bootstrap.default_service_cidr(self.config.service_cidr), *bootstrap.flow_control()]
-        writes = [*bootstrap.missing(self.store, wanted), *bootstrap.api_services(self.store, registry.kinds())]
-        if writes:
-            await self.store.write_first(writes)
-        repairs = self._repair.begin()
-        if repairs:
-            await self.store.write_first(repairs)
+        kinds = registry.kinds()
+        needs: tuple[Callable[[], list[Write]], ...] = (
+            lambda: [*bootstrap.missing(self.store, wanted), *bootstrap.api_services(self.store, kinds)],
+            self._repair.begin,
+        )
+        for needed in needs:
+            while writes := needed():
+                try:
+                    await self.store.write_first(writes)
+                    break
+                except ConflictError:
+                    # Another server starts, and was faster: what it has left to do is looked at anew.
+                    await self.store.fresh()
 
     async def listen(self) -> None:
-        """Serve HTTPS. Raises OSError if the port is taken."""
+        """Serve HTTPS; `start` if that has not been done, being not ready meanwhile. Raises OSError, StorageError."""
         config = self.config
         tls = self._serving_tls() if config.certificate_file is not None else None
-        self._server = await httpserver.serve(self.pipeline.handle, config.bind_address, config.port, tls=tls)
+        self._server = await httpserver.serve(self._handle, config.bind_address, config.port, tls=tls)
+        if not self._is_started:
+            await self.start()
         client = Client(self.transport())
         repairs, cidrs = EventRecorder(client, addressrepair.COMPONENT), EventRecorder(client, CIDR_COMPONENT)
         self._recorders = (repairs, cidrs)
-        service = KubernetesService(client, cidrs, config.service_cidr, config.advertise_address, self.port)
+        if self.store.is_shared:
+            self._leases = MasterLeases(self.store, config.advertise_address, self.port)
+        service = KubernetesService(client, cidrs, config.service_cidr, config.advertise_address, self.port, self._leases)
         await service.reconcile()
         self._hooks_done = True
         self._tasks.run_forever(service.run, name="kubernetes-service")
         self._tasks.run_forever(lambda: self._repair.run(repairs), name="address-repair")
+
+    def _handle(self, request: httpserver.Request) -> Awaitable[httpserver.Response]:
+        return self.pipeline.handle(request) if self._is_started else self._not_ready(request)
+
+    async def _not_ready(self, request: httpserver.Request) -> httpserver.Response:
+        """What is answered while the store is being read."""
+        try:
+            query = parse_query(request.query)
+            info = parse(request.method, request.path, query)
+            if info.path.split("/")[1] in ("healthz", "livez", "readyz"):
+                found = self.health.answer(APIRequest(info, request.method, query, ANONYMOUS_USER))
+                if found is not None:
+                    return found
+            raise errors.status_error(
+                503, "ServiceUnavailable", "the API server is starting", {"retryAfterSeconds": 1}, {"Retry-After": "1"}
+            )
+        except StatusError as error:
+            return respond.failure(error)
 
     @property
     def port(self) -> int:
@@ -178,6 +218,9 @@ class APIServer:
             await recorder.stop()
         if self._server is not None:
             await self._server.close()
+        if self._leases is not None:
+            with suppress(StorageError):
+                await self._leases.release()
         await self.store.stop()
 
     def _serving_tls(self) -> ssl.SSLContext:

@@ -33,6 +33,7 @@ MEMBER_LIMIT_BYTES = 64 * 1024 * 1024 * 1024
 def backup(data_dir: Path, target: Path) -> int:
     """Write everything into `target`, which appears only when it is complete."""
     cluster = require(data_dir)
+    _refuse_etcd(cluster)
     if target.is_dir():
         raise CommandError(f"{target} is a directory; name a file")
     with tempfile.TemporaryDirectory(dir=_existing(target.parent), prefix=".navarch-backup-") as scratch:
@@ -59,6 +60,11 @@ def backup(data_dir: Path, target: Path) -> int:
     return 0
 
 
+def _refuse_etcd(cluster: Cluster) -> None:
+    if cluster.datastore is not None:
+        raise CommandError(f"the cluster's objects are in {cluster.datastore.url}: see to them with etcdctl (snapshot save)")
+
+
 def restore(data_dir: Path, source: Path) -> int:
     """Make the cluster of a backup the one under `data_dir`, where there must be none."""
     data_dir.parent.mkdir(parents=True, exist_ok=True)
@@ -82,7 +88,9 @@ def restore(data_dir: Path, source: Path) -> int:
 
 def check(data_dir: Path) -> int:
     """Go over the whole database, also while the cluster runs; exit code 1 if anything is wrong with it."""
-    database = require(data_dir).database
+    cluster = require(data_dir)
+    _refuse_etcd(cluster)
+    database = cluster.database
     try:
         problems = list(sqlitefile.check(database))
         found = sqlitefile.summary(database)

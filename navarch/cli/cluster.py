@@ -14,6 +14,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+
+from navarch.storage.etcd.config import EtcdConfig
 
 DATA_DIR = Path("/var/lib/navarch")
 RUN_DIR = Path("/run/navarch")
@@ -64,6 +67,10 @@ class Cluster:
     port: int = PORT
     nodes: tuple[Node, ...] = ()
     snapshotter: str = "overlayfs"
+    datastore: EtcdConfig | None = None
+    """Where the API's objects are; None: in a file of the data directory."""
+    leader_elect: bool = False
+    """Whether controllers and scheduler compete with those of other servers, also without an etcd."""
 
     # Where things are
 
@@ -130,6 +137,11 @@ class Cluster:
         return all(not node.namespace for node in self.nodes)
 
     @property
+    def elects_leader(self) -> bool:
+        """Whether other servers may run controllers and a scheduler too."""
+        return self.leader_elect or self.datastore is not None
+
+    @property
     def advertise_address(self) -> str:
         """Where pods and nodes reach the API server."""
         return self.nodes[0].address if self.on_host else BRIDGE_ADDRESS
@@ -160,6 +172,8 @@ class Cluster:
             "port": self.port,
             "snapshotter": self.snapshotter,
             "nodes": [asdict(node) for node in self.nodes],
+            "leaderElect": self.leader_elect,
+            "datastore": _datastore_at_rest(self.datastore),
         }
         temporary = self.state_file.with_suffix(".new")
         temporary.write_text(json.dumps(content, indent=2) + "\n")
@@ -179,6 +193,8 @@ def load(data_dir: Path) -> Cluster | None:
             port=int(content["port"]),
             snapshotter=content["snapshotter"],
             nodes=tuple(Node(**node) for node in content["nodes"]),
+            datastore=_datastore(content.get("datastore")),
+            leader_elect=bool(content.get("leaderElect", False)),
         )
     except FileNotFoundError:
         return None
@@ -186,6 +202,24 @@ def load(data_dir: Path) -> Cluster | None:
         raise CommandError(f"{file} cannot be read: {error.strerror}; navarch needs root (sudo)") from error
     except (ValueError, KeyError, TypeError) as error:
         raise CommandError(f"{file} is damaged ({error}); mend it, or begin anew with: navarch reset") from error
+
+
+def _datastore_at_rest(config: EtcdConfig | None) -> dict[str, object] | None:
+    if config is None:
+        return None
+    files = {"caFile": config.ca_file, "certFile": config.certificate_file, "keyFile": config.key_file}
+    named = {name: str(file) for name, file in files.items() if file is not None}
+    return {"endpoints": list(config.endpoints), "tls": config.tls, **named}
+
+
+def _datastore(content: dict[str, Any] | None) -> EtcdConfig | None:
+    # Not looked at here: a cluster whose certificate for etcd is gone can be stopped all the same.
+    if content is None:
+        return None
+    ca_file, certificate_file, key_file = (
+        Path(content[name]) if name in content else None for name in ("caFile", "certFile", "keyFile")
+    )
+    return EtcdConfig(tuple(content["endpoints"]), bool(content["tls"]), ca_file, certificate_file, key_file)
 
 
 def require(data_dir: Path) -> Cluster:

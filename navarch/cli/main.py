@@ -6,10 +6,12 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from navarch import __version__
 from navarch.cli.cluster import DATA_DIR, CommandError, require
+from navarch.storage.etcd.config import EtcdConfig, parse
 
 KUBERNETES_VERSION = "v1.36"
 SYSTEM_PATH = ("/usr/local/sbin", "/usr/sbin", "/sbin")
@@ -67,6 +69,7 @@ def _add_cluster_commands(commands: Subparsers[argparse.ArgumentParser]) -> None
     up.add_argument("--port", type=int, help="the API server's port (default: 6443)")
     up.add_argument("--merge-kubeconfig", action="store_true", help="also make it the current context of your own kubeconfig")
     up.add_argument("-v", "--verbose", action="count", default=0, help="more in the logs")
+    _add_datastore_options(up)
     _command(commands, "down", _down, "stop everything; the cluster's state is kept")
     _command(commands, "status", _status, "show what runs")
     reset = _command(commands, "reset", _reset, "stop everything and delete the cluster with all its state")
@@ -79,6 +82,7 @@ def _add_cluster_commands(commands: Subparsers[argparse.ArgumentParser]) -> None
     _command(commands, "kubeconfig", _kubeconfig, "print the administrator's kubeconfig")
     server = _command(commands, "server", _server, "run the control plane in the foreground (`up` does this)")
     _add_process_options(server)
+    _add_datastore_options(server)
 
 
 def _add_node_commands(commands: Subparsers[argparse.ArgumentParser]) -> None:
@@ -129,6 +133,34 @@ def _add_process_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("-v", "--verbose", action="count", default=0, help="more in the log")
 
 
+def _add_datastore_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--datastore",
+        metavar="URL",
+        help="keep the API's objects in etcd, which other servers may share: etcd://HOST:PORT[,HOST:PORT...], or etcds:// "
+        "for TLS (default: a file in the data directory)",
+    )
+    command.add_argument("--datastore-cafile", type=Path, metavar="FILE", help="who has signed etcd's certificates")
+    command.add_argument("--datastore-certfile", type=Path, metavar="FILE", help="the client certificate for etcd")
+    command.add_argument("--datastore-keyfile", type=Path, metavar="FILE", help="its key")
+    command.add_argument(
+        "--leader-elect", action="store_true", help="let controllers and scheduler compete for leases (always so with etcd)"
+    )
+
+
+def _datastore(parsed: argparse.Namespace) -> EtcdConfig | None:
+    """Raises CommandError for what cannot be meant."""
+    files = [parsed.datastore_cafile, parsed.datastore_certfile, parsed.datastore_keyfile]
+    if parsed.datastore is None:
+        if any(files):
+            raise CommandError("certificates for etcd go together with --datastore etcds://HOST:PORT")
+        return None
+    try:
+        return parse(parsed.datastore, *(file.absolute() if file else None for file in files))
+    except ValueError as error:
+        raise CommandError(str(error)) from error
+
+
 def _data_dir(parsed: argparse.Namespace) -> Path:
     path: Path = parsed.data_dir
     return path.absolute()
@@ -145,6 +177,8 @@ def _up(parsed: argparse.Namespace) -> int:
             nodes=parsed.nodes,
             merge_kubeconfig=parsed.merge_kubeconfig,
             verbosity=parsed.verbose,
+            datastore=_datastore(parsed),
+            leader_elect=parsed.leader_elect,
         )
     )
 
@@ -207,7 +241,13 @@ def _server(parsed: argparse.Namespace) -> int:
     from navarch.cli import server
     from navarch.cli.progress import Reporter
 
-    return server.main(require(_data_dir(parsed)), Reporter(parsed.progress_fd), verbosity=parsed.verbose)
+    cluster = require(_data_dir(parsed))
+    cluster = replace(
+        cluster,
+        datastore=_datastore(parsed) or cluster.datastore,
+        leader_elect=parsed.leader_elect or cluster.leader_elect,
+    )
+    return server.main(cluster, Reporter(parsed.progress_fd), verbosity=parsed.verbose)
 
 
 def _node_run(parsed: argparse.Namespace) -> int:

@@ -9,20 +9,27 @@ import asyncio
 import gc
 import logging
 import signal
+import socket
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
 from navarch.cli.cluster import CLUSTER_DOMAIN, POD_CIDR, SERVICE_CIDR, Cluster
 from navarch.cli.progress import Reporter
-from navarch.component import logs
+from navarch.component import clock, logs
 
 if TYPE_CHECKING:
     from navarch.apiserver.server import APIServer
+    from navarch.client.informer import Informers
+    from navarch.client.transport import Transport
+    from navarch.storage.store import Store
 
 logger = logging.getLogger(__name__)
 
 # One cluster's API, on every address: the nodes of a cluster on one machine come from several networks.
 BIND_ADDRESS = "0.0.0.0"
+# What keeps the API from being served is told after so long.
+PATIENCE_SECONDS = 1.0
 
 
 def main(cluster: Cluster, reporter: Reporter, *, verbosity: int = 0) -> int:
@@ -49,8 +56,6 @@ async def _run(cluster: Cluster, reporter: Reporter) -> None:
 
     from navarch.apiserver.server import APIServer, APIServerConfig
     from navarch.component.pki import PKI
-    from navarch.storage.sqlite import SQLiteBackend
-    from navarch.storage.store import LocalStore
 
     pki = PKI(cluster.pki_dir)
     config = APIServerConfig(
@@ -65,14 +70,47 @@ async def _run(cluster: Cluster, reporter: Reporter) -> None:
         advertise_address=cluster.advertise_address,
         service_cidr=SERVICE_CIDR,
     )
-    server = APIServer(config, LocalStore(SQLiteBackend(cluster.database)))
-    await server.start()
+    server = APIServer(config, _store(cluster))
     try:
-        await server.listen()
-        reporter.step("API", cluster.server_url)
-        await _run_components(cluster, server, reporter, stopped)
+        if await _listen(server, reporter, stopped):
+            reporter.step("API", cluster.server_url)
+            await _run_components(cluster, server, reporter, stopped)
     finally:
         await server.stop()
+
+
+def _store(cluster: Cluster) -> Store:
+    """Where the cluster's objects are. Raises StorageError."""
+    if cluster.datastore is not None:
+        from navarch.storage.etcd.client import EtcdClient
+        from navarch.storage.etcd.store import EtcdStore
+
+        return EtcdStore(EtcdClient(cluster.datastore))
+    from navarch.storage.sqlite import SQLiteBackend
+    from navarch.storage.store import LocalStore
+
+    return LocalStore(SQLiteBackend(cluster.database))
+
+
+async def _listen(server: APIServer, reporter: Reporter, stopped: asyncio.Event) -> bool:
+    """Serve the API, as soon as its store lets it; tells what it waits for. False: it has been stopped before."""
+    listening, stopping = asyncio.ensure_future(server.listen()), asyncio.ensure_future(stopped.wait())
+    told = ""
+    try:
+        while not listening.done():
+            await asyncio.wait((listening, stopping), timeout=PATIENCE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            if stopping.done():
+                return False
+            problem = server.store.problem
+            if not listening.done() and problem and problem != told:
+                told = problem
+                reporter.step("etcd", f"{problem}; trying again")
+        listening.result()
+        return True
+    finally:
+        for task in (listening, stopping):
+            task.cancel()
+        await asyncio.gather(listening, stopping, return_exceptions=True)
 
 
 async def _run_components(cluster: Cluster, server: APIServer, reporter: Reporter, stopped: asyncio.Event) -> None:
@@ -84,27 +122,38 @@ async def _run_components(cluster: Cluster, server: APIServer, reporter: Reporte
     from navarch.scheduler.scheduler import Scheduler
 
     transport = server.transport()
-    informers = Informers(Client(transport, field_manager="navarch"))
-    settings = ControllerConfig(
-        root_ca_pem=(cluster.pki_dir / "ca.crt").read_text(),
-        signing_certificate_file=cluster.pki_dir / "ca.crt",
-        signing_key_file=cluster.pki_dir / "ca.key",
-        cluster_cidr=POD_CIDR,
-    )
-    manager = ControllerManager(Client(transport, field_manager="kube-controller-manager"), informers, settings)
-    scheduler = Scheduler(Client(transport, field_manager="kube-scheduler"), informers)
+    shared = Informers(Client(transport, field_manager="navarch"))
+    settings = ControllerConfig(root_ca_pem=(cluster.pki_dir / "ca.crt").read_text(), cluster_cidr=POD_CIDR)
+
+    async def control(informers: Informers) -> None:
+        manager = ControllerManager(Client(transport, field_manager="kube-controller-manager"), informers, settings)
+        try:
+            await manager.run()
+        finally:
+            await manager.stop()
+
+    async def schedule(informers: Informers) -> None:
+        scheduler = Scheduler(Client(transport, field_manager="kube-scheduler"), informers)
+        try:
+            await scheduler.run()
+        finally:
+            await scheduler.stop()
+
     tasks = Tasks("server")
-    running = {
-        "controller-manager": tasks.start(manager.run(), name="controllers"),
-        "scheduler": tasks.start(scheduler.run(), name="scheduler"),
-    }
+    running = {}
+    for name, lease, work in (
+        ("controller-manager", "kube-controller-manager", control),
+        ("scheduler", "kube-scheduler", schedule),
+    ):
+        run = _elected(transport, lease, work) if cluster.elects_leader else work(shared)
+        running[name] = tasks.start(run, name=name)
     for name, task in running.items():
         server.components[name] = partial(_problem, task)
     if not cluster.on_host:
         from navarch.network.overlay import Overlay
 
         # The machine itself reaches pods and Services through its nodes.
-        overlay = Overlay(informers, node_name="", service_cidr=SERVICE_CIDR)
+        overlay = Overlay(shared, node_name="", service_cidr=SERVICE_CIDR)
         tasks.run_forever(overlay.run, name="routes")
     reporter.step("controllers", f"and scheduler; cluster domain {CLUSTER_DOMAIN}")
     reporter.close()
@@ -113,10 +162,31 @@ async def _run_components(cluster: Cluster, server: APIServer, reporter: Reporte
         await stopped.wait()
     finally:
         # Whatever they write last must find the server still there.
-        await scheduler.stop()
-        await manager.stop()
         await tasks.stop()
-        await informers.stop()
+        await shared.stop()
+
+
+async def _elected(transport: Transport, lease: str, work: Callable[[Informers], Awaitable[None]]) -> None:
+    """Do the work whenever, of all servers, it is this one's turn; each time with a view of its own of the cluster."""
+    from navarch.client.client import Client
+    from navarch.client.events import EventRecorder
+    from navarch.client.informer import Informers
+    from navarch.client.leaderelection import LeaderElectionConfig, LeaderElector
+
+    async def lead() -> None:
+        informers = Informers(Client(transport, field_manager=lease))
+        try:
+            await work(informers)
+        finally:
+            await informers.stop()
+
+    client = Client(transport, field_manager=lease)
+    recorder = EventRecorder(client, lease)
+    config = LeaderElectionConfig(name=lease, identity=f"{socket.gethostname()}_{clock.uid()}")
+    try:
+        await LeaderElector(client, config, recorder).run(lead)
+    finally:
+        await recorder.stop()
 
 
 def _problem(task: asyncio.Task[None]) -> str:

@@ -43,6 +43,7 @@ from navarch.component.pki import PKI, PKIError, cluster_leaves, node_leaves
 from navarch.component.processes import Process
 from navarch.cri.containerd import Containerd
 from navarch.cri.images import demo
+from navarch.storage.etcd.config import EtcdConfig
 
 READY_TIMEOUT_SECONDS = 120.0
 LOG_LINES = 15
@@ -61,6 +62,8 @@ class Options:
     nodes: int | None = None
     merge_kubeconfig: bool = False
     verbosity: int = 0
+    datastore: EtcdConfig | None = None
+    leader_elect: bool = False
 
 
 class Steps:
@@ -104,20 +107,35 @@ def _decide(options: Options) -> Cluster:
         cluster = Cluster(data_dir=options.data_dir, nodes=nodes)
     else:
         cluster = known
+        if options.datastore is not None and known.datastore is None:
+            raise CommandError(
+                f"the objects of this cluster are in {known.database}, not in etcd; to begin anew there: navarch reset, then "
+                "navarch up --datastore URL"
+            )
         if options.nodes is not None:
             cluster = replace(cluster, nodes=resize(cluster.nodes, options.nodes))
         if cluster.on_host:
             # The machine may have moved to another network since.
             cluster = replace(cluster, nodes=(replace(cluster.nodes[0], address=host_address()),))
     cluster = replace(cluster, run_dir=options.run_dir or cluster.run_dir, port=options.port or cluster.port)
-    if known is not None and (known.run_dir, known.port) != (cluster.run_dir, cluster.port) and down.running(known):
-        raise CommandError("the cluster runs with another port or run directory: navarch down first")
+    cluster = replace(
+        cluster,
+        datastore=options.datastore or cluster.datastore,
+        leader_elect=options.leader_elect or cluster.leader_elect,
+    )
+    if known is not None and _process_settings(known) != _process_settings(cluster) and down.running(known):
+        raise CommandError("the cluster runs with another port, run directory or datastore: navarch down first")
     if len(str(cluster.run_dir)) > RUN_DIR_LIMIT_CHARACTERS:
         raise CommandError(
             f"--run-dir {cluster.run_dir} is too long: sockets below it must have short paths; "
             f"use at most {RUN_DIR_LIMIT_CHARACTERS} characters"
         )
     return cluster
+
+
+def _process_settings(cluster: Cluster) -> tuple[object, ...]:
+    """What takes effect when processes start."""
+    return cluster.run_dir, cluster.port, cluster.datastore, cluster.leader_elect
 
 
 def host_address() -> str:

@@ -168,7 +168,14 @@ class LeaderElector:
     async def _try(self) -> bool:
         """Acquire or renew the Lease; whether it is held now."""
         try:
-            return await self._try_or_fail()
+            try:
+                return await self._try_or_fail()
+            except StatusError as error:
+                if not (error.is_conflict or error.is_already_exists):
+                    raise
+                # Somebody was faster: from now on counts whether they renew it.
+                self._see(await self._client.get(LEASES, self._config.name, self._config.namespace))
+                return False
         except (StatusError, ConnectionError) as error:
             logger.warning("%s: the lease was not acquired: %s", self._config.name, error)
             return False

@@ -41,6 +41,9 @@ class Store(Protocol):
     A write is made on the version that it was based on, or not at all, however old the index is.
     """
 
+    is_shared: bool
+    """Whether other servers may use it too."""
+
     @property
     def problem(self) -> str:
         """Why the store cannot do its work at the moment, or ""."""
@@ -145,6 +148,8 @@ class Store(Protocol):
 class LocalStore:
     """A store that one server has for itself: its index is always what is stored."""
 
+    is_shared = False
+
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self.index = MVCC()
@@ -190,8 +195,9 @@ class LocalStore:
         await self._tasks.stop()
         self._thread.shutdown()
         try:
-            # Every revision is in the log now: none has to be skipped by the next start.
-            self._backend.append(list(self._lazy.values()), self.index.next_revision - 1)
+            if self._reserved:
+                # Every revision is in the log now: none has to be skipped by the next start.
+                self._backend.append(list(self._lazy.values()), self.index.next_revision - 1)
         finally:
             self._backend.close()
 

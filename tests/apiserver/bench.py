@@ -223,10 +223,16 @@ class Asking:
 class Bench(Asking):
     """A server of its own, with nothing beside it."""
 
-    def __init__(self, directory: Path, backend: Backend | None = None, store: Store | None = None) -> None:
+    def __init__(
+        self, directory: Path, backend: Backend | None = None, store: Store | None = None, beside: Bench | None = None
+    ) -> None:
+        """`beside`: another server, on whose event loop this one runs too."""
         pki = PKI(directory / "pki")
         pki.ensure(())
-        self.loop = asyncio.new_event_loop()
+        self._owns_loop = beside is None
+        self.loop = beside.loop if beside is not None else asyncio.new_event_loop()
+        self.forget: Callable[[], object] = lambda: None
+        """Has what keeps the store's data forget the past, as far as it has one of its own."""
         config = APIServerConfig(service_account_key_file=pki.service_account_key, bind_address="127.0.0.1", port=0)
         self.server = APIServer(config, store or LocalStore(backend or MemoryBackend()))
 
@@ -245,14 +251,17 @@ class Bench(Asking):
 
     def close(self) -> None:
         self.run(self.server.stop())
-        self.run(self.loop.shutdown_asyncgens())
-        self.loop.close()
+        if self._owns_loop:
+            self.run(self.loop.shutdown_asyncgens())
+            self.loop.close()
 
 
 @contextmanager
-def bench(directory: Path, backend: Backend | None = None, store: Store | None = None) -> Iterator[Bench]:
+def bench(
+    directory: Path, backend: Backend | None = None, store: Store | None = None, beside: Bench | None = None
+) -> Iterator[Bench]:
     """A server over a backend, or over a store of the test's own."""
-    found = Bench(directory, backend, store)
+    found = Bench(directory, backend, store, beside)
     try:
         yield found
     finally:

@@ -18,10 +18,17 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         yield found
 
 
-@pytest.fixture(scope="module", params=["memory", "sqlite"])
+@pytest.fixture(scope="module", params=["memory", "sqlite", "etcd"])
 def any_api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """A server over each backend."""
+    """A server over each store."""
     directory = tmp_path_factory.mktemp("api")
+    if request.param == "etcd":
+        etcd = request.getfixturevalue("etcd_server")
+        etcd.clear()
+        with bench(directory, store=etcd.store()) as found:
+            found.forget = etcd.compact
+            yield found
+        return
     backend = SQLiteBackend(directory / "navarch.db") if request.param == "sqlite" else MemoryBackend()
     with bench(directory, backend) as found:
         yield found

@@ -143,6 +143,7 @@ def test_a_watch_from_a_forgotten_revision_is_expired(any_api: Bench, space: str
     monkeypatch.setattr(mvcc, "HISTORY_AGE_SECONDS", 0.0)
     while any_api.store.index.compact(1e12, 1000) is not None:
         pass
+    any_api.forget()
     for accept in ("application/json", TABLE):
         events = any_api.watch(PATH.format(space), resourceVersion=since, headers={"accept": accept}).rest()
         (expired,) = events

@@ -6,7 +6,6 @@ Nothing of gRPC is loaded for it.
 from __future__ import annotations
 
 import re
-import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +61,9 @@ def _check_files(config: EtcdConfig) -> None:
         raise ValueError(f"{given[0]} is of no use without TLS: say etcds:// instead of etcd://")
     if (config.certificate_file is None) != (config.key_file is None):
         raise ValueError("a client certificate for etcd goes together with its key: give both, or none")
+    # Other commands need not wait for it.
+    import ssl
+
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         if config.ca_file is not None:

@@ -58,7 +58,7 @@ INDEX_COMPACTION_STEP = 500
 class _Attempt:
     """A write under way: the watch notes here the change that looks like it."""
 
-    __slots__ = ("based_on", "change", "value", "write")
+    __slots__ = ("based_on", "change", "ended", "value", "write")
 
     def __init__(self, write: Write) -> None:
         self.write = write
@@ -66,6 +66,8 @@ class _Attempt:
         """The key's revision before; 0: there is none."""
         self.value = b"" if write.deletes else write.data(None)
         self.change: Change | None = None
+        self.ended: asyncio.Future[None] | None = None
+        """There if somebody waits for it."""
 
     def is_done_by(self, value: bytes, previous: Record | None, *, deleted: bool) -> bool:
         """Whether a change is, or is just like, this one. Objects have uids, so no two creations are alike."""
@@ -105,12 +107,15 @@ class _Attempt:
 class EtcdStore:
     """A store that other servers may share."""
 
+    is_shared = True
+
     def __init__(self, client: EtcdClient) -> None:
         self._client = client
-        self._index = MVCC()
+        self.index = MVCC()
         self._watch_problem = "etcd has not been read yet"
         self._call_problem = ""
-        self._attempts: dict[str, list[_Attempt]] = {}
+        self._attempts: dict[str, _Attempt] = {}
+        """By key; one at a time, since the second could only fail."""
         self._made: dict[int, list[Change]] = {}
         """Changes that this server has made, by their revision, as long as others' before them are not known yet."""
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
@@ -159,7 +164,7 @@ class EtcdStore:
         self._tasks.run_forever(compaction.Compactor(self._client).run, name="compaction")
 
     async def compact(self) -> None:
-        while self._index.compact(clock.monotonic(), INDEX_COMPACTION_STEP) is not None:
+        while self.index.compact(clock.monotonic(), INDEX_COMPACTION_STEP) is not None:
             await asyncio.sleep(0)
 
     async def stop(self) -> None:
@@ -172,24 +177,24 @@ class EtcdStore:
 
     @property
     def revision(self) -> int:
-        return self._index.revision
+        return self.index.revision
 
     @property
     def compacted(self) -> int:
-        return self._index.compacted
+        return self.index.compacted
 
     def collection(self, prefix: str) -> Collection:
-        return self._index.collection(prefix)
+        return self.index.collection(prefix)
 
     def get(self, prefix: str, key: str) -> Record | None:
-        return self._index.get(prefix, key)
+        return self.index.get(prefix, key)
 
     def latest(self, prefix: str, key: str) -> Record | None:
-        return self._index.get(prefix, key)
+        return self.index.get(prefix, key)
 
     async def snapshot(self, prefix: str, under: str, revision: int, after: str = "") -> list[Record]:
         try:
-            return self._index.snapshot(prefix, under, revision, after)
+            return self.index.snapshot(prefix, under, revision, after)
         except CompactedError:
             if revision < 1:
                 raise
@@ -209,10 +214,10 @@ class EtcdStore:
         deliver: Callable[[list[Change]], None],
         expire: Callable[[], None] | None = None,
     ) -> Watcher:
-        return self._index.watch(prefix, under, since, deliver, expire)
+        return self.index.watch(prefix, under, since, deliver, expire)
 
     def unwatch(self, prefix: str, watcher: Watcher) -> None:
-        self._index.unwatch(prefix, watcher)
+        self.index.unwatch(prefix, watcher)
 
     # How far the index is
 
@@ -310,17 +315,20 @@ class EtcdStore:
 
     async def write(self, writes: Sequence[Write]) -> list[Change]:
         assert len({write.key for write in writes}) == len(writes), "one change of each object"
+        while others := [other for write in writes if (other := self._attempts.get(write.key)) is not None]:
+            ended = others[0].ended = others[0].ended or asyncio.get_running_loop().create_future()
+            await asyncio.shield(ended)
         self._raise_conflict(writes)
         attempts = [_Attempt(write) for write in writes]
         for attempt in attempts:
-            self._attempts.setdefault(attempt.write.key, []).append(attempt)
+            self._attempts[attempt.write.key] = attempt
         try:
             revision = await self._transact(attempts)
         finally:
             for attempt in attempts:
-                self._attempts[attempt.write.key].remove(attempt)
-                if not self._attempts[attempt.write.key]:
-                    del self._attempts[attempt.write.key]
+                del self._attempts[attempt.write.key]
+                if attempt.ended is not None:
+                    attempt.ended.set_result(None)
         return [attempt.done_at(revision) for attempt in attempts]
 
     def _done(self, attempts: Iterable[_Attempt], revision: int) -> None:
@@ -336,7 +344,7 @@ class EtcdStore:
             while following in self._made:
                 changes += self._made.pop(following)
                 following += 1
-            self._index.publish(changes, clock.monotonic())
+            self.index.publish(changes, clock.monotonic())
             self._wake()
 
     def _raise_conflict(self, writes: Iterable[Write]) -> None:
@@ -448,8 +456,8 @@ class EtcdStore:
                 newest[change.record.key] = None if change.deleted else change.record
             changes += found
         if changes:
-            self._index.publish(changes, clock.monotonic())
-        self._index.advance(events[-1].kv.mod_revision)
+            self.index.publish(changes, clock.monotonic())
+        self.index.advance(events[-1].kv.mod_revision)
         self._wake()
         self._publish_made()
 
@@ -459,10 +467,11 @@ class EtcdStore:
         if key is None:
             return None
         revision, value = kv.mod_revision, kv.value
-        previous = newest[key] if key in newest else self._index.get(collection_prefix(key), key)
+        previous = newest[key] if key in newest else self.index.get(collection_prefix(key), key)
         if deleted and previous is None:
             return None
-        mine = [a for a in self._attempts.get(key, ()) if a.is_done_by(value, previous, deleted=deleted)]
+        attempt = self._attempts.get(key)
+        is_mine = attempt is not None and attempt.is_done_by(value, previous, deleted=deleted)
         if deleted:
             assert previous is not None
             change = _deletion(previous, revision)
@@ -473,12 +482,12 @@ class EtcdStore:
                 # Somebody else wrote it; what it held before is no truer.
                 logger.error("%s is not an object in JSON and is left out: %s", key, error)
                 return None
-            obj = mine[0].write.obj if mine else None
+            obj = attempt.write.obj if attempt is not None and is_mine else None
             if obj is not None:
                 obj["metadata"]["resourceVersion"] = str(revision)
             change = Change(Record(key, data, revision, kv.create_revision), previous, False, obj)
-        if mine:
-            mine[0].change = change
+        if attempt is not None and is_mine:
+            attempt.change = change
         return change
 
     # Reading everything
@@ -495,7 +504,7 @@ class EtcdStore:
         # What was made after that is still to be published; what a restored etcd has lost is not.
         has_gone_back = revision < self.revision
         self._made = {at: made for at, made in self._made.items() if at > revision and not has_gone_back}
-        self._index.replace(records, revision, clock.monotonic())
+        self.index.replace(records, revision, clock.monotonic())
         self._wake()
         self._publish_made()
 
