@@ -362,7 +362,7 @@ def test_mistakes_are_answered_in_kubernetes_words(kubectl: Kubectl, manifest: s
         (("get", "pods", "--field-selector", "spec.x=1"), "field label not supported: spec.x"),
         (("create", "namespace", "kubectl"), 'Error from server (AlreadyExists): namespaces "kubectl" already exists'),
         (("create", "namespace", "a.b"), 'metadata.name: Invalid value: "a.b": must not contain dots'),
-        (("delete", "namespace", "kube-system"), 'namespaces "kube-system" not found'),
+        (("delete", "namespace", "kube-system"), 'namespaces "kube-system" is forbidden: this namespace may not be deleted'),
         (("delete", "configmap", "none"), 'Error from server (NotFound): configmaps "none" not found'),
         (("scale", "deployment", "none", "--replicas=1"), 'deployments.apps "none" not found'),
         (("label", "configmap", "kube", "a=b"), 'configmaps "kube" not found'),
