@@ -19,7 +19,9 @@ ARGS ?=
 help:
 	@sed -n 's/^# //p' Makefile | head -5
 
+# An installed wheel comes compiled; this is what it does for the modules here, also where PYTHONDONTWRITEBYTECODE is set.
 setup: packages $(VENV)/.installed
+	@$(BIN)/python -m compileall -q navarch
 
 packages:
 	@./tools/packages
