@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from navarch.apimachinery.errors import FieldError, Object
@@ -147,7 +148,7 @@ class Kind:
     prepare_deletion: Prepare = _unchanged
     """What changes when a deletion that must wait begins."""
 
-    @property
+    @cached_property
     def api_version(self) -> str:
         return f"{self.group}/{self.version}" if self.group else self.version
 
@@ -170,7 +171,7 @@ class Kind:
         """The kind whose rules hold for the stored objects: itself, or `stored_as`."""
         return self.stored_as or self
 
-    @property
+    @cached_property
     def key_prefix(self) -> str:
         """Where this kind's objects are in the store: ``/registry/pods/``."""
         return f"/registry/{self.stored.storage_prefix or self.stored.plural}/"

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from navarch.apimachinery import meta, quantity
+import orjson
+
+from navarch.apimachinery import meta, quantity, remember
 
 _QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
 RAW_EXTENSION = "io.k8s.apimachinery.pkg.runtime.RawExtension"
@@ -25,6 +27,7 @@ _RAW = frozenset(
     }
 )
 _JSON_UNIONS = "JSONSchemaPropsOr"
+_RECURRING = frozenset({"io.k8s.api.core.v1.PodSpec"})
 # Deeper JSON is refused: what reads and writes it is recursive.
 NESTING_LIMIT = 200
 _TIME_LAYOUT = "2006-01-02T15:04:05Z07:00"
@@ -193,8 +196,13 @@ class Schema:
     def quick(self) -> Quick:
         """Decodes what is as it should be; raises for anything that has to be looked at more closely."""
         if self._quick is None:
-            self._quick = _quick(self)
+            self._quick = remember.copies(_quick(self)) if self.recurs else _quick(self)
         return self._quick
+
+    @property
+    def recurs(self) -> bool:
+        """Whether many values are equal, since what they are part of is made from a template."""
+        return self.name in _RECURRING
 
     @property
     def list_type(self) -> str:
@@ -251,6 +259,13 @@ class Decoded:
 
 def nesting_exceeds(value: Any, limit: int) -> bool:
     """Whether plain data is nested more than `limit` levels deep."""
+    try:
+        encoded = orjson.dumps(value)
+        if encoded.count(b"[") + encoded.count(b"{") <= limit:
+            return False
+    except TypeError:
+        # Too deep for it, or there is no JSON for something.
+        pass
     level = [value]
     for _ in range(limit):
         level = [

@@ -11,8 +11,6 @@ import logging
 from collections.abc import Iterable
 from functools import cache
 
-import orjson
-
 from navarch.api import registry, schemas
 from navarch.api.kind import Kind
 from navarch.apimachinery import errors, meta
@@ -30,8 +28,6 @@ logger = logging.getLogger(__name__)
 NAME_LIMIT_BYTES = 128
 FIELD = "managedFields"
 SERVER = "kube-apiserver"
-TEMPLATES_LIMIT = 32
-TEMPLATE_LIMIT_BYTES = 16_384
 _OPTIONS = {"POST": "CreateOptions", "PUT": "UpdateOptions", "PATCH": "PatchOptions"}
 
 
@@ -96,7 +92,6 @@ class _Versions:
         siblings = (sibling for sibling in registry.kinds() if sibling.stored is kind.stored)
         self._kinds = {served.api_version: served for served in (*siblings, kind.stored, kind)}
         self._structures: dict[str, Structure] = {}
-        self._made: dict[bytes, Fields] = {}
 
     def structure(self, api_version: str) -> Structure | None:
         found = self._structures.get(api_version)
@@ -112,19 +107,10 @@ class _Versions:
         return self._kinds[target].from_stored(self._kinds[source].to_stored(whole))
 
     def made(self, new: Object, who: Writer) -> Fields:
-        """What who makes an object manages of it; computed once for all of one template. Raises StructureError."""
-        metadata = {key: value for key, value in new["metadata"].items() if key not in managers.UNMANAGED_METADATA}
-        key = orjson.dumps({**new, "metadata": metadata})
-        found = self._made.get(key)
-        if found is None:
-            taken_apart = self.structure(who.api_version)
-            assert taken_apart is not None, "a kind is served in the version of the request"
-            found = managers.create(new, who, taken_apart)
-            if len(key) <= TEMPLATE_LIMIT_BYTES:
-                if len(self._made) >= TEMPLATES_LIMIT:
-                    del self._made[next(iter(self._made))]
-                self._made[key] = found
-        return found
+        """What who makes an object manages of it. Raises StructureError."""
+        taken_apart = self.structure(who.api_version)
+        assert taken_apart is not None, "a kind is served in the version of the request"
+        return managers.create(new, who, taken_apart)
 
 
 @cache

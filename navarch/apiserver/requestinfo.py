@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import parse_qsl, unquote
 
+REMEMBERED = 1024
+REMEMBERED_LIMIT_CHARACTERS = 256
 # OPTIONS goes only to what is proxied; it has no verb of its own.
 _VERBS = {
     "POST": "create",
@@ -55,6 +58,11 @@ def is_true(query: Mapping[str, list[str]], name: str) -> bool:
 
 def parse(method: str, path: str, query: Mapping[str, list[str]]) -> RequestInfo:
     """Take a request apart; `path` is still percent-encoded."""
+    watches = "watch" in query and is_true(query, "watch")
+    return _remembered(method, path, watches) if len(path) <= REMEMBERED_LIMIT_CHARACTERS else _parse(method, path, watches)
+
+
+def _parse(method: str, path: str, watches: bool) -> RequestInfo:
     bare, decoded = path.strip("/"), path
     parts = bare.split("/") if bare else []
     if "%" in path:
@@ -81,10 +89,14 @@ def parse(method: str, path: str, query: Mapping[str, list[str]]) -> RequestInfo
     resource, name = parts[0], parts[1] if len(parts) > 1 else ""
     subresource = parts[2] if len(parts) > 2 else ""
     rest = "/" + "/".join(parts[3:]) if len(parts) > 3 else "/" if path.endswith("/") and subresource else ""
-    if method == "GET" and (watching or (not subresource and is_true(query, "watch"))):
+    if method == "GET" and (watching or (not subresource and watches)):
         verb = "watch"
     elif verb == "get" and not name:
         verb = "list"
     elif verb == "delete" and not name:
         verb = "deletecollection"
     return RequestInfo(decoded, verb, True, group, version, namespace, resource, name, subresource, rest)
+
+
+# Clients ask the same again and again.
+_remembered = lru_cache(REMEMBERED)(_parse)

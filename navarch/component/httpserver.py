@@ -31,6 +31,7 @@ WRITE_BUFFER_HIGH_BYTES = 256 * 1024
 SHUTDOWN_GRACE_SECONDS = 2.0
 IDLE_TIMEOUT_SECONDS = 90.0
 IDLE_CHECK_SECONDS = 15.0
+READ_BUFFER_BYTES = 64 * 1024
 # The first probe after that much silence, more at these intervals; after so many without an answer the peer is gone.
 PROBE_IDLE_SECONDS, PROBE_INTERVAL_SECONDS, PROBES = 30, 15, 4
 
@@ -150,7 +151,12 @@ def _probe(sock: socket.socket) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
-class _Connection(asyncio.Protocol):
+# What a connection receives is used up before another one receives: one buffer serves all of a process's event loop. A
+# protocol without a buffer is given bytes, for each of which uvloop's TLS allocates, and returns, 256 KiB of fresh memory.
+_BUFFER = memoryview(bytearray(READ_BUFFER_BYTES))
+
+
+class _Connection(asyncio.BufferedProtocol):
     """One client. Requests of a pipeline wait in `_requests`; one task answers them in order."""
 
     def __init__(self, handler: Handler, connections: set[_Connection], body_limit_bytes: int) -> None:
@@ -179,7 +185,7 @@ class _Connection(asyncio.Protocol):
         self._body: list[bytes] = []
         self._body_size = 0
 
-    # asyncio.Protocol
+    # asyncio.BufferedProtocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports have the interface without the base class.
@@ -202,19 +208,25 @@ class _Connection(asyncio.Protocol):
         elif self._task is not None:
             self._task.cancel()
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return _BUFFER
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._receive(_BUFFER[:nbytes])
+
+    def _receive(self, data: memoryview) -> None:
         if self._stream is not None:
-            self._stream.feed_data(data)
+            self._stream.feed_data(bytes(data))
             return
         self._active = self._loop.time()
         if self._awaiting_upgrade:
-            self._early.append(data)
+            self._early.append(bytes(data))
             return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self._awaiting_upgrade = True
-            self._early.append(data[upgrade.args[0] :])
+            self._early.append(bytes(data[upgrade.args[0] :]))
         except httptools.HttpParserError as error:
             self._refuse(400, f"malformed HTTP request: {error}")
 
@@ -323,7 +335,7 @@ class _Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         early, self._early = self._early, []
         for data in early:
-            self.data_received(data)
+            self._receive(memoryview(data))
 
     async def _send(self, request: Request, response: Response, keep_alive: bool) -> None:
         head = [_STATUS_LINES.get(response.status) or b"HTTP/1.1 %d \r\n" % response.status]

@@ -137,6 +137,8 @@ class Collection:
 
     def range(self, prefix: str, after: str = "") -> list[Record]:
         """Records whose keys start with `prefix`, which ends in a slash, and come after `after`, in order."""
+        if not self.records:
+            return []
         keys, records = self.keys(), self.records
         # What comes behind a slash comes before the character after the slash.
         end = len(keys) if prefix == self.prefix else bisect_left(keys, prefix[:-1] + chr(ord("/") + 1))

@@ -19,7 +19,7 @@ from navarch.api.core import (
     podupdate,
 )
 from navarch.api.kind import Kind, SubresourceUpdate
-from navarch.apimachinery import meta
+from navarch.apimachinery import meta, remember
 from navarch.apimachinery.errors import FieldError, Object, forbidden_field
 
 DEFAULT_GRACE_SECONDS = 30
@@ -32,7 +32,12 @@ GATED = {
 
 
 def default(pod: Object) -> Object:
-    spec = pod.setdefault("spec", {})
+    pod["spec"] = _with_defaults(pod.get("spec") or {})
+    return pod
+
+
+@remember.copies
+def _with_defaults(spec: Object) -> Object:
     if spec.get("enableServiceLinks") is None:
         spec["enableServiceLinks"] = True
     podspec.default(spec)
@@ -45,7 +50,7 @@ def default(pod: Object) -> Object:
                     port["hostPort"] = port.get("containerPort", 0)
     if spec.get("resources"):
         containerresources.default_pod_level(spec)
-    return pod
+    return spec
 
 
 def prepare_create(pod: Object) -> Object:

@@ -5,7 +5,7 @@ What it consists of has its own modules: containers, volumes, security, scheduli
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from navarch.api import labelselector
@@ -21,7 +21,7 @@ from navarch.api.core import (
     volume,
 )
 from navarch.api.objectmeta import validate_annotations, validate_labels
-from navarch.apimachinery import meta, names, selectors
+from navarch.apimachinery import meta, names, remember, selectors
 from navarch.apimachinery.errors import (
     FieldError,
     Object,
@@ -73,8 +73,25 @@ def default(spec: Object) -> Object:
 
 def validate(
     spec: Object, path: str, *, metadata: Mapping[str, Any] = meta.EMPTY, is_pod: bool = False
-) -> Iterator[FieldError]:
+) -> Iterable[FieldError]:
     """What is wrong with a pod spec, defaults applied. `metadata`: that of the pod or of the template."""
+    if spec.get("resourceClaims") or any(volume.get("ephemeral") for volume in spec.get("volumes") or ()):
+        # Whether these are as they should be depends on the pod, too.
+        return _problems(spec, path, metadata, is_pod)
+    return () if (_is_valid_pod if is_pod else _is_valid_template)(spec) else _problems(spec, path, metadata, is_pod)
+
+
+@remember.by_value
+def _is_valid_pod(spec: Object) -> bool:
+    return not any(True for _ in _problems(spec, "", meta.EMPTY, is_pod=True))
+
+
+@remember.by_value
+def _is_valid_template(spec: Object) -> bool:
+    return not any(True for _ in _problems(spec, "", meta.EMPTY, is_pod=False))
+
+
+def _problems(spec: Object, path: str, metadata: Mapping[str, Any], is_pod: bool) -> Iterator[FieldError]:
     volumes: dict[str, Object] = {}
     if spec.get("volumes"):
         pod_name = metadata.get("name", "") if is_pod else ""

@@ -57,6 +57,8 @@ def validate_update(new: Object, old: Object) -> Iterator[FieldError]:
     """What an update changes that it may not."""
     now, before = new["spec"], old["spec"]
     yield from podannotations.validate_update(meta.annotations(new), meta.annotations(old), "metadata.annotations")
+    if now == before:
+        return
     for field in ("containers", "initContainers"):
         if len(now.get(field) or ()) != len(before.get(field) or ()):
             yield forbidden_field(f"spec.{field}", "pod updates may not add or remove containers")

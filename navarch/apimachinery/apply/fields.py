@@ -21,6 +21,8 @@ from typing import Any
 
 import orjson
 
+from navarch.apimachinery import remember
+
 Fields = dict[str, Any]
 
 SELF = "."
@@ -254,11 +256,19 @@ def decode(value: Any) -> Fields:
 
     Steps of a kind that is not known are dropped with what is below them.
     """
+    return _remembered(value)
+
+
+def _decode(value: Any) -> Fields:
     if value is None:
         return {}
     result = _decoded(value)
     result.pop(SELF, None)
     return result
+
+
+# Clients send back what they were given, and that is alike for all objects of a template.
+_remembered = remember.by_value(_decode)
 
 
 def _decoded(value: Any) -> Fields:

@@ -27,13 +27,13 @@ UNKNOWN = "unknown"
 BEFORE_FIRST_APPLY = "before-first-apply"
 ANCIENT_CHANGES = "ancient-changes"
 UPDATE_MANAGERS_LIMIT = 10
-UNMANAGED_METADATA = (
+_UNMANAGED_METADATA = (
     *("name", "namespace", "creationTimestamp", "selfLink", "uid"),
     *("clusterName", "generation", "managedFields", "resourceVersion"),
 )
 UNMANAGED = fields.of(
     *((f"f:{field}",) for field in ("apiVersion", "kind", "metadata")),
-    *(("f:metadata", f"f:{field}") for field in UNMANAGED_METADATA),
+    *(("f:metadata", f"f:{field}") for field in _UNMANAGED_METADATA),
 )
 """Fields that are nobody's."""
 
@@ -335,6 +335,9 @@ def _pruned(merged: Object, claims: Claims, writer: Writer, last: Claim, version
     version = last.api_version
     structure = versions.structure(version)
     if structure is None:
+        return merged
+    if version == writer.api_version and not fields.difference(last.fields, claims[writer.manager(APPLY)].fields):
+        # Who applies gives up nothing.
         return merged
     whole = versions.convert(merged, writer.api_version, version)
     before = structure.named(last.fields)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from navarch.apimachinery import remember
 from navarch.apimachinery.apply.fields import (
     LEAF,
     SELF,
@@ -121,7 +122,7 @@ class Scalar(Structure):
 class Map(Structure):
     """A struct with its fields, or a map with keys of its own."""
 
-    __slots__ = ("_children", "_element", "_plans", "_schema", "_written", "leaf")
+    __slots__ = ("_all_added", "_children", "_element", "_plans", "_schema", "_written", "leaf")
 
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
@@ -130,6 +131,7 @@ class Map(Structure):
         self._element: Structure | None = None
         self._plans: dict[tuple[str, ...], tuple[Fields, list[tuple[str, str, Structure]]]] = {}
         self._written = schema.written
+        self._all_added = remember.by_value(self._find_all_added) if schema.recurs else self._find_all_added
 
     def _plan(self, value: dict[str, Any]) -> tuple[Fields, list[tuple[str, str, Structure]]]:
         """What all values with these keys have in common: the fields that they add, and (key, step, structure) of those keys
@@ -224,7 +226,7 @@ class Map(Structure):
                 child.compare_into(step, old[key], self._written[key], changed, removed)
         return ordered(changed) or None, ordered(removed) or None
 
-    def _all_added(self, value: dict[str, Any]) -> Fields | None:
+    def _find_all_added(self, value: dict[str, Any]) -> Fields | None:
         """What changes in an empty one that becomes `value`."""
         common, nested = self._plan(value)
         result = {step: LEAF for step in common if step != SELF}

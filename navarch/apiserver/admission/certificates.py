@@ -9,7 +9,7 @@ from navarch.api.certificates import certificatesigningrequest as requests
 from navarch.api.certificates import pkcs10
 from navarch.apimachinery import errors, meta
 from navarch.apimachinery.errors import Object
-from navarch.apiserver.admission.chain import Attributes
+from navarch.apiserver.admission.chain import AdmissionPlugin, Attributes
 from navarch.apiserver.authorization import AuthorizerChain, Decision
 from navarch.apiserver.request import MASTERS_GROUP, User
 from navarch.apiserver.requestinfo import RequestInfo
@@ -18,7 +18,7 @@ from navarch.component import clock
 API_CLIENT_SIGNER = "kubernetes.io/kube-apiserver-client"
 
 
-class Certificates:
+class Certificates(AdmissionPlugin):
     def __init__(self, authorizer: AuthorizerChain) -> None:
         self._authorizer = authorizer
 

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from navarch.api.kind import Kind
 from navarch.apimachinery.errors import Object
@@ -28,11 +27,12 @@ class Attributes:
     """What is called once it is known whether the object has been stored."""
 
 
-class AdmissionPlugin(Protocol):
-    """One rule. Objects must not be mutated; refuse with a StatusError."""
+class AdmissionPlugin:
+    """One rule, which overrides what it has to say. Objects must not be mutated; refuse with a StatusError."""
 
     async def mutate(self, attributes: Attributes, obj: Object, old: Object | None) -> Object:
         """The object as it should be."""
+        return obj
 
     async def validate(self, attributes: Attributes, obj: Object | None, old: Object | None) -> None:
         """Refuse by raising."""
@@ -42,16 +42,18 @@ class AdmissionChain:
     """Plugins in the order in which they are asked."""
 
     def __init__(self, plugins: Sequence[AdmissionPlugin]) -> None:
-        self._plugins = tuple(plugins)
+        # Most say something of one half only, and every write goes through all of them.
+        self._mutating = [plugin.mutate for plugin in plugins if type(plugin).mutate is not AdmissionPlugin.mutate]
+        self._validating = [plugin.validate for plugin in plugins if type(plugin).validate is not AdmissionPlugin.validate]
 
     async def mutate(self, attributes: Attributes, obj: Object, old: Object | None) -> Object:
-        for plugin in self._plugins:
-            obj = await plugin.mutate(attributes, obj, old)
+        for mutate in self._mutating:
+            obj = await mutate(attributes, obj, old)
         return obj
 
     async def validate(self, attributes: Attributes, obj: Object | None, old: Object | None) -> None:
-        for plugin in self._plugins:
-            await plugin.validate(attributes, obj, old)
+        for validate in self._validating:
+            await validate(attributes, obj, old)
 
     @asynccontextmanager
     async def accepted(self, attributes: Attributes, obj: Object, old: Object | None) -> AsyncIterator[None]:

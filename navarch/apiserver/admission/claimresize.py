@@ -11,18 +11,15 @@ from navarch.api.core.persistentvolumeclaim import requested
 from navarch.api.storage import storageclass
 from navarch.apimachinery import errors, meta, quantity
 from navarch.apimachinery.errors import Object
-from navarch.apiserver.admission.chain import Attributes
+from navarch.apiserver.admission.chain import AdmissionPlugin, Attributes
 from navarch.storage.store import Store
 
 NOT_ALLOWED = "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize"
 
 
-class PersistentVolumeClaimResize:
+class PersistentVolumeClaimResize(AdmissionPlugin):
     def __init__(self, store: Store) -> None:
         self._store = store
-
-    async def mutate(self, attributes: Attributes, obj: Object, old: Object | None) -> Object:
-        return obj
 
     async def validate(self, attributes: Attributes, obj: Object | None, old: Object | None) -> None:
         if attributes.kind is not claims.KIND or attributes.operation != "UPDATE" or attributes.subresource:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from navarch.api.networking import ingress, ingressclass
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
-from navarch.apiserver.admission.chain import Attributes
+from navarch.apiserver.admission.chain import AdmissionPlugin, Attributes
 from navarch.apiserver.admission.defaultclass import default_class
 from navarch.storage.store import Store
 
@@ -14,7 +14,7 @@ def _is_default(ingress_class: Object) -> bool:
     return meta.annotations(ingress_class).get(ingressclass.DEFAULT_ANNOTATION) == "true"
 
 
-class DefaultIngressClass:
+class DefaultIngressClass(AdmissionPlugin):
     def __init__(self, store: Store) -> None:
         self._store = store
 
@@ -25,6 +25,3 @@ class DefaultIngressClass:
             return obj
         name = default_class(self._store, ingressclass.KIND, _is_default)
         return meta.set_path(obj, name, "spec", "ingressClassName") if name else obj
-
-    async def validate(self, attributes: Attributes, obj: Object | None, old: Object | None) -> None:
-        return

@@ -7,12 +7,12 @@ from navarch.api.core import storageaccess
 from navarch.api.storage import storageclass
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
-from navarch.apiserver.admission.chain import Attributes
+from navarch.apiserver.admission.chain import AdmissionPlugin, Attributes
 from navarch.apiserver.admission.defaultclass import default_class
 from navarch.storage.store import Store
 
 
-class DefaultStorageClass:
+class DefaultStorageClass(AdmissionPlugin):
     def __init__(self, store: Store) -> None:
         self._store = store
 
@@ -24,6 +24,3 @@ class DefaultStorageClass:
             return obj
         name = default_class(self._store, storageclass.KIND, storageclass.is_default)
         return obj if name is None else meta.set_path(obj, name, "spec", "storageClassName")
-
-    async def validate(self, attributes: Attributes, obj: Object | None, old: Object | None) -> None:
-        return

@@ -12,7 +12,7 @@ from navarch.api.core import persistentvolumeclaim as claims
 from navarch.api.core import pod as pods
 from navarch.apimachinery import errors, meta, quantity
 from navarch.apimachinery.errors import Object
-from navarch.apiserver.admission.chain import Attributes
+from navarch.apiserver.admission.chain import AdmissionPlugin, Attributes
 from navarch.storage.store import Store
 
 ANNOTATION = "kubernetes.io/limit-ranger"
@@ -20,7 +20,7 @@ ANNOTATION = "kubernetes.io/limit-ranger"
 Amounts = Mapping[str, str]
 
 
-class LimitRanger:
+class LimitRanger(AdmissionPlugin):
     def __init__(self, store: Store) -> None:
         self._store = store
 

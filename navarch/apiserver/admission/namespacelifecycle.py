@@ -5,13 +5,13 @@ from __future__ import annotations
 from navarch.api.core import namespace as namespaces
 from navarch.apimachinery import errors, meta
 from navarch.apimachinery.errors import Object
-from navarch.apiserver.admission.chain import Attributes
+from navarch.apiserver.admission.chain import AdmissionPlugin, Attributes
 from navarch.storage.store import Store
 
 IMMORTAL = frozenset({"default", "kube-system", "kube-public"})
 
 
-class NamespaceLifecycle:
+class NamespaceLifecycle(AdmissionPlugin):
     def __init__(self, store: Store) -> None:
         self._store = store
 

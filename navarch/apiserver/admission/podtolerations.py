@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from navarch.api.core import pod as pods
 from navarch.apimachinery.errors import Object
-from navarch.apiserver.admission.chain import Attributes
+from navarch.apiserver.admission.chain import AdmissionPlugin, Attributes
 
 TOLERATION_SECONDS = 300
 TAINTS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
 
-class DefaultTolerationSeconds:
+class DefaultTolerationSeconds(AdmissionPlugin):
     async def mutate(self, attributes: Attributes, obj: Object, old: Object | None) -> Object:
         if attributes.kind is not pods.KIND or attributes.operation != "CREATE" or attributes.subresource:
             return obj
@@ -23,9 +23,6 @@ class DefaultTolerationSeconds:
         if not added:
             return obj
         return {**obj, "spec": {**obj["spec"], "tolerations": [*present, *added]}}
-
-    async def validate(self, attributes: Attributes, obj: Object | None, old: Object | None) -> None:
-        return
 
 
 def _covers(toleration: Object, key: str) -> bool:

@@ -6,11 +6,11 @@ from navarch.api.core import pod as pods
 from navarch.api.scheduling import priorityclass
 from navarch.apimachinery import errors
 from navarch.apimachinery.errors import Object
-from navarch.apiserver.admission.chain import Attributes
+from navarch.apiserver.admission.chain import AdmissionPlugin, Attributes
 from navarch.storage.store import Store
 
 
-class Priority:
+class Priority(AdmissionPlugin):
     def __init__(self, store: Store) -> None:
         self._store = store
 

@@ -18,7 +18,7 @@ from navarch.api.core.quotausage import Amounts
 from navarch.api.kind import Kind
 from navarch.apimachinery import errors, meta, quantity
 from navarch.apimachinery.errors import Object, StatusError
-from navarch.apiserver.admission.chain import Attributes
+from navarch.apiserver.admission.chain import AdmissionPlugin, Attributes
 from navarch.component import clock
 from navarch.storage.backend import StorageError
 from navarch.storage.mvcc import ConflictError, Record
@@ -37,7 +37,7 @@ class QuotaExceededError(Exception):
     """What a quota has against an object."""
 
 
-class ResourceQuota:
+class ResourceQuota(AdmissionPlugin):
     """The last of the plugins: whoever refuses after it would have to give back."""
 
     def __init__(self, store: Store) -> None:

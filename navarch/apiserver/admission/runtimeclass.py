@@ -8,11 +8,11 @@ from navarch.api.core import pod as pods
 from navarch.api.node import runtimeclass
 from navarch.apimachinery import errors
 from navarch.apimachinery.errors import Object, StatusError
-from navarch.apiserver.admission.chain import Attributes
+from navarch.apiserver.admission.chain import AdmissionPlugin, Attributes
 from navarch.storage.store import Store
 
 
-class RuntimeClass:
+class RuntimeClass(AdmissionPlugin):
     def __init__(self, store: Store) -> None:
         self._store = store
 

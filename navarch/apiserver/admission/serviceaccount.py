@@ -6,19 +6,22 @@ from navarch.api.core import pod as pods
 from navarch.api.core import serviceaccount as accounts
 from navarch.apimachinery import errors, meta
 from navarch.apimachinery.errors import Object
-from navarch.apiserver.admission.chain import Attributes
+from navarch.apiserver.admission.chain import AdmissionPlugin, Attributes
 from navarch.component import clock
 from navarch.storage.store import Store
 
 TOKEN_MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 # A token's life beyond an hour covers clients that read their token only once.
 TOKEN_EXPIRATION_SECONDS = 3607
+VOLUME_NAMES_LIMIT = 1024
 MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
 
 
-class ServiceAccount:
+class ServiceAccount(AdmissionPlugin):
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._volume_names: dict[str, str] = {}
+        """By account. Kubernetes draws one for each pod; with one for all of an account's, pods of a template are alike."""
 
     async def mutate(self, attributes: Attributes, obj: Object, old: Object | None) -> Object:
         if attributes.kind is not pods.KIND or attributes.operation != "CREATE" or attributes.subresource:
@@ -35,13 +38,19 @@ class ServiceAccount:
             raise errors.forbidden("", "pods", attributes.name, text)
         account = record.object()
         if _wants_token(spec, account):
-            spec = _with_token(spec)
+            spec = _with_token(spec, self._volume_name(key, spec))
         if not spec.get("imagePullSecrets") and account.get("imagePullSecrets"):
             spec["imagePullSecrets"] = account["imagePullSecrets"]
         return {**obj, "spec": spec}
 
-    async def validate(self, attributes: Attributes, obj: Object | None, old: Object | None) -> None:
-        return
+    def _volume_name(self, account: str, spec: Object) -> str:
+        name = self._volume_names.get(account)
+        taken = [volume.get("name") for volume in spec.get("volumes") or ()]
+        if name is None or name in taken:
+            if len(self._volume_names) >= VOLUME_NAMES_LIMIT:
+                self._volume_names.clear()
+            name = self._volume_names[account] = f"kube-api-access-{clock.name_suffix()}"
+        return name
 
 
 def _wants_token(spec: Object, account: Object) -> bool:
@@ -49,8 +58,8 @@ def _wants_token(spec: Object, account: Object) -> bool:
     return bool(account.get("automountServiceAccountToken", True) if mounts is None else mounts)
 
 
-def _with_token(spec: Object) -> Object:
-    """The spec with the projected volume and its mounts, in containers that mount nothing there themselves."""
+def _with_token(spec: Object, name: str) -> Object:
+    """The spec with the projected volume of this name and its mounts, in containers that mount nothing there themselves."""
     containers = {field: [dict(c) for c in spec[field]] for field in ("initContainers", "containers") if spec.get(field)}
     unmounted = [
         container
@@ -60,7 +69,6 @@ def _with_token(spec: Object) -> Object:
     ]
     if not unmounted:
         return spec
-    name = f"kube-api-access-{clock.name_suffix()}"
     mount = {"name": name, "readOnly": True, "mountPath": TOKEN_MOUNT_PATH}
     for container in unmounted:
         container["volumeMounts"] = [*(container.get("volumeMounts") or ()), mount]

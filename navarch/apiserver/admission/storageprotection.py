@@ -9,7 +9,7 @@ from navarch.api.core import persistentvolume, persistentvolumeclaim
 from navarch.api.storage import volumeattributesclass
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
-from navarch.apiserver.admission.chain import Attributes
+from navarch.apiserver.admission.chain import AdmissionPlugin, Attributes
 
 FINALIZERS = {
     persistentvolume.KIND: "kubernetes.io/pv-protection",
@@ -18,7 +18,7 @@ FINALIZERS = {
 }
 
 
-class StorageObjectInUseProtection:
+class StorageObjectInUseProtection(AdmissionPlugin):
     async def mutate(self, attributes: Attributes, obj: Object, old: Object | None) -> Object:
         finalizer = FINALIZERS.get(attributes.kind)
         if finalizer is None or attributes.operation != "CREATE" or attributes.subresource:
@@ -27,6 +27,3 @@ class StorageObjectInUseProtection:
         if finalizer in present:
             return obj
         return meta.set_path(obj, [*present, finalizer], "metadata", "finalizers")
-
-    async def validate(self, attributes: Attributes, obj: Object | None, old: Object | None) -> None:
-        return
