@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 
 from navarch.api import registry, schemas
 from navarch.api.kind import Kind
@@ -26,6 +26,7 @@ from navarch.component import clock
 logger = logging.getLogger(__name__)
 
 NAME_LIMIT_BYTES = 128
+PRODUCTS_REMEMBERED = 256
 FIELD = "managedFields"
 SERVER = "kube-apiserver"
 _OPTIONS = {"POST": "CreateOptions", "PUT": "UpdateOptions", "PATCH": "PatchOptions"}
@@ -62,7 +63,11 @@ def _manager_name(request: APIRequest) -> str:
     name = request.option("fieldManager")
     if name:
         return name
-    product = request.headers.get("user-agent", "").partition("/")[0]
+    return _product(request.headers.get("user-agent", "").partition("/")[0])
+
+
+@lru_cache(PRODUCTS_REMEMBERED)
+def _product(product: str) -> str:
     printable = "".join(character for character in product if character.isprintable())
     return printable.encode()[:NAME_LIMIT_BYTES].decode(errors="ignore")
 

@@ -170,8 +170,9 @@ class Resources:
             problems += validate_create(obj)
         self._refuse_invalid(kind, obj, problems)
         request.warn(rules.warnings(obj, None))
-        async with self.admission.accepted(attributes, obj, None):
-            return await self._store_new(request, kind, obj, knows_managers)
+        return await self.admission.store_accepted(
+            attributes, obj, None, lambda: self._store_new(request, kind, obj, knows_managers)
+        )
 
     async def _store_new(self, request: APIRequest, kind: Kind, obj: Object, knows_managers: bool) -> ObjectAnswer:
         name, rules = meta.name(obj), kind.stored
@@ -331,14 +332,22 @@ class Resources:
                 problems += validate_update(obj, old)
         self._refuse_invalid(kind, obj, problems)
         request.warn(rules.warnings(obj, old))
-        async with self.admission.accepted(attributes, obj, old):
-            if not subresource:
-                obj = self._allocated(rules, obj, old)
-            return await self._store_replaced(request, kind, obj, base, old, knows_managers)
+        return await self.admission.store_accepted(
+            attributes, obj, old, lambda: self._store_replaced(request, kind, obj, base, old, knows_managers, subresource)
+        )
 
     async def _store_replaced(
-        self, request: APIRequest, kind: Kind, obj: Object, base: Record, old: Object, keeps_managers: bool
+        self,
+        request: APIRequest,
+        kind: Kind,
+        obj: Object,
+        base: Record,
+        old: Object,
+        keeps_managers: bool,
+        subresource: str,
     ) -> ObjectAnswer:
+        if not subresource:
+            obj = self._allocated(kind.stored, obj, old)
         obj["metadata"] = {**obj["metadata"], "resourceVersion": old["metadata"]["resourceVersion"]}
         if fieldmanagement.is_same(obj, old):
             return ObjectAnswer.of(kind, base, old)

@@ -7,6 +7,7 @@ tasks inherit it, so a simulated cluster brings its own and several clusters can
 from __future__ import annotations
 
 import asyncio
+import os
 import random as _random
 import time
 from contextvars import ContextVar
@@ -14,6 +15,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Protocol
 
+ENTROPY_BYTES = 4096
 # Letters and digits of generated names: no vowels, and nothing that reads like another character
 # (Kubernetes: k8s.io/apimachinery/pkg/util/rand), so that no name spells a word.
 NAME_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
@@ -31,11 +33,27 @@ class Clock(Protocol):
         """Seconds on a clock that never goes back."""
 
 
+class _Entropy(_random.SystemRandom):
+    """The system's entropy, fetched for many draws at once: each time is a call into the kernel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pool, self._used = b"", 0
+
+    def getrandbits(self, k: int) -> int:
+        size = (k + 7) // 8
+        start = self._used
+        if start + size > len(self._pool):
+            self._pool, start = os.urandom(max(ENTROPY_BYTES, size)), 0
+        self._used = start + size
+        return int.from_bytes(self._pool[start : start + size]) >> (size * 8 - k)
+
+
 class SystemClock:
     """The machine's clock and entropy."""
 
     def __init__(self) -> None:
-        self.random: _random.Random = _random.SystemRandom()
+        self.random: _random.Random = _Entropy()
 
     def time(self) -> float:
         return time.time()

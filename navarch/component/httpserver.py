@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 BODY_LIMIT_BYTES = 3 * 1024 * 1024
 HEADERS_LIMIT_BYTES = 64 * 1024
 PIPELINE_LIMIT = 16
-JOINED_LIMIT_BYTES = 64 * 1024
+PIECE_BYTES = 256 * 1024
 WRITE_BUFFER_HIGH_BYTES = 256 * 1024
 SHUTDOWN_GRACE_SECONDS = 2.0
 IDLE_TIMEOUT_SECONDS = 90.0
@@ -345,15 +345,16 @@ class _Connection(asyncio.BufferedProtocol):
         body = response.body
         if isinstance(body, bytes):
             head.append(b"Content-Length: %d\r\n\r\n" % len(body))
-            # Small answers go out in one piece; large ones are not copied for it.
-            joined = len(body) <= JOINED_LIMIT_BYTES
-            if joined and request.method != "HEAD":
+            if request.method == "HEAD":
+                body = b""
+            if len(body) <= PIECE_BYTES:
                 head.append(body)
-            self._transport.write(b"".join(head))
-            if not joined and request.method != "HEAD":
-                self._transport.write(body)
-            if not self._writable.is_set():
-                await self._writable.wait()
+                self._transport.write(b"".join(head))
+                if not self._writable.is_set():
+                    await self._writable.wait()
+            else:
+                self._transport.write(b"".join(head))
+                await self._send_large(body)
             return
         head.append(b"Transfer-Encoding: chunked\r\n\r\n")
         self._transport.write(b"".join(head))
@@ -372,6 +373,16 @@ class _Connection(asyncio.BufferedProtocol):
             close = getattr(body, "aclose", None)
             if close is not None:
                 await close()
+
+    async def _send_large(self, body: bytes) -> None:
+        """A piece at a time, as the client takes it: what is encrypted and buffered stays as small as a piece."""
+        view = memoryview(body)
+        for start in range(0, len(body), PIECE_BYTES):
+            if self._transport.is_closing():
+                return
+            self._transport.write(view[start : start + PIECE_BYTES])
+            if not self._writable.is_set():
+                await self._writable.wait()
 
     async def _hand_over(self, response: Response) -> None:
         assert response.takeover is not None

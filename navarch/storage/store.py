@@ -297,7 +297,8 @@ class LocalStore:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queue.append((changes, future))
         self._wakeup.set()
-        await asyncio.shield(future)
+        # Who gives up waiting ends only this future: what is staged is stored all the same.
+        await future
 
     async def _commit_forever(self) -> None:
         while True:

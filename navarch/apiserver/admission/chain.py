@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from navarch.api.kind import Kind
 from navarch.apimachinery.errors import Object
 from navarch.apiserver.request import APIRequest
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +57,16 @@ class AdmissionChain:
         for validate in self._validating:
             await validate(attributes, obj, old)
 
-    @asynccontextmanager
-    async def accepted(self, attributes: Attributes, obj: Object, old: Object | None) -> AsyncIterator[None]:
-        """Ask, then do what is to be done with an object that nobody refuses; plugins hear whether that went well."""
+    async def store_accepted(
+        self, attributes: Attributes, obj: Object, old: Object | None, store: Callable[[], Awaitable[T]]
+    ) -> T:
+        """Ask, then have an object stored that nobody refuses; plugins hear whether that went well."""
         stored = False
         try:
             await self.validate(attributes, obj, old)
-            yield
+            result = await store()
             stored = True
+            return result
         except asyncio.CancelledError:
             # What has been handed to the store is stored, whether somebody waits for it or not.
             stored = True

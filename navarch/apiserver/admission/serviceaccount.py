@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from navarch.api.core import pod as pods
 from navarch.api.core import serviceaccount as accounts
 from navarch.apimachinery import errors, meta
@@ -75,6 +77,7 @@ def _with_token(spec: Object, name: str) -> Object:
     return {**spec, **containers, "volumes": [*(spec.get("volumes") or ()), _volume(name)]}
 
 
+@lru_cache(VOLUME_NAMES_LIMIT)
 def _volume(name: str) -> Object:
     return {
         "name": name,
