@@ -86,7 +86,7 @@ def serve(directory: Path) -> None:
     uvloop.run(run())
 
 
-class _Bare(asyncio.Protocol):
+class _Bare(asyncio.BufferedProtocol):
     """Sends what it was given for a request, nothing else; a watch is sent an event for each write."""
 
     def __init__(self, answers: dict[bytes, bytes], watchers: set[Any]) -> None:
@@ -94,6 +94,7 @@ class _Bare(asyncio.Protocol):
 
         self._answers, self._watchers = answers, watchers
         self._parser = httptools.HttpRequestParser(self)
+        self._buffer = bytearray(64 * 1024)
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
@@ -101,8 +102,11 @@ class _Bare(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._watchers.discard(self._transport)
 
-    def data_received(self, data: bytes) -> None:
-        self._parser.feed_data(data)
+    def get_buffer(self, sizehint: int) -> bytearray:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._parser.feed_data(memoryview(self._buffer)[:nbytes])
 
     def on_url(self, url: bytes) -> None:
         self._url = url

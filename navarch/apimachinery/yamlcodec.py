@@ -5,6 +5,7 @@ Strings like ``yes`` and ``on`` are booleans only where go-yaml says so; timesta
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Hashable
 from typing import Any
@@ -57,6 +58,18 @@ _Loader.add_implicit_resolver(
     re.compile(r"([-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))\Z"),
     list("-+0123456789."),
 )
+
+
+def _finite(loader: _Loader, node: yaml.ScalarNode) -> float:
+    """JSON has no words for the others."""
+    value = loader.construct_yaml_float(node)
+    if not math.isfinite(value):
+        shown = "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
+        raise yaml.YAMLError(f"json: unsupported value: {shown}")
+    return float(value)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:float", _finite)
 
 _Dumper.yaml_implicit_resolvers = {
     first: [*yaml.CSafeDumper.yaml_implicit_resolvers.get(first, ()), *_Loader.yaml_implicit_resolvers.get(first, ())]

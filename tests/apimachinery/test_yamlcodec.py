@@ -76,6 +76,8 @@ def test_keys_are_strings_and_duplicates_are_told() -> None:
         "? [a, b]\n: c\n? {d: e}\n: f",
         "[" * 100_000,
         "- " * 100_000,
+        "a: .nan",
+        "a: [-.inf]",
         "a: &a [*a]",
         "a: &a {b: *a}",
         ("[" * 100_000).encode("utf-16"),

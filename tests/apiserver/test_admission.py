@@ -49,6 +49,14 @@ def test_no_token_where_pod_or_account_want_none(api: Bench) -> None:
     assert api.made("pods", loud)["spec"]["volumes"]
 
 
+def test_pods_of_an_account_are_alike_and_no_volume_has_a_name_twice(api: Bench) -> None:
+    first, second = (api.made("pods", pod(name))["spec"]["volumes"] for name in ("alike", "likewise"))
+    assert first == second
+    volume = {"name": first[0]["name"], "emptyDir": {}}
+    names = [found["name"] for found in api.made("pods", pod("taken", volumes=[volume]))["spec"]["volumes"]]
+    assert len(names) == len(set(names)) == 2
+
+
 def test_a_container_that_mounts_there_itself_is_left_alone(api: Bench) -> None:
     mount = {"name": "own", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"}
     own = pod("own", volumes=[{"name": "own", "emptyDir": {}}])

@@ -172,6 +172,29 @@ def test_a_client_that_does_not_read_holds_back_only_its_own_stream(run: Run) ->
     run(test())
 
 
+@LOOPS
+def test_large_bodies_arrive_whole_and_are_buffered_only_in_part(run: Run) -> None:
+    body = bytes(range(256)) * 40_000
+
+    async def test() -> None:
+        async with serving(lambda request: _answer(Response(200, (), body))) as (server, connection):
+            assert (await connection.get())[2] == body
+            connection.send(b"GET / HTTP/1.1\r\n\r\n")
+            await asyncio.sleep(0)
+            (served,) = server.connections
+            while served._transport.get_write_buffer_size() == 0:
+                await asyncio.sleep(0)
+            assert served._transport.get_write_buffer_size() < len(body) / 4
+            assert (await connection.answer())[2] == body
+            assert (await connection.get())[2] == body
+
+    run(test())
+
+
+async def _answer(response: Response) -> Response:
+    return response
+
+
 def test_head_has_the_headers_of_get_and_no_body() -> None:
     async def test() -> None:
         async with serving(echo) as (_, connection):
