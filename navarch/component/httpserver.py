@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import socket
 import ssl
 from collections import deque
@@ -151,6 +152,9 @@ def _probe(sock: socket.socket) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
+_GET = re.compile(rb"GET (/[!\"$-~]*) HTTP/1\.1")
+# Headers that say something about the message or the connection.
+_SPECIAL = frozenset({"connection", "content-length", "expect", "keep-alive", "te", "transfer-encoding", "upgrade"})
 # What a connection receives is used up before another one receives: one buffer serves all of a process's event loop. A
 # protocol without a buffer is given bytes, for each of which uvloop's TLS allocates, and returns, 256 KiB of fresh memory.
 _BUFFER = memoryview(bytearray(READ_BUFFER_BYTES))
@@ -176,6 +180,11 @@ class _Connection(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self._active = self._loop.time()
         """When something was last received or answered."""
+        self._begun = self._completed = 0
+        """How many messages the parser has seen begin and end."""
+        self._known: dict[str, str] = {}
+        self._known_headers = b""
+        """Headers that were parsed before, and as they were sent."""
         self._reset()
 
     def _reset(self) -> None:
@@ -222,13 +231,35 @@ class _Connection(asyncio.BufferedProtocol):
         if self._awaiting_upgrade:
             self._early.append(bytes(data))
             return
+        count, between = self._completed, self._begun == self._completed
+        if between and self._known_headers and self._take_known(bytes(data)):
+            return
         try:
             self._parser.feed_data(data)
+            if between and self._begun == self._completed == count + 1:
+                self._remember(bytes(data))
         except httptools.HttpParserUpgrade as upgrade:
             self._awaiting_upgrade = True
             self._early.append(bytes(data[upgrade.args[0] :]))
         except httptools.HttpParserError as error:
             self._refuse(400, f"malformed HTTP request: {error}")
+
+    def _take_known(self, data: bytes) -> bool:
+        """Take a GET whose headers are those of the last one, as a client's mostly are: it need not be parsed again."""
+        line, _, headers = data.partition(b"\r\n")
+        found = _GET.fullmatch(line)
+        if headers != self._known_headers or found is None or self._requests or self._closing:
+            return False
+        self._reset()
+        self._url, self._headers = found[1], self._known
+        self._take("GET", keep_alive=True)
+        return True
+
+    def _remember(self, data: bytes) -> None:
+        """The headers of the one request that was in `data`, if it was whole and nothing comes of them but what they say."""
+        line, _, headers = data.partition(b"\r\n")
+        if _GET.fullmatch(line) and data.endswith(b"\r\n\r\n") and self._headers.keys().isdisjoint(_SPECIAL):
+            self._known_headers, self._known = headers, self._headers
 
     def eof_received(self) -> bool:
         if self._stream is not None:
@@ -250,6 +281,7 @@ class _Connection(asyncio.BufferedProtocol):
     # httptools' callbacks
 
     def on_message_begin(self) -> None:
+        self._begun += 1
         self._reset()
 
     def on_url(self, url: bytes) -> None:
@@ -272,9 +304,13 @@ class _Connection(asyncio.BufferedProtocol):
             self._body.append(body)
 
     def on_message_complete(self) -> None:
+        self._completed += 1
+        self._take(self._parser.get_method().decode("latin-1"), keep_alive=self._parser.should_keep_alive())
+
+    def _take(self, method: str, *, keep_alive: bool) -> None:
         path, _, query = self._url.decode("latin-1").partition("?")
         request = Request(
-            self._parser.get_method().decode("latin-1"),
+            method,
             path,
             query,
             self._headers,
@@ -283,7 +319,6 @@ class _Connection(asyncio.BufferedProtocol):
             self._remote,
             self._body_size > self._body_limit,
         )
-        keep_alive = self._parser.should_keep_alive()
         if self._closing or len(self._requests) >= PIPELINE_LIMIT:
             self._transport.close()
             return

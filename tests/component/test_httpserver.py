@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import uvloop
+from hypothesis import given
+from hypothesis import strategies as st
 
 from navarch.component import httpserver
 from navarch.component.bytestream import ByteStream
@@ -87,6 +89,68 @@ def test_a_request_may_come_in_any_pieces(run: Run) -> None:
             assert (await connection.answer())[2] == b"POST /x  5"
 
     run(test())
+
+
+@LOOPS
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                b"GET /a?b HTTP/1.1\r\nX-A: 1\r\n\r\n",
+                b"GET /c HTTP/1.1\r\nX-A: 1\r\n\r\n",
+                b"GET /d HTTP/1.1\r\nX-A: 2\r\n\r\n",
+                b"GET /e HTTP/1.1\r\n\r\n",
+                b"HEAD /f HTTP/1.1\r\nX-A: 1\r\n\r\n",
+                b"POST /g HTTP/1.1\r\nX-A: 1\r\n\r\n",
+                b"GET /h HTTP/1.1\r\nX-A: 1\r\nContent-Length: 35\r\n\r\n",
+                b"POST /i HTTP/1.1\r\nX-A: 1\r\nContent-Length: 35\r\n\r\n",
+                b"GET /a?b HTTP/1.1\r\nX-A: 1\r\n\r\nGET /j HTTP/1.1\r\nX-A: 1\r\n\r\n",
+                b"GET /k HTTP/1.1\r\nX-A",
+                b": 1\r\n\r\n",
+                b"\r\nGET /l HTTP/1.1\r\nX-A: 1\r\n\r\n",
+            ]
+        ),
+        max_size=8,
+    )
+)
+def test_requests_are_the_same_however_they_are_cut(run: Run, pieces: list[bytes]) -> None:
+    """Connections remember what they parsed last: none of it may show, whatever comes in one piece."""
+
+    async def seen(pieces: list[bytes]) -> list[Any]:
+        requests: list[Any] = []
+
+        async def handler(request: Request) -> Response:
+            requests.append((request.method, request.path, request.query, dict(request.headers), request.body))
+            return Response(200)
+
+        connections: set[Any] = set()
+        connection = httpserver._Connection(handler, connections, 1000)
+        connection.connection_made(_Transport())
+        for piece in pieces:
+            connection._receive(memoryview(piece))
+            while connection._task is not None:
+                await asyncio.sleep(0)
+        return requests
+
+    async def test() -> None:
+        whole = b"".join(pieces)
+        assert await seen(pieces) == await seen([whole[place : place + 1] for place in range(len(whole))])
+
+    run(test())
+
+
+class _Transport(asyncio.Transport):
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        pass
+
+    def write(self, data: Any) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def is_closing(self) -> bool:
+        return False
 
 
 def test_a_body_over_the_limit_is_thrown_away_and_marked() -> None:
