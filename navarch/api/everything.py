@@ -46,6 +46,7 @@ from navarch.api.networking import ingress, ingressclass, ipaddress, networkpoli
 from navarch.api.node import runtimeclass
 from navarch.api.policy import poddisruptionbudget
 from navarch.api.rbac import clusterrole, clusterrolebinding, role, rolebinding
+from navarch.api.resource import deviceclass, resourceclaim, resourceclaimtemplate, resourceslice
 from navarch.api.scheduling import priorityclass
 from navarch.api.storage import (
     csidriver,
@@ -111,6 +112,10 @@ KINDS: tuple[Kind, ...] = (
     lease.KIND,
     endpointslice.KIND,
     events_event.KIND,
+    deviceclass.KIND,
+    resourceclaim.KIND,
+    resourceclaimtemplate.KIND,
+    resourceslice.KIND,
     flowschema.KIND,
     prioritylevelconfiguration.KIND,
     mutatingwebhookconfiguration.KIND,

@@ -27,3 +27,15 @@ def plain_fields(definition: str) -> dict[str, bool] | None:
         elif "*" not in marks:
             found[field] = "!" in marks
     return found
+
+
+def pointers(definition: str) -> dict[str, bool]:
+    """The fields of a definition in the order of its Go type, and whether each is a pointer. Raises KeyError."""
+    found: dict[str, bool] = {}
+    for word in _lines()[definition].split(" "):
+        field, _, marks = word.partition("=")
+        if field.startswith(">"):
+            found |= pointers(field[1:])
+        else:
+            found[field] = "*" in marks
+    return found

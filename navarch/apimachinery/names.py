@@ -38,6 +38,8 @@ _HTTP_PATH_RE = re.compile(rf"{_HTTP_PATH}\Z")
 _WILDCARD_RE = re.compile(rf"\*\.{_SUBDOMAIN}\Z")
 _CONDITION_REASON = "[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?"
 _CONDITION_REASON_RE = re.compile(rf"{_CONDITION_REASON}\Z")
+_C_IDENTIFIER = "[A-Za-z_][A-Za-z0-9_]*"
+_C_IDENTIFIER_RE = re.compile(rf"{_C_IDENTIFIER}\Z")
 _CIDR_RE = re.compile(r"[0-9a-fA-F:.]+/(0|[1-9][0-9]{0,2})\Z", re.ASCII)
 _LINK_LOCAL_MULTICAST = (ipaddress.ip_network("224.0.0.0/24"), ipaddress.ip_network("ff02::/16"))
 
@@ -64,6 +66,9 @@ _WILDCARD_ERROR = (
 _CONDITION_REASON_ERROR = (
     "a condition reason must start with alphabetic character, optionally followed by a string of alphanumeric characters or "
     "'_,:', and must end with an alphanumeric character or '_'"
+)
+_C_IDENTIFIER_ERROR = (
+    "a valid C identifier must start with alphabetic character or '_', followed by a string of alphanumeric characters or '_'"
 )
 _QUALIFIED_ERROR = (
     "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"
@@ -188,6 +193,11 @@ def condition_reason(value: str) -> Iterator[str]:
     if not _CONDITION_REASON_RE.match(value):
         examples = ("my_name", "MY_NAME", "MyName", "ReasonA,ReasonB", "ReasonA:ReasonB")
         yield _with_pattern(_CONDITION_REASON_ERROR, _CONDITION_REASON, *examples)
+
+
+def c_identifier(value: str) -> Iterator[str]:
+    if not _C_IDENTIFIER_RE.match(value):
+        yield _with_pattern(_C_IDENTIFIER_ERROR, _C_IDENTIFIER, "my_name", "MY_NAME", "MyName")
 
 
 @_remembered
@@ -320,6 +330,23 @@ def canonical_cidr(value: str) -> Iterator[str]:
     yield from problems
     if not problems and str(_parsed_network(value)) != value:
         yield f'must be in canonical form ("{_parsed_network(value)}")'
+
+
+def interface_address(value: str) -> Iterator[str]:
+    """An address and the length of its network's prefix, as they are always written."""
+    address, _, length = value.partition("/")
+    if _parsed_network(value) is None:
+        value_without_zeros = f"{_without_leading_zeros(address)}/{_without_leading_zeros(length)}"
+        if "." not in address or _parsed_network(value_without_zeros) is None:
+            yield "must be a valid address in CIDR form, (e.g. 10.9.8.7/24 or 2001:db8::1/64)"
+            return
+        address, _, length = value_without_zeros.partition("/")
+    parsed, bits = ipaddress.ip_address(address), int(length)
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
+        # Go takes such an address for the IPv4 address that it is, whose prefix is that much shorter.
+        parsed, bits = parsed.ipv4_mapped, bits - 96 if bits > 32 else bits
+    if value != f"{parsed}/{bits}":
+        yield f'must be in canonical form ("{parsed}/{bits}")'
 
 
 def _parsed_address(value: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -33,6 +33,8 @@ _CONDITION: Object = {
     "lastTransitionTime": "2026-01-01T00:00:00Z",
 }
 
+_DEVICES: Object = {"devices": {"requests": [{"name": "gpu", "exactly": {"deviceClassName": "gpu.example.com"}}]}}
+
 BODIES: dict[str, Object] = {
     **{
         f"{plural}.admissionregistration.k8s.io": {"webhooks": [_WEBHOOK]}
@@ -134,6 +136,17 @@ BODIES: dict[str, Object] = {
     "certificatesigningrequests.certificates.k8s.io": {
         "spec": {"request": signing_request(), "signerName": "example.com/signer", "usages": ["client auth"]},
     },
+    "deviceclasses.resource.k8s.io": {"spec": {"selectors": [{"cel": {"expression": 'device.driver == "dra.example.com"'}}]}},
+    "resourceclaims.resource.k8s.io": {"spec": _DEVICES},
+    "resourceclaimtemplates.resource.k8s.io": {"spec": {"spec": _DEVICES}},
+    "resourceslices.resource.k8s.io": {
+        "spec": {
+            "driver": "dra.example.com",
+            "pool": {"name": "pool", "generation": 1, "resourceSliceCount": 1},
+            "nodeName": "node",
+            "devices": [{"name": "gpu-0", "attributes": {"model": {"string": "a100"}}}],
+        }
+    },
     "flowschemas.flowcontrol.apiserver.k8s.io": {
         "spec": {
             "priorityLevelConfiguration": {"name": "global-default"},
@@ -210,6 +223,11 @@ STATUSES: dict[str, Object] = {
     "validatingadmissionpolicies.admissionregistration.k8s.io": {"observedGeneration": 1, "conditions": [_CONDITION]},
     "apiservices.apiregistration.k8s.io": {"conditions": [{"type": "Available", "status": "False", "reason": "Gone"}]},
     "ingresses.networking.k8s.io": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}},
+    "resourceclaims.resource.k8s.io": {
+        "allocation": {
+            "devices": {"results": [{"request": "gpu", "driver": "dra.example.com", "pool": "pool", "device": "gpu-0"}]}
+        }
+    },
     "servicecidrs.networking.k8s.io": {
         "conditions": [
             {"type": "Tested", "status": "True", "reason": "", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}
