@@ -509,7 +509,9 @@ def _zero(schema: Schema) -> Any:
         case "struct":
             zeros = ((key, _zero(schema.properties[key])) for key in schema.required)
             return {key: zero for key, zero in zeros if zero is not None}
-        case "map" | "any":
+        case "any":
+            return None if schema.name == RAW_EXTENSION else {}
+        case "map":
             return {}
         case "list":
             return []

@@ -8,7 +8,7 @@ version, everything between decoding and answering is about the stored form (`ki
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Protocol
 
@@ -45,6 +45,13 @@ class Allocator(Protocol):
 
     def beside(self, new: Object | None, old: Object | None) -> list[Write]:
         """What is written in the same commit as `new` in the place of `old`; None where there is no such version."""
+
+
+class Guard(Protocol):
+    """Knows what is wrong with a kind's objects in view of what is around them, and of who writes them."""
+
+    def problems(self, attributes: Attributes, obj: Object, old: Object | None) -> Iterable[FieldError]:
+        """What comes before all that is wrong with the object itself."""
 
 
 def encode(obj: Object) -> bytes:
@@ -88,6 +95,7 @@ class Resources:
         self.reading = Reading(store)
         self.admission = admission
         self.allocators: dict[Kind, Allocator] = {}
+        self.guards: dict[Kind, Guard] = {}
 
     def latest(self, kind: Kind, namespace: str, name: str) -> Record:
         """The version a write builds on. Raises 404."""
@@ -164,7 +172,7 @@ class Resources:
         attributes = Attributes(request, kind, "CREATE", namespace, meta.name(obj))
         obj = await self.admission.mutate(attributes, obj, None)
         obj = rules.prepare_create(obj)
-        problems = [*objectmeta.validate(rules, obj), *rules.validate(obj)]
+        problems = [*self._guarded(attributes, obj, None), *objectmeta.validate(rules, obj), *rules.validate(obj)]
         validate_create = kind.validate_create or rules.validate_create
         if validate_create is not None:
             problems += validate_create(obj)
@@ -193,6 +201,10 @@ class Resources:
                 with storage_errors():
                     await self.store.fresh()
         raise errors.already_exists(kind.group, kind.plural, name)
+
+    def _guarded(self, attributes: Attributes, obj: Object, old: Object | None) -> Iterable[FieldError]:
+        guard = self.guards.get(attributes.kind.stored)
+        return guard.problems(attributes, obj, old) if guard is not None else ()
 
     def _allocated(self, kind: Kind, obj: Object, old: Object | None) -> Object:
         """`obj` with what its kind's allocator hands out. It is claimed only when it is staged: nothing may run before."""
@@ -320,7 +332,8 @@ class Resources:
         obj = self._carry_over(rules, obj, old, subresource)
         attributes = Attributes(request, kind, "UPDATE", request.info.namespace, request.info.name, subresource)
         obj = await self.admission.mutate(attributes, obj, old)
-        problems = [*objectmeta.validate_update(obj, old), *objectmeta.validate(rules, obj)]
+        problems = [*self._guarded(attributes, obj, old), *objectmeta.validate_update(obj, old)]
+        problems += objectmeta.validate(rules, obj)
         if subresource == "status":
             problems += rules.validate_status_update(obj, old)
         elif update is not None:

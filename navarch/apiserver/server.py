@@ -11,6 +11,7 @@ from pathlib import Path
 
 from navarch.api import registry
 from navarch.api.core import service as services
+from navarch.api.resource import resourceclaim, resourceclaimtemplate
 from navarch.apimachinery import errors
 from navarch.apimachinery.errors import StatusError
 from navarch.apiserver import addressrepair, bootstrap, respond
@@ -20,6 +21,7 @@ from navarch.apiserver.admission.chain import AdmissionChain
 from navarch.apiserver.admission.claimresize import PersistentVolumeClaimResize
 from navarch.apiserver.admission.defaultingressclass import DefaultIngressClass
 from navarch.apiserver.admission.defaultstorageclass import DefaultStorageClass
+from navarch.apiserver.admission.devicetaints import DeviceTaints
 from navarch.apiserver.admission.limitranger import LimitRanger
 from navarch.apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from navarch.apiserver.admission.podtolerations import DefaultTolerationSeconds
@@ -32,6 +34,7 @@ from navarch.apiserver.allocation import ServiceAllocator
 from navarch.apiserver.authentication import ANONYMOUS_USER
 from navarch.apiserver.authorization import Authenticated, AuthorizerChain, PublicPaths, SystemMasters
 from navarch.apiserver.componentstatuses import ComponentStatuses
+from navarch.apiserver.deviceaccess import DeviceAccess
 from navarch.apiserver.health import Check, Health, version
 from navarch.apiserver.inprocess import InProcessTransport
 from navarch.apiserver.kubernetesservice import KubernetesService
@@ -123,11 +126,14 @@ class APIServer:
             RuntimeClass(store),
             Certificates(authorizer),
             DefaultIngressClass(store),
+            DeviceTaints(),
             ResourceQuota(store),
         )
         resources = Resources(store, AdmissionChain(plugins))
         allocator = ServiceAllocator(store)
         resources.allocators[services.KIND] = allocator
+        for kind in (resourceclaim.KIND, resourceclaimtemplate.KIND):
+            resources.guards[kind] = DeviceAccess(store, authorizer)
         self._repair.follow(allocator)
         self.pipeline = Pipeline(
             registry.kinds(),

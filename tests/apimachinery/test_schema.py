@@ -48,6 +48,8 @@ def test_required_fields_have_zero_values_unless_they_are_pointers() -> None:
     assert decoded({}, "PodSpec") == {"containers": []}
     assert decoded({}, "Event") == {"metadata": {}, "involvedObject": {}}
     assert decoded({"weight": None}, "PreferredSchedulingTerm") == {"weight": 0, "preference": {}}
+    configuration = "io.k8s.api.resource.v1.OpaqueDeviceConfiguration"
+    assert decoded({"driver": "a"}, configuration) == {"driver": "a"}, "nothing stands for what may be anything"
 
 
 def test_empty_maps_and_lists_are_left_out() -> None:

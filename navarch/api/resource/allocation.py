@@ -41,6 +41,7 @@ def admin_access(allocation: Object | None) -> int | None:
 
 def with_defaults(allocation: Object) -> Object:
     """The allocation, its tolerations complete."""
+    allocation = {"devices": {}, **allocation}
     found = results(allocation)
     if not any(result.get("tolerations") for result in found):
         return allocation

@@ -19,7 +19,7 @@ CONSUMERS_LIMIT = 256
 
 
 def default(claim: Object) -> Object:
-    deviceclaim.default(claim["spec"]["devices"])
+    deviceclaim.default(claim["spec"].setdefault("devices", {}))
     return claim
 
 

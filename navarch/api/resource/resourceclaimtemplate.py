@@ -23,7 +23,9 @@ _METADATA_FORBIDDEN = {
 
 
 def default(template: Object) -> Object:
-    deviceclaim.default(template["spec"]["spec"]["devices"])
+    spec = template["spec"]
+    spec.setdefault("metadata", {})
+    deviceclaim.default(spec["spec"].setdefault("devices", {}))
     return template
 
 

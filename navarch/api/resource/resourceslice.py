@@ -129,7 +129,7 @@ def row(resource_slice: Object, now: datetime) -> list[Any]:
     spec = resource_slice["spec"]
     return [
         resource_slice["metadata"]["name"],
-        spec.get("nodeName") or printing.UNSET,
+        spec.get("nodeName") or "",
         spec.get("driver", ""),
         spec["pool"].get("name", ""),
         printing.age(resource_slice, now),
