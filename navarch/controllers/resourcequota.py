@@ -20,8 +20,6 @@ from navarch.controllers.controller import Cluster, Controller, Watch
 RESOURCE = "resourcequotas"
 RESYNC_SECONDS = 300.0
 """How often everything is counted anew: a charge is never given back by a server that stopped in between."""
-MEASURED = (quotausage.PODS, quotausage.SERVICES, quotausage.CLAIMS)
-"""Resources of whose objects more than their number counts."""
 
 Objects = Callable[[str], Iterable[Object] | None]
 """resource -> the objects in the quota's namespace; None for one that is not known."""
@@ -98,7 +96,7 @@ def _uses_less(resource: str, old: Object | None, new: Object | None) -> bool:
         now = clock.now()
         ended = quotausage.is_counted(old, now) and not quotausage.is_counted(new, now)
         return ended or quotausage.is_terminating(old) != quotausage.is_terminating(new)
-    if resource in MEASURED:
+    if resource in quotausage.MEASURED:
         now = clock.now()
         return quotausage.usage(resource, old, now) != quotausage.usage(resource, new, now)
     return False
@@ -114,7 +112,7 @@ def _watch(resource: str) -> Watch:
             if any(quotausage.counts(resource, name) for name in hard(quota)):
                 yield meta.key(quota)
 
-    return Watch(resource, keys, metadata_only=resource not in MEASURED)
+    return Watch(resource, keys, metadata_only=resource not in quotausage.MEASURED)
 
 
 def controller() -> Controller:

@@ -96,6 +96,7 @@ def claim(name: str, namespace: str, size: str = "1Gi", **spec: Any) -> Object:
     )
 
 
+DEVICE_CLAIMS, DEVICES = "resourceclaims.resource.k8s.io", "deviceclass.resource.k8s.io/devices"
 PORTS = [{"name": "a", "port": 80}, {"name": "b", "port": 81}]
 SERVICES = ("count/services", "services", "services.nodeports", "services.loadbalancers")
 GOLD = "gold.storageclass.storage.k8s.io"
@@ -145,12 +146,36 @@ PODS = ("pods", "cpu", "requests.cpu", "limits.cpu", "requests.example.com/gpu",
             },
             dict(zip(PODS, ("1", "3500m", "3500m", "5", "0", "0", "0"), strict=True)),
         ),
+        (
+            DEVICE_CLAIMS,
+            {"spec": {"devices": {"requests": [{"name": "a", "exactly": {"deviceClassName": "gpu", "count": 3}}]}}},
+            {f"count/{DEVICE_CLAIMS}": "1", f"gpu.{DEVICES}": "3", f"nic.{DEVICES}": "0"},
+        ),
     ],
 )
 def test_what_each_object_uses(api: Bench, namespace: str, name: str, body: Object, expected: Object) -> None:
     limit(api, namespace, dict.fromkeys(expected, "100Gi"))
     api.made(name, changed(sample(resource(name), "one", namespace), body))
     assert used(api, namespace) == expected
+
+
+def test_devices_of_a_class_are_refused_beyond_the_limit(api: Bench, namespace: str) -> None:
+    limit(api, namespace, {f"gpu.{DEVICES}": "4"})
+
+    def asking_for(name: str, **exactly: Any) -> Object:
+        requests = [{"name": "a", "exactly": {"deviceClassName": "gpu", **exactly}}]
+        return {**sample(resource(DEVICE_CLAIMS), name, namespace), "spec": {"devices": {"requests": requests}}}
+
+    api.made(DEVICE_CLAIMS, asking_for("one", count=3))
+    assert api.post(DEVICE_CLAIMS, asking_for("two", allocationMode="All")).message == (
+        'resourceclaims.resource.k8s.io "two" is forbidden: exceeded quota: quota, '
+        f"requested: gpu.{DEVICES}=32, used: gpu.{DEVICES}=3, limited: gpu.{DEVICES}=4"
+    )
+    api.made(DEVICE_CLAIMS, asking_for("three"))
+    assert used(api, namespace) == {f"gpu.{DEVICES}": "4"}
+    # What is written to it later asks for no more.
+    body = {"metadata": {"labels": {"seen": "yes"}}}
+    assert api.patch(DEVICE_CLAIMS, "one", body, namespace=namespace).status == 200
 
 
 def test_what_grows_is_charged_for_what_it_grows_by(api: Bench, namespace: str) -> None:

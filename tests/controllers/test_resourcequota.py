@@ -129,6 +129,22 @@ def test_the_life_of_a_pod_shows_in_what_is_used(tmp_path: Path) -> None:
     run(tmp_path, test)
 
 
+def test_the_devices_that_claims_ask_for_show_in_what_is_used(tmp_path: Path) -> None:
+    async def test(found: Cluster) -> None:
+        claims = "resourceclaims.resource.k8s.io"
+        body = sample(registry.resource(claims), "two")
+        exactly = {"deviceClassName": "gpu", "count": 2}
+        body["spec"] = {"devices": {"requests": [{"name": "a", "exactly": exactly}]}}
+        await found.client.create(claims, body)
+        hard = {"gpu.deviceclass.resource.k8s.io/devices": "4", f"count/{claims}": "5"}
+        await found.client.create(QUOTAS, quota(hard))
+        await told(found, dict(zip(hard, ("2", "1"), strict=True)))
+        await found.client.delete(claims, "two", "default")
+        await told(found, dict.fromkeys(hard, "0"))
+
+    run(tmp_path, test)
+
+
 def test_pods_that_have_ended_use_nothing(tmp_path: Path) -> None:
     async def test(found: Cluster) -> None:
         await found.client.create(QUOTAS, quota({"pods": "1", "count/pods": "5"}))

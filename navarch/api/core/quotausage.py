@@ -1,6 +1,6 @@
 """What an object uses of a ResourceQuota, and which quotas it counts against (k8s.io/kubernetes/pkg/quota/v1).
 
-Every namespaced object counts as ``count/RESOURCE.GROUP``. Pods, services and claims are measured besides.
+Every namespaced object counts as ``count/RESOURCE.GROUP``. Pods, services and claims, on storage or devices, are measured too.
 """
 
 from __future__ import annotations
@@ -10,11 +10,14 @@ from datetime import datetime, timedelta
 
 from navarch.api.core import podqos, podresources, resourcenames, storageaccess
 from navarch.api.core.persistentvolumeclaim import requested
+from navarch.api.resource import deviceusage
 from navarch.apimachinery import meta, quantity, selectors
 from navarch.apimachinery.errors import Object
 
 Amounts = dict[str, str]
-PODS, SERVICES, CLAIMS = "pods", "services", "persistentvolumeclaims"
+PODS, SERVICES, CLAIMS, DEVICE_CLAIMS = "pods", "services", "persistentvolumeclaims", "resourceclaims.resource.k8s.io"
+MEASURED = (PODS, SERVICES, CLAIMS, DEVICE_CLAIMS)
+"""Resources of whose objects more than their number counts."""
 UNCOUNTED = frozenset({"bindings", "componentstatuses", "events", "events.events.k8s.io"})
 # Resources that had a name of their own before everything could be counted.
 _ALIASES = frozenset({"configmaps", "resourcequotas", "replicationcontrollers", "secrets"})
@@ -30,6 +33,7 @@ DEVICE_CLASS_PREFIX = "deviceclass.resource.kubernetes.io/"
 _SERVICE_NAMES = frozenset({"count/services", "services", "services.nodeports", "services.loadbalancers"})
 _CLAIM_NAMES = ("persistentvolumeclaims", "requests.storage")
 STORAGE_CLASS_SUFFIX = ".storageclass.storage.k8s.io/"
+DEVICES_SUFFIX = ".deviceclass.resource.k8s.io/devices"
 ONE = "1"
 
 
@@ -37,7 +41,7 @@ def resource_of(name: str) -> str:
     """Whose objects use what a quota calls `name`; "" where that is nothing known."""
     if name.startswith("count/"):
         return name.removeprefix("count/")
-    for resource in (PODS, SERVICES, CLAIMS):
+    for resource in MEASURED:
         if counts(resource, name):
             return resource
     return name if name in _ALIASES else ""
@@ -53,6 +57,8 @@ def counts(resource: str, name: str) -> bool:
         return name in _SERVICE_NAMES
     if resource == CLAIMS:
         return name in _CLAIM_NAMES or name.endswith(tuple(STORAGE_CLASS_SUFFIX + claim for claim in _CLAIM_NAMES))
+    if resource == DEVICE_CLAIMS:
+        return name.endswith(DEVICES_SUFFIX)
     return resource in _ALIASES and name == resource
 
 
@@ -71,6 +77,8 @@ def usage(resource: str, obj: Object, now: datetime) -> Amounts:
         found |= _of_service(obj["spec"])
     elif resource == CLAIMS:
         found |= _of_claim(obj)
+    elif resource == DEVICE_CLAIMS:
+        found |= {f"{name}{DEVICES_SUFFIX}": str(devices) for name, devices in deviceusage.by_class(obj["spec"]).items()}
     elif resource in _ALIASES:
         found[resource] = ONE
     return found
