@@ -17,7 +17,7 @@ from navarch.api.kind import Kind
 from navarch.api.protobuf import encoder
 from navarch.apimachinery import errors
 from navarch.apimachinery.errors import StatusError
-from navarch.apiserver import deletion, patching, respond, reviews, websockets
+from navarch.apiserver import deletion, impersonation, patching, respond, reviews, websockets
 from navarch.apiserver.authentication import Authenticator
 from navarch.apiserver.authorization import AuthorizerChain
 from navarch.apiserver.componentstatuses import ComponentStatuses
@@ -98,6 +98,10 @@ class Pipeline:
             query = parse_query(request.query)
             info = parse(request.method, request.path, query)
             user = await self._authenticate(request)
+            wanted = impersonation.wanted(request.headers)
+            if wanted is not None:
+                user = impersonation.impersonate(self._authorizer, user, wanted, info)
+                request.headers = impersonation.without(request.headers)
             representation = self._representation(request, info, query)
             response = await self._answer(request, info, query, user, representation)
         except errors.PageNotFound:

@@ -26,6 +26,7 @@ EXPIRATION_MAX_SECONDS = 1 << 32
 CLOCK_SKEW_SECONDS = 10
 VERIFIED_LIMIT = 4096
 ALGORITHM = "ES256"
+NODE_NAME, NODE_UID = "authentication.kubernetes.io/node-name", "authentication.kubernetes.io/node-uid"
 _COORDINATE_BYTES = 32
 
 
@@ -74,7 +75,7 @@ class TokenAuthority:
             private[bound["kind"].lower()] = {"name": meta.name(bound), "uid": meta.uid(bound)}
             node = (bound.get("spec") or {}).get("nodeName")
             if node:
-                private["node"] = {"name": node}
+                private["node"] = self._node(node)
         claims = {
             "aud": audiences or list(self.audiences),
             "exp": now + expiration_seconds,
@@ -86,6 +87,11 @@ class TokenAuthority:
             "sub": f"system:serviceaccount:{meta.namespace(account)}:{meta.name(account)}",
         }
         return self._sign(claims), now + expiration_seconds
+
+    def _node(self, name: str) -> Object:
+        kind = registry.resource("nodes")
+        record = self._store.get(kind.key_prefix, kind.key("", name))
+        return {"name": name, "uid": meta.uid(record.object())} if record is not None else {"name": name}
 
     def authenticate(self, token: str) -> User | None:
         """The account a token stands for, or None if it is not good (any more)."""
@@ -101,6 +107,10 @@ class TokenAuthority:
         if "pod" in private:
             extra["authentication.kubernetes.io/pod-name"] = [private["pod"]["name"]]
             extra["authentication.kubernetes.io/pod-uid"] = [private["pod"]["uid"]]
+        if "node" in private:
+            extra[NODE_NAME] = [private["node"]["name"]]
+            if "uid" in private["node"]:
+                extra[NODE_UID] = [private["node"]["uid"]]
         groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", AUTHENTICATED_GROUP)
         return User(claims["sub"], groups, account["uid"], extra)
 

@@ -24,6 +24,8 @@ from navarch.component.bytestream import ByteStream
 
 logger = logging.getLogger(__name__)
 
+# Of headers so named the values may hold commas.
+KEPT_APART = "impersonate-"
 BODY_LIMIT_BYTES = 3 * 1024 * 1024
 HEADERS_LIMIT_BYTES = 64 * 1024
 PIPELINE_LIMIT = 16
@@ -49,7 +51,7 @@ class Request:
     query: str
     """As sent, without the question mark."""
     headers: Mapping[str, str]
-    """Names in lower case; repeated ones joined by ", "."""
+    """Names in lower case; repeated ones joined by ", ", those that are `KEPT_APART` by a newline."""
     body: bytes = b""
     peer_certificate: Mapping[str, Any] | None = None
     """`ssl.SSLSocket.getpeercert()` of a verified client certificate."""
@@ -292,7 +294,9 @@ class _Connection(asyncio.BufferedProtocol):
         self._count_headers(len(name) + len(value))
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
         present = self._headers.get(key)
-        self._headers[key] = text if present is None else f"{present}, {text}"
+        if present is not None:
+            text = f"{present}\n{text}" if key.startswith(KEPT_APART) else f"{present}, {text}"
+        self._headers[key] = text
 
     def on_headers_complete(self) -> None:
         if self._headers.get("expect", "").lower() == "100-continue":

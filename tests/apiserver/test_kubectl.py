@@ -448,3 +448,10 @@ def test_what_was_applied_by_the_client_is_taken_over_by_the_server(kubectl: Kub
     # And back again.
     assert "configured" in kubectl("apply", "-f", "-", stdin=manifest)
     kubectl("delete", "deployment", "moving", "-n", "kubectl")
+
+
+def test_as_somebody_else(kubectl: Kubectl) -> None:
+    review = kubectl.json("auth", "whoami", "--as=jane", "--as-group=a, b", "--as-group=c", "--as-uid=7")
+    assert review["status"]["userInfo"] == {"username": "jane", "uid": "7", "groups": ["a, b", "c", "system:authenticated"]}
+    assert kubectl("auth", "can-i", "list", "pods", "--as=jane") == "yes\n"
+    assert "system:anonymous" in kubectl.fails("get", "pods", "--as=system:anonymous")

@@ -217,6 +217,18 @@ def test_a_token_stands_for_its_account(api: Bench) -> None:
     assert info["extra"]["authentication.kubernetes.io/credential-id"][0].startswith("JTI=")
 
 
+def test_a_token_bound_to_a_pod_names_its_node(api: Bench) -> None:
+    node = api.made("nodes", {"metadata": {"name": "node-of-token"}})
+    for name in ("node-of-token", "node-without-object"):
+        made = api.made("pods", {**pod(f"on-{name}"), "spec": {**pod("x")["spec"], "nodeName": name}})
+        reference = {"kind": "Pod", "apiVersion": "v1", "name": f"on-{name}", "uid": made["metadata"]["uid"]}
+        review = {"spec": {"token": token(api, {"boundObjectRef": reference}).json["status"]["token"]}}
+        user = api.call("POST", "/apis/authentication.k8s.io/v1/tokenreviews", review).json["status"]["user"]
+        assert user["extra"]["authentication.kubernetes.io/node-name"] == [name]
+        uid = user["extra"].get("authentication.kubernetes.io/node-uid")
+        assert uid == ([node["metadata"]["uid"]] if name == "node-of-token" else None)
+
+
 def test_a_bound_token_dies_with_its_pod(api: Bench) -> None:
     made = api.made("pods", pod("with-token"))
     reference = {"kind": "Pod", "apiVersion": "v1", "name": "with-token", "uid": made["metadata"]["uid"]}

@@ -78,6 +78,18 @@ def test_requests_are_taken_apart_and_answered_in_order() -> None:
     asyncio.run(test())
 
 
+def test_values_that_may_hold_commas_are_kept_apart() -> None:
+    async def whom(request: Request) -> Response:
+        return Response(200, (), request.headers["impersonate-group"].encode())
+
+    async def test() -> None:
+        async with serving(whom) as (_, connection):
+            connection.send(b"GET / HTTP/1.1\r\nImpersonate-Group: a, b\r\nimpersonate-group: c\r\n\r\n")
+            assert (await connection.answer())[2] == b"a, b\nc"
+
+    asyncio.run(test())
+
+
 @LOOPS
 def test_a_request_may_come_in_any_pieces(run: Run) -> None:
     async def test() -> None:
