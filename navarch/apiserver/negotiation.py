@@ -35,6 +35,7 @@ class Representation:
 
 
 PLAIN = Representation()
+PRETTY = Representation(pretty=True)
 
 
 @lru_cache(maxsize=1024)

@@ -25,7 +25,7 @@ from navarch.apiserver.discovery import Discovery
 from navarch.apiserver.freshness import catch_up, storage_errors
 from navarch.apiserver.health import Health
 from navarch.apiserver.monitoring import READ_ONLY_METHODS, RequestMetrics
-from navarch.apiserver.negotiation import JSON, PLAIN, Representation, negotiate, wants_pretty
+from navarch.apiserver.negotiation import JSON, PLAIN, PRETTY, Representation, negotiate, wants_pretty
 from navarch.apiserver.openapi.documents import OpenAPI
 from navarch.apiserver.openid import OpenID
 from navarch.apiserver.request import Answer, APIRequest, ObjectAnswer, User, WatchAnswer
@@ -97,13 +97,13 @@ class Pipeline:
         try:
             query = parse_query(request.query)
             info = parse(request.method, request.path, query)
+            representation, unacceptable = self._representation(request, info, query)
             user = await self._authenticate(request)
             wanted = impersonation.wanted(request.headers)
             if wanted is not None:
                 user = impersonation.impersonate(self._authorizer, user, wanted, info)
                 request.headers = impersonation.without(request.headers)
-            representation = self._representation(request, info, query)
-            response = await self._answer(request, info, query, user, representation)
+            response = await self._answer(request, info, query, user, representation, unacceptable)
         except errors.PageNotFound:
             response = Response(404, _PLAIN_TEXT, b"404 page not found\n")
         except StatusError as error:
@@ -126,20 +126,31 @@ class Pipeline:
         )
         return response
 
-    def _representation(self, request: Request, info: RequestInfo, query: Mapping[str, list[str]]) -> Representation:
-        """The form that the client wants its answer in. Raises 406."""
+    def _representation(
+        self, request: Request, info: RequestInfo, query: Mapping[str, list[str]]
+    ) -> tuple[Representation, StatusError | None]:
+        """The form that the client wants its answer in; where it accepts none that there is, that of errors, and the 406."""
         if not info.is_resource or info.subresource in _STREAMS or info.subresource == "proxy":
-            return PLAIN
+            return PLAIN, None
         headers = request.headers
         kind = self._kinds.get((info.group, info.version, info.resource))
         has_protobuf = kind is None or encoder.is_encodable(kind)
         has_table = kind not in _WITHOUT_TABLE and info.subresource not in _SUBRESOURCES_WITHOUT_TABLE
         streamed = info.verb == "watch"
-        found = negotiate(headers.get("accept", ""), has_protobuf=has_protobuf, has_table=has_table, streamed=streamed)
-        return replace(found, pretty=True) if wants_pretty(query, headers.get("user-agent", "")) else found
+        try:
+            found = negotiate(headers.get("accept", ""), has_protobuf=has_protobuf, has_table=has_table, streamed=streamed)
+        except StatusError as unacceptable:
+            return PRETTY, unacceptable
+        return (replace(found, pretty=True) if wants_pretty(query, headers.get("user-agent", "")) else found), None
 
     async def _answer(
-        self, request: Request, info: RequestInfo, query: dict[str, list[str]], user: User, representation: Representation
+        self,
+        request: Request,
+        info: RequestInfo,
+        query: dict[str, list[str]],
+        user: User,
+        representation: Representation,
+        unacceptable: StatusError | None,
     ) -> Response:
         if request.body_too_large:
             raise errors.request_entity_too_large(BODY_LIMIT_BYTES)
@@ -154,6 +165,7 @@ class Pipeline:
             raw_path=request.path,
             raw_query=request.query,
             remote_address=request.remote_address,
+            unacceptable=unacceptable,
         )
         answer = await self.execute(asked)
         response = await respond.respond(asked, answer, representation)
@@ -182,6 +194,8 @@ class Pipeline:
         kind = self._kinds.get((info.group, info.version, info.resource))
         if kind is None:
             raise errors.no_such_path() if self._discovery.knows(info.group) else errors.page_not_found()
+        if request.unacceptable is not None:
+            raise request.unacceptable
         if kind in reviews.KINDS:
             if info.verb != "create":
                 raise errors.method_not_allowed()

@@ -11,7 +11,7 @@ import orjson
 
 from navarch.api.kind import Kind
 from navarch.apimachinery import errors
-from navarch.apimachinery.errors import Object
+from navarch.apimachinery.errors import Object, StatusError
 from navarch.apiserver.requestinfo import RequestInfo, is_true
 from navarch.component.httpserver import Response
 from navarch.storage.mvcc import Record
@@ -75,6 +75,8 @@ class APIRequest:
     remote_address: str = ""
     warnings: list[str] = field(default_factory=list)
     """For the client, as Warning headers."""
+    unacceptable: StatusError | None = None
+    """406, where the client accepts no form in which it could be answered."""
     also_needs: Callable[[str], None] = _allow
     """Raises 403 unless the user may do this, too (a verb), to what the request is about."""
 

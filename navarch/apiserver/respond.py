@@ -40,7 +40,7 @@ def encoded(obj: Object, representation: Representation) -> bytes:
         case "application/vnd.kubernetes.protobuf":
             return encoder.encode(obj)
     if representation.pretty:
-        return orjson.dumps(obj, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+        return orjson.dumps(obj, option=orjson.OPT_INDENT_2)
     return orjson.dumps(obj, option=orjson.OPT_APPEND_NEWLINE)
 
 

@@ -66,6 +66,22 @@ def test_watches_do_not_come_as_yaml() -> None:
     )
 
 
+def test_who_may_not_ask_is_not_told_of_forms(api: Bench) -> None:
+    accept = {"accept": "text/html"}
+    path = "/api/v1/namespaces/default/pods"
+    refused = api.call("GET", path, user=None, headers=accept)
+    assert (refused.status, refused.reason) == (403, "Forbidden")
+    assert refused.headers["content-type"] == JSON and refused.body.startswith(b'{\n  "kind": "Status"')
+    assert api.call("GET", path, headers={**accept, "authorization": "Bearer nonsense"}, user=None).status == 401
+    assert api.call("GET", f"{path}/x", headers=accept).status == 406
+    assert api.call("GET", "/api/v1/nothing", headers=accept).status == 404
+
+
+def test_refusals_come_in_the_form_that_is_asked_for(api: Bench) -> None:
+    refused = api.call("GET", "/api/v1/pods", user=None, headers={"accept": YAML})
+    assert refused.headers["content-type"] == YAML and yaml.safe_load(refused.body)["code"] == 403
+
+
 @pytest.mark.parametrize(
     ("pretty", "agent", "expected"),
     [
@@ -146,7 +162,7 @@ def test_objects_are_the_same_in_yaml_and_indented(api: Bench, made: dict[str, O
     current = api.get(kind.resource, name).json
     assert yaml.safe_load(api.get(kind.resource, name, headers={"accept": YAML}).body) == current
     pretty = api.get(kind.resource, name, pretty="true").body
-    assert orjson.loads(pretty) == current and pretty.startswith(b'{\n  "apiVersion"') and pretty.endswith(b"}\n")
+    assert orjson.loads(pretty) == current and pretty.startswith(b'{\n  "apiVersion"') and pretty.endswith(b"\n}")
 
 
 def test_errors_come_in_the_form_that_was_wanted(api: Bench) -> None:
