@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 
 from navarch import __version__
 from navarch.api.kind import Kind
+from navarch.apiserver.inflight import InFlight
 from navarch.apiserver.requestinfo import RequestInfo
 from navarch.component.metrics import Labels, Registry
 from navarch.storage.store import Store
@@ -21,7 +22,6 @@ DURATION_BUCKETS_SECONDS = (
 SIZE_BUCKETS_BYTES = tuple(10.0**power for power in range(3, 10))
 COMPONENT = "apiserver"
 CONNECTING = frozenset({"exec", "attach", "portforward", "proxy"})
-READ_ONLY_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _REQUEST_LABELS = ("verb", "dry_run", "group", "version", "resource", "subresource", "scope", "component")
 _VERBS = {"HEAD": "GET"}
 
@@ -29,7 +29,7 @@ _VERBS = {"HEAD": "GET"}
 class RequestMetrics:
     """The counters of one server."""
 
-    def __init__(self, kinds: Collection[Kind], store: Store, version: Mapping[str, str]) -> None:
+    def __init__(self, kinds: Collection[Kind], store: Store, version: Mapping[str, str], in_flight: InFlight) -> None:
         self.registry = registry = Registry()
         self._served = {(kind.group, kind.version, kind.plural) for kind in kinds}
         self._kinds, self._store = tuple(kinds), store
@@ -53,12 +53,12 @@ class RequestMetrics:
             *_REQUEST_LABELS,
             buckets=SIZE_BUCKETS_BYTES,
         )
-        self.in_flight = {"mutating": 0, "readOnly": 0}
+        self.in_flight = in_flight
         registry.gauge(
             "apiserver_current_inflight_requests",
             "Currently used inflight request limit of this apiserver per request kind.",
             "request_kind",
-            collect=lambda: {(kind,): float(count) for kind, count in self.in_flight.items()},
+            collect=lambda: {(kind,): float(count) for kind, count in in_flight.counts.items()},
         )
         registry.gauge(
             "apiserver_longrunning_requests",

@@ -17,14 +17,14 @@ from navarch.api.kind import Kind
 from navarch.api.protobuf import encoder
 from navarch.apimachinery import errors
 from navarch.apimachinery.errors import StatusError
-from navarch.apiserver import deletion, impersonation, patching, respond, reviews, websockets
+from navarch.apiserver import deletion, impersonation, inflight, patching, respond, reviews, websockets
 from navarch.apiserver.authentication import Authenticator
 from navarch.apiserver.authorization import AuthorizerChain
 from navarch.apiserver.componentstatuses import ComponentStatuses
 from navarch.apiserver.discovery import Discovery
 from navarch.apiserver.freshness import catch_up, storage_errors
 from navarch.apiserver.health import Health
-from navarch.apiserver.monitoring import READ_ONLY_METHODS, RequestMetrics
+from navarch.apiserver.monitoring import RequestMetrics
 from navarch.apiserver.negotiation import JSON, PLAIN, PRETTY, Representation, negotiate, wants_pretty
 from navarch.apiserver.openapi.documents import OpenAPI
 from navarch.apiserver.openid import OpenID
@@ -79,6 +79,7 @@ class Pipeline:
         self._health = health
         self._components = components
         self._metrics = metrics
+        self._in_flight = metrics.in_flight
         self._subresources: dict[str, Subresource] = {
             "scale": lambda request, kind: scale.serve(resources, request, kind),
             "binding": lambda request, kind: binding.serve(resources, request, kind),
@@ -90,8 +91,7 @@ class Pipeline:
     async def handle(self, request: Request) -> Response:
         """Answer an HTTP request."""
         started = clock.monotonic()
-        in_flight, kind = self._metrics.in_flight, "readOnly" if request.method in READ_ONLY_METHODS else "mutating"
-        in_flight[kind] += 1
+        counted = ""
         query: dict[str, list[str]] = {}
         info, representation = _UNREADABLE, PLAIN
         try:
@@ -103,9 +103,12 @@ class Pipeline:
             if wanted is not None:
                 user = impersonation.impersonate(self._authorizer, user, wanted, info)
                 request.headers = impersonation.without(request.headers)
+            counted = self._in_flight.enter(info, user)
             response = await self._answer(request, info, query, user, representation, unacceptable)
         except errors.PageNotFound:
             response = Response(404, _PLAIN_TEXT, b"404 page not found\n")
+        except inflight.TooManyRequests:
+            response = inflight.refusal()
         except StatusError as error:
             response = respond.failure(error, representation)
         except Exception as error:
@@ -113,7 +116,7 @@ class Pipeline:
             logger.exception("%s %s failed", request.method, request.path)
             response = respond.failure(errors.internal_error(f"{type(error).__name__}: {error}"), representation)
         finally:
-            in_flight[kind] -= 1
+            self._in_flight.leave(counted)
         response.headers = (*response.headers, ("Audit-Id", request.headers.get("audit-id") or clock.uid()))
         self._metrics.observe(
             request.method,

@@ -36,6 +36,7 @@ from navarch.apiserver.authorization import Authenticated, AuthorizerChain, Publ
 from navarch.apiserver.componentstatuses import ComponentStatuses
 from navarch.apiserver.deviceaccess import DeviceAccess
 from navarch.apiserver.health import Check, Health, version
+from navarch.apiserver.inflight import MUTATING_LIMIT, READ_ONLY_LIMIT, InFlight
 from navarch.apiserver.inprocess import InProcessTransport
 from navarch.apiserver.kubernetesservice import KubernetesService
 from navarch.apiserver.masterleases import MasterLeases
@@ -78,6 +79,9 @@ class APIServerConfig:
     advertise_address: str = "127.0.0.1"
     """Where pods and nodes reach this server."""
     service_cidr: str = "10.96.0.0/16"
+    requests_in_flight_limit: int = READ_ONLY_LIMIT
+    """So many requests that only read may be under way at once."""
+    mutating_requests_in_flight_limit: int = MUTATING_LIMIT
 
 
 class APIServer:
@@ -88,7 +92,8 @@ class APIServer:
         self.store = store
         self.pipeline: Pipeline = None  # type: ignore[assignment]
         """There after `start`."""
-        self._metrics = RequestMetrics(registry.kinds(), store, version())
+        in_flight = InFlight(config.requests_in_flight_limit, config.mutating_requests_in_flight_limit)
+        self._metrics = RequestMetrics(registry.kinds(), store, version(), in_flight)
         self.health = Health(
             {"ping": lambda: "", "log": lambda: ""},
             {

@@ -224,16 +224,22 @@ class Bench(Asking):
     """A server of its own, with nothing beside it."""
 
     def __init__(
-        self, directory: Path, backend: Backend | None = None, store: Store | None = None, beside: Bench | None = None
+        self,
+        directory: Path,
+        backend: Backend | None = None,
+        store: Store | None = None,
+        beside: Bench | None = None,
+        **options: Any,
     ) -> None:
-        """`beside`: another server, on whose event loop this one runs too."""
+        """`beside`: another server, on whose event loop this one runs too; `options` are those of APIServerConfig."""
         pki = PKI(directory / "pki")
         pki.ensure(())
         self._owns_loop = beside is None
         self.loop = beside.loop if beside is not None else asyncio.new_event_loop()
         self.forget: Callable[[], object] = lambda: None
         """Has what keeps the store's data forget the past, as far as it has one of its own."""
-        config = APIServerConfig(service_account_key_file=pki.service_account_key, bind_address="127.0.0.1", port=0)
+        key = pki.service_account_key
+        config = APIServerConfig(service_account_key_file=key, bind_address="127.0.0.1", port=0, **options)
         self.server = APIServer(config, store or LocalStore(backend or MemoryBackend()))
 
         async def start() -> None:
@@ -258,10 +264,14 @@ class Bench(Asking):
 
 @contextmanager
 def bench(
-    directory: Path, backend: Backend | None = None, store: Store | None = None, beside: Bench | None = None
+    directory: Path,
+    backend: Backend | None = None,
+    store: Store | None = None,
+    beside: Bench | None = None,
+    **options: Any,
 ) -> Iterator[Bench]:
     """A server over a backend, or over a store of the test's own."""
-    found = Bench(directory, backend, store, beside)
+    found = Bench(directory, backend, store, beside, **options)
     try:
         yield found
     finally:
