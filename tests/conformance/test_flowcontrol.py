@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from navarch.apimachinery.errors import Object
 from tests.conformance import behaviour
 from tests.conformance.lifecycles import supports_api_operations
+from tests.conformance.objects import condition_of
 from tests.conformance.world import Space
 
 GROUP = "flowcontrol.apiserver.k8s.io"
 
 
-def status(type_: str) -> Object:
-    added = {"type": type_, "status": "False", "reason": "E2E", "message": "Set by an e2e test"}
-    return {"status": {"conditions": [{**added, "lastTransitionTime": "2030-01-01T00:00:00Z"}]}}
-
-
-STATUSES = {"status": [status("PatchStatusFailed"), status("StatusUpdateFailed")]}
+STATUSES = {"status": [condition_of("PatchStatusFailed"), condition_of("StatusUpdateFailed")]}
 
 
 @behaviour("Priority and Fairness FlowSchema API")
