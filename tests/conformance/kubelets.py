@@ -86,6 +86,10 @@ class Kubelets(Cluster):
             "startTime": stamp,
             "conditions": conditions,
             "containerStatuses": [self._container_status(*each) for each in zip(containers, codes, ready, strict=True)],
+            "ephemeralContainerStatuses": [
+                self._container_status(container, self._exit_code(pod, container), False)
+                for container in pod["spec"].get("ephemeralContainers") or ()
+            ],
             **addresses,
             "podIPs": [{"ip": addresses["podIP"]}],
             "hostIPs": [{"ip": addresses["hostIP"]}],
@@ -105,9 +109,12 @@ class Kubelets(Cluster):
             ended = {"exitCode": code, "reason": reason, "startedAt": stamp, "finishedAt": stamp, "containerID": identity}
             state = {"terminated": ended}
         image = {"image": container["image"], "imageID": container["image"], "containerID": identity}
+        resources = container.get("resources") or {}
         return {
             "name": container["name"],
             **image,
+            "allocatedResources": resources.get("requests") or {},
+            "resources": resources,
             "state": state,
             "ready": ready,
             "started": code is None,
