@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -132,6 +133,26 @@ def test_every_method_reaches_pod_and_service_with_path_query_and_body(
 def test_a_head_has_no_body(proxied: Bench) -> None:
     reply = proxied.call("HEAD", f"{POD}/web/proxy/x")
     assert (reply.status, reply.body) == (200, b"")
+
+
+def test_an_answer_nobody_reads_leaves_no_connection(proxied: Bench) -> None:
+    with socket.create_server((own_address(), 0)) as listener:
+
+        def answer() -> bytes:
+            connection, _ = listener.accept()
+            with connection:
+                connection.settimeout(10)
+                while not connection.recv(65536).endswith(b"\r\n\r\n"):
+                    pass
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n")
+                return connection.recv(1)
+
+        with ThreadPoolExecutor(1) as threads:
+            ended = threads.submit(answer)
+            response = proxied.request("HEAD", f"{POD}/web:{listener.getsockname()[1]}/proxy/x")
+            assert response.status == 200
+            proxied.run(response.body.aclose())
+            assert ended.result() == b""
 
 
 def test_the_bare_path_is_sent_to_its_slash(proxied: Bench) -> None:

@@ -27,7 +27,7 @@ async def forward(client: HTTPClient, request: APIRequest, target: str, headers:
     except BaseException:
         client.close()
         raise
-    return Response(answer.status, end_to_end(answer.headers), _body(client, answer))
+    return Response(answer.status, end_to_end(answer.headers), _Body(client, answer))
 
 
 def end_to_end(headers: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -49,12 +49,21 @@ async def _upgrade(client: HTTPClient, request: APIRequest, target: str, headers
     return Response(101, kept, takeover=takeover)
 
 
-async def _body(client: HTTPClient, answer: StreamedAnswer) -> AsyncIterator[bytes]:
-    try:
-        async for chunk in answer:
-            yield chunk
-    finally:
-        client.close()
+class _Body(AsyncIterator[bytes]):
+    """The body of an answer; the connection it comes over is closed with it, even if nobody has begun to read it."""
+
+    def __init__(self, client: HTTPClient, answer: StreamedAnswer) -> None:
+        self._client, self._chunks = client, aiter(answer)
+
+    async def __anext__(self) -> bytes:
+        try:
+            return await anext(self._chunks)
+        except BaseException:
+            self._client.close()
+            raise
+
+    async def aclose(self) -> None:
+        self._client.close()
 
 
 async def whole_body(response: Response) -> bytes:
