@@ -40,7 +40,15 @@ class HTTPSServer:
         self.url = f"https://127.0.0.1:{self.server.port}"
 
     async def _start(self, directory: Path) -> APIServer:
-        config = APIServerConfig(
+        server = APIServer(self.config(), LocalStore(SQLiteBackend(directory / "navarch.db")))
+        await server.start()
+        await server.listen()
+        client = Client(server.transport())
+        await client.create("serviceaccounts", {"metadata": {"name": "default", "namespace": "default"}})
+        return server
+
+    def config(self) -> APIServerConfig:
+        return APIServerConfig(
             service_account_key_file=self.pki.service_account_key,
             certificate_file=self.pki.certificate("apiserver"),
             key_file=self.pki.key("apiserver"),
@@ -49,19 +57,16 @@ class HTTPSServer:
             advertise_address=ADVERTISED,
             port=0,
         )
-        server = APIServer(config, LocalStore(SQLiteBackend(directory / "navarch.db")))
-        await server.start()
-        await server.listen()
-        client = Client(server.transport())
-        await client.create("serviceaccounts", {"metadata": {"name": "default", "namespace": "default"}})
-        return server
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the server's loop."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(START_TIMEOUT_SECONDS)
 
+    async def _stop(self) -> None:
+        await self.server.stop()
+
     def close(self) -> None:
-        self.run(self.server.stop())
+        self.run(self._stop())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

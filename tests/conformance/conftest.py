@@ -6,12 +6,23 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.conformance.realtime import RealTime
 from tests.conformance.world import Space, World
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     found = World(tmp_path_factory.mktemp("world"))
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealTime]:
+    """A cluster for what comes from outside this process."""
+    found = RealTime(tmp_path_factory.mktemp("real"))
     try:
         yield found
     finally:

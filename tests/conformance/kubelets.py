@@ -37,6 +37,8 @@ class Kubelets(Cluster):
         """By image; any other runs on."""
         self.unready: set[str] = set()
         """Images whose containers run, but never become ready."""
+        self.addresses: dict[str, str] = {}
+        """Where something real listens for pods of an image; any other pods get addresses at which nobody is."""
         self._reported: dict[str, int] = {}
         self.tasks.run_forever(self._renew_leases, name="heartbeats")
 
@@ -79,7 +81,8 @@ class Kubelets(Cluster):
             for name, value in names.items()
         ]
         number = int(meta.uid(pod)[:4], 16)
-        addresses = {"podIP": f"10.244.{number // 256}.{number % 256}", "hostIP": self._host_ip(pod)}
+        pod_ip = self.addresses.get(containers[0]["image"], f"10.244.{number // 256}.{number % 256}")
+        addresses = {"podIP": pod_ip, "hostIP": self._host_ip(pod)}
         status: Object = {
             "phase": phase,
             "observedGeneration": pod["metadata"].get("generation", 0),

@@ -119,17 +119,24 @@ class Cluster:
         )
 
 
-@asynccontextmanager
-async def cluster(tmp_path: Path, make: type[Cluster] = Cluster, **config: Any) -> AsyncIterator[Cluster]:
+def plain_server(tmp_path: Path) -> APIServer:
+    """Over memory, and without TLS, should it listen."""
     key_file = tmp_path / "sa.key"
     key = ec.generate_private_key(ec.SECP256R1())
     encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
     key_file.write_bytes(key.private_bytes(encoding, form, serialization.NoEncryption()))
-    server = APIServer(
+    return APIServer(
         # Endpoints have no loopback addresses: so it says that it is elsewhere.
         APIServerConfig(service_account_key_file=key_file, bind_address="127.0.0.1", port=0, advertise_address="192.0.2.1"),
         LocalStore(MemoryBackend()),
     )
+
+
+@asynccontextmanager
+async def cluster(
+    tmp_path: Path, make: type[Cluster] = Cluster, server: APIServer | None = None, **config: Any
+) -> AsyncIterator[Cluster]:
+    server = server or plain_server(tmp_path)
     await server.start()
     found = make(server)
     manager = ControllerManager(found.client, found.informers, ControllerConfig(root_ca_pem="CA", **config))
