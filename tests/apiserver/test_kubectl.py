@@ -76,6 +76,12 @@ class Kubectl:
             check=False,
         )
 
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """What goes on until it is ended."""
+        return subprocess.Popen(
+            [self._program, *words], stdout=subprocess.PIPE, text=True, env=self._environment, cwd=self._home
+        )
+
     def __call__(self, *words: str, stdin: str = "") -> str:
         """Output of what must succeed."""
         done = self.run(*words, stdin=stdin)

@@ -4,6 +4,7 @@ Each test carries the name under which Kubernetes publishes the behaviour (test/
 the steps of the published description. ``behaviours.txt`` lists the names that are kept, by the file that tests them upstream;
 modules here are named after those files. The cluster is real but for its kubelets, which pretend, and its time, which only
 passes when nothing is left to be done: so a test can wait for a minute to have passed, or see that nothing happens in one.
+What other processes take part in (``realtime.py``) happens in real time.
 """
 
 from __future__ import annotations
