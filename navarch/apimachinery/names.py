@@ -278,7 +278,7 @@ def ip_address(value: str) -> Iterator[str]:
     """An IPv4 or IPv6 address, in whatever spelling is not ambiguous."""
     address = _parsed_address(value)
     if address is None:
-        if _parsed_address(_without_leading_zeros(value)) is not None:
+        if _parsed_address(without_leading_zeros(value)) is not None:
             yield "must not have leading 0s"
         else:
             yield "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
@@ -311,7 +311,7 @@ def cidr(value: str) -> Iterator[str]:
     """A network: an address and a prefix length, no bits beyond it."""
     address, _, length = value.partition("/")
     if _parsed_network(value) is None:
-        network = _parsed_network(f"{_without_leading_zeros(address)}/{_without_leading_zeros(length)}")
+        network = _parsed_network(f"{without_leading_zeros(address)}/{without_leading_zeros(length)}")
         if network is not None:
             yield "must not have leading 0s in IP or prefix length"
         else:
@@ -365,5 +365,5 @@ def _parsed_network(value: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network
         return None
 
 
-def _without_leading_zeros(value: str) -> str:
+def without_leading_zeros(value: str) -> str:
     return re.sub(r"\b0+(?=[0-9])", "", value)

@@ -81,8 +81,8 @@ class APIRequest:
     """Raises 403 unless the user may do this, too (a verb), to what the request is about."""
 
     def warn(self, texts: Iterable[str]) -> None:
-        """Tell the client, once each."""
-        for text in texts:
+        """Tell the client, once each. A component of this process, which sends no headers, would not read them."""
+        for text in texts if self.headers else ():
             if text not in self.warnings:
                 self.warnings.append(text)
 

@@ -344,7 +344,8 @@ class Resources:
             if validate_update is not None:
                 problems += validate_update(obj, old)
         self._refuse_invalid(kind, obj, problems)
-        request.warn(rules.warnings(obj, old))
+        if not subresource:
+            request.warn(rules.warnings(obj, old))
         return await self.admission.store_accepted(
             attributes, obj, old, lambda: self._store_replaced(request, kind, obj, base, old, knows_managers, subresource)
         )

@@ -32,3 +32,13 @@ def test_a_reserved_name_is_told_of_with_every_write(api: Bench) -> None:
     made = api.post(WEBHOOKS, sample(resource(WEBHOOKS), "mine.static.k8s.io"))
     changed = api.patch(WEBHOOKS, "mine.static.k8s.io", {"metadata": {"labels": {"a": "b"}}})
     assert made.headers["warning"] == changed.headers["warning"] == RESERVED
+
+
+def test_a_write_of_the_status_tells_nothing_about_the_spec(api: Bench) -> None:
+    ports = [{"port": 80}]
+    service = {"metadata": {"name": "outside"}, "spec": {"ports": ports, "externalIPs": ["192.0.2.1"]}}
+    told = '299 - "spec.externalIPs is deprecated and may no longer be implemented in some clusters"'
+    made = api.post("services", service)
+    assert made.headers["warning"] == told
+    assert api.patch("services", "outside", {"metadata": {"labels": {"a": "b"}}}).headers["warning"] == told
+    assert "warning" not in api.patch("services", "outside", {"status": {"conditions": []}}, subresource="status").headers

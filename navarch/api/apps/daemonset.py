@@ -8,7 +8,7 @@ from typing import Any
 
 from navarch.api import printing
 from navarch.api.apps import workload
-from navarch.api.core import podspec
+from navarch.api.core import podspec, podwarnings
 from navarch.api.kind import AGE, NAME, Column, Kind
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import FieldError, Object, invalid_value, not_supported, required
@@ -105,6 +105,12 @@ def row(daemonset: Object, now: datetime) -> list[Any]:
     ]
 
 
+def warnings(daemons: Object, old: Object | None) -> Iterator[str]:
+    template = daemons["spec"]["template"]
+    if old is None or template != old["spec"]["template"]:
+        yield from podwarnings.of_template(template, "spec.template")
+
+
 KIND = Kind(
     group="apps",
     version="v1",
@@ -115,6 +121,7 @@ KIND = Kind(
     subresources=("status",),
     default=default,
     validate=validate,
+    warnings=warnings,
     validate_update=workload.validate_selector_unchanged,
     validate_status_update=validate_status_update,
     prepare_create=prepare_create,

@@ -8,6 +8,7 @@ from typing import Any
 
 from navarch.api import printing
 from navarch.api.apps import workload
+from navarch.api.core import podwarnings
 from navarch.api.kind import AGE, NAME, Column, Kind
 from navarch.apimachinery.errors import FieldError, Object
 
@@ -70,6 +71,7 @@ KIND = Kind(
     subresources=("status", "scale"),
     default=default,
     validate=validate,
+    warnings=podwarnings.of_workload,
     validate_update=workload.validate_selector_unchanged,
     validate_status_update=validate_status_update,
     prepare_create=prepare_create,

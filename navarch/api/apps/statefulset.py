@@ -8,7 +8,7 @@ from typing import Any
 
 from navarch.api import printing
 from navarch.api.apps import workload
-from navarch.api.core import persistentvolumeclaim
+from navarch.api.core import persistentvolumeclaim, podwarnings, volumewarnings
 from navarch.api.core.nonnegative import nonnegative
 from navarch.api.kind import AGE, NAME, Column, Kind
 from navarch.apimachinery import names
@@ -120,6 +120,16 @@ def row(statefulset: Object, now: datetime) -> list[Any]:
     ]
 
 
+def warnings(statefulset: Object, old: Object | None) -> Iterator[str]:
+    yield from podwarnings.of_spec(statefulset, old)
+    spec = statefulset["spec"]
+    for index, claim in enumerate(spec.get("volumeClaimTemplates") or ()):
+        path = f"spec.volumeClaimTemplates[{index}]"
+        yield from volumewarnings.claim_warnings(claim.get("spec") or {}, path if old is None else f"{path}.Spec")
+    if (spec.get("revisionHistoryLimit") or 0) < 0:
+        yield ("spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended")
+
+
 KIND = Kind(
     group="apps",
     version="v1",
@@ -130,6 +140,7 @@ KIND = Kind(
     subresources=("status", "scale"),
     default=default,
     validate=validate,
+    warnings=warnings,
     validate_update=validate_update,
     validate_status_update=validate_status_update,
     validate_name=names.dns1123_label,

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from navarch.api import printing
 from navarch.api.apps import workload
 from navarch.api.batch import job
+from navarch.api.core import podwarnings
 from navarch.api.core.nonnegative import nonnegative
 from navarch.api.kind import AGE, NAME, Column, Kind
 from navarch.apimachinery import cronschedule, names
@@ -97,6 +98,19 @@ def row(cronjob: Object, now: datetime) -> list[Any]:
     ]
 
 
+def warnings(cronjob: Object, old: Object | None) -> Iterator[str]:
+    spec = cronjob["spec"]
+    if old is None:
+        yield from podwarnings.of_name(cronjob)
+    if old is None or spec != old["spec"]:
+        yield from job.spec_warnings(spec["jobTemplate"]["spec"], "spec.jobTemplate.spec")
+    if old is not None and "TZ" in spec["schedule"]:
+        yield (
+            "cannot use TZ or CRON_TZ in spec.spec.schedule, use timeZone instead, "
+            "see https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details"
+        )
+
+
 KIND = Kind(
     group="batch",
     version="v1",
@@ -108,6 +122,7 @@ KIND = Kind(
     default=default,
     validate_name=validate_name,
     validate=validate,
+    warnings=warnings,
     has_generation=True,
     columns=(
         NAME,

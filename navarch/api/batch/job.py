@@ -8,7 +8,7 @@ from typing import Any
 
 from navarch.api import labelselector, printing
 from navarch.api.apps import workload
-from navarch.api.core import podspec
+from navarch.api.core import podspec, podwarnings
 from navarch.api.core.nonnegative import nonnegative
 from navarch.api.kind import AGE, NAME, Column, Kind
 from navarch.apimachinery import meta
@@ -16,6 +16,7 @@ from navarch.apimachinery.errors import FieldError, Object, invalid_value, not_s
 
 BACKOFF_LIMIT = 6
 NO_LIMIT = 2**31 - 1
+MANY_COMPLETIONS, MANY_AT_ONCE = 100_000, 10_000
 CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
 JOB_NAME = "batch.kubernetes.io/job-name"
 _OLD_CONTROLLER_UID, _OLD_JOB_NAME = "controller-uid", "job-name"
@@ -156,6 +157,24 @@ def row(job: Object, now: datetime) -> list[Any]:
     ]
 
 
+def warnings(job: Object, old: Object | None) -> Iterator[str]:
+    if old is None:
+        yield from podwarnings.of_name(job)
+    if old is None or job["spec"] != old["spec"]:
+        yield from spec_warnings(job["spec"], "spec")
+
+
+def spec_warnings(spec: Object, path: str) -> Iterator[str]:
+    """Of a JobSpec."""
+    many = (spec.get("completions") or 0) > MANY_COMPLETIONS and (spec.get("parallelism") or 0) > MANY_AT_ONCE
+    if spec.get("completionMode") == "Indexed" and many:
+        yield (
+            f"{path}: In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4, "
+            "Kubernetes might not be able to track completedIndexes when a big number of indexes fail"
+        )
+    yield from podwarnings.of_template(spec["template"], f"{path}.template")
+
+
 KIND = Kind(
     group="batch",
     version="v1",
@@ -166,6 +185,7 @@ KIND = Kind(
     default=default,
     prepare_create=prepare_create,
     validate=validate,
+    warnings=warnings,
     validate_update=validate_update,
     has_generation=True,
     default_propagation="Background",

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from navarch.api import printing
-from navarch.api.core import endpointaddress
+from navarch.api.core import endpointaddress, servicewarnings
 from navarch.api.core.servicerules import PROTOCOLS
 from navarch.api.kind import AGE, NAME, Column, Kind
 from navarch.apimachinery import names
@@ -94,6 +94,7 @@ KIND = Kind(
     storage_prefix="services/endpoints",
     default=default,
     validate=validate,
+    warnings=servicewarnings.of_endpoints,
     allow_create_on_update=True,
     deprecation="v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
     columns=(NAME, Column("Endpoints"), AGE),

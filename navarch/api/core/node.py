@@ -104,6 +104,14 @@ def row(node: Object, now: datetime) -> list[Any]:
     ]
 
 
+def warnings(node: Object, old: Object | None) -> Iterator[str]:
+    spec = node.get("spec") or meta.EMPTY
+    if spec.get("configSource") is not None:
+        yield "spec.configSource: the feature is removed"
+    if spec.get("externalID"):
+        yield "spec.externalID: this field is deprecated, and is unused by Kubernetes"
+
+
 KIND = Kind(
     group="",
     version="v1",
@@ -115,6 +123,7 @@ KIND = Kind(
     keeps_status_on_create=True,
     default=default,
     validate=validate,
+    warnings=warnings,
     validate_update=validate_update,
     validate_status_update=lambda new, old: (*validate(new), *validate_update(new, old)),
     selectable_fields={"spec.unschedulable": lambda obj: str(bool(obj.get("spec", {}).get("unschedulable"))).lower()},

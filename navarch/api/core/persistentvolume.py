@@ -8,13 +8,22 @@ from datetime import datetime
 from typing import Any
 
 from navarch.api import printing
-from navarch.api.core import nodeselector, persistentvolumesource, resourcenames, storageaccess, volumesource
+from navarch.api.core import (
+    nodelabels,
+    nodeselector,
+    persistentvolumesource,
+    resourcenames,
+    storageaccess,
+    volumesource,
+    volumewarnings,
+)
 from navarch.api.kind import AGE, NAME, Column, Kind
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import FieldError, Object, forbidden_field, invalid_value, not_supported, required
 
 RECLAIM_POLICIES = ("Delete", "Recycle", "Retain")
 INLINE = "may not be specified in the context of inline volumes"
+_REMOVED = ("cephfs", "photonPersistentDisk", "scaleIO", "storageos", "glusterfs", "rbd")
 NOT_NULLABLE = "update from non-nil value to nil is forbidden"
 
 
@@ -162,6 +171,21 @@ def row(volume: Object, now: datetime) -> list[Any]:
     ]
 
 
+def warnings(volume: Object, old: Object | None) -> Iterator[str]:
+    yield from storageaccess.class_warnings(volume)
+    spec = volume["spec"]
+    if spec.get("persistentVolumeReclaimPolicy") == "Recycle":
+        yield (
+            "spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. Instead, the recommended approach "
+            "is to use dynamic provisioning."
+        )
+    required_affinity = (spec.get("nodeAffinity") or meta.EMPTY).get("required") or meta.EMPTY
+    for index, term in enumerate(required_affinity.get("nodeSelectorTerms") or ()):
+        path = f"spec.nodeAffinity.required.nodeSelectorTerms[{index}].matchExpressions"
+        yield from nodelabels.expression_warnings(term.get("matchExpressions") or (), path)
+    yield from volumewarnings.removed(spec, "spec", _REMOVED)
+
+
 KIND = Kind(
     group="",
     version="v1",
@@ -172,6 +196,7 @@ KIND = Kind(
     subresources=("status",),
     default=default,
     validate=validate,
+    warnings=warnings,
     validate_update=validate_update,
     prepare_create=prepare_create,
     stamp_status_update=stamp_status_update,

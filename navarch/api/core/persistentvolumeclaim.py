@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from navarch.api import labelselector, printing
-from navarch.api.core import resourcenames, storageaccess
+from navarch.api.core import resourcenames, storageaccess, volumewarnings
 from navarch.api.kind import AGE, NAME, Column, Kind
 from navarch.apimachinery import meta, names, quantity
 from navarch.apimachinery.errors import FieldError, Object, forbidden_field, invalid_value, not_supported, required
@@ -199,6 +199,11 @@ def row(claim: Object, now: datetime) -> list[Any]:
     ]
 
 
+def warnings(claim: Object, old: Object | None) -> Iterator[str]:
+    yield from storageaccess.class_warnings(claim)
+    yield from volumewarnings.claim_warnings(claim["spec"], "spec")
+
+
 KIND = Kind(
     group="",
     version="v1",
@@ -208,6 +213,7 @@ KIND = Kind(
     subresources=("status",),
     default=default,
     validate=validate,
+    warnings=warnings,
     validate_update=validate_update,
     validate_status_update=validate_status_update,
     prepare_create=prepare_create,

@@ -17,6 +17,7 @@ from navarch.api.core import (
     podspec,
     podstatus,
     podupdate,
+    podwarnings,
 )
 from navarch.api.kind import Kind, SubresourceUpdate
 from navarch.apimachinery import meta, remember
@@ -102,6 +103,7 @@ KIND = Kind(
     default=default,
     validate=podupdate.validate,
     validate_create=validate_create,
+    warnings=podwarnings.of_pod,
     validate_update=podupdate.validate_update,
     validate_status_update=podstatus.validate_update,
     prepare_create=prepare_create,

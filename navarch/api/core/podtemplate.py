@@ -8,7 +8,7 @@ from typing import Any
 
 from navarch.api import printing
 from navarch.api.apps import workload
-from navarch.api.core import podspec
+from navarch.api.core import podspec, podwarnings
 from navarch.api.kind import NAME, Column, Kind
 from navarch.apimachinery.errors import FieldError, Object
 
@@ -33,6 +33,11 @@ def row(template: Object, now: datetime) -> list[Any]:
     ]
 
 
+def warnings(template: Object, old: Object | None) -> Iterator[str]:
+    if old is None or template["template"] != old["template"]:
+        yield from podwarnings.of_template(template["template"], "template")
+
+
 KIND = Kind(
     group="",
     version="v1",
@@ -40,6 +45,7 @@ KIND = Kind(
     plural="podtemplates",
     default=default,
     validate=validate,
+    warnings=warnings,
     has_generation=True,
     spec_fields=("template",),
     returns_deleted=True,

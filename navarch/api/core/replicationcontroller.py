@@ -8,7 +8,7 @@ from typing import Any
 
 from navarch.api import printing
 from navarch.api.apps import replicaset, workload
-from navarch.api.core import podspec
+from navarch.api.core import podspec, podwarnings
 from navarch.api.core.nonnegative import nonnegative
 from navarch.api.kind import Kind
 from navarch.api.objectmeta import validate_labels
@@ -79,6 +79,7 @@ KIND = Kind(
     storage_prefix="controllers",
     default=default,
     validate=validate,
+    warnings=podwarnings.of_workload,
     validate_status_update=validate_status_update,
     prepare_create=replicaset.prepare_create,
     has_generation=True,

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from navarch.api import printing
+from navarch.api.core import tlskeypair
 from navarch.api.kind import AGE, NAME, Column, Kind
 from navarch.apimachinery import meta, names
 from navarch.apimachinery.errors import FieldError, Object, forbidden_field, invalid_value, required, too_long
@@ -75,6 +76,14 @@ def row(secret: Object, now: datetime) -> list[Any]:
     return [secret["metadata"]["name"], secret.get("type", ""), len(secret.get("data") or ()), printing.age(secret, now)]
 
 
+def warnings(secret: Object, old: Object | None) -> Iterator[str]:
+    if secret.get("type") == "kubernetes.io/tls":
+        data = secret.get("data") or {}
+        problem = tlskeypair.problem(*(base64.b64decode(data.get(key) or "") for key in _REQUIRED_KEYS["kubernetes.io/tls"]))
+        if problem:
+            yield problem
+
+
 KIND = Kind(
     group="",
     version="v1",
@@ -82,6 +91,7 @@ KIND = Kind(
     plural="secrets",
     default=default,
     validate=validate,
+    warnings=warnings,
     validate_update=validate_update,
     selectable_fields={"type": lambda obj: obj.get("type", "")},
     columns=(NAME, Column("Type"), Column("Data"), AGE),

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from navarch.api import printing
-from navarch.api.core import servicerules
+from navarch.api.core import servicerules, servicewarnings
 from navarch.api.core.servicerules import is_external
 from navarch.api.kind import AGE, NAME, Column, Kind
 from navarch.apimachinery import names
@@ -169,6 +169,7 @@ KIND = Kind(
     prepare_update=prepare_update,
     prepare_status_update=prepare_status_update,
     validate=servicerules.validate,
+    warnings=servicewarnings.of_service,
     validate_update=servicerules.validate_update,
     validate_status_update=servicerules.validate_status_update,
     selectable_fields={

@@ -21,6 +21,11 @@ def class_of(obj: Object) -> str:
     return str((obj.get("spec") or {}).get("storageClassName") or "")
 
 
+def class_warnings(obj: Object) -> Iterator[str]:
+    if BETA_CLASS_ANNOTATION in meta.annotations(obj):
+        yield f'metadata.annotations[{BETA_CLASS_ANNOTATION}]: deprecated since v1.8; use "storageClassName" attribute instead'
+
+
 def abbreviated(modes: Iterable[str] | None) -> str:
     """``RWO,ROX``."""
     found = set(modes or ())

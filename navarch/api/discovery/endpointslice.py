@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from navarch.api import objectmeta, printing
+from navarch.api.core import servicewarnings
 from navarch.api.kind import AGE, NAME, Column, Kind
 from navarch.apimachinery import names
 from navarch.apimachinery.errors import FieldError, Object, duplicate, invalid_value, not_supported, required, too_many
@@ -166,6 +167,7 @@ KIND = Kind(
     plural="endpointslices",
     default=default,
     validate=validate,
+    warnings=servicewarnings.of_slice,
     validate_update=validate_update,
     prepare_create=prepare_create,
     prepare_update=prepare_update,

@@ -9,7 +9,7 @@ from typing import Any
 
 from navarch.api import labelselector, printing
 from navarch.api.kind import AGE, NAME, Column, Kind
-from navarch.apimachinery import names
+from navarch.apimachinery import ipforms, names
 from navarch.apimachinery.errors import FieldError, Object, forbidden_field, invalid_value, not_supported, required
 
 PROTOCOLS = ("TCP", "UDP", "SCTP")
@@ -106,6 +106,17 @@ def row(policy: Object, now: datetime) -> list[Any]:
     return [policy["metadata"]["name"], selector, printing.age(policy, now)]
 
 
+def warnings(policy: Object, old: Object | None) -> Iterator[str]:
+    for direction, side in _PEERS.items():
+        for index, rule in enumerate(policy["spec"].get(direction) or ()):
+            for position, peer in enumerate(rule.get(side) or ()):
+                block, path = peer.get("ipBlock"), f"spec.{direction}[{index}].{side}[{position}].ipBlock"
+                if block is not None:
+                    yield from ipforms.network_warnings(block.get("cidr", ""), f"{path}.cidr")
+                    for number, cidr in enumerate(block.get("except") or ()):
+                        yield from ipforms.network_warnings(cidr, f"{path}.except[{number}]")
+
+
 KIND = Kind(
     group="networking.k8s.io",
     version="v1",
@@ -114,6 +125,7 @@ KIND = Kind(
     short_names=("netpol",),
     default=default,
     validate=validate,
+    warnings=warnings,
     has_generation=True,
     columns=(NAME, Column("Pod-Selector"), AGE),
     row=row,

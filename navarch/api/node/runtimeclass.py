@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from navarch.api import printing
+from navarch.api.core import nodelabels
 from navarch.api.core.podscheduling import validate_tolerations
 from navarch.api.core.podspec import validate_overhead
 from navarch.api.kind import AGE, NAME, Column, Kind
@@ -32,6 +33,11 @@ def row(runtime_class: Object, now: datetime) -> list[Any]:
     return [runtime_class["metadata"]["name"], runtime_class["handler"], printing.age(runtime_class, now)]
 
 
+def warnings(runtime_class: Object, old: Object | None) -> Iterator[str]:
+    for key in nodelabels.keys((runtime_class.get("scheduling") or {}).get("nodeSelector") or ()):
+        yield f"scheduling.nodeSelector: {nodelabels.DEPRECATED[key]}"
+
+
 KIND = Kind(
     group="node.k8s.io",
     version="v1",
@@ -39,6 +45,7 @@ KIND = Kind(
     plural="runtimeclasses",
     namespaced=False,
     validate=validate,
+    warnings=warnings,
     validate_update=validate_update,
     allow_create_on_update=True,
     allow_unconditional_update=False,

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from navarch.api import labelselector, printing
+from navarch.api.core import nodelabels
 from navarch.api.kind import NAME, Column, Kind
 from navarch.apimachinery import names, quantity
 from navarch.apimachinery.errors import FieldError, Object, invalid_value
@@ -37,12 +38,17 @@ def row(capacity: Object, now: datetime) -> list[Any]:
     ]
 
 
+def warnings(capacity: Object, old: Object | None) -> Iterator[str]:
+    yield from nodelabels.selector_warnings(capacity.get("nodeTopology"), "nodeTopology")
+
+
 KIND = Kind(
     group="storage.k8s.io",
     version="v1",
     kind="CSIStorageCapacity",
     plural="csistoragecapacities",
     validate=validate,
+    warnings=warnings,
     validate_update=validate_update,
     allow_unconditional_update=False,
     columns=(NAME, Column("StorageClassName"), Column("Capacity")),

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from navarch.api import printing
+from navarch.api.core import nodelabels
 from navarch.api.kind import AGE, NAME, Column, Kind
 from navarch.api.storage import parameters
 from navarch.apimachinery import meta, names
@@ -89,6 +90,14 @@ def row(storage_class: Object, now: datetime) -> list[Any]:
     ]
 
 
+def warnings(storage_class: Object, old: Object | None) -> Iterator[str]:
+    for index, topology in enumerate(storage_class.get("allowedTopologies") or ()):
+        for position, expression in enumerate(topology.get("matchLabelExpressions") or ()):
+            text = nodelabels.DEPRECATED.get(expression.get("key", ""))
+            if text:
+                yield f"allowedTopologies[{index}].matchLabelExpressions[{position}].key: {text}"
+
+
 KIND = Kind(
     group="storage.k8s.io",
     version="v1",
@@ -98,6 +107,7 @@ KIND = Kind(
     short_names=("sc",),
     default=default,
     validate=validate,
+    warnings=warnings,
     validate_update=validate_update,
     returns_deleted=True,
     columns=(
