@@ -2,37 +2,34 @@
 
 An address is taken as long as there is an IPAddress of its name or a Service that has it. A Service and the IPAddresses of
 its addresses change in one commit, so nothing between them can be lost; whoever changes one by hand is answered by
-`addressrepair`. A node port is taken as long as a Service has it; the claim that is written with the Service (a key of the
-store below ``/registry/ranges/servicenodeports/``, no object of the API) keeps two servers from giving it out at once. What
-Services have follows the store's own changes; nothing runs between choosing something and staging what claims it.
+`addressrepair`. A node port, that of a health check included, is taken as long as a Service has it; the claim that is written
+with the Service (a key of the store below ``/registry/ranges/servicenodeports/``, no object of the API) keeps two servers from
+giving it out at once. What Services have follows the store's own changes; nothing runs between choosing something and staging
+what claims it.
 """
 
 from __future__ import annotations
 
 import ipaddress
-import itertools
-from collections.abc import Iterator
 
 from navarch.api.core import service as services
+from navarch.api.core.servicerules import is_checked
 from navarch.api.networking import ipaddress as addresses
 from navarch.api.networking import servicecidr
 from navarch.apimachinery import errors, meta
 from navarch.apimachinery.errors import Object
 from navarch.apiserver.bootstrap import complete
+from navarch.apiserver.nodeports import NodePorts
 from navarch.apiserver.resources import versioned
 from navarch.component import clock
 from navarch.storage.mvcc import Change, Write
 from navarch.storage.store import Store
 
 MANAGER = "ipallocator.k8s.io"
-NODE_PORTS = range(30000, 32768)
 PORT_CLAIMS = "/registry/ranges/"
 # The first addresses of a network are left for those who ask for a particular one (KEP-3070).
 STATIC_BAND_MIN, STATIC_BAND_MAX = 16, 256
 ATTEMPTS = 64
-
-NodePort = tuple[str, int]
-"""(protocol, number)"""
 
 
 def address_of(service: Object, address: str) -> Object:
@@ -55,7 +52,7 @@ class ServiceAllocator:
         self._store = store
         self._networks: list[ipaddress.IPv4Network] = []
         self._owners: dict[str, str] = {}
-        self._ports: dict[NodePort, str] = {}
+        self._ports: dict[int, str] = {}
         prefix = services.KIND.key_prefix
         for record in store.collection(prefix).records.values():
             self._take(record.object())
@@ -108,7 +105,7 @@ class ServiceAllocator:
         kind = addresses.KIND
         return address not in self._owners and self._store.latest(kind.key_prefix, kind.key("", address)) is None
 
-    def _is_free_port(self, port: NodePort) -> bool:
+    def _is_free_port(self, port: int) -> bool:
         # A claim that is only staged is that of a Service that will have it; one without a Service has been left behind.
         key = _claim_key(port)
         return port not in self._ports and self._store.latest(PORT_CLAIMS, key) is self._store.get(PORT_CLAIMS, key)
@@ -124,10 +121,12 @@ class ServiceAllocator:
                 spec["clusterIPs"] = [spec["clusterIP"]]
             elif old is None or spec["clusterIP"] not in cluster_ips(old):
                 self._check_address(new, spec["clusterIP"])
-        if services.wants_node_ports(spec):
-            given = set(_ports(new))
-            kept = set(_ports(old)) if old is not None else set()
-            spec["ports"] = [self._with_node_port(new, port, i, given, kept) for i, port in enumerate(spec.get("ports") or ())]
+        if services.may_have_node_ports(spec):
+            kept = services.node_ports(old["spec"]) if old is not None else None
+            spec["ports"] = NodePorts(self._is_free_port, new, kept).allocate()
+        if is_checked(spec) and (old is None or not is_checked(old["spec"])):
+            given = services.node_ports(spec)
+            spec["healthCheckNodePort"] = NodePorts(self._is_free_port, new, given).health(spec.get("healthCheckNodePort", 0))
         return {**new, "spec": spec}
 
     def beside(self, new: Object | None, old: Object | None) -> list[Write]:
@@ -135,16 +134,16 @@ class ServiceAllocator:
         return [*self._addresses_beside(new, old), *self._claims_beside(new, old)]
 
     def _claims_beside(self, new: Object | None, old: Object | None) -> list[Write]:
-        now = dict.fromkeys(_ports(new)) if new is not None else {}
-        before = dict.fromkeys(_ports(old)) if old is not None else {}
+        now = _ports(new) if new is not None else set()
+        before = _ports(old) if old is not None else set()
         writes = []
-        for port in now:
+        for port in sorted(now):
             if port not in before:
                 assert new is not None
                 key = _claim_key(port)
                 claim: Object = {"metadata": {"name": key.rpartition("/")[2]}, "service": meta.key(new)}
                 writes.append(Write(PORT_CLAIMS, key, versioned(claim), self._store.latest(PORT_CLAIMS, key), claim))
-        for port in before:
+        for port in sorted(before):
             record = self._store.latest(PORT_CLAIMS, _claim_key(port))
             if port not in now and record is not None:
                 writes.append(Write(PORT_CLAIMS, record.key, versioned(record.object()), record, deletes=True))
@@ -214,32 +213,6 @@ class ServiceAllocator:
             invalid = errors.invalid_value("spec.clusterIPs", [address], problem)
             raise errors.invalid("", "Service", meta.name(service), [invalid])
 
-    def _with_node_port(self, service: Object, port: Object, index: int, given: set[NodePort], kept: set[NodePort]) -> Object:
-        """`port` with a node port; `given` are those that the Service's ports have, `kept` those it had."""
-        protocol, number = port["protocol"], port.get("nodePort")
-        if not number:
-            free = (protocol, self._free_port(protocol, given))
-            given.add(free)
-            return {**port, "nodePort": free[1]}
-        if (protocol, number) not in kept:
-            problem = ""
-            if number not in NODE_PORTS:
-                problem = "provided port is not in the valid range. The range of valid ports is 30000-32767"
-            elif not self._is_free_port((protocol, number)):
-                problem = "provided port is already allocated"
-            if problem:
-                invalid = errors.invalid_value(f"spec.ports[{index}].nodePort", number, problem)
-                raise errors.invalid("", "Service", meta.name(service), [invalid])
-        return port
-
-    def _free_port(self, protocol: str, given: set[NodePort]) -> int:
-        candidates = (clock.random().choice(NODE_PORTS) for _ in range(ATTEMPTS))
-        for number in itertools.chain(candidates, NODE_PORTS):
-            port = (protocol, number)
-            if port not in given and self._is_free_port(port):
-                return number
-        raise errors.internal_error("failed to allocate a nodePort: range is full")
-
 
 def _contains(network: ipaddress.IPv4Network, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
     """Whether a network can give an address: it keeps its first and last one."""
@@ -254,12 +227,11 @@ def _text(number: int) -> str:
     return str(ipaddress.IPv4Address(number))
 
 
-def _claim_key(port: NodePort) -> str:
-    protocol, number = port
-    return f"{PORT_CLAIMS}servicenodeports/{protocol}-{number}"
+def _claim_key(number: int) -> str:
+    return f"{PORT_CLAIMS}servicenodeports/{number}"
 
 
-def _ports(service: Object) -> Iterator[NodePort]:
-    for port in service["spec"].get("ports") or ():
-        if port.get("nodePort"):
-            yield port.get("protocol", "TCP"), port["nodePort"]
+def _ports(service: Object) -> set[int]:
+    """The node ports of a Service, that of its health check included."""
+    health = service["spec"].get("healthCheckNodePort")
+    return {*services.node_ports(service["spec"]), *([health] if health else ())}

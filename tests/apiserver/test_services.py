@@ -113,14 +113,14 @@ def test_headless_and_external_services_have_no_address(fresh: Bench) -> None:
     assert "clusterIP" not in external["spec"] and "internalTrafficPolicy" not in external["spec"]
 
 
-def test_node_ports_are_given_once_per_protocol(fresh: Bench) -> None:
+def test_a_node_port_is_one_services_for_all_protocols(fresh: Bench) -> None:
     asked = service("a", type="NodePort", ports=[{"port": 80, "nodePort": 30080}])
     assert fresh.made("services", asked)["spec"]["ports"][0]["nodePort"] == 30080
     taken = fresh.post("services", {**asked, "metadata": {"name": "b", "namespace": "default"}})
     assert taken.status == 422 and "provided port is already allocated" in taken.message
     assert taken.causes == [("FieldValueInvalid", "spec.ports[0].nodePort")]
     udp = service("c", type="NodePort", ports=[{"port": 80, "nodePort": 30080, "protocol": "UDP"}])
-    assert fresh.post("services", udp).status == 201
+    assert fresh.post("services", udp).message == taken.message.replace('"b"', '"c"')
     free = fresh.made("services", service("d", type="NodePort"))["spec"]["ports"][0]["nodePort"]
     assert 30000 <= free <= 32767 and free != 30080
 
@@ -164,6 +164,86 @@ def test_two_ports_of_one_service_get_two_numbers(fresh: Bench) -> None:
     ports = [{"name": "a", "port": 80}, {"name": "b", "port": 81}, {"name": "c", "port": 80, "protocol": "UDP"}]
     made = fresh.made("services", service("many", type="NodePort", ports=ports))["spec"]["ports"]
     assert made[0]["nodePort"] != made[1]["nodePort"]
+    assert made[2]["nodePort"] == made[0]["nodePort"]
+    asked = [{"name": "a", "port": 53}, {"name": "b", "port": 53, "protocol": "UDP", "nodePort": 30053}]
+    made = fresh.made("services", service("dns", type="NodePort", ports=asked))["spec"]["ports"]
+    assert [port["nodePort"] for port in made] == [30053, 30053]
+
+
+def test_ports_keep_their_node_ports_by_name(fresh: Bench) -> None:
+    ports = [{"name": "a", "port": 80}, {"name": "b", "port": 81}]
+    made = fresh.made("services", service("named", type="NodePort", ports=ports))["spec"]["ports"]
+    numbers = [port["nodePort"] for port in made]
+    renumbered = [{"name": "b", "port": 91}, {"name": "a", "port": 90, "protocol": "UDP"}]
+    kept = fresh.put("services", service("named", type="NodePort", ports=renumbered)).json["spec"]["ports"]
+    assert [port["nodePort"] for port in kept] == [numbers[1], numbers[0]]
+    swapped = [{"name": "a", "port": 80, "nodePort": numbers[1]}, {"name": "b", "port": 81}]
+    fresh_one = fresh.put("services", service("named", type="NodePort", ports=swapped)).json["spec"]["ports"]
+    assert fresh_one[0]["nodePort"] == numbers[1] and fresh_one[1]["nodePort"] not in (0, numbers[1])
+
+
+def test_a_balancer_without_node_ports_has_those_that_it_asks_for(fresh: Bench) -> None:
+    ports = [{"name": "a", "port": 80, "nodePort": 30555}, {"name": "b", "port": 81}]
+    balancer = service("bare", type="LoadBalancer", allocateLoadBalancerNodePorts=False, ports=ports)
+    made = fresh.made("services", balancer)["spec"]["ports"]
+    assert made[0]["nodePort"] == 30555 and "nodePort" not in made[1]
+    taken = fresh.post("services", service("other", type="NodePort", ports=[{"port": 80, "nodePort": 30555}]))
+    assert (taken.status, taken.causes) == (422, [("FieldValueInvalid", "spec.ports[0].nodePort")])
+
+
+def balancer(name: str, **spec: Any) -> Object:
+    return service(name, type="LoadBalancer", externalTrafficPolicy="Local", **spec)
+
+
+def health(made: Any) -> int:
+    return int(made["spec"].get("healthCheckNodePort", 0))
+
+
+def test_local_balancers_have_a_port_for_health_checks(fresh: Bench) -> None:
+    made = fresh.made("services", balancer("local"))
+    number = health(made)
+    assert number in range(30000, 32768) and number != made["spec"]["ports"][0]["nodePort"]
+    kept = fresh.put("services", balancer("local", selector={"app": "other"}))
+    assert (kept.status, health(kept.json)) == (200, number)
+    moved = fresh.patch("services", "local", {"spec": {"healthCheckNodePort": 30001}})
+    assert moved.message.endswith("spec.healthCheckNodePort: Forbidden: field is immutable")
+    wanted = service("x", type="NodePort", ports=[{"port": 80, "nodePort": number}])
+    assert "provided port is already allocated" in fresh.post("services", wanted).message
+    assert health(fresh.made("services", service("cluster", type="LoadBalancer"))) == 0
+
+
+def test_a_health_port_asked_for_is_given_once(fresh: Bench) -> None:
+    assert health(fresh.made("services", balancer("asks", healthCheckNodePort=31999))) == 31999
+    for number, why in (
+        (31999, "provided port is already allocated"),
+        (8080, "provided port is not in the valid range. The range of valid ports is 30000-32767"),
+    ):
+        refused = fresh.post("services", balancer("asks-too", healthCheckNodePort=number))
+        told = f"Internal error occurred: failed to allocate requested HealthCheck NodePort {number}: {why}"
+        assert (refused.status, refused.reason, refused.message) == (500, "InternalError", told)
+    own = balancer("same", healthCheckNodePort=30777, ports=[{"port": 80, "nodePort": 30777}])
+    assert fresh.post("services", own).status == 500
+
+
+def test_a_health_port_comes_and_goes_with_the_policy(fresh: Bench) -> None:
+    assert health(fresh.made("services", service("turns", type="LoadBalancer"))) == 0
+    local = fresh.patch("services", "turns", {"spec": {"externalTrafficPolicy": "Local"}})
+    number = health(local.json)
+    assert local.status == 200 and number
+    assert health(fresh.patch("services", "turns", {"spec": {"externalTrafficPolicy": "Cluster"}}).json) == 0
+    again = service("takes-it", type="NodePort", ports=[{"port": 80, "nodePort": number}])
+    assert fresh.post("services", again).status == 201
+    fresh.made("services", balancer("goes", healthCheckNodePort=31888))
+    fresh.delete("services", "goes")
+    assert health(fresh.made("services", balancer("comes", healthCheckNodePort=31888))) == 31888
+    plain = fresh.patch("services", "comes", {"spec": {"type": "ClusterIP"}})
+    assert plain.status == 200 and health(plain.json) == 0, plain.body
+
+
+def test_dynamic_node_ports_leave_the_first_ones_alone(fresh: Bench) -> None:
+    ports = [{"name": f"p{number}", "port": number} for number in range(1, 101)]
+    made = fresh.made("services", service("hundred", type="NodePort", ports=ports))["spec"]["ports"]
+    assert min(port["nodePort"] for port in made) >= 30086 and len({port["nodePort"] for port in made}) == 100
 
 
 def test_what_is_in_use_is_known_after_a_restart(tmp_path: Path) -> None:
@@ -171,5 +251,7 @@ def test_what_is_in_use_is_known_after_a_restart(tmp_path: Path) -> None:
         with bench(tmp_path, SQLiteBackend(tmp_path / "navarch.db")) as api:
             if attempt == 0:
                 api.made("services", service("old", clusterIP="10.96.7.7"))
+                api.made("services", balancer("checked", healthCheckNodePort=31777))
             else:
+                assert api.post("services", balancer("late", healthCheckNodePort=31777)).status == 500
                 assert api.post("services", service("new", clusterIP="10.96.7.7")).status == 422

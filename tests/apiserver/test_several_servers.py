@@ -189,8 +189,8 @@ def test_an_address_or_a_port_that_two_ask_for_is_given_to_one(servers: Pair) ->
 
 def test_a_port_that_is_claimed_for_no_service_is_free(servers: Pair, etcd: Etcd) -> None:
     one, other = servers
-    key = "/registry/ranges/servicenodeports/TCP-30200"
-    etcd.write(key, b'{"metadata":{"name":"TCP-30200"},"service":"default/long-gone"}')
+    key = "/registry/ranges/servicenodeports/30200"
+    etcd.write(key, b'{"metadata":{"name":"30200"},"service":"default/long-gone"}')
     one.made("services", service("a", node_port=30200))
     assert other.post("services", service("b", node_port=30200)).status == 422
     assert other.store.get("/registry/ranges/", key).object()["service"] == "default/a"

@@ -9,7 +9,7 @@ from typing import Any
 
 from navarch.api import printing
 from navarch.api.core import servicerules, servicewarnings
-from navarch.api.core.servicerules import is_external
+from navarch.api.core.servicerules import is_checked, is_external
 from navarch.api.kind import AGE, NAME, Column, Kind
 from navarch.apimachinery import names
 from navarch.apimachinery.errors import Object
@@ -22,9 +22,13 @@ def has_cluster_ip(spec: Object) -> bool:
     return spec.get("type", "ClusterIP") != "ExternalName" and spec.get("clusterIP") != "None"
 
 
+def may_have_node_ports(spec: Object) -> bool:
+    return spec.get("type") in ("NodePort", "LoadBalancer")
+
+
 def wants_node_ports(spec: Object) -> bool:
-    type_ = spec.get("type", "ClusterIP")
-    return bool(type_ == "NodePort" or (type_ == "LoadBalancer" and spec.get("allocateLoadBalancerNodePorts", True)))
+    """Whether ports that ask for no node port get one."""
+    return may_have_node_ports(spec) and (spec["type"] == "NodePort" or spec.get("allocateLoadBalancerNodePorts", True))
 
 
 def is_balanced(spec: Object) -> bool:
@@ -76,21 +80,35 @@ def prepare_update(new: Object, old: Object) -> Object:
     spec, before = _with_families(new["spec"]), old["spec"]
     if has_cluster_ip(spec) and has_cluster_ip(before) and not spec.get("clusterIP"):
         spec["clusterIP"], spec["clusterIPs"] = before.get("clusterIP", ""), before.get("clusterIPs", [])
+    if is_checked(spec) and is_checked(before) and not spec.get("healthCheckNodePort") and before.get("healthCheckNodePort"):
+        spec["healthCheckNodePort"] = before["healthCheckNodePort"]
     _drop_dependent(spec, before)
-    known = {(port.get("protocol"), port["port"]): port.get("nodePort") for port in before.get("ports") or ()}
-    ports = []
-    for port in spec.get("ports") or ():
-        if not wants_node_ports(spec):
-            if wants_node_ports(before) and port.get("nodePort") == known.get((port.get("protocol"), port["port"])):
-                port = {key: value for key, value in port.items() if key != "nodePort"}
-        elif not port.get("nodePort"):
-            kept = known.get((port.get("protocol"), port["port"]))
-            if kept and wants_node_ports(before):
-                port = {**port, "nodePort": kept}
-        ports.append(port)
-    if ports:
-        spec["ports"] = ports
+    if may_have_node_ports(before) and spec.get("ports"):
+        spec["ports"] = _with_former_node_ports(spec, before)
+    if is_checked(before) and not is_checked(spec) and spec.get("healthCheckNodePort") == before.get("healthCheckNodePort"):
+        spec.pop("healthCheckNodePort", None)
     return {**new, "spec": spec}
+
+
+def _with_former_node_ports(spec: Object, before: Object) -> list[Object]:
+    """Ports with the node ports that they had under their names, or without any where there may be none."""
+    now, former = node_ports(spec), node_ports(before)
+    if may_have_node_ports(spec):
+        known = {port.get("name", ""): port.get("nodePort") for port in before.get("ports") or ()}
+        ports = []
+        for port in spec["ports"]:
+            kept = known.get(port.get("name", ""))
+            fits = not port.get("nodePort") and kept and kept not in now
+            ports.append({**port, "nodePort": kept} if fits else port)
+        return ports
+    if set(now) <= set(former):
+        return [{key: value for key, value in port.items() if key != "nodePort"} for port in spec["ports"]]
+    return list(spec["ports"])
+
+
+def node_ports(spec: Object) -> list[int]:
+    """The node ports that its ports have."""
+    return [port["nodePort"] for port in spec.get("ports") or () if port.get("nodePort")]
 
 
 # Fields that only some types of Service have: an update that changes the type, but leaves them as they were, drops them.

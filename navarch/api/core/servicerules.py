@@ -37,7 +37,7 @@ def is_external(spec: Object) -> bool:
     return spec.get("type") in ("NodePort", "LoadBalancer") or bool(spec.get("externalIPs"))
 
 
-def _is_checked(spec: Object) -> bool:
+def is_checked(spec: Object) -> bool:
     """Whether load balancers ask nodes whether they have endpoints."""
     return spec["type"] == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local"
 
@@ -233,7 +233,7 @@ def _traffic(spec: Object) -> Iterator[FieldError]:
         yield not_supported("spec.externalTrafficPolicy", policy, POLICIES)
     health = spec.get("healthCheckNodePort")
     if health:
-        if not _is_checked(spec):
+        if not is_checked(spec):
             text = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'"
             yield invalid_value("spec.healthCheckNodePort", health, text)
         else:
@@ -258,7 +258,7 @@ def validate_update(new: Object, old: Object) -> Iterator[FieldError]:
     if now["type"] == before["type"] == "LoadBalancer":
         if now.get("loadBalancerClass") != before.get("loadBalancerClass"):
             yield invalid_value("spec.loadBalancerClass", now.get("loadBalancerClass"), SET_ONCE)
-        if _is_checked(now) and _is_checked(before):
+        if is_checked(now) and is_checked(before):
             former = before.get("healthCheckNodePort")
             if former and now.get("healthCheckNodePort") != former:
                 yield forbidden_field("spec.healthCheckNodePort", "field is immutable")
