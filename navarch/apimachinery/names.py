@@ -336,7 +336,7 @@ def interface_address(value: str) -> Iterator[str]:
     """An address and the length of its network's prefix, as they are always written."""
     address, _, length = value.partition("/")
     if _parsed_network(value) is None:
-        value_without_zeros = f"{_without_leading_zeros(address)}/{_without_leading_zeros(length)}"
+        value_without_zeros = f"{without_leading_zeros(address)}/{without_leading_zeros(length)}"
         if "." not in address or _parsed_network(value_without_zeros) is None:
             yield "must be a valid address in CIDR form, (e.g. 10.9.8.7/24 or 2001:db8::1/64)"
             return

@@ -5,11 +5,11 @@ from __future__ import annotations
 from navarch.api.resource import resourceslice
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
-from navarch.apiserver.admission.chain import Attributes
+from navarch.apiserver.admission.chain import AdmissionPlugin, Attributes
 from navarch.component import clock
 
 
-class DeviceTaints:
+class DeviceTaints(AdmissionPlugin):
     async def mutate(self, attributes: Attributes, obj: Object, old: Object | None) -> Object:
         if attributes.kind is not resourceslice.KIND:
             return obj
@@ -18,9 +18,6 @@ class DeviceTaints:
             return obj
         now = clock.timestamp()
         return meta.set_path(obj, [_stamped(device, now) for device in devices], "spec", "devices")
-
-    async def validate(self, attributes: Attributes, obj: Object | None, old: Object | None) -> None:
-        return
 
 
 def _stamped(device: Object, now: str) -> Object:
