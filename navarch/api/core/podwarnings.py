@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from navarch.api.core import nodelabels, podlists
 from navarch.api.core.podannotations import APPARMOR_PREFIX
 from navarch.api.core.volumewarnings import fractional, volume_warnings
-from navarch.apimachinery import ipforms, meta, names
+from navarch.apimachinery import ipforms, meta, names, remember
 from navarch.apimachinery.errors import Object
 
 Fields = Mapping[str, Any]
@@ -19,6 +19,7 @@ _ANNOTATIONS = {
     "security.alpha.kubernetes.io/sysctls": 'non-functional in v1.11+; use the "sysctls" field instead',
     "security.alpha.kubernetes.io/unsafe-sysctls": 'non-functional in v1.11+; use the "sysctls" field instead',
 }
+_TELLING = (SECCOMP_POD, SECCOMP_CONTAINER_PREFIX, APPARMOR_PREFIX)
 _SECCOMP = 'non-functional in v1.27+; use the "seccompProfile" field instead'
 _APPARMOR = 'deprecated since v1.30; use the "appArmorProfile" field instead'
 _MATCHES_NOTHING = "a null labelSelector results in matching no pod"
@@ -64,8 +65,19 @@ def of_template(template: Object | None, path: str) -> Iterator[str]:
         yield from _warnings(template, f"{path}.")
 
 
-def _warnings(pod: Object, prefix: str) -> Iterator[str]:
-    spec, annotations = pod.get("spec") or meta.EMPTY, (pod.get("metadata") or meta.EMPTY).get("annotations") or meta.EMPTY
+def _warnings(pod: Object, prefix: str) -> Sequence[str]:
+    annotations = (pod.get("metadata") or meta.EMPTY).get("annotations") or meta.EMPTY
+    telling = {key: "" for key in annotations if key in _ANNOTATIONS or key.startswith(_TELLING)}
+    return _remembered([pod.get("spec") or {}, telling, prefix])
+
+
+@remember.by_value
+def _remembered(arguments: tuple[Fields, Fields, str]) -> Sequence[str]:
+    return list(_found(*arguments))
+
+
+def _found(spec: Fields, annotations: Fields, prefix: str) -> Iterator[str]:
+    """`annotations`: those that may be warned of; what they say does not matter."""
     path = f"{prefix}spec"
     for key in nodelabels.keys(spec.get("nodeSelector") or ()):
         yield f"{path}.nodeSelector[{key}]: {nodelabels.DEPRECATED[key]}"
