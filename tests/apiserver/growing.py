@@ -13,7 +13,6 @@ from navarch.apimachinery.errors import Object
 from navarch.apimachinery.schema import Schema
 from tests.apiserver.samples import sample
 
-DEPTH_LIMIT = 12
 # Set by the server, or of no consequence to what is stored.
 LEFT_OUT = frozenset(
     {
@@ -51,15 +50,17 @@ def grown(kind: Kind, name: str, accepts: Callable[[Object], bool], pod_spec: Ob
             for key, value in pod_spec.items() if meta.get_path(obj, *path) is not None else ():
                 tried = meta.set_path(obj, value, *path, key)
                 obj = tried if accepts(tried) else obj
-    _grow(obj, obj, schemas.of(kind), accepts, 0)
+    _grow(obj, obj, schemas.of(kind), accepts, ())
     return obj
 
 
-def _grow(whole: Object, at: Object, schema: Schema, accepts: Callable[[Object], bool], depth: int) -> None:
-    if depth > DEPTH_LIMIT:
+def _grow(whole: Object, at: Object, schema: Schema, accepts: Callable[[Object], bool], above: tuple[str, ...]) -> None:
+    """`above` names the definitions that this one is part of: where they refer to themselves, it is once."""
+    if schema.name in above:
         return
+    above = (*above, schema.name)
     for key, child in schema.properties.items():
-        if key in LEFT_OUT or (depth == 0 and key in ("apiVersion", "kind")):
+        if key in LEFT_OUT or (len(above) == 1 and key in ("apiVersion", "kind")):
             continue
         if key not in at:
             for value in _candidates(child):
@@ -69,18 +70,18 @@ def _grow(whole: Object, at: Object, schema: Schema, accepts: Callable[[Object],
                 del at[key]
             else:
                 continue
-        _grow_below(whole, at[key], child, accepts, depth)
+        _grow_below(whole, at[key], child, accepts, above)
 
 
-def _grow_below(whole: Object, value: Any, schema: Schema, accepts: Callable[[Object], bool], depth: int) -> None:
+def _grow_below(whole: Object, value: Any, schema: Schema, accepts: Callable[[Object], bool], above: tuple[str, ...]) -> None:
     if schema.type == "struct":
         if schema.name != POD_SPEC or whole["kind"] == "Pod":
-            _grow(whole, value, schema, accepts, depth + 1)
+            _grow(whole, value, schema, accepts, above)
     elif schema.type == "list" and value and schema.element.type == "struct":
-        _grow(whole, value[0], schema.element, accepts, depth + 1)
+        _grow(whole, value[0], schema.element, accepts, above)
     elif schema.type == "map" and schema.element.type == "struct":
         for item in value.values():
-            _grow(whole, item, schema.element, accepts, depth + 1)
+            _grow(whole, item, schema.element, accepts, above)
 
 
 def _candidates(schema: Schema) -> Iterator[Any]:
