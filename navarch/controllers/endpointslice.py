@@ -142,7 +142,7 @@ def plan(service: Object, pods: Iterable[Object], zones: Mapping[str, str], slic
     result = Plan()
     present: dict[tuple[str, Ports], list[Object]] = {}
     for item in slices:
-        present.setdefault((item["addressType"], _ports_of(item)), []).append(item)
+        present.setdefault((item["addressType"], ports_of(item)), []).append(item)
     wanted = desired(service, pods, zones)
     for family, _ in _address_types(service):
         if not any(key[0] == family for key in wanted):
@@ -208,7 +208,7 @@ def _new_slice(service: Object, key: tuple[str, Ports], endpoints: Sequence[Obje
     }
 
 
-def _ports_of(item: Object) -> Ports:
+def ports_of(item: Object) -> Ports:
     return tuple(
         (port.get("name", ""), port.get("port"), port.get("protocol", "TCP"), port.get("appProtocol", ""))
         for port in item.get("ports") or ()
