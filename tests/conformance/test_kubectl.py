@@ -16,10 +16,11 @@ import pytest
 from navarch.apimachinery.errors import Object
 from tests.apiserver.test_kubectl import KUBECTLS, Kubectl
 from tests.conformance import behaviour
+from tests.conformance.backends import Backend
 from tests.conformance.objects import replication_controller, workload
 from tests.conformance.realtime import RealTime
 
-HTTPD, BUSYBOX, AGNHOST = (f"registry.example/{name}:1" for name in ("httpd", "busybox", "agnhost"))
+HTTPD, BUSYBOX, AGNHOST, NAUTILUS = (f"registry.example/{name}:1" for name in ("httpd", "busybox", "agnhost", "nautilus"))
 TIMEOUT_SECONDS = 20.0
 
 
@@ -144,6 +145,55 @@ def test_expose_makes_services(kubectl: Kubectl) -> None:
         assert (exposed["port"], exposed["targetPort"]) == (port, 6379)
         (slice_,) = kubectl.json("get", "endpointslices", "-l", f"kubernetes.io/service-name={name}")["items"]
         assert [each["port"] for each in slice_["ports"]] == [6379] and len(slice_["endpoints"]) == 1
+
+
+@pytest.fixture
+def nautilus(real: RealTime) -> Iterator[Backend]:
+    """What every pod of that image serves."""
+    with contextlib.closing(Backend('{"image": "nautilus.jpg"}', "application/json")) as backend:
+        real.kubelets.addresses[NAUTILUS] = backend.address
+        yield backend
+
+
+def demo(kubectl: Kubectl, backend: Backend) -> None:
+    """A controller of two pods."""
+    controller = replication_controller("update-demo-nautilus", 2, {"name": "update-demo"}, NAUTILUS)
+    controller["spec"]["template"]["spec"]["containers"][0]["ports"] = [{"containerPort": backend.port}]
+    kubectl("create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "ReplicationController", **controller}))
+
+
+def until_all_serve(kubectl: Kubectl, real: RealTime, count: int) -> None:
+    """Until there are so many, each with its container running its image and its data to be had."""
+
+    def found() -> list[Object]:
+        items: list[Object] = kubectl.json("get", "pods", "-l", "name=update-demo")["items"]
+        running = [
+            item for item in items if (item["status"].get("containerStatuses") or [{}])[0].get("state", {}).get("running")
+        ]
+        return items if len(items) == len(running) == count else []
+
+    for pod in real.until(found):
+        assert [status["image"] for status in pod["status"]["containerStatuses"]] == [NAUTILUS]
+        path = f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}/proxy/data.json"
+        assert json.loads(kubectl("get", "--raw", path)) == {"image": "nautilus.jpg"}
+
+
+@behaviour("Kubectl, replication controller")
+def test_a_controller_is_made_and_stopped(kubectl: Kubectl, real: RealTime, nautilus: Backend) -> None:
+    demo(kubectl, nautilus)
+    until_all_serve(kubectl, real, 2)
+    kubectl("delete", "--grace-period=0", "--force", "rc", "update-demo-nautilus")
+    assert kubectl("get", "rc,svc", "-l", "name=update-demo", "--no-headers") == ""
+    real.until(lambda: not kubectl("get", "pods", "-l", "name=update-demo", "--no-headers"))
+
+
+@behaviour("Kubectl, scale replication controller")
+def test_a_controller_is_scaled(kubectl: Kubectl, real: RealTime, nautilus: Backend) -> None:
+    demo(kubectl, nautilus)
+    until_all_serve(kubectl, real, 2)
+    for replicas in (1, 2):
+        kubectl("scale", "rc", "update-demo-nautilus", f"--replicas={replicas}", "--timeout=5m")
+        until_all_serve(kubectl, real, replicas)
 
 
 def describes(shown: str, *expected: tuple[str, str]) -> None:
