@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from navarch.apimachinery.errors import FieldError, Object
+from navarch.apimachinery.schema import Decoded
 
 Validate = Callable[[Object], Iterable[FieldError]]
 ValidateUpdate = Callable[[Object, Object], Iterable[FieldError]]
@@ -97,6 +98,8 @@ class Kind:
     storage_prefix: str = ""
     """Where objects are stored under /registry, e.g. ``services/specs``; "" means the plural."""
 
+    decode: Callable[[Any], Decoded] | None = None
+    """How a body is read as this kind, pruned and normalised; None means by its schema. Raises DecodeError."""
     default: Default = _unchanged
     validate: Validate = _no_errors
     """Of an object to be stored, defaults applied; metadata is checked for every kind alike."""

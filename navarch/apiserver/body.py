@@ -218,7 +218,7 @@ def decode_value(request: APIRequest, value: Object, kind: Kind, repeated: Repea
             [errors.not_supported("fieldValidation", mode, ("Ignore", "Strict", "Warn"))],
         )
     try:
-        result = decode(value, schemas.of(kind))
+        result = kind.decode(value) if kind.decode is not None else decode(value, schemas.of(kind))
     except DecodeError as error:
         raise errors.bad_request(_undecodable(kind, str(error))) from None
     if result.unknown or repeated.fields or repeated.lines:

@@ -62,6 +62,16 @@ BODIES: dict[str, Object] = {
             "service": {"name": "server", "namespace": "default"},
         }
     },
+    "customresourcedefinitions.apiextensions.k8s.io": {
+        "spec": {
+            "group": "example.com",
+            "names": {"plural": "samples", "kind": "Sample"},
+            "scope": "Namespaced",
+            "versions": [
+                {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object"}}},
+            ],
+        }
+    },
     "configmaps": {"data": {"a": "1"}},
     "endpoints": {"subsets": [{"addresses": [{"ip": "10.1.2.3"}], "ports": [{"port": 80}]}]},
     "events": {"involvedObject": {"kind": "Pod", "name": "x", "namespace": "default"}, "reason": "Tested", "type": "Normal"},
@@ -222,6 +232,11 @@ STATUSES: dict[str, Object] = {
     },
     "validatingadmissionpolicies.admissionregistration.k8s.io": {"observedGeneration": 1, "conditions": [_CONDITION]},
     "apiservices.apiregistration.k8s.io": {"conditions": [{"type": "Available", "status": "False", "reason": "Gone"}]},
+    "customresourcedefinitions.apiextensions.k8s.io": {
+        "conditions": [{"type": "Tested", "status": "True", "reason": "Tried"}],
+        "acceptedNames": {"plural": "samples", "kind": "Sample"},
+        "storedVersions": ["v1"],
+    },
     "ingresses.networking.k8s.io": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}},
     "resourceclaims.resource.k8s.io": {
         "allocation": {
@@ -253,11 +268,22 @@ STORED: tuple[Kind, ...] = tuple(
 _NAMES: dict[str, Callable[[str], str]] = {
     "ipaddresses.networking.k8s.io": lambda text: _address_for(text) if [*names.ip_address(text)] else text,
     "apiservices.apiregistration.k8s.io": lambda text: text if text.startswith("v1.") else f"v1.{text.lower()}",
+    "customresourcedefinitions.apiextensions.k8s.io": lambda text: text if "." in text else f"{_plural(text)}.example.com",
 }
 # Kinds whose objects say what they are named.
 _SAID: dict[str, Callable[[str], Object]] = {
     "apiservices.apiregistration.k8s.io": lambda name: {"spec": {"group": name.partition(".")[2]}},
+    "customresourcedefinitions.apiextensions.k8s.io": lambda name: {"spec": {"names": _names_of(name)}},
 }
+
+
+def _plural(text: str) -> str:
+    return f"{text.lower()}s"
+
+
+def _names_of(definition: str) -> Object:
+    plural = definition.partition(".")[0]
+    return {"plural": plural, "kind": plural.removesuffix("s").replace("-", "").capitalize()}
 
 
 def _address_for(text: str) -> str:

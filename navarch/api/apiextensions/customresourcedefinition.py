@@ -1,11 +1,160 @@
-"""CustomResourceDefinition: kinds that users define. There are none: they can be looked for, but not made.
-
-kubectl looks here before it says that a kind is unknown.
-"""
+"""CustomResourceDefinition: kinds that users define."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from navarch.api import schemas
+from navarch.api.admissionregistration import clientconfig
 from navarch.api.kind import Kind
+from navarch.apimachinery.errors import FieldError, Object
+from navarch.apimachinery.schema import Decoded, decode
+from navarch.apimachinery.structural.walking import Schema, everything, juncted
+
+ESTABLISHED = "Established"
+_SCHEMA = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps"
+_NOTED_RULES_LIMIT = 8
+
+
+def schema_of(version: Object) -> Schema | None:
+    """The schema of one of a definition's versions."""
+    found: Schema | None = (version.get("schema") or {}).get("openAPIV3Schema")
+    return found
+
+
+# Decoding
+
+
+def _decode(value: Any) -> Decoded:
+    """Also what stands where there may be a schema or something else; what is unknown in there is dropped, but not told of."""
+    result = decode(value, schemas.of(KIND))
+    for version in (result.object.get("spec") or {}).get("versions") or ():
+        schema = schema_of(version)
+        if schema is not None:
+            _complete(schema)
+    return result
+
+
+def _complete(schema: Schema) -> None:
+    """Decode the schemas in a schema that nobody else holds."""
+    for name in ("items", "additionalProperties", "additionalItems"):
+        found = schema.get(name)
+        if isinstance(found, dict):
+            schema[name] = _decoded(found)
+        elif isinstance(found, list):
+            schema[name] = [_decoded(item) if isinstance(item, dict) else item for item in found]
+    for name in ("properties", "patternProperties", "definitions"):
+        for below in (schema.get(name) or {}).values():
+            _complete(below)
+    for _, below in juncted(schema, ""):
+        _complete(below)
+
+
+def _decoded(schema: Any) -> Schema:
+    found: Schema = decode(schema, schemas.definitions().get(_SCHEMA)).object
+    _complete(found)
+    return found
+
+
+# Defaults and what the server sets
+
+
+def default(definition: Object) -> Object:
+    spec = definition.setdefault("spec", {})
+    names = spec.setdefault("names", {})
+    if not names.get("singular"):
+        names["singular"] = names.get("kind", "").lower()
+        if not names["singular"]:
+            del names["singular"]
+    if not names.get("listKind") and names.get("kind"):
+        names["listKind"] = f"{names['kind']}List"
+    conversion = spec.setdefault("conversion", {"strategy": "None"})
+    webhook = conversion.get("webhook")
+    if webhook is not None:
+        if conversion.get("strategy") == "Webhook" and not webhook.get("conversionReviewVersions"):
+            webhook["conversionReviewVersions"] = ["v1"]
+        clientconfig.default(webhook.get("clientConfig") or {})
+    return _with_stored_version(definition)
+
+
+def _with_stored_version(definition: Object) -> Object:
+    """The storage version is among those in which objects may be stored."""
+    status = definition.get("status") or {}
+    stored = status.get("storedVersions") or []
+    name = next((version["name"] for version in definition["spec"].get("versions") or () if version.get("storage")), None)
+    if name is None or name in stored:
+        return definition
+    return {**definition, "status": {**status, "storedVersions": [*stored, name]}}
+
+
+def _prepare_update(new: Object, old: Object) -> Object:
+    return _with_stored_version(new)
+
+
+# The rules are many: whoever has no definitions need not load them.
+
+
+def _validate(definition: Object) -> Iterable[FieldError]:
+    from navarch.api.apiextensions import definitionrules
+
+    return definitionrules.validate(definition)
+
+
+def _validate_create(definition: Object) -> Iterable[FieldError]:
+    from navarch.api.apiextensions import definitionrules
+
+    return definitionrules.validate_create(definition)
+
+
+def _validate_update(new: Object, old: Object) -> Iterable[FieldError]:
+    from navarch.api.apiextensions import definitionrules
+
+    return definitionrules.validate_update(new, old)
+
+
+def _validate_status_update(new: Object, old: Object) -> Iterable[FieldError]:
+    from navarch.api.apiextensions import definitionrules
+
+    return definitionrules.validate_status(new)
+
+
+# Warnings
+
+
+def _warnings(definition: Object, old: Object | None) -> Iterator[str]:
+    known = set(_unknown_formats(old)) if old is not None else set()
+    for form in _unknown_formats(definition):
+        if form not in known:
+            yield f'unrecognized format "{form}"'
+    before = set(_rules(old)) if old is not None else set()
+    found = [rule for rule in _rules(definition) if rule not in before]
+    if found:
+        shown = ", ".join(dict.fromkeys(path for _, path, _ in found[:_NOTED_RULES_LIMIT]))
+        more = f" and {len(found) - _NOTED_RULES_LIMIT} more" if len(found) > _NOTED_RULES_LIMIT else ""
+        yield f"rules of x-kubernetes-validations are kept, but not enforced: {shown}{more}"
+
+
+def _unknown_formats(definition: Object) -> Iterator[str]:
+    from navarch.apimachinery.structural import formats
+
+    for version in definition["spec"].get("versions") or ():
+        schema = schema_of(version)
+        for _, below in everything(schema, "") if schema is not None else ():
+            form = below.get("format", "")
+            if form and not formats.is_known(below.get("type", ""), form):
+                yield form
+
+
+def _rules(definition: Object) -> Iterator[tuple[str, str, str]]:
+    """(version, where, rule)."""
+    from navarch.apimachinery.structural import rules
+
+    for version in definition["spec"].get("versions") or ():
+        schema = schema_of(version)
+        for rule in rules.of(schema) if schema is not None else ():
+            yield version["name"], rule.place, rule.text
+
 
 KIND = Kind(
     group="apiextensions.k8s.io",
@@ -15,5 +164,15 @@ KIND = Kind(
     namespaced=False,
     short_names=("crd", "crds"),
     categories=("api-extensions",),
-    verbs=("get", "list", "watch"),
+    subresources=("status",),
+    has_generation=True,
+    decode=_decode,
+    default=default,
+    validate=_validate,
+    validate_create=_validate_create,
+    validate_update=_validate_update,
+    validate_status_update=_validate_status_update,
+    warnings=_warnings,
+    prepare_update=_prepare_update,
+    allow_unconditional_update=False,
 )
