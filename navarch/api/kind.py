@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from navarch.apimachinery.errors import FieldError, Object
-from navarch.apimachinery.schema import Decoded
+from navarch.apimachinery.schema import Decoded, Schema
 
 Validate = Callable[[Object], Iterable[FieldError]]
 ValidateUpdate = Callable[[Object, Object], Iterable[FieldError]]
@@ -69,6 +69,15 @@ class SubresourceUpdate:
     validate: ValidateUpdate = _no_errors
 
 
+@dataclass(frozen=True, slots=True)
+class ScalePaths:
+    """Where a kind has what its Scale is made of: the steps of each path."""
+
+    spec_replicas: tuple[str, ...]
+    status_replicas: tuple[str, ...]
+    selector: tuple[str, ...] | None = None
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Kind:
     """One kind. Functions on it are pure."""
@@ -79,6 +88,8 @@ class Kind:
     kind: str
     plural: str
     singular: str = ""
+    listed_as: str = ""
+    """The kind of its lists; "" derives it."""
     namespaced: bool = True
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
@@ -87,6 +98,14 @@ class Kind:
     """``status``, ``scale``, and those that a module of apiserver/subresources serves."""
     schema: str = ""
     """Name of the schema definition, e.g. ``io.k8s.api.core.v1.Pod``; "" derives it from group, version and kind."""
+    typed: Callable[[], Schema] | None = None
+    """What gives the schema of the objects where it is no definition; it says which lists are merged."""
+    structural: Mapping[str, Any] | None = None
+    """The schema that a CustomResourceDefinition has for its objects."""
+    is_custom: bool = False
+    """Whether a CustomResourceDefinition defines it: then there are no strategic merge patches of it, and no protobuf."""
+    family: Callable[[], tuple[Kind, ...]] | None = None
+    """All kinds under which the same objects are served, where the registry does not list them."""
     stored_as: Kind | None = None
     """The kind under which the objects are stored, where this is another version or group of it: then all rules are that
     kind's, but for `default` and `validate`, which are asked first, and for `validate_create`, `validate_update` and
@@ -98,6 +117,8 @@ class Kind:
     storage_prefix: str = ""
     """Where objects are stored under /registry, e.g. ``services/specs``; "" means the plural."""
 
+    any_finalizer: bool = False
+    """Whether finalizers need not be fully qualified."""
     decode: Callable[[Any], Decoded] | None = None
     """How a body is read as this kind, pruned and normalised; None means by its schema. Raises DecodeError."""
     default: Default = _unchanged
@@ -130,6 +151,8 @@ class Kind:
     """What every client that uses the kind is warned of."""
     selectable_fields: Mapping[str, Getter] = field(default_factory=dict)
     """Field selectors beside metadata.name and metadata.namespace."""
+    scale_paths: ScalePaths | None = None
+    """Where a custom kind has what its Scale is made of."""
     columns: tuple[Column, ...] = ()
     """Of printed tables; () means Name and Created At."""
     row: Row | None = None
@@ -162,7 +185,7 @@ class Kind:
 
     @property
     def list_kind(self) -> str:
-        return f"{self.kind}List"
+        return self.listed_as or f"{self.kind}List"
 
     @property
     def resource(self) -> str:

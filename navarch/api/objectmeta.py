@@ -62,10 +62,10 @@ def validate(kind: Kind, obj: Object) -> Iterator[FieldError]:
         yield from _owners(metadata["ownerReferences"])
     finalizers = metadata.get("finalizers")
     if finalizers:
-        yield from _finalizers(finalizers)
+        yield from _finalizers(finalizers, must_be_qualified=not kind.any_finalizer)
 
 
-def _finalizers(finalizers: list[str]) -> Iterator[FieldError]:
+def _finalizers(finalizers: list[str], *, must_be_qualified: bool) -> Iterator[FieldError]:
     for finalizer in finalizers:
         for text in names.qualified_name(finalizer):
             yield invalid_value("metadata.finalizers", finalizer, text)
@@ -73,7 +73,7 @@ def _finalizers(finalizers: list[str]) -> Iterator[FieldError]:
         text = "finalizer orphan and foregroundDeletion cannot be both set"
         yield invalid_value("metadata.finalizers", finalizers, text)
     for index, finalizer in enumerate(finalizers):
-        if "/" not in finalizer and finalizer not in STANDARD_FINALIZERS:
+        if must_be_qualified and "/" not in finalizer and finalizer not in STANDARD_FINALIZERS:
             text = "name is neither a standard finalizer name nor is it fully qualified"
             yield invalid_value(f"metadata.finalizers[{index}]", finalizer, text)
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+import orjson
+
 from navarch.apimachinery import meta, selectors
 from navarch.apimachinery.errors import Object
 
@@ -80,6 +82,15 @@ def selector_fields(found: Object) -> str:
 
 def joined(items: Iterable[Any], otherwise: str = NONE) -> str:
     return ",".join(str(item) for item in items) or otherwise
+
+
+def plain(value: Any) -> str:
+    """A value of any kind as JSONPath prints it."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return orjson.dumps(value).decode() if isinstance(value, dict | list) else str(value)
 
 
 def containers(pod_spec: Object | None) -> tuple[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from typing import Any
 
@@ -15,6 +15,8 @@ from navarch.api.kind import Kind
 from navarch.apimachinery.schema import Definitions, Schema
 
 OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
+KINDS_REMEMBERED = 1024
+"""Of how many kinds at most something is kept: those that users define come and go."""
 _GROUP_SUFFIX = ".k8s.io"
 _OTHER_ROOTS = {
     "apiextensions.k8s.io": "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions",
@@ -55,7 +57,7 @@ def name_of(group: str, version: str, kind: str) -> str:
     return f"{root}.{version}.{kind}"
 
 
-@cache
+@lru_cache(KINDS_REMEMBERED)
 def of(kind: Kind) -> Schema:
     """The schema of a kind's objects."""
-    return definitions().get(definition_name(kind))
+    return kind.typed() if kind.typed is not None else definitions().get(definition_name(kind))

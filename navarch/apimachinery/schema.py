@@ -218,6 +218,11 @@ class Schema:
         return self.source.get("x-kubernetes-map-type") == "atomic"
 
     @property
+    def is_open(self) -> bool:
+        """Whether a struct may have fields that it does not name."""
+        return bool(self.source.get("x-kubernetes-preserve-unknown-fields"))
+
+    @property
     def merge_key(self) -> str:
         """Key by which a strategic merge patch merges the items of this list; "" if it doesn't."""
         return str(self.source.get("x-kubernetes-patch-merge-key", ""))

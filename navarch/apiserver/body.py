@@ -19,6 +19,7 @@ from navarch.apimachinery.schema import NESTING_LIMIT, DecodeError, decode
 from navarch.apiserver.request import APIRequest
 
 OBJECT_TYPES = ("application/json", "application/yaml", messages.MEDIA_TYPE)
+CUSTOM_OBJECT_TYPES = ("application/json", "application/yaml")
 _JSON_TYPES = frozenset(
     {
         "application/json",
@@ -158,11 +159,13 @@ def parse_yaml(body: bytes) -> tuple[Any, Repeated]:
 
 def decode_object(request: APIRequest, kind: Kind) -> Object:
     """The object in the body, pruned and normalised. Raises 400 for what is not of `kind`."""
+    if kind.is_custom and media_type(request.content_type) == messages.MEDIA_TYPE:
+        raise errors.unsupported_media_type(messages.MEDIA_TYPE, CUSTOM_OBJECT_TYPES)
     value, repeated = parse(request)
     if not isinstance(value, dict):
         raise errors.bad_request(_undecodable(kind, "json: cannot unmarshal into Go value: an object is needed"))
     check_kind(value, kind)
-    return decode_value(request, value, kind, repeated, whole=True)
+    return decode_value(request, value, kind, repeated, whole=not kind.is_custom)
 
 
 def decode_definition(request: APIRequest, name: str) -> Object:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from functools import cache, lru_cache
+from functools import lru_cache
 
 from navarch.api import registry, schemas
 from navarch.api.kind import Kind
@@ -81,7 +81,7 @@ def _writer(request: APIRequest, kind: Kind, subresource: str) -> Writer:
     return writer(request, kind.api_version, subresource, _resets(kind.stored, subresource))
 
 
-@cache
+@lru_cache(schemas.KINDS_REMEMBERED)
 def _resets(kind: Kind, subresource: str) -> Fields:
     """The fields that a write of the object or of one of its subresources leaves as they are."""
     if subresource == "status":
@@ -94,7 +94,8 @@ class _Versions:
     """The versions in which the objects of a kind are served."""
 
     def __init__(self, kind: Kind) -> None:
-        siblings = (sibling for sibling in registry.kinds() if sibling.stored is kind.stored)
+        known = kind.family() if kind.family is not None else registry.kinds()
+        siblings = (sibling for sibling in known if kind.family is not None or sibling.stored is kind.stored)
         self._kinds = {served.api_version: served for served in (*siblings, kind.stored, kind)}
         self._structures: dict[str, Structure] = {}
 
@@ -107,6 +108,8 @@ class _Versions:
     def convert(self, obj: Object, source: str, target: str) -> Object:
         if source == target or not obj:
             return obj
+        if self._kinds[source].is_custom:
+            return {**obj, "apiVersion": target}
         # As far as it goes: what was taken away is there as Go would have it.
         whole: Object = decode(obj, schemas.of(self._kinds[source])).object
         return self._kinds[target].from_stored(self._kinds[source].to_stored(whole))
@@ -118,7 +121,7 @@ class _Versions:
         return managers.create(new, who, taken_apart)
 
 
-@cache
+@lru_cache(schemas.KINDS_REMEMBERED)
 def _versions(kind: Kind) -> _Versions:
     return _Versions(kind)
 

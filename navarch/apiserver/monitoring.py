@@ -31,8 +31,8 @@ class RequestMetrics:
 
     def __init__(self, kinds: Collection[Kind], store: Store, version: Mapping[str, str], in_flight: InFlight) -> None:
         self.registry = registry = Registry()
-        self._served = {(kind.group, kind.version, kind.plural) for kind in kinds}
-        self._kinds, self._store = tuple(kinds), store
+        self._store = store
+        self.serve(kinds)
         self._requests = registry.counter(
             "apiserver_request_total",
             "Counter of apiserver requests broken out for each verb, dry run value, group, version, resource, scope, "
@@ -83,6 +83,11 @@ class RequestMetrics:
         build = registry.gauge("kubernetes_build_info", "The Kubernetes version that is spoken.", *names.values())
         build.set(1, *(version[name] for name in names))
         registry.gauge("navarch_build_info", "The version of navarch.", "version").set(1, __version__)
+
+    def serve(self, kinds: Collection[Kind]) -> None:
+        """Count requests of these kinds by their names from now on."""
+        self._served = {(kind.group, kind.version, kind.plural) for kind in kinds}
+        self._kinds = tuple(kinds)
 
     def observe(
         self, method: str, info: RequestInfo, code: int, seconds: float, size_bytes: int | None, *, dry_run: bool, apply: bool

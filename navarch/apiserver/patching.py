@@ -18,8 +18,8 @@ async def serve(resources: Resources, request: APIRequest, kind: Kind, subresour
     type_ = body.media_type(request.content_type)
     applies = type_ == applying.MEDIA_TYPE
     apply = _PATCHES.get(type_)
-    if apply is None and not applies:
-        raise errors.unsupported_media_type(type_, MEDIA_TYPES)
+    if (apply is None and not applies) or type_ not in media_types(kind):
+        raise errors.unsupported_media_type(type_, media_types(kind))
     fieldmanagement.check_options(request, applies=applies)
     if apply is None:
         return await applying.serve(resources, request, kind, subresource)
@@ -80,6 +80,14 @@ _PATCHES: dict[str, Callable[[Object, Any, Any], Any]] = {
     "application/strategic-merge-patch+json": patch.strategic_merge_patch,
 }
 MEDIA_TYPES = (*_PATCHES, applying.MEDIA_TYPE)
+
+
+_CUSTOM_MEDIA_TYPES = tuple(type_ for type_ in MEDIA_TYPES if type_ != "application/strategic-merge-patch+json")
+
+
+def media_types(kind: Kind) -> tuple[str, ...]:
+    """Of the patches that there are of a kind."""
+    return _CUSTOM_MEDIA_TYPES if kind.is_custom else MEDIA_TYPES
 
 
 def _mapping(changes: Any) -> Object:

@@ -21,6 +21,7 @@ from navarch.apiserver import deletion, impersonation, inflight, patching, respo
 from navarch.apiserver.authentication import Authenticator
 from navarch.apiserver.authorization import AuthorizerChain
 from navarch.apiserver.componentstatuses import ComponentStatuses
+from navarch.apiserver.customresources import CustomResources, all_kinds
 from navarch.apiserver.discovery import Discovery
 from navarch.apiserver.freshness import catch_up, storage_errors
 from navarch.apiserver.health import Health
@@ -57,6 +58,7 @@ class Pipeline:
         self,
         kinds: tuple[Kind, ...],
         resources: Resources,
+        custom: CustomResources,
         tokens: TokenAuthority,
         authorizer: AuthorizerChain,
         tunnel: NodeTunnel,
@@ -66,10 +68,14 @@ class Pipeline:
         external_address: Callable[[], str],
     ) -> None:
         """`external_address` is where clients reach this server, ``host:port``."""
+        self._builtin = kinds
         self._kinds = {(kind.group, kind.version, kind.plural): kind for kind in kinds}
         self.resources = resources
+        self._custom = custom
+        custom.on_change(self._serve_custom)
         self._authenticator = Authenticator(tokens)
         self._authorizer = authorizer
+        self._external_address = external_address
         self._discovery = Discovery(kinds, external_address)
         self._openapi = OpenAPI(kinds)
         self._openid = OpenID(tokens, external_address)
@@ -87,6 +93,14 @@ class Pipeline:
             "token": lambda request, kind: token.serve(resources, tokens, request, kind),
             "finalize": lambda request, kind: finalize.serve(resources, request, kind),
         }
+
+    def _serve_custom(self) -> None:
+        """Serve what users define now beside what is built in."""
+        kinds = all_kinds(self._builtin, self._custom.kinds)
+        self._kinds = {(kind.group, kind.version, kind.plural): kind for kind in kinds}
+        self._discovery = Discovery(kinds, self._external_address)
+        self._openapi = OpenAPI(kinds, self._openapi)
+        self._metrics.serve(kinds)
 
     async def handle(self, request: Request) -> Response:
         """Answer an HTTP request."""
@@ -195,6 +209,11 @@ class Pipeline:
         if not info.is_resource:
             return self._other(request)
         kind = self._kinds.get((info.group, info.version, info.resource))
+        if kind is None and self.resources.store.is_shared:
+            # It may just have been defined at another server.
+            with storage_errors():
+                await self.resources.store.fresh()
+            kind = self._kinds.get((info.group, info.version, info.resource))
         if kind is None:
             raise errors.no_such_path() if self._discovery.knows(info.group) else errors.page_not_found()
         if request.unacceptable is not None:
@@ -211,7 +230,7 @@ class Pipeline:
         if info.subresource:
             await catch_up(self.resources.store, request)
             return await self._subresource(request, kind)
-        if info.verb not in kind.verbs:
+        if info.verb not in kind.verbs and not kind.is_custom:
             raise errors.method_not_allowed()
         if kind is componentstatus.KIND:
             return self._components.serve(request)
@@ -221,14 +240,17 @@ class Pipeline:
     async def _verb(self, request: APIRequest, kind: Kind) -> Answer:
         resources, info = self.resources, request.info
         if kind.namespaced and not info.namespace and info.verb not in ("list", "watch"):
-            raise errors.method_not_allowed()
+            raise errors.no_such_path() if kind.is_custom else errors.method_not_allowed()
         match info.verb:
             case "get":
                 return resources.reading.get(request, kind)
             case "list":
                 return await resources.reading.list_collection(request, kind)
             case "watch":
-                return resources.reading.watch(request, kind)
+                answer = resources.reading.watch(request, kind)
+                if kind.is_custom:
+                    self._custom.follow(kind, answer.watch)
+                return answer
             case "create":
                 if info.name:
                     raise errors.method_not_allowed()
@@ -249,6 +271,8 @@ class Pipeline:
 
     async def _subresource(self, request: APIRequest, kind: Kind) -> Answer:
         info = request.info
+        if kind.is_custom and info.subresource not in kind.subresources:
+            raise errors.not_found(kind.group, kind.plural, info.name)
         if info.subresource not in kind.subresources or not info.name:
             raise errors.no_such_path()
         if info.subresource in _STREAMS:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable
-from functools import cache
+from functools import lru_cache
 from typing import Protocol
 
 import orjson
@@ -432,7 +432,7 @@ def may_go(kind: Kind, obj: Object) -> bool:
     return not metadata.get("finalizers") and not metadata.get("deletionGracePeriodSeconds") and not kind.holds_deletion(obj)
 
 
-@cache
+@lru_cache(schemas.KINDS_REMEMBERED)
 def _empty_status(kind: Kind) -> bytes:
     """What Go writes of a status in which nothing is set; a status that need not be there is left out."""
     schema = schemas.of(kind)

@@ -81,7 +81,7 @@ def parse(kind: Kind, label_selector: str, field_selector: str) -> Selection:
         if getter is None:
             known = " and ".join(f'"{name}"' for name in sorted(getters))
             unknown = f"field label not supported: {requirement.field}"
-            if not selectable:
+            if not selectable and not kind.is_custom:
                 unknown = f'"{requirement.field}" is not a known field selector: only {known}'
             group_version = f"{kind.group}/{kind.version}"
             raise errors.bad_request(
@@ -89,7 +89,9 @@ def parse(kind: Kind, label_selector: str, field_selector: str) -> Selection:
                 f'field selector "{field_selector}": {unknown}'
             )
         fields.append((getter, requirement.value, requirement.equal))
-    wanted = [f'"{value}"' for _, value, equal in fields if equal and not _UNQUOTED.match(value) and _PLAIN.match(value)]
+    # What a custom resource is selected by may be a default, of which the encoding knows nothing.
+    sure = () if kind.is_custom else fields
+    wanted = [f'"{value}"' for _, value, equal in sure if equal and not _UNQUOTED.match(value) and _PLAIN.match(value)]
     for label in labels.requirements:
         # Longer needles are found, or not, faster: a label is searched for with its key.
         if label.operator == "in" and len(label.values) == 1 and _PLAIN.match(label.key) and _PLAIN.match(label.values[0]):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from navarch.api import registry
+from navarch.api.apiextensions import customresourcedefinition
 from navarch.api.core import service as services
 from navarch.api.resource import resourceclaim, resourceclaimtemplate
 from navarch.apimachinery import errors
@@ -34,6 +35,8 @@ from navarch.apiserver.allocation import ServiceAllocator
 from navarch.apiserver.authentication import ANONYMOUS_USER
 from navarch.apiserver.authorization import Authenticated, AuthorizerChain, PublicPaths, SystemMasters
 from navarch.apiserver.componentstatuses import ComponentStatuses
+from navarch.apiserver.customresources import CustomResources
+from navarch.apiserver.definitions import Definitions, Names
 from navarch.apiserver.deviceaccess import DeviceAccess
 from navarch.apiserver.health import Check, Health, version
 from navarch.apiserver.inflight import MUTATING_LIMIT, READ_ONLY_LIMIT, InFlight
@@ -110,6 +113,7 @@ class APIServer:
         self._repair = AddressRepair(self.store)
         self._recorders: tuple[EventRecorder, ...] = ()
         self._leases: MasterLeases | None = None
+        self._definitions: Definitions | None = None
         self._tasks = Tasks("apiserver")
 
     async def start(self) -> None:
@@ -118,6 +122,7 @@ class APIServer:
         await store.load()
         await self._make_consistent()
         store.start()
+        custom = CustomResources(store)
         authorizer = AuthorizerChain((SystemMasters(), PublicPaths(), Authenticated()))
         plugins = (
             NamespaceLifecycle(store),
@@ -132,9 +137,11 @@ class APIServer:
             Certificates(authorizer),
             DefaultIngressClass(store),
             DeviceTaints(),
-            ResourceQuota(store),
+            ResourceQuota(store, custom.find),
         )
         resources = Resources(store, AdmissionChain(plugins))
+        names = Names(store)
+        resources.allocators[customresourcedefinition.KIND] = names
         allocator = ServiceAllocator(store)
         resources.allocators[services.KIND] = allocator
         for kind in (resourceclaim.KIND, resourceclaimtemplate.KIND):
@@ -143,6 +150,7 @@ class APIServer:
         self.pipeline = Pipeline(
             registry.kinds(),
             resources,
+            custom,
             TokenAuthority(store, config.service_account_key_file),
             authorizer,
             NodeTunnel(resources, self._kubelet_tls),
@@ -151,6 +159,10 @@ class APIServer:
             self._metrics,
             lambda: self.external_address,
         )
+        custom.begin()
+        self._definitions = Definitions(resources, names, LOOPBACK_USER)
+        self._definitions.begin()
+        self._definitions.start()
         self._is_started = True
 
     async def _make_consistent(self) -> None:
@@ -225,6 +237,8 @@ class APIServer:
     async def stop(self) -> None:
         """Stop serving, finish writes, close the store."""
         await self._tasks.stop()
+        if self._definitions is not None:
+            await self._definitions.stop()
         for recorder in self._recorders:
             await recorder.stop()
         if self._server is not None:

@@ -101,6 +101,11 @@ class Watch:
         self._pending.append(self._bookmark({INITIAL_EVENTS_END: "true"}))
         self._wakeup.set()
 
+    def end(self) -> None:
+        """Nothing more is told than what is pending."""
+        self._ended = True
+        self._wakeup.set()
+
     def close(self) -> None:
         """Stop receiving."""
         self._closed = True

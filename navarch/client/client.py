@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 from navarch.api import registry
+from navarch.api.kind import Kind
 from navarch.apimachinery.errors import Object, StatusError
 from navarch.client import transport as wire
 from navarch.client.transport import Transport, WatchEvent
@@ -19,12 +20,16 @@ PATCH_TYPES = {
 CONFLICT_RETRIES = 5
 
 
-def resource_path(resource: str, namespace: str = "", name: str = "", subresource: str = "") -> str:
+Resource = str | Kind
+"""A resource by its name, or (of those that users define, which have no name here) by its kind."""
+
+
+def resource_path(resource: Resource, namespace: str = "", name: str = "", subresource: str = "") -> str:
     """The URL path of a resource, e.g. ``/apis/apps/v1/namespaces/a/deployments/b/status``.
 
     `resource` is ``plural`` or ``plural.group``, as in a work queue's name; an unknown one raises KeyError.
     """
-    kind = registry.resource(resource)
+    kind = resource if isinstance(resource, Kind) else registry.resource(resource)
     path = kind.api_path
     if kind.namespaced and namespace:
         path += f"/namespaces/{namespace}"
@@ -43,40 +48,42 @@ class Client:
         self.transport = transport
         self.field_manager = field_manager
 
-    async def get(self, resource: str, name: str, namespace: str = "", *, subresource: str = "") -> Object:
+    async def get(self, resource: Resource, name: str, namespace: str = "", *, subresource: str = "") -> Object:
         return await self.transport.request("GET", resource_path(resource, namespace, name, subresource))
 
     async def list(
-        self, resource: str, namespace: str = "", *, label_selector: str = "", field_selector: str = "", **query: str
+        self, resource: Resource, namespace: str = "", *, label_selector: str = "", field_selector: str = "", **query: str
     ) -> Object:
         """The whole list object (``items``, ``metadata.resourceVersion``)."""
         query |= _selectors(label_selector, field_selector)
         return await self.transport.request("GET", resource_path(resource, namespace), query=query)
 
     def watch(
-        self, resource: str, namespace: str = "", *, label_selector: str = "", field_selector: str = "", **query: str
+        self, resource: Resource, namespace: str = "", *, label_selector: str = "", field_selector: str = "", **query: str
     ) -> AsyncIterator[WatchEvent]:
         query |= _selectors(label_selector, field_selector)
         return self.transport.watch(resource_path(resource, namespace), query)
 
-    async def create(self, resource: str, obj: Object, namespace: str = "", *, name: str = "", subresource: str = "") -> Object:
+    async def create(
+        self, resource: Resource, obj: Object, namespace: str = "", *, name: str = "", subresource: str = ""
+    ) -> Object:
         """Create an object, or with `subresource` (binding, eviction, token) do what that one does."""
         namespace = namespace or obj.get("metadata", {}).get("namespace", "")
         path = resource_path(resource, namespace, name, subresource)
         return await self.transport.request("POST", path, query=self._manager(), body=obj)
 
-    async def update(self, resource: str, obj: Object, *, subresource: str = "") -> Object:
+    async def update(self, resource: Resource, obj: Object, *, subresource: str = "") -> Object:
         """Replace; refused with Conflict if `metadata.resourceVersion` is not the newest."""
         metadata = obj["metadata"]
         path = resource_path(resource, metadata.get("namespace", ""), metadata["name"], subresource)
         return await self.transport.request("PUT", path, query=self._manager(), body=obj)
 
-    async def update_status(self, resource: str, obj: Object) -> Object:
+    async def update_status(self, resource: Resource, obj: Object) -> Object:
         return await self.update(resource, obj, subresource="status")
 
     async def patch(
         self,
-        resource: str,
+        resource: Resource,
         name: str,
         patch: Any,
         namespace: str = "",
@@ -92,7 +99,7 @@ class Client:
 
     async def delete(
         self,
-        resource: str,
+        resource: Resource,
         name: str,
         namespace: str = "",
         *,
@@ -111,7 +118,7 @@ class Client:
             options["propagationPolicy"] = propagation_policy
         return await self.transport.request("DELETE", resource_path(resource, namespace, name), body=options)
 
-    async def delete_if_exists(self, resource: str, name: str, namespace: str = "", **options: Any) -> None:
+    async def delete_if_exists(self, resource: Resource, name: str, namespace: str = "", **options: Any) -> None:
         """Delete; an object that is not there is fine."""
         try:
             await self.delete(resource, name, namespace, **options)
@@ -120,7 +127,7 @@ class Client:
                 raise
 
     async def modify(
-        self, resource: str, name: str, namespace: str, change: Callable[[Object], Object | None], *, subresource: str = ""
+        self, resource: Resource, name: str, namespace: str, change: Callable[[Object], Object | None], *, subresource: str = ""
     ) -> Object:
         """Get, `change` (a pure function; None means nothing to do), update; again on conflict."""
         for attempt in range(CONFLICT_RETRIES):

@@ -13,7 +13,7 @@ from typing import Any
 
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object, StatusError
-from navarch.client.client import Client
+from navarch.client.client import Client, Resource
 from navarch.component import clock
 from navarch.component.tasks import Tasks
 
@@ -37,7 +37,7 @@ class Informer:
     def __init__(
         self,
         client: Client,
-        resource: str,
+        resource: Resource,
         *,
         namespace: str = "",
         label_selector: str = "",
@@ -46,7 +46,8 @@ class Informer:
         transform: Callable[[Object], Object] | None = None,
     ) -> None:
         """`transform` makes of each object what is kept of it, e.g. its metadata only."""
-        self.resource = resource
+        self.resource = resource if isinstance(resource, str) else resource.resource
+        self._asked = resource
         self._client = client
         self._transform = transform
         self._namespace = namespace
@@ -145,7 +146,7 @@ class Informer:
             backoff = min(backoff * 2, RELIST_BACKOFF_MAX_SECONDS)
 
     async def _list(self) -> None:
-        answer = await self._client.list(self.resource, self._namespace, **self._selectors)
+        answer = await self._client.list(self._asked, self._namespace, **self._selectors)
         kind, version = answer["kind"].removesuffix("List"), answer["apiVersion"]
         present = set()
         for item in answer.get("items") or ():
@@ -163,7 +164,7 @@ class Informer:
 
     async def _watch(self) -> None:
         events = self._client.watch(
-            self.resource, self._namespace, resourceVersion=self.resource_version, allowWatchBookmarks="true", **self._selectors
+            self._asked, self._namespace, resourceVersion=self.resource_version, allowWatchBookmarks="true", **self._selectors
         )
         async for event in events:
             obj = event.object
@@ -228,7 +229,8 @@ def _namespaces(obj: Object) -> Iterable[str]:
     return (namespace,) if namespace else ()
 
 
-def _only_metadata(obj: Object) -> Object:
+def only_metadata(obj: Object) -> Object:
+    """What an informer of metadata keeps of an object."""
     metadata = {field: value for field, value in obj["metadata"].items() if field not in _BULKY_METADATA}
     return {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": metadata}
 
@@ -259,7 +261,7 @@ class Informers:
         if informer is None:
             informer = self._light.get(resource)
         if informer is None:
-            informer = self._light[resource] = Informer(self.client, resource, transform=_only_metadata)
+            informer = self._light[resource] = Informer(self.client, resource, transform=only_metadata)
             self._tasks.run_forever(informer.run, name=f"metadata of {resource}")
         return informer
 

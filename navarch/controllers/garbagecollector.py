@@ -7,8 +7,9 @@ know is asked for from the server, and every deletion names the uid it means.
 from __future__ import annotations
 
 import logging
+from asyncio import Task
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -17,10 +18,11 @@ from navarch.api import registry
 from navarch.api.kind import Kind
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object, StatusError
-from navarch.client.client import Client
-from navarch.client.informer import Informers
+from navarch.client.client import Client, Resource
+from navarch.client.informer import Informer, Informers, only_metadata
 from navarch.client.workqueue import WorkQueue
 from navarch.component.tasks import Tasks
+from navarch.controllers import customkinds
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +44,7 @@ class OwnerState(Enum):
 class Node:
     """An object in the graph."""
 
-    resource: str
+    resource: Resource
     metadata: Object
 
     @property
@@ -74,7 +76,7 @@ class Graph:
         self.nodes: dict[str, Node] = {}
         self._dependants: dict[str, set[str]] = {}
 
-    def set(self, resource: str, metadata: Object) -> None:
+    def set(self, resource: Resource, metadata: Object) -> None:
         uid = metadata["uid"]
         old = self.nodes.get(uid)
         if old is not None:
@@ -87,6 +89,9 @@ class Graph:
         node = self.nodes.pop(uid, None)
         if node is not None:
             self._unlink(node)
+
+    def knows(self, metadata: Object) -> bool:
+        return metadata["uid"] in self.nodes
 
     def dependants(self, uid: str) -> list[Node]:
         return [self.nodes[item] for item in self._dependants.get(uid, ()) if item in self.nodes]
@@ -104,6 +109,19 @@ class Graph:
                     del self._dependants[owner["uid"]]
 
 
+@dataclass(slots=True)
+class _Watched:
+    """The informer of a definition's objects."""
+
+    api_version: str
+    """The version that it asks for."""
+    task: Task[None]
+
+
+def _is_of(node: Node, definition: Object) -> bool:
+    return isinstance(node.resource, Kind) and node.resource.resource == meta.name(definition)
+
+
 class GarbageCollector:
     """Watches every kind that can be deleted."""
 
@@ -116,20 +134,28 @@ class GarbageCollector:
         self._tasks = Tasks(self.name)
         self._absent: OrderedDict[str, None] = OrderedDict()
         """Uids of owners that the server said are not there."""
-        self._kinds: dict[tuple[str, str], Kind] = {}
+        self._builtin: dict[tuple[str, str], Kind] = {}
+        self._custom: dict[str, dict[tuple[str, str], Kind]] = {}
+        """By the name of their definition."""
+        self._kinds: Mapping[tuple[str, str], Kind] = {}
+        self._watched: dict[str, _Watched] = {}
         self.graph = Graph()
 
     async def start(self) -> None:
         """Take in everything, then begin."""
         watched: dict[str, Kind] = {}
         for kind in registry.kinds():
-            self._kinds[kind.api_version, kind.kind] = kind
+            self._builtin[kind.api_version, kind.kind] = kind
             if kind.kind not in IGNORED_KINDS and {"list", "watch", "delete"} <= set(kind.verbs):
                 watched.setdefault(kind.key_prefix, kind)
+        self._kinds = self._builtin
         informers = [self._informers.metadata(kind.resource) for kind in watched.values()]
         for informer in informers:
             await informer.wait_synced()
             informer.add_handler(self._handler(informer.resource))
+        definitions = self._informers.get(customkinds.DEFINITIONS)
+        await definitions.wait_synced()
+        definitions.add_handler(self._defined)
         for number in range(WORKERS):
             self._tasks.run_forever(self._work, name=f"worker-{number}")
 
@@ -137,19 +163,44 @@ class GarbageCollector:
         self._queue.close()
         await self._tasks.stop()
 
-    def _handler(self, resource: str) -> Callable[[Object | None, Object | None], None]:
+    def _defined(self, old: Object | None, new: Object | None) -> None:
+        """Look after the objects of what is defined now."""
+        definition = new if new is not None else old
+        assert definition is not None
+        name, kinds = meta.name(definition), customkinds.served(definition) if new is not None else ()
+        self._custom[name] = {(kind.api_version, kind.kind): kind for kind in kinds}
+        custom = {place: kind for found in self._custom.values() for place, kind in found.items()}
+        self._kinds = {**custom, **self._builtin}
+        asked = kinds[0].api_version if kinds else ""
+        watched = self._watched.get(name)
+        if watched is not None and watched.api_version == asked:
+            return
+        if watched is not None:
+            watched.task.cancel()
+            del self._watched[name]
+        if kinds:
+            informer = Informer(self._client, kinds[0], transform=only_metadata)
+            informer.add_handler(self._handler(kinds[0]))
+            task = self._tasks.run_forever(informer.run, name=kinds[0].resource)
+            self._watched[name] = _Watched(asked, task)
+        elif new is None:
+            # Nobody tells any more that its objects are gone.
+            for node in [node for node in self.graph.nodes.values() if _is_of(node, definition)]:
+                self._removed(node.metadata)
+
+    def _handler(self, resource: Resource) -> Callable[[Object | None, Object | None], None]:
         def changed(old: Object | None, new: Object | None) -> None:
             if new is None:
                 assert old is not None
                 self._removed(old["metadata"])
-            elif old is None or _facts(old["metadata"]) != _facts(new["metadata"]):
+            elif old is None or _facts(old["metadata"]) != _facts(new["metadata"]) or not self.graph.knows(new["metadata"]):
                 self._changed(resource, new["metadata"])
             else:
                 self.graph.nodes[new["metadata"]["uid"]].metadata = new["metadata"]
 
         return changed
 
-    def _changed(self, resource: str, metadata: Object) -> None:
+    def _changed(self, resource: Resource, metadata: Object) -> None:
         old = self.graph.nodes.get(metadata["uid"])
         blocked = old.blocked_owners if old is not None else set()
         self.graph.set(resource, metadata)
@@ -225,7 +276,7 @@ class GarbageCollector:
         elif FOREGROUND in node.finalizers:
             policy = "Foreground"
         name, namespace = node.metadata["name"], node.metadata.get("namespace", "")
-        logger.debug("deleting %s %s/%s: no owner is left", node.resource, namespace, name)
+        logger.debug("deleting %s/%s: no owner is left", namespace, name)
         try:
             await self._client.delete_if_exists(node.resource, name, namespace, uid=uid, propagation_policy=policy)
         except StatusError as error:
@@ -245,7 +296,7 @@ class GarbageCollector:
         if kind.namespaced and not namespace:
             return OwnerState.SOLID  # A cluster-wide object cannot be owned by one in a namespace; leave it alone.
         try:
-            live = await self._client.get(kind.resource, owner["name"], namespace)
+            live = await self._client.get(kind if kind.is_custom else kind.resource, owner["name"], namespace)
         except StatusError as error:
             if not error.is_not_found:
                 raise

@@ -13,8 +13,10 @@ from navarch.api import registry
 from navarch.api.kind import Kind
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object, StatusError
+from navarch.client.client import Resource
 from navarch.client.informer import Informers
 from navarch.component import clock
+from navarch.controllers import customkinds
 from navarch.controllers.controller import Cluster, Controller, Watch
 
 FINALIZER = "kubernetes"
@@ -93,7 +95,8 @@ async def reconcile(namespace: Object, cluster: Cluster) -> float | None:
     if namespace.get("status", {}).get("phase") != "Terminating":
         namespace = await cluster.update_status("namespaces", meta.set_path(namespace, "Terminating", "status", "phase"))
     name = meta.name(namespace)
-    kinds = content_kinds(registry.kinds())
+    defined = customkinds.one_each(cluster.informer(customkinds.DEFINITIONS).list())
+    kinds = content_kinds((*registry.kinds(), *defined))
     remains = Remains()
     pods = [kind for kind in kinds if kind.resource == "pods"]
     for kind in pods:
@@ -120,9 +123,7 @@ async def _delete_all(kind: Kind, namespace: str, cluster: Cluster, remains: Rem
         items = await _items(kind, namespace, cluster)
         for item in items:
             if not meta.being_deleted(item):
-                await cluster.client.delete_if_exists(
-                    kind.resource, meta.name(item), namespace, propagation_policy="Background"
-                )
+                await cluster.client.delete_if_exists(_asked(kind), meta.name(item), namespace, propagation_policy="Background")
         left = await _items(kind, namespace, cluster) if items else []
     except StatusError as error:
         remains.failures.append(error.message)
@@ -135,8 +136,16 @@ async def _delete_all(kind: Kind, namespace: str, cluster: Cluster, remains: Rem
 
 
 async def _items(kind: Kind, namespace: str, cluster: Cluster) -> Sequence[Object]:
-    answer: Mapping[str, Sequence[Object]] = await cluster.client.list(kind.resource, namespace)
+    answer: Mapping[str, Sequence[Object]] = await cluster.client.list(_asked(kind), namespace)
     return answer.get("items") or ()
+
+
+def _asked(kind: Kind) -> Resource:
+    return kind if kind.is_custom else kind.resource
+
+
+def _nobody(old: Object | None, new: Object | None, informers: Informers) -> Iterable[str]:
+    return ()
 
 
 def _terminating(old: Object | None, new: Object | None) -> bool:
@@ -150,5 +159,9 @@ def _namespace_of_gone(old: Object | None, new: Object | None, informers: Inform
 
 
 CONTROLLER = Controller(
-    "namespace-controller", "namespaces", reconcile, relevant=_terminating, watches=(Watch("pods", _namespace_of_gone),)
+    "namespace-controller",
+    "namespaces",
+    reconcile,
+    relevant=_terminating,
+    watches=(Watch("pods", _namespace_of_gone), Watch(customkinds.DEFINITIONS, _nobody)),
 )

@@ -5,7 +5,7 @@ The API server charges what is made as it is made; here it is found out what has
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from navarch.api import registry
@@ -15,11 +15,14 @@ from navarch.apimachinery import meta, quantity
 from navarch.apimachinery.errors import Object
 from navarch.client.informer import Informers
 from navarch.component import clock
+from navarch.controllers import customkinds
 from navarch.controllers.controller import Cluster, Controller, Watch
 
 RESOURCE = "resourcequotas"
 RESYNC_SECONDS = 300.0
 """How often everything is counted anew: a charge is never given back by a server that stopped in between."""
+CUSTOM_RESYNC_SECONDS = 5.0
+"""How often custom resources are counted: no cache of them is kept for that."""
 
 Objects = Callable[[str], Iterable[Object] | None]
 """resource -> the objects in the quota's namespace; None for one that is not known."""
@@ -66,8 +69,10 @@ async def reconcile(quota: Object, cluster: Cluster) -> float | None:
         return None
     namespace, now = meta.namespace(quota), cluster.now()
 
+    custom = await _custom_objects(quota, cluster)
+
     def objects(resource: str) -> Iterable[Object] | None:
-        return cluster.informer(resource).list(namespace) if resource in cluster.resources else None
+        return cluster.informer(resource).list(namespace) if resource in cluster.resources else custom.get(resource)
 
     before: Object = quota.get("status") or {}
     counted = used(quota, objects, now)
@@ -78,7 +83,31 @@ async def reconcile(quota: Object, cluster: Cluster) -> float | None:
         await cluster.update_status(RESOURCE, {**quota, "status": {"hard": hard(quota), "used": counted}})
     pods = cluster.informer(quotausage.PODS).list(namespace)
     # A moment after: until then the pod counts.
-    return min(RESYNC_SECONDS, until_next_expiry(pods, now) + 1.0)
+    resync = CUSTOM_RESYNC_SECONDS if custom else RESYNC_SECONDS
+    return min(resync, until_next_expiry(pods, now) + 1.0)
+
+
+async def _custom_objects(quota: Object, cluster: Cluster) -> Mapping[str, Sequence[Object]]:
+    """The objects of the custom resources that a quota limits, by ``plural.group``."""
+    resources = {quotausage.resource_of(name) for name in hard(quota)}
+    wanted = [
+        definition
+        for definition in cluster.informer(customkinds.DEFINITIONS).list()
+        if meta.name(definition) in resources - set(cluster.resources)
+    ]
+    found = {}
+    for kind in customkinds.one_each(wanted):
+        if kind.namespaced:
+            found[kind.resource] = (await cluster.client.list(kind, meta.namespace(quota))).get("items") or []
+    return found
+
+
+def _defines_limited(old: Object | None, new: Object | None, informers: Informers) -> Iterable[str]:
+    """The quotas that limit what has just been defined."""
+    if new is not None:
+        for quota in informers.get(RESOURCE).list():
+            if any(quotausage.resource_of(name) == meta.name(new) for name in hard(quota)):
+                yield meta.key(quota)
 
 
 def _relevant(old: Object | None, new: Object | None) -> bool:
@@ -122,5 +151,8 @@ def controller() -> Controller:
         for kind in registry.kinds()
         if kind.namespaced and "watch" in kind.verbs and kind.stored_as is None and kind.resource not in quotausage.UNCOUNTED
     ]
-    watches = tuple(_watch(resource) for resource in counted if resource != RESOURCE)
+    watches = (
+        *(_watch(resource) for resource in counted if resource != RESOURCE),
+        Watch(customkinds.DEFINITIONS, _defines_limited),
+    )
     return Controller("resourcequota-controller", RESOURCE, reconcile, relevant=_relevant, watches=watches)

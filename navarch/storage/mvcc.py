@@ -447,12 +447,12 @@ def _deletion(old: Record, revision: int) -> Change:
 
 
 def collection_prefix(key: str) -> str:
-    """``/registry/pods/`` of ``/registry/pods/ns/name``; two-part prefixes (``services/specs``) keep both parts."""
+    """``/registry/pods/`` of ``/registry/pods/ns/name``; what is below ``services`` or a group keeps two parts."""
     parts = key.split("/", 4)
-    if parts[2] in _TWO_PART:
+    if parts[2] in _TWO_PART or "." in parts[2]:
         return f"/{parts[1]}/{parts[2]}/{parts[3]}/"
     return f"/{parts[1]}/{parts[2]}/"
 
 
-# Kubernetes' own layout has two resources below services, and custom resources and aggregated groups below their group.
+# Kubernetes' own layout has two resources below services, and custom resources below their group, which has a dot in its name.
 _TWO_PART = frozenset({"services"})

@@ -234,7 +234,6 @@ STATUSES: dict[str, Object] = {
     "apiservices.apiregistration.k8s.io": {"conditions": [{"type": "Available", "status": "False", "reason": "Gone"}]},
     "customresourcedefinitions.apiextensions.k8s.io": {
         "conditions": [{"type": "Tested", "status": "True", "reason": "Tried"}],
-        "acceptedNames": {"plural": "samples", "kind": "Sample"},
         "storedVersions": ["v1"],
     },
     "ingresses.networking.k8s.io": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}},

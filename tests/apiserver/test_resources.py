@@ -56,6 +56,9 @@ def test_every_kind_lives_through_all_verbs(any_api: Bench, kind: Kind) -> None:
     if kind.resource == "namespaces":
         assert deleted.json["status"]["phase"] == "Terminating"
         assert any_api.put(kind.resource, {**deleted.json, "spec": {"finalizers": []}}, "finalize").status == 200
+    elif kind.resource == "customresourcedefinitions.apiextensions.k8s.io":
+        assert deleted.json["metadata"]["deletionTimestamp"], "its objects go first"
+        any_api.until(lambda: any_api.get(kind.resource, name).status == 404)
     elif kind.returns_deleted:
         assert deleted.json["metadata"]["name"] == name
         if metadata.get("finalizers"):

@@ -1,4 +1,4 @@
-"""CustomResourceDefinition: kinds that users define."""
+"""CustomResourceDefinition: kinds that users define. What becomes of them is in `customresource`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Any
 from navarch.api import schemas
 from navarch.api.admissionregistration import clientconfig
 from navarch.api.kind import Kind
+from navarch.apimachinery import meta
 from navarch.apimachinery.errors import FieldError, Object
 from navarch.apimachinery.schema import Decoded, decode
 from navarch.apimachinery.structural.walking import Schema, everything, juncted
 
-ESTABLISHED = "Established"
+ESTABLISHED, NAMES_ACCEPTED, TERMINATING = "Established", "NamesAccepted", "Terminating"
+FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
 _SCHEMA = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps"
 _NOTED_RULES_LIMIT = 8
 
@@ -90,6 +92,36 @@ def _with_stored_version(definition: Object) -> Object:
 
 def _prepare_update(new: Object, old: Object) -> Object:
     return _with_stored_version(new)
+
+
+def _prepare_deletion(definition: Object) -> Object:
+    """The objects go first."""
+    metadata = definition["metadata"]
+    finalizers = metadata.get("finalizers") or []
+    if FINALIZER in finalizers:
+        return definition
+    # It is not told that the spec is another one, nor given any grace.
+    metadata = {**metadata, "finalizers": [*finalizers, FINALIZER], "generation": metadata.get("generation", 1) - 1}
+    metadata.pop("deletionGracePeriodSeconds", None)
+    condition = {
+        "type": TERMINATING,
+        "status": "True",
+        "lastTransitionTime": metadata["deletionTimestamp"],
+        "reason": "InstanceDeletionPending",
+        "message": "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
+    }
+    return with_condition({**definition, "metadata": metadata}, condition)
+
+
+def with_condition(definition: Object, condition: Object) -> Object:
+    """A copy with a condition set, which says since when only where its status changes."""
+    present = (definition.get("status") or {}).get("conditions") or []
+    return meta.set_path(definition, meta.with_condition(present, condition), "status", "conditions")
+
+
+def _holds_deletion(definition: Object) -> bool:
+    """The first deletion always waits, be it for a moment."""
+    return not meta.being_deleted(definition)
 
 
 # The rules are many: whoever has no definitions need not load them.
@@ -174,5 +206,8 @@ KIND = Kind(
     validate_status_update=_validate_status_update,
     warnings=_warnings,
     prepare_update=_prepare_update,
+    any_finalizer=True,
     allow_unconditional_update=False,
+    prepare_deletion=_prepare_deletion,
+    holds_deletion=_holds_deletion,
 )

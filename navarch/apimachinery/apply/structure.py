@@ -170,7 +170,7 @@ class Map(Structure):
             return
         for key, item in value.items():
             step, child, declared = self._child(key)
-            if not declared and self._schema.type == "struct":
+            if not declared and self._schema.type == "struct" and not self._schema.is_open:
                 yield step_text(step), "field not declared in schema"
                 return
             yield from _below(step_text(step), child.problems(item))

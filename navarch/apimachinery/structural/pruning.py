@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 from navarch.apimachinery.structural.walking import (
@@ -17,6 +16,13 @@ from navarch.apimachinery.structural.walking import (
 )
 
 _NOTHING: Schema = {}
+
+
+def copied(value: Any) -> Any:
+    """A deep copy of JSON."""
+    if isinstance(value, dict):
+        return {key: copied(item) for key, item in value.items()}
+    return [copied(item) for item in value] if isinstance(value, list) else value
 
 
 def pruned(value: Any, schema: Schema | None, unknown: list[str], *, is_root: bool = False, path: str = "") -> Any:
@@ -35,7 +41,7 @@ def _pruned(value: Any, schema: Schema | None, unknown: list[str], path: str, *,
     if isinstance(value, list):
         below = items(schema) if schema is not None else None
         if schema is not None and below is None and schema.get(PRESERVES):
-            return copy.deepcopy(value)
+            return copied(value)
         return [_pruned(item, below, unknown, f"{path}[{index}]") for index, item in enumerate(value)]
     if not isinstance(value, dict):
         return value
@@ -46,13 +52,13 @@ def _pruned(value: Any, schema: Schema | None, unknown: list[str], path: str, *,
     for key, item in value.items():
         where = f"{path}.{key}" if path else key
         if embeds and key in META_FIELDS:
-            result[key] = copy.deepcopy(item)
+            result[key] = copied(item)
         elif key in known:
             result[key] = _pruned(item, known[key], unknown, where)
         elif allows_more(schema):
             result[key] = _pruned(item, others, unknown, where)
         elif preserves:
-            result[key] = copy.deepcopy(item)
+            result[key] = copied(item)
         else:
             unknown.append(where)
     return result
@@ -85,20 +91,20 @@ def set_defaults(value: Any, schema: Schema | None) -> None:
         below = items(schema)
         for index, item in enumerate(value):
             if _is_missing(item, below):
-                value[index] = copy.deepcopy((below or _NOTHING).get("default"))
+                value[index] = copied((below or _NOTHING).get("default"))
             set_defaults(value[index], below)
     elif isinstance(value, dict):
         known, others = properties(schema), values(schema)
         for key, below in known.items():
             default = below.get("default")
             if default is not None and (key not in value or _is_missing(value[key], below)):
-                value[key] = copy.deepcopy(default)
+                value[key] = copied(default)
         for key, item in value.items():
             if key in known:
                 set_defaults(item, known[key])
             elif others is not None:
                 if _is_missing(item, others):
-                    value[key] = copy.deepcopy(others.get("default"))
+                    value[key] = copied(others.get("default"))
                 set_defaults(value[key], others)
 
 

@@ -11,11 +11,15 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any
 
+import orjson
+
 from navarch.apimachinery import errors
 from navarch.apimachinery.errors import FieldError
 from navarch.apimachinery.structural import formats, gopattern
-from navarch.apimachinery.structural.walking import INT_OR_STRING, Schema, items, properties, values
+from navarch.apimachinery.structural.walking import INT_OR_STRING, LIST_MAP_KEYS, LIST_TYPE, Schema, items, properties, values
 
+MISSING: Any = object()
+"""Stands for what was not there before, or of which that cannot be told."""
 NOWHERE = "<nil>"
 """Where an error is that belongs to no field: what Go makes of a path that is not there."""
 _INT32 = 1 << 31
@@ -39,9 +43,12 @@ class _Result:
             self.checks += other.checks
 
 
-def validate(value: Any, schema: Schema, path: str = "") -> list[FieldError]:
-    """What is wrong with a value at a path ("" is an object's root)."""
-    return _validate(value, schema, path).errors
+def validate(value: Any, schema: Schema, path: str = "", old: Any = None) -> list[FieldError]:
+    """What is wrong with a value at a path ("" is an object's root).
+
+    What is as it was in `old` is let be: rules may have become stricter since.
+    """
+    return _validate(value, schema, path, MISSING if old is None else old).errors
 
 
 def _at(path: str) -> str:
@@ -60,8 +67,10 @@ def _format(schema: Schema, types: tuple[str, ...]) -> str:
     return form if form and formats.is_known(types[0] if len(types) == 1 else "", form) else ""
 
 
-def _validate(value: Any, schema: Schema, path: str) -> _Result:
+def _validate(value: Any, schema: Schema, path: str, old: Any) -> _Result:
     result = _Result()
+    if old is not MISSING and same(value, old):
+        return result
     types = _types(schema)
     form = _format(schema, types)
     if value is None:
@@ -72,7 +81,7 @@ def _validate(value: Any, schema: Schema, path: str) -> _Result:
     if types or form:
         result.merge(_type(value, types, form, path))
         result.checks += 1
-    result.merge(_junctors(value, schema, path))
+    result.merge(_junctors(value, schema, path, old))
     result.checks += 1
     if isinstance(value, str):
         result.merge(_string(value, schema, path))
@@ -85,12 +94,12 @@ def _validate(value: Any, schema: Schema, path: str) -> _Result:
         result.merge(_number(value, schema, path, types, form))
         result.checks += 1
     elif isinstance(value, list):
-        result.merge(_list(value, schema, path))
+        result.merge(_list(value, schema, path, old))
         result.checks += 1
     result.merge(_enum(value, schema, path))
     result.checks += 1
     if isinstance(value, dict):
-        result.merge(_object(value, schema, path))
+        result.merge(_object(value, schema, path, old))
         result.checks += 1
     result.checks += 1
     return result
@@ -206,11 +215,12 @@ def _enum(value: Any, schema: Schema, path: str) -> _Result | None:
 # Lists and objects
 
 
-def _list(value: list[Any], schema: Schema, path: str) -> _Result:
+def _list(value: list[Any], schema: Schema, path: str, old: Any) -> _Result:
     result, item = _Result(), items(schema)
     if item is not None:
+        before = _keyed(old, schema)
         for index, below in enumerate(value):
-            result.merge(_validate(below, item, f"{path}[{index}]"))
+            result.merge(_validate(below, item, f"{path}[{index}]", before.get(_key(below, schema), MISSING)))
     least, most = schema.get("minItems"), schema.get("maxItems")
     if least is not None and len(value) < least:
         result.add(_invalid(path, len(value), f"should have at least {least} items"))
@@ -220,7 +230,22 @@ def _list(value: list[Any], schema: Schema, path: str) -> _Result:
     return result
 
 
-def _object(value: dict[str, Any], schema: Schema, path: str) -> _Result:
+def _key(item: Any, schema: Schema) -> bytes:
+    """What tells an item of a map from the others; b"" where nothing does."""
+    if schema.get(LIST_TYPE) != "map" or not isinstance(item, dict):
+        return b""
+    return orjson.dumps([item.get(name) for name in schema.get(LIST_MAP_KEYS) or ()])
+
+
+def _keyed(old: Any, schema: Schema) -> dict[bytes, Any]:
+    """The items that there were, by their keys: only those of maps are known again."""
+    if schema.get(LIST_TYPE) != "map" or not isinstance(old, list):
+        return {}
+    return {_key(item, schema): item for item in old}
+
+
+def _object(value: dict[str, Any], schema: Schema, path: str, old: Any) -> _Result:
+    before = old if isinstance(old, dict) else {}
     least, most = schema.get("minProperties"), schema.get("maxProperties")
     if least is not None and len(value) < least:
         return _Result(_invalid(path, len(value), f"should have at least {least} properties"))
@@ -232,10 +257,10 @@ def _object(value: dict[str, Any], schema: Schema, path: str) -> _Result:
             result.add(errors.invalid_value(_at(path), key, f"{path}.{key} in body is a forbidden property"))
     elif others is not None:
         for key in sorted(value.keys() - known.keys()):
-            result.merge(_validate(value[key], others, f"{path}.{key}" if path else key))
+            result.merge(_validate(value[key], others, f"{path}.{key}" if path else key, before.get(key, MISSING)))
     for key, below in sorted(known.items()):
         if key in value:
-            result.merge(_validate(value[key], below, f"{path}.{key}" if path else key))
+            result.merge(_validate(value[key], below, f"{path}.{key}" if path else key, before.get(key, MISSING)))
     for key in schema.get("required") or ():
         if key not in value:
             result.add(errors.required(f"{path}.{key}" if path else key))
@@ -254,29 +279,29 @@ def _best(failed: Iterable[_Result]) -> _Result | None:
     return max(failed, key=lambda result: result.checks, default=None)
 
 
-def _junctors(value: Any, schema: Schema, path: str) -> _Result:
+def _junctors(value: Any, schema: Schema, path: str, old: Any) -> _Result:
     result = _Result()
     if schema.get("anyOf"):
-        result.merge(_any_of(value, schema["anyOf"], path))
+        result.merge(_any_of(value, schema["anyOf"], path, old))
     if schema.get("oneOf"):
-        result.merge(_one_of(value, schema["oneOf"], path))
+        result.merge(_one_of(value, schema["oneOf"], path, old))
     if schema.get("allOf"):
-        found = [_validate(value, below, path) for below in schema["allOf"]]
+        found = [_validate(value, below, path, old) for below in schema["allOf"]]
         for each in found:
             result.merge(each)
         failed = sum(bool(each.errors) for each in found)
         if failed:
             result.add(_whole(path, "must validate all the schemas (allOf)" + (". None validated" * (failed == len(found)))))
-    if schema.get("not") is not None and not _validate(value, schema["not"], path).errors:
+    if schema.get("not") is not None and not _validate(value, schema["not"], path, MISSING).errors:
         result.add(_whole(path, "must not validate the schema (not)"))
     result.checks += 1
     return result
 
 
-def _any_of(value: Any, schemas: list[Schema], path: str) -> _Result:
+def _any_of(value: Any, schemas: list[Schema], path: str, old: Any) -> _Result:
     failed = []
     for schema in schemas:
-        found = _validate(value, schema, path)
+        found = _validate(value, schema, path, old)
         if not found.errors:
             return found
         failed.append(found)
@@ -285,8 +310,8 @@ def _any_of(value: Any, schemas: list[Schema], path: str) -> _Result:
     return result
 
 
-def _one_of(value: Any, schemas: list[Schema], path: str) -> _Result:
-    found = [_validate(value, schema, path) for schema in schemas]
+def _one_of(value: Any, schemas: list[Schema], path: str, old: Any) -> _Result:
+    found = [_validate(value, schema, path, old) for schema in schemas]
     valid = [each for each in found if not each.errors]
     if len(valid) == 1:
         return valid[0]

@@ -9,7 +9,7 @@ of the namespace (the controller's) takes back no charge.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from navarch.api import registry
@@ -40,8 +40,10 @@ class QuotaExceededError(Exception):
 class ResourceQuota(AdmissionPlugin):
     """The last of the plugins: whoever refuses after it would have to give back."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, custom: Callable[[str], Kind | None] = lambda resource: None) -> None:
+        """`custom` finds the kinds that are not built in, by ``plural.group``."""
         self._store = store
+        self._custom = custom
         self._in_flight: dict[str, dict[str, Flight]] = {}
         """By namespace and the object's key, where the namespace has quotas."""
 
@@ -178,7 +180,7 @@ class ResourceQuota(AdmissionPlugin):
         return {name: quantity.total(amounts) for name, amounts in found.items()}
 
     def _objects(self, namespace: str, resource: str, flights: dict[str, Flight]) -> Iterable[Object]:
-        kind = _kind(resource)
+        kind = _kind(resource) or self._custom(resource)
         if kind is not None:
             for record in self._store.collection(kind.key_prefix).range(f"{kind.key_prefix}{namespace}/"):
                 if record.key not in flights:

@@ -10,6 +10,7 @@ import orjson
 
 from navarch.api import schemas
 from navarch.apimachinery.errors import Object
+from navarch.apiserver.openapi.custom import Custom
 from navarch.apiserver.openapi.operations import STATUS, STRING, PathItem
 
 _KINDS = "x-kubernetes-group-version-kind"
@@ -23,7 +24,7 @@ _V3_TYPES: Mapping[str, Object] = {
 }
 
 
-def needed(items: Iterable[PathItem]) -> list[str]:
+def needed(items: Iterable[PathItem], custom: Mapping[str, Custom]) -> list[str]:
     """The names of the definitions that these operations speak, and of all that those are made of."""
     found: set[str] = set()
     waiting = {STATUS}
@@ -34,7 +35,7 @@ def needed(items: Iterable[PathItem]) -> list[str]:
     while waiting:
         name = waiting.pop()
         found.add(name)
-        waiting |= _references(name) - found
+        waiting |= (custom[name].references(name) if name in custom else _references(name)) - found
     return sorted(found)
 
 
@@ -52,13 +53,17 @@ def _referred(source: Any) -> set[str]:
     return set()
 
 
-def v2(names: Iterable[str]) -> dict[str, Object]:
+def v2(names: Iterable[str], custom: Mapping[str, Custom]) -> dict[str, Object]:
     """These definitions, described, as v2 has them."""
     texts, sources = schemas.descriptions(), schemas.definitions().sources
-    return {name: _relocated(_described(sources[name], texts.get(name, {})), _v2_reference) for name in names}
+    defined = {key: source for each in set(custom.values()) for key, source in each.v2(_v2_reference).items()}
+    return {
+        name: defined[name] if name in custom else _relocated(_described(sources[name], texts.get(name, {})), _v2_reference)
+        for name in names
+    }
 
 
-def v3(names: Iterable[str], group_versions: Collection[tuple[str, str]]) -> bytes:
+def v3(names: Iterable[str], group_versions: Collection[tuple[str, str]], custom: Mapping[str, Custom]) -> bytes:
     """These definitions, described, as v3 has them: one JSON object.
 
     A type that many groups share is marked as belonging to `group_versions` only, beside the core group.
@@ -66,6 +71,9 @@ def v3(names: Iterable[str], group_versions: Collection[tuple[str, str]]) -> byt
     encoded, sources = _v3_encoded(), schemas.definitions().sources
     parts = []
     for name in names:
+        if name in custom:
+            parts.append(b'"%b":%b' % (name.encode(), custom[name].v3[name]))
+            continue
         text, kinds = encoded[name], sources[name].get(_KINDS, ())
         if len(kinds) > 1:
             own = [kind for kind in kinds if (kind["group"], kind["version"]) in {("", "v1"), *group_versions}]
@@ -79,7 +87,7 @@ def _v3_encoded() -> dict[str, bytes]:
     """Every definition. Kept, since most documents share most of them."""
     texts, sources = schemas.descriptions(), schemas.definitions().sources
     return {
-        name: orjson.dumps(_relocated(_described(_V3_TYPES.get(name, source), texts.get(name, {})), _v3_reference))
+        name: orjson.dumps(_relocated(_described(_V3_TYPES.get(name, source), texts.get(name, {})), v3_reference))
         for name, source in sources.items()
     }
 
@@ -112,7 +120,8 @@ def _v2_reference(name: str, beside: Object) -> Object:
     return {**beside, "$ref": f"#/definitions/{name}"}
 
 
-def _v3_reference(name: str, beside: Object) -> Object:
+def v3_reference(name: str, beside: Object) -> Object:
+    """A reference, as v3 writes it."""
     # Beside a $ref nothing counts: what a field adds to its type stands around it.
     target = {"$ref": f"#/components/schemas/{name}"}
     return {**beside, "allOf": [target]} if beside else target

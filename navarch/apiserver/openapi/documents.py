@@ -13,7 +13,8 @@ import orjson
 from navarch.api.kind import Kind
 from navarch.apimachinery import errors
 from navarch.apiserver.negotiation import JSON
-from navarch.apiserver.openapi import operations, protobuf, v2, v3
+from navarch.apiserver.openapi import custom, operations, protobuf, v2, v3
+from navarch.apiserver.openapi.custom import Custom
 from navarch.apiserver.openapi.operations import PathItem
 from navarch.apiserver.request import APIRequest
 from navarch.apiserver.respond import GZIP_MIN_BYTES
@@ -45,9 +46,17 @@ class OpenAPI:
 
     paths = (V2, V3, f"{V3}/")
 
-    def __init__(self, kinds: Iterable[Kind]) -> None:
+    def __init__(self, kinds: Iterable[Kind], previous: OpenAPI | None = None) -> None:
+        """`previous`: the answers about other kinds, of which what stays the same is kept."""
         self._kinds = tuple(kinds)
         self._documents: dict[str, Document] = {}
+        self._etags: dict[str, str] = {}
+        if previous is not None:
+            mine, theirs = self._by_root, previous._by_root
+            same = {root for root, etag in previous._etags.items() if mine.get(root) == theirs.get(root)}
+            same -= {f"apis/{kind.group}" for kind in {*self._kinds} ^ {*previous._kinds}}
+            self._etags = {root: etag for root, etag in previous._etags.items() if root in same}
+            self._documents = {root: document for root, document in previous._documents.items() if root in same}
 
     def answer(self, request: APIRequest) -> Response | None:
         """The response for a path under /openapi, None for any other. Raises 404 and 406."""
@@ -72,13 +81,28 @@ class OpenAPI:
         return None
 
     @cached_property
+    def _by_root(self) -> dict[str, tuple[Kind, ...]]:
+        """What each document is about."""
+        found: dict[str, tuple[Kind, ...]] = {}
+        for kind in self._kinds:
+            root = kind.api_path.lstrip("/")
+            found[root] = (*found.get(root, ()), kind)
+        return found
+
+    @cached_property
+    def _custom(self) -> dict[str, Custom]:
+        return custom.of(self._kinds)
+
+    @cached_property
     def _paths(self) -> dict[str, list[PathItem]]:
         return operations.documents(self._kinds)
 
     @cached_property
     def _index(self) -> bytes:
         """Where each v3 document is. Whoever wants the index seldom wants them all: they are made again when asked for."""
-        paths = {root: {"serverRelativeURL": _location(root, self._made(root).etag)} for root in self._paths}
+        for root in self._paths.keys() - self._etags.keys():
+            self._etags[root] = self._made(root).etag
+        paths = {root: {"serverRelativeURL": _location(root, self._etags[root])} for root in self._paths}
         return orjson.dumps({"paths": paths})
 
     def _kept(self, name: str) -> Document:
@@ -88,12 +112,12 @@ class OpenAPI:
 
     def _made(self, name: str) -> Document:
         if name in (V2, protobuf.MEDIA_TYPE):
-            document = v2.document([item for items in self._paths.values() for item in items])
+            document = v2.document([item for items in self._paths.values() for item in items], self._custom)
             if name == V2:
                 return Document(JSON, orjson.dumps(document))
             return Document(protobuf.MEDIA_TYPE, protobuf.encode(document))
         group_versions = {(kind.group, kind.version) for kind in self._kinds if kind.api_path == f"/{name}"}
-        return Document(JSON, v3.encode(self._paths[name], group_versions))
+        return Document(JSON, v3.encode(self._paths[name], group_versions, self._custom))
 
 
 def _location(root: str, etag: str) -> str:

@@ -12,6 +12,7 @@ from navarch.api import schemas
 from navarch.api.kind import Kind
 from navarch.api.protobuf import encoder
 from navarch.apiserver import openid, patching
+from navarch.apiserver.body import CUSTOM_OBJECT_TYPES
 from navarch.apiserver.negotiation import JSON, OFFERED, PROTOBUF, STREAMED
 from navarch.apiserver.openapi import parameters
 from navarch.apiserver.openapi.parameters import NAMESPACE, Parameter
@@ -170,7 +171,7 @@ def of_kind(kind: Kind) -> Iterator[Operation]:
             yield from _connections(kind, subresource, spoken)
         else:
             yield from _of_subresource(kind, subresource, spoken)
-    if "watch" in kind.verbs:
+    if "watch" in kind.verbs and not kind.is_custom:
         yield from _watches(kind)
 
 
@@ -291,7 +292,7 @@ def _operation(
         parameters=tuple(sorted(taken, key=lambda parameter: (parameter.name, parameter.where))),
         body=body,
         responses=tuple(responses.items()),
-        consumes=patching.MEDIA_TYPES if body == PATCH else ANY,
+        consumes=patching.media_types(kind) if body == PATCH else CUSTOM_OBJECT_TYPES if kind.is_custom else ANY,
         produces=_forms(kind),
         action=action,
         group_version_kind=(spoken.group, spoken.version, spoken.kind),
@@ -306,6 +307,8 @@ def _forms(kind: Kind) -> tuple[str, ...]:
 def _streamed(kind: Kind) -> tuple[str, ...]:
     """Those in which its lists are, or its changes one by one."""
     forms = _forms(kind)
+    if kind.is_custom:
+        return forms
     return (*forms, *(f"{form};stream=watch" for form in STREAMED if form in forms))
 
 

@@ -6,6 +6,7 @@ document does not use is not in the table.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -15,12 +16,12 @@ import orjson
 MEDIA_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 # Clients ask with an "@", which the grammar of media types does not allow in an answer.
 ASKED_TYPES = ("application/com.github.proto-openapi.spec.v2@v1.0+protobuf", MEDIA_TYPE)
-_LENGTH_DELIMITED, _VARINT = 2, 0
+_LENGTH_DELIMITED, _VARINT, _FIXED64 = 2, 0, 1
 _EXTENSION_PREFIX = "x-"
 
 # Message -> JSON field -> (number, form). Forms: ``string``, ``bool``, ``parameter``, ``parameter or reference``, the name of a
 # message, ``named:FORM`` for a map, which is written as pairs, and ``in:N:FORM`` for what is wrapped in another message at
-# number N. A list repeats its field; "x-" is where extensions go.
+# number N, ``each FORM`` for a list of anything. A list repeats its field; "x-" is where extensions go.
 _MESSAGES: Mapping[str, Mapping[str, tuple[int, str]]] = {
     "Document": {
         "swagger": (1, "string"),
@@ -71,17 +72,35 @@ _MESSAGES: Mapping[str, Mapping[str, tuple[int, str]]] = {
         "type": (5, "string"),
         "uniqueItems": (19, "bool"),
     },
+    "ExternalDocs": {"description": (1, "string"), "url": (2, "string")},
     "JsonReference": {"$ref": (1, "string")},
     "ApiKeySecurity": {"type": (1, "string"), "name": (2, "string"), "in": (3, "string"), "description": (4, "string")},
     "Schema": {
         "$ref": (1, "string"),
         "format": (2, "string"),
+        "title": (3, "string"),
         "description": (4, "string"),
+        "default": (5, "in:2:json"),
+        "multipleOf": (6, "double"),
+        "maximum": (7, "double"),
+        "exclusiveMaximum": (8, "bool"),
+        "minimum": (9, "double"),
+        "exclusiveMinimum": (10, "bool"),
+        "maxLength": (11, "integer"),
+        "minLength": (12, "integer"),
+        "pattern": (13, "string"),
+        "maxItems": (14, "integer"),
+        "minItems": (15, "integer"),
+        "uniqueItems": (16, "bool"),
+        "maxProperties": (17, "integer"),
+        "minProperties": (18, "integer"),
         "required": (19, "string"),
+        "enum": (20, "each in:2:json"),
         "additionalProperties": (21, "in:1:Schema"),
         "type": (22, "in:1:string"),
         "items": (23, "in:1:Schema"),
         "properties": (25, "in:1:named:Schema"),
+        "externalDocs": (29, "ExternalDocs"),
         "x-": (31, "named:in:2:json"),
     },
 }
@@ -121,6 +140,8 @@ class _Writer:
     def _field(self, number: int, form: str, value: Any) -> bytes:
         """One field, with its number and length; several for a list or map."""
         kind, _, rest = form.partition(":")
+        if kind.startswith("each "):
+            return b"".join([self._field(number, form.removeprefix("each "), item) for item in value])
         if isinstance(value, list) and kind != "strings" and not form.endswith("json"):
             return b"".join([self._field(number, form, item) for item in value])
         match kind:
@@ -128,6 +149,10 @@ class _Writer:
                 return _text(number, value)
             case "bool":
                 return _varint(number << 3 | _VARINT) + _varint(int(value))
+            case "integer":
+                return _varint(number << 3 | _VARINT) + _varint(value)
+            case "double":
+                return _varint(number << 3 | _FIXED64) + struct.pack("<d", value)
             case "in":
                 inner, _, below = rest.partition(":")
                 return _delimited(number, self._field(int(inner), below, value))

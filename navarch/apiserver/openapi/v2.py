@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 
 import orjson
 
 from navarch.apimachinery.errors import Object
 from navarch.apiserver.openapi import definitions
+from navarch.apiserver.openapi.custom import NO_CUSTOM, Custom
 from navarch.apiserver.openapi.operations import (
     DELETE_OPTIONS,
     INFO,
@@ -29,13 +30,13 @@ _SCHEMES = ["https"]
 _NEVER_SHARED = frozenset({"name", "dryRun", "fieldValidation"})
 
 
-def document(items: Sequence[PathItem]) -> Object:
+def document(items: Sequence[PathItem], custom: Mapping[str, Custom] = NO_CUSTOM) -> Object:
     """The document of these paths. What it holds twice is the same value, so that its writers can tell."""
     return {
         "swagger": "2.0",
         "info": INFO,
         "paths": {item.path: _path_item(item) for item in items},
-        "definitions": definitions.v2(definitions.needed(items)),
+        "definitions": definitions.v2(definitions.needed(items, custom), custom),
         "parameters": _shared(items),
         "securityDefinitions": SECURITY,
         "security": [{name: [] for name in SECURITY}],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 
 import orjson
@@ -10,13 +10,16 @@ import orjson
 from navarch.apimachinery.errors import Object
 from navarch.apiserver.negotiation import OFFERED
 from navarch.apiserver.openapi import definitions
+from navarch.apiserver.openapi.custom import NO_CUSTOM, Custom
 from navarch.apiserver.openapi.operations import INFO, PHRASES, SECURITY, STATUS, STRING, Operation, PathItem
 from navarch.apiserver.openapi.parameters import Parameter
 
 
-def encode(items: Sequence[PathItem], group_versions: Collection[tuple[str, str]]) -> bytes:
+def encode(
+    items: Sequence[PathItem], group_versions: Collection[tuple[str, str]], custom: Mapping[str, Custom] = NO_CUSTOM
+) -> bytes:
     """The document of these paths, of `group_versions`."""
-    schemas = definitions.v3(definitions.needed(items), group_versions)
+    schemas = definitions.v3(definitions.needed(items, custom), group_versions, custom)
     return b'{"openapi":"3.0.0","info":%b,"paths":%b,"components":{"schemas":%b,"securitySchemes":%b}}' % (
         orjson.dumps(INFO),
         orjson.dumps({item.path: _path_item(item) for item in items}),

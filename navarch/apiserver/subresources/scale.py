@@ -11,21 +11,20 @@ from functools import cache
 from typing import Any
 
 from navarch.api import printing, schemas
-from navarch.api.kind import AGE, NAME, Column, Kind
+from navarch.api.kind import AGE, NAME, Column, Kind, ScalePaths
 from navarch.apimachinery import errors, meta, patch, selectors
 from navarch.apimachinery.apply import fields, managers, structure
 from navarch.apimachinery.apply.managers import Claim, Claims, OneVersion, Versions
 from navarch.apimachinery.errors import Object
-from navarch.apiserver import applying, body, fieldmanagement
+from navarch.apiserver import applying, body, fieldmanagement, patching
 from navarch.apiserver.request import APIRequest, ObjectAnswer
 from navarch.apiserver.resources import Resources
 
 API_VERSION = "autoscaling/v1"
 SCALE = "io.k8s.api.autoscaling.v1.Scale"
-# A Scale has no lists: a strategic patch of it is a merge patch.
-PATCH_TYPES = ("application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json")
 REPLICAS = ("f:spec", "f:replicas")
-"""Where a Scale has the number; and every kind that has a Scale."""
+"""Where a Scale has the number."""
+BUILT_IN = ScalePaths(("spec", "replicas"), ("status", "replicas"))
 
 
 def _row(scale: Object, now: datetime) -> list[Any]:
@@ -44,43 +43,59 @@ _SHOWN_AS = Kind(
 """How a Scale is printed; there is no such resource."""
 
 
-def scale_of(obj: Object) -> Object:
-    """The Scale of a workload."""
+def scale_of(kind: Kind, obj: Object) -> Object:
+    """The Scale of an object."""
+    return _custom_scale(kind.scale_paths, obj) if kind.scale_paths is not None else _scale(obj)
+
+
+def _custom_scale(paths: ScalePaths, obj: Object) -> Object:
+    replicas = meta.get_path(obj, *paths.spec_replicas)
+    if replicas is None:
+        raise errors.internal_error(f'the spec replicas field ".{".".join(paths.spec_replicas)}" does not exist')
+    shown: Object = {"replicas": meta.get_path(obj, *paths.status_replicas) or 0}
+    selector = meta.get_path(obj, *paths.selector) if paths.selector is not None else None
+    if selector:
+        shown["selector"] = selector
+    return _shown(obj["metadata"], replicas, shown)
+
+
+def _shown(metadata: Object, replicas: int, status: Object) -> Object:
+    fields_ = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+    kept = {field: metadata[field] for field in fields_ if field in metadata}
+    return {"kind": "Scale", "apiVersion": API_VERSION, "metadata": kept, "spec": {"replicas": replicas}, "status": status}
+
+
+def _scale(obj: Object) -> Object:
     metadata = obj["metadata"]
     spec, status = obj.get("spec") or {}, obj.get("status") or {}
-    kept = {field: metadata[field] for field in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")}
     shown: Object = {"replicas": status.get("replicas", 0)}
     selector = spec.get("selector")
     if selector:
         labelled = selector if ("matchLabels" in selector or "matchExpressions" in selector) else {"matchLabels": selector}
         shown["selector"] = str(selectors.from_label_selector(labelled))
-    return {
-        "kind": "Scale",
-        "apiVersion": API_VERSION,
-        "metadata": kept,
-        "spec": {"replicas": spec.get("replicas", 0)},
-        "status": shown,
-    }
+    return _shown(metadata, spec.get("replicas", 0), shown)
 
 
 async def serve(resources: Resources, request: APIRequest, kind: Kind) -> ObjectAnswer:
     if request.info.verb == "get":
-        return ObjectAnswer(_SHOWN_AS, object=scale_of(resources.reading.get(request, kind).decoded()))
+        return ObjectAnswer(_SHOWN_AS, object=scale_of(kind, resources.reading.get(request, kind).decoded()))
     if request.info.verb not in ("update", "patch"):
         raise errors.method_not_allowed()
-    next_scale = _writing(request)
+    next_scale, paths = _writing(request, kind), kind.scale_paths or BUILT_IN
 
-    def transform(current: Object) -> Object:
+    def transform(stored: Object) -> Object:
+        current = kind.from_stored(stored)
         entries = current["metadata"].get(fieldmanagement.FIELD) or ()
         owners = managers.decode(entries)
-        before = scale_of(current)
-        scale, claims = next_scale(before, _claims_of_scale(owners))
+        before = scale_of(kind, current)
+        scale, claims = next_scale(before, _claims_of_scale(owners, paths))
         _check(kind, current, scale)
-        new = meta.set_path(current, _replicas(scale), "spec", "replicas")
-        return fieldmanagement.with_managers(new, managers.encode(_claims_of_workload(owners, claims, kind.api_version)))
+        new = meta.set_path(current, _replicas(scale), *paths.spec_replicas)
+        left = _claims_of_workload(owners, claims, kind.api_version, paths)
+        return kind.to_stored(fieldmanagement.with_managers(new, managers.encode(left)))
 
     answer = await resources.change(request, kind, transform, knows_managers=True)
-    return ObjectAnswer(_SHOWN_AS, object=scale_of(answer.decoded()))
+    return ObjectAnswer(_SHOWN_AS, object=scale_of(kind, answer.decoded()))
 
 
 def _replicas(scale: Object) -> int:
@@ -106,13 +121,14 @@ Next = Callable[[Object, Claims], tuple[Object, Claims]]
 """(Scale, who manages it) -> the next one, and who manages that."""
 
 
-def _writing(request: APIRequest) -> Next:
+def _writing(request: APIRequest, kind: Kind) -> Next:
     """Raises 400, 415, 422."""
     type_ = body.media_type(request.content_type)
     patches = request.info.verb == "patch"
     applies = patches and type_ == applying.MEDIA_TYPE
-    if patches and not applies and type_ not in PATCH_TYPES:
-        raise errors.unsupported_media_type(type_, (*PATCH_TYPES, applying.MEDIA_TYPE))
+    accepted = patching.media_types(kind)
+    if patches and type_ not in accepted:
+        raise errors.unsupported_media_type(type_, accepted)
     fieldmanagement.check_options(request, applies=applies)
     writer, versions = fieldmanagement.writer(request, API_VERSION, "scale"), _versions()
     if applies:
@@ -153,26 +169,30 @@ def _patched(type_: str, scale: Object, changes: Any) -> Object:
 # Who manages the number
 
 
-def _claims_of_scale(owners: Claims) -> Claims:
+def _steps(paths: ScalePaths) -> tuple[str, ...]:
+    return tuple(f"f:{step}" for step in paths.spec_replicas)
+
+
+def _claims_of_scale(owners: Claims, paths: ScalePaths) -> Claims:
     """Those managers of a workload who manage its replicas, as managers of the Scale."""
     return {
         manager: Claim(fields.of(REPLICAS), API_VERSION, claim.time)
         for manager, claim in owners.items()
-        if fields.contains(claim.fields, REPLICAS)
+        if fields.contains(claim.fields, _steps(paths))
     }
 
 
-def _claims_of_workload(owners: Claims, claims: Claims, api_version: str) -> Claims:
+def _claims_of_workload(owners: Claims, claims: Claims, api_version: str, paths: ScalePaths) -> Claims:
     """The managers of a workload, of whom `claims` are left to manage its Scale."""
-    result = {}
+    result, number = {}, fields.of(_steps(paths))
     for manager, claim in owners.items():
         if manager not in claims:
-            claim = claim._replace(fields=fields.difference(claim.fields, fields.of(REPLICAS)))
+            claim = claim._replace(fields=fields.difference(claim.fields, number))
         if claim.fields:
             result[manager] = claim
     for manager, claim in claims.items():
         if manager not in owners and fields.contains(claim.fields, REPLICAS):
             version = api_version if manager.operation == managers.UPDATE else ""
             # As in Kubernetes, nothing says when.
-            result[manager._replace(api_version=version)] = Claim(fields.of(REPLICAS), api_version)
+            result[manager._replace(api_version=version)] = Claim(number, api_version)
     return result
