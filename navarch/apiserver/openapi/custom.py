@@ -113,6 +113,8 @@ def _published(schema: Schema) -> Schema:
     result = _below(schema, _published)
     for name in _NOT_PUBLISHED:
         result.pop(name, None)
+    if result.get(INT_OR_STRING) and "anyOf" not in result:
+        result["anyOf"] = [{"type": "integer"}, {"type": "string"}]
     return result
 
 
