@@ -146,18 +146,20 @@ class Pipeline:
     def _representation(
         self, request: Request, info: RequestInfo, query: Mapping[str, list[str]]
     ) -> tuple[Representation, StatusError | None]:
-        """The form that the client wants its answer in; where it accepts none that there is, that of errors, and the 406."""
-        if not info.is_resource or info.subresource in _STREAMS or info.subresource == "proxy":
-            return PLAIN, None
+        """The form that the client wants its answer in; where it accepts none that there is, that of errors, and the 406.
+
+        What is no object has a form of its own, and only its errors are negotiated.
+        """
         headers = request.headers
-        kind = self._kinds.get((info.group, info.version, info.resource))
+        is_object = info.is_resource and info.subresource not in _STREAMS and info.subresource != "proxy"
+        kind = self._kinds.get((info.group, info.version, info.resource)) if is_object else None
         has_protobuf = kind is None or encoder.is_encodable(kind)
         has_table = kind not in _WITHOUT_TABLE and info.subresource not in _SUBRESOURCES_WITHOUT_TABLE
         streamed = info.verb == "watch"
         try:
             found = negotiate(headers.get("accept", ""), has_protobuf=has_protobuf, has_table=has_table, streamed=streamed)
         except StatusError as unacceptable:
-            return PRETTY, unacceptable
+            return PRETTY, unacceptable if is_object else None
         return (replace(found, pretty=True) if wants_pretty(query, headers.get("user-agent", "")) else found), None
 
     async def _answer(

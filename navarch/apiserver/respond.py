@@ -36,7 +36,8 @@ def encoded(obj: Object, representation: Representation) -> bytes:
         case "application/yaml":
             from navarch.apimachinery import yamlcodec
 
-            return yamlcodec.dump(obj)
+            # In the order of their names, as fields come out of Kubernetes' YAML.
+            return yamlcodec.dump(orjson.loads(orjson.dumps(obj, option=orjson.OPT_SORT_KEYS)))
         case "application/vnd.kubernetes.protobuf":
             return encoder.encode(obj)
     if representation.pretty:

@@ -82,6 +82,15 @@ def test_refusals_come_in_the_form_that_is_asked_for(api: Bench) -> None:
     assert refused.headers["content-type"] == YAML and yaml.safe_load(refused.body)["code"] == 403
 
 
+@pytest.mark.parametrize("path", ["/apis", "/api/v1/namespaces/default/pods/x/log", "/api/v1/namespaces/default/pods/x/proxy/"])
+def test_errors_of_what_is_no_object_are_negotiated_too(api: Bench, path: str) -> None:
+    seen = api.call("GET", path, user=None, headers={"user-agent": "curl/8.0", "accept": "*/*"})
+    assert seen.status == 403 and seen.body.startswith(b'{\n  "kind": "Status"')
+    for accept, start in ((YAML, b"apiVersion: v1\n"), (PROTOBUF, MAGIC), ("text/html", b'{\n  "kind"'), (JSON, b'{"kind"')):
+        refused = api.call("GET", path, user=None, headers={"accept": accept})
+        assert refused.status == 403 and refused.body.startswith(start), accept
+
+
 @pytest.mark.parametrize(
     ("pretty", "agent", "expected"),
     [
