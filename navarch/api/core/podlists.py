@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from navarch.apimachinery.errors import Object
 
 LISTS = ("initContainers", "containers", "ephemeralContainers")
 
 
-def visit(spec: Object, path: str) -> Iterator[tuple[str, Object]]:
+def visit(spec: Mapping[str, Any], path: str) -> Iterator[tuple[str, Object]]:
     """(path, container) of every container of a pod's spec."""
     for field in LISTS:
         containers = spec.get(field)

@@ -102,7 +102,8 @@ def _found(spec: Fields, annotations: Fields, prefix: str) -> Iterator[str]:
         for index, secret in enumerate(spec["imagePullSecrets"]):
             if not secret.get("name"):
                 yield f'{path}.imagePullSecrets[{index}].name: invalid empty name ""'
-    yield from fractional(spec.get("overhead"), f"{path}.overhead")
+    if spec.get("overhead"):
+        yield from fractional(spec["overhead"], f"{path}.overhead")
     yield from _containers(spec, annotations, path, prefix)
     yield from _ports(spec, path)
     if spec.get("terminationGracePeriodSeconds", 0) < 0:
@@ -148,7 +149,7 @@ def _containers(spec: Fields, annotations: Fields, path: str, prefix: str) -> It
     security = spec.get("securityContext") or meta.EMPTY
     if SECCOMP_POD in annotations and not security.get("seccompProfile"):
         yield f"{prefix}metadata.annotations[{SECCOMP_POD}]: {_SECCOMP}"
-    for where, container in podlists.visit(dict(spec), path):
+    for where, container in podlists.visit(spec, path):
         if annotations:
             own = container.get("securityContext") or meta.EMPTY
             key = SECCOMP_CONTAINER_PREFIX + container["name"]
@@ -189,9 +190,11 @@ def _hidden(env: Iterable[Object], path: str) -> Iterator[str]:
 def _ports(spec: Fields, path: str) -> Iterator[str]:
     ports = [
         (f"{where}.ports[{index}]", port)
-        for where, container in podlists.visit(dict(spec), path)
+        for where, container in podlists.visit(spec, path)
         for index, port in enumerate(container.get("ports") or ())
     ]
+    if not ports:
+        return
     seen: dict[tuple[int, str], list[tuple[str, str, int]]] = {}
     for where, port in ports:
         ip, number = port.get("hostIP", ""), port.get("hostPort", 0)

@@ -99,9 +99,11 @@ def _projected(source: Object) -> Iterator[Placed]:
 
 
 def _told(volume: str, shown: str, paths: Iterable[Placed]) -> Iterator[str]:
+    found = [(path.rstrip("/"), source) for path, source in paths]
+    if not any("/" in path for path, _ in found) and len({path for path, _ in found}) == len(found):
+        return
     seen: list[Placed] = []
-    for path, source in paths:
-        one = path.rstrip("/"), source
+    for one in found:
         for other in seen:
             if _overlap(one[0], other[0]):
                 yield f'volume "{volume}" ({shown}): overlapping paths: {_placed(one)} with {_placed(other)}'
