@@ -20,4 +20,10 @@ def served(definition: Object) -> tuple[Kind, ...]:
 
 def one_each(definitions: Iterable[Object]) -> list[Kind]:
     """Of each definition a kind under which all its objects are found."""
-    return [kinds[0] for definition in definitions if (kinds := served(definition))]
+    return [_first(definition, kinds) for definition in definitions if (kinds := served(definition))]
+
+
+def _first(definition: Object, kinds: tuple[Kind, ...]) -> Kind:
+    """Best that of the version in which objects are stored: it needs no conversion."""
+    stored = {version["name"] for version in definition["spec"]["versions"] if version["storage"]}
+    return next((kind for kind in kinds if kind.version in stored), kinds[0])

@@ -127,6 +127,7 @@ class _Family:
         self.versions = {str(source["name"]): _Version(definition, source) for source in self.spec["versions"]}
         self.storage = next(version for version in self.versions.values() if version.source.get("storage"))
         self.is_terminating = meta.is_condition_true(definition, TERMINATING)
+        self._by_webhook = (self.spec.get("conversion") or {}).get("strategy") == "Webhook"
         self.kinds: tuple[Kind, ...] = ()
 
     def stored(self, version: _Version) -> Kind:
@@ -163,10 +164,18 @@ class _Family:
         """A stored object in a version."""
         stored = self.versions.get(str(obj.get("apiVersion", "")).rpartition("/")[2], self.storage)
         found = stored.read(obj)
-        return found if stored is version else version.converted(found)
+        return found if stored is version else self._converted(found, version)
 
     def to_stored(self, version: _Version, obj: Object) -> Object:
-        return obj if version is self.storage else self.storage.converted(obj)
+        return obj if version is self.storage else self._converted(obj, self.storage)
+
+    def _converted(self, obj: Object, version: _Version) -> Object:
+        if not self._by_webhook:
+            return version.converted(obj)
+        # Another apiVersion alone would make of it something that nobody meant.
+        group, old = self.spec["group"], str(obj.get("apiVersion", "")).rpartition("/")[2]
+        why = "navarch does not call conversion webhooks"
+        raise errors.status_error(500, "", f"conversion webhook for {group}/{old}, Kind={self.names['kind']} failed: {why}")
 
     def kind(self, version: _Version) -> Kind:
         """The kind of a version."""

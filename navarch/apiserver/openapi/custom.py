@@ -133,7 +133,7 @@ def _with_heads(schema: Schema, reference: Reference, *, is_v2: bool) -> Schema:
 
 def _reduced(schema: Schema) -> Schema:
     """A schema as v2 can say it, and kubectl understands it."""
-    result = _below(_published({key: item for key, item in schema.items() if key not in (*JUNCTORS, "not")}), _reduced)
+    result = _below({key: item for key, item in schema.items() if key not in (*JUNCTORS, *_NOT_PUBLISHED, "not")}, _reduced)
     nullable = [key for key, item in (schema.get("properties") or {}).items() if item.get("nullable")]
     others = schema.get("additionalProperties")
     if isinstance(others, Mapping) and others.get("nullable"):
