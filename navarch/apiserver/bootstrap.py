@@ -6,9 +6,11 @@ import copy
 from collections.abc import Iterable, Iterator
 
 from navarch.api.apiregistration import apiservice
+from navarch.api.core import namespace
 from navarch.api.flowcontrol import builtin, flowschema, prioritylevelconfiguration
 from navarch.api.kind import Kind
 from navarch.api.networking import servicecidr
+from navarch.api.scheduling import priorityclass
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
 from navarch.apiserver.resources import versioned
@@ -58,6 +60,14 @@ def api_services(store: Store, kinds: Iterable[Kind]) -> list[Write]:
             new = {**present, "spec": right["spec"]}
             writes.append(Write(kind.key_prefix, key, versioned(new), record, new))
     return writes
+
+
+def system() -> Iterator[tuple[Kind, Object]]:
+    """The namespaces and priority classes that every cluster has."""
+    for name in namespace.SYSTEM_NAMESPACES:
+        yield namespace.KIND, {"metadata": {"name": name}}
+    for name in priorityclass.SYSTEM_CLASSES:
+        yield priorityclass.KIND, priorityclass.system_class(name)
 
 
 def default_service_cidr(cidr: str) -> tuple[Kind, Object]:

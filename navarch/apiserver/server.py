@@ -82,6 +82,8 @@ class APIServerConfig:
     advertise_address: str = "127.0.0.1"
     """Where pods and nodes reach this server."""
     service_cidr: str = "10.96.0.0/16"
+    disable_admission_plugins: tuple[str, ...] = ()
+    """By name, such as ``ServiceAccount``, without which pods need no account."""
     requests_in_flight_limit: int = READ_ONLY_LIMIT
     """So many requests that only read may be under way at once."""
     mutating_requests_in_flight_limit: int = MUTATING_LIMIT
@@ -139,7 +141,8 @@ class APIServer:
             DeviceTaints(),
             ResourceQuota(store, custom.find),
         )
-        resources = Resources(store, AdmissionChain(plugins))
+        asked = [plugin for plugin in plugins if type(plugin).__name__ not in config.disable_admission_plugins]
+        resources = Resources(store, AdmissionChain(asked))
         names = Names(store)
         resources.allocators[customresourcedefinition.KIND] = names
         allocator = ServiceAllocator(store)
@@ -167,7 +170,7 @@ class APIServer:
 
     async def _make_consistent(self) -> None:
         """Before anything is served: make what every cluster has, mend what contradicts itself."""
-        wanted = [bootstrap.default_service_cidr(self.config.service_cidr), *bootstrap.flow_control()]
+        wanted = [*bootstrap.system(), bootstrap.default_service_cidr(self.config.service_cidr), *bootstrap.flow_control()]
         kinds = registry.kinds()
         needs: tuple[Callable[[], list[Write]], ...] = (
             lambda: [*bootstrap.missing(self.store, wanted), *bootstrap.api_services(self.store, kinds)],

@@ -6,7 +6,6 @@ the file's owner and mode, its place behind a symbolic link. Comments do not sur
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import os
 from collections.abc import Iterator
@@ -14,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from navarch.cli.cluster import Cluster, CommandError
+from navarch.component import kubeconfig as text
+from navarch.component.kubeconfig import NAME
 
-NAME = "navarch"
 _STRING_TAG = "tag:yaml.org,2002:str"
 _TIMESTAMP_TAG = "tag:yaml.org,2002:timestamp"
 
@@ -33,28 +33,7 @@ def write(cluster: Cluster) -> bool:
 
 def render(cluster: Cluster) -> str:
     """The kubeconfig of the administrator, as YAML."""
-    pki = cluster.pki_dir
-    return f"""\
-apiVersion: v1
-kind: Config
-clusters:
-- name: {NAME}
-  cluster:
-    certificate-authority-data: {_embedded(pki / "ca.crt")}
-    server: {cluster.server_url}
-users:
-- name: {NAME}
-  user:
-    client-certificate-data: {_embedded(pki / "admin.crt")}
-    client-key-data: {_embedded(pki / "admin.key")}
-contexts:
-- name: {NAME}
-  context:
-    cluster: {NAME}
-    user: {NAME}
-current-context: {NAME}
-preferences: {{}}
-"""
+    return text.render(cluster.pki_dir, cluster.server_url)
 
 
 def merge(cluster: Cluster, target: Path) -> None:
@@ -111,10 +90,6 @@ def users_file(environment: dict[str, str], home: Path) -> Path:
 
 def _others(config: dict[str, Any], section: str) -> list[Any]:
     return [entry for entry in config.get(section) or [] if not (isinstance(entry, dict) and entry.get("name") == NAME)]
-
-
-def _embedded(file: Path) -> str:
-    return base64.b64encode(file.read_bytes()).decode()
 
 
 def _load(text: str, file: Path) -> dict[str, Any]:

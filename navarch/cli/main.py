@@ -79,6 +79,17 @@ def _add_cluster_commands(commands: Subparsers[argparse.ArgumentParser]) -> None
     restore = _command(commands, "restore", _restore, "make the cluster of a backup the one on this machine")
     restore.add_argument("file", type=Path, metavar="FILE", help="what `navarch backup` wrote")
     _command(commands, "check", _check, "look for damage in the cluster's database")
+    testserver = commands.add_parser(
+        "testserver",
+        help="serve a cluster in memory, for tests; no root, no containers",
+        description="Serve a cluster in memory until stopped: a real control plane, and nodes that pretend to run containers.",
+    )
+    testserver.add_argument("--kubeconfig", type=Path, required=True, metavar="FILE", help="written once the API answers")
+    testserver.add_argument("--port", type=int, default=0, help="the API server's port (default: any that is free)")
+    testserver.add_argument("--nodes", type=int, default=3, metavar="N", help="how many pretended nodes (default: 3)")
+    testserver.add_argument("--api-only", action="store_true", help="no controllers, no scheduler, no nodes")
+    testserver.add_argument("-v", "--verbose", action="count", default=0, help="more in the log")
+    testserver.set_defaults(command=_testserver)
     _command(commands, "kubeconfig", _kubeconfig, "print the administrator's kubeconfig")
     server = _command(commands, "server", _server, "run the control plane in the foreground (`up` does this)")
     _add_process_options(server)
@@ -235,6 +246,16 @@ def _kubeconfig(parsed: argparse.Namespace) -> int:
 
     print(kubeconfig.render(require(_data_dir(parsed))), end="")
     return 0
+
+
+def _testserver(parsed: argparse.Namespace) -> int:
+    from navarch.cli import testserver
+
+    if parsed.nodes < 0:
+        raise CommandError("--nodes: a cluster has no less than 0 nodes")
+    return testserver.main(
+        parsed.kubeconfig.absolute(), port=parsed.port, nodes=parsed.nodes, api_only=parsed.api_only, verbosity=parsed.verbose
+    )
 
 
 def _server(parsed: argparse.Namespace) -> int:

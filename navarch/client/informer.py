@@ -54,7 +54,8 @@ class Informer:
         self._selectors: dict[str, Any] = {"label_selector": label_selector, "field_selector": field_selector}
         self._objects: dict[str, Object] = {}
         self._indexers: dict[str, Indexer] = {NAMESPACE_INDEX: _namespaces, **(indexers or {})}
-        self._indices: dict[str, dict[str, set[str]]] = {name: {} for name in self._indexers}
+        # Keys in the order in which they came: whoever goes through them does so the same way every time.
+        self._indices: dict[str, dict[str, dict[str, None]]] = {name: {} for name in self._indexers}
         self._handlers: list[Handler] = []
         self._waiters: dict[asyncio.Future[None], Callable[[], bool]] = {}
         self._synced = asyncio.Event()
@@ -119,7 +120,7 @@ class Informer:
         index = self._indices[name] = {}
         for key, obj in self._objects.items():
             for value in indexer(obj):
-                index.setdefault(value, set()).add(key)
+                index.setdefault(value, {})[key] = None
 
     # How it keeps up.
 
@@ -188,7 +189,7 @@ class Informer:
         self._objects[key] = obj
         for name, indexer in self._indexers.items():
             for value in indexer(obj):
-                self._indices[name].setdefault(value, set()).add(key)
+                self._indices[name].setdefault(value, {})[key] = None
         self._tell(old, obj)
 
     def _remove(self, key: str) -> None:
@@ -211,7 +212,7 @@ class Informer:
             for value in indexer(obj):
                 keys = index.get(value)
                 if keys is not None:
-                    keys.discard(key)
+                    keys.pop(key, None)
                     if not keys:
                         del index[value]
 

@@ -1,18 +1,11 @@
-"""The namespaces and priority classes that every cluster has; made at the start and again if somebody removes them."""
+"""The namespaces and priority classes that every cluster has. The API server makes them; here they are made again."""
 
 from __future__ import annotations
 
+from navarch.api.core.namespace import SYSTEM_NAMESPACES
+from navarch.api.scheduling.priorityclass import SYSTEM_CLASSES, system_class
 from navarch.apimachinery.errors import Object, StatusError
 from navarch.controllers.controller import Cluster, Controller
-
-SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
-PRIORITY_CLASSES = {
-    "system-cluster-critical": (
-        2_000_000_000,
-        "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
-    ),
-    "system-node-critical": (2_000_001_000, "Used for system critical pods that must not be moved from their current node."),
-}
 
 
 def _went(old: Object | None, new: Object | None) -> bool:
@@ -37,15 +30,8 @@ async def _make_namespace(name: str, cluster: Cluster) -> None:
 
 
 async def _make_priority_class(name: str, cluster: Cluster) -> None:
-    if name in PRIORITY_CLASSES:
-        value, description = PRIORITY_CLASSES[name]
-        priority_class = {
-            "apiVersion": "scheduling.k8s.io/v1",
-            "kind": "PriorityClass",
-            "metadata": {"name": name},
-            "value": value,
-            "description": description,
-        }
+    if name in SYSTEM_CLASSES:
+        priority_class = {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", **system_class(name)}
         await _create(cluster, "priorityclasses.scheduling.k8s.io", priority_class)
 
 
@@ -58,5 +44,5 @@ PRIORITIES = Controller(
     _nothing,
     gone=_make_priority_class,
     relevant=_went,
-    seeds=tuple(PRIORITY_CLASSES),
+    seeds=tuple(SYSTEM_CLASSES),
 )

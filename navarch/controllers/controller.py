@@ -297,11 +297,11 @@ class Runner:
             self.queue.add(meta.key(obj))
 
     def _owned_changed(self, old: Object | None, new: Object | None) -> None:
-        owners = set()
+        owners: dict[tuple[str, str], None] = {}
         for obj in (old, new):
             reference = meta.controller_of(obj) if obj is not None else None
             if reference is not None:
-                owners.add((reference["kind"], reference["name"]))
+                owners[reference["kind"], reference["name"]] = None
         obj = new if new is not None else old
         assert obj is not None
         namespace = meta.namespace(obj)

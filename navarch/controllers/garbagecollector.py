@@ -74,7 +74,7 @@ class Graph:
 
     def __init__(self) -> None:
         self.nodes: dict[str, Node] = {}
-        self._dependants: dict[str, set[str]] = {}
+        self._dependants: dict[str, dict[str, None]] = {}
 
     def set(self, resource: Resource, metadata: Object) -> None:
         uid = metadata["uid"]
@@ -83,7 +83,7 @@ class Graph:
             self._unlink(old)
         node = self.nodes[uid] = Node(resource, metadata)
         for owner in node.owners:
-            self._dependants.setdefault(owner["uid"], set()).add(uid)
+            self._dependants.setdefault(owner["uid"], {})[uid] = None
 
     def remove(self, uid: str) -> None:
         node = self.nodes.pop(uid, None)
@@ -104,7 +104,7 @@ class Graph:
         for owner in node.owners:
             of_owner = self._dependants.get(owner["uid"])
             if of_owner is not None:
-                of_owner.discard(node.metadata["uid"])
+                of_owner.pop(node.metadata["uid"], None)
                 if not of_owner:
                     del self._dependants[owner["uid"]]
 

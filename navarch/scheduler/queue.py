@@ -129,7 +129,9 @@ class SchedulingQueue:
 
     def happened(self, events: Collection[ClusterEvent], now: float) -> None:
         """The cluster changed: pods whom that may help get another try."""
-        helped = {uid: queued for event in events for uid, queued in self._waiting.get(event, {}).items()}
+        helped = {
+            uid: queued for event in ClusterEvent if event in events for uid, queued in self._waiting.get(event, {}).items()
+        }
         for queued in helped.values():
             self._retry(queued, now)
 

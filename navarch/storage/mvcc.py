@@ -116,7 +116,8 @@ class Collection:
         self.prefix = prefix
         self.records: dict[str, Record] = {}
         self._order: list[str] | None = None
-        self.watchers: set[Watcher] = set()
+        self.watchers: dict[Watcher, None] = {}
+        """In the order in which they began, and are told."""
         self.revision = revision
         """Of the last change in here, or the one since which changes are known."""
 
@@ -323,11 +324,11 @@ class MVCC:
         backlog = self.changes_since(under, since)
         if backlog:
             deliver(backlog)
-        self.collection(prefix).watchers.add(watcher)
+        self.collection(prefix).watchers[watcher] = None
         return watcher
 
     def unwatch(self, prefix: str, watcher: Watcher) -> None:
-        self.collection(prefix).watchers.discard(watcher)
+        self.collection(prefix).watchers.pop(watcher, None)
 
     def changes_since(self, under: str, since: int) -> list[Change]:
         """Retained changes under a prefix after a revision, oldest first."""
@@ -398,7 +399,7 @@ class MVCC:
 
     def _tell_of_replacement(self, collection: Collection, watcher: Watcher, changes: list[Change]) -> None:
         if watcher.expire is not None:
-            collection.watchers.discard(watcher)
+            collection.watchers.pop(watcher, None)
             watcher.expire()
             return
         mine = [change for change in changes if change.record.key.startswith(watcher.prefix)]

@@ -12,10 +12,10 @@ from typing import Any, TypeVar, cast
 from navarch.api import registry
 from navarch.apimachinery.errors import Object
 from navarch.client.client import resource_path
+from navarch.simulation.loop import SimulatedClock, SimulatedLoop
 from tests.apiserver.bench import ADMIN, MERGE, Asking, Certificate, Watching
 from tests.conformance.kubelets import Kubelets
 from tests.controllers.cluster import cluster
-from tests.virtualtime import VirtualClock, VirtualLoop
 
 T = TypeVar("T")
 Change = Callable[[Object], Any]
@@ -29,8 +29,8 @@ class World(Asking):
     timeout_seconds = 600.0
 
     def __init__(self, directory: Path) -> None:
-        self.loop = VirtualLoop()
-        self._clock = VirtualClock(self.loop)
+        self.loop = SimulatedLoop()
+        self._clock = SimulatedClock(self.loop)
         self._context = cluster(directory, Kubelets)
         self.cluster = cast(Kubelets, self.run(self._context.__aenter__()))
         self.server = self.cluster.server

@@ -12,6 +12,7 @@ from navarch.api.objectmeta import STANDARD_FINALIZERS
 from navarch.apimachinery import meta, names
 from navarch.apimachinery.errors import FieldError, Object, invalid_value
 
+SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 NAME_LABEL = "kubernetes.io/metadata.name"
 
 

@@ -13,7 +13,18 @@ from navarch.apimachinery.errors import FieldError, Object, forbidden_field, not
 HIGHEST_USER_PRIORITY = 1_000_000_000
 SYSTEM_PREFIX = "system-"
 SYSTEM_CLASSES = {"system-node-critical": 2_000_001_000, "system-cluster-critical": 2_000_000_000}
+_DESCRIPTIONS = {
+    "system-cluster-critical": (
+        "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary."
+    ),
+    "system-node-critical": "Used for system critical pods that must not be moved from their current node.",
+}
 POLICIES = ("PreemptLowerPriority", "Never")
+
+
+def system_class(name: str) -> Object:
+    """One of the classes that every cluster has."""
+    return {"metadata": {"name": name}, "value": SYSTEM_CLASSES[name], "description": _DESCRIPTIONS[name]}
 
 
 def default(priority_class: Object) -> Object:

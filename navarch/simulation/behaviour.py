@@ -1,0 +1,92 @@
+"""What a pretended container does: how long it takes to come up, how it ends. Said by annotations of its pod.
+
+    simulation.navarch.local/run-seconds: "90"            every container of the pod runs so long
+    simulation.navarch.local/exit-code.worker: "1"        the container named worker ends with this code
+
+Without a word a container starts within a second, is ready at once and runs for ever; an init container, and the pod of a Job,
+ends well after a second.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from functools import lru_cache
+
+from navarch.apimachinery import meta
+from navarch.apimachinery.errors import Object
+
+PREFIX = "simulation.navarch.local/"
+START_SECONDS = 0.5
+SHORT_RUN_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """Of one container. Times are seconds; infinite is never."""
+
+    pull_seconds: float = 0.0
+    """How long its image is pulled."""
+    pull_error: str = ""
+    """What pulling it fails with."""
+    start_seconds: float = START_SECONDS
+    """From then on until it runs."""
+    ready_seconds: float = 0.0
+    """From then on until it is ready."""
+    live_seconds: float = math.inf
+    """How long its liveness probe, if it has one, is content."""
+    run_seconds: float = math.inf
+    """How long it runs."""
+    exit_code: int = 0
+    """How it ends."""
+    stop_seconds: float = 0.0
+    """How long it takes to end when it is told to."""
+    log: str = ""
+    """What it writes when it starts."""
+
+
+class BehaviourError(ValueError):
+    """An annotation that says nothing."""
+
+
+def of(pod: Object, container: Object, *, is_init: bool = False) -> Behaviour:
+    """The behaviour of one container of a pod. Raises BehaviourError."""
+    owner = meta.controller_of(pod)
+    short = is_init or (owner is not None and owner.get("kind") == "Job")
+    default = Behaviour(run_seconds=SHORT_RUN_SECONDS) if short else Behaviour()
+    annotations = pod["metadata"].get("annotations") or {}
+    said = tuple(sorted((key, value) for key, value in annotations.items() if key.startswith(PREFIX)))
+    return _read(said, container["name"], default) if said else default
+
+
+@lru_cache(1024)
+def _read(annotations: tuple[tuple[str, str], ...], container: str, default: Behaviour) -> Behaviour:
+    general: dict[str, object] = {}
+    own: dict[str, object] = {}
+    for key, value in annotations:
+        word, _, name = key.removeprefix(PREFIX).partition(".")
+        read = _READERS.get(word)
+        if read is None:
+            raise BehaviourError(f"{key}: unknown; there are {', '.join(sorted(_READERS))}")
+        try:
+            found = read(value)
+        except ValueError:
+            raise BehaviourError(f"{key}: {value!r} is not what it should be") from None
+        if not name:
+            general[word.replace("-", "_")] = found
+        elif name == container:
+            own[word.replace("-", "_")] = found
+    values = {field.name: getattr(default, field.name) for field in fields(Behaviour)}
+    return Behaviour(**{**values, **general, **own})
+
+
+def _seconds(text: str) -> float:
+    value = math.inf if text == "forever" else float(text)
+    if math.isnan(value) or value < 0:
+        raise ValueError(text)
+    return value
+
+
+_KINDS: Mapping[str, Callable[[str], object]] = {"float": _seconds, "int": int, "str": str}
+_READERS = {field.name.replace("_", "-"): _KINDS[str(field.type)] for field in fields(Behaviour)}

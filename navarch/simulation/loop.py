@@ -1,0 +1,124 @@
+"""An event loop whose time may pass as it likes.
+
+- ``virtual``: waiting takes no time. Whenever nothing is ready, the clock jumps to the next timer: an hour of a cluster's life
+  takes as long as its work does.
+- ``held``: time stands still, and the loop waits for the world outside, as for clients over HTTP.
+- ``real``: time is the machine's.
+
+With `SimulatedClock` a whole cluster runs on this time, and draws its chances from one seed.
+
+Work for threads is done at once, on the loop: what runs beside it would not run the same way twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import selectors
+import time
+from collections.abc import Callable
+from typing import Any, Literal
+
+from navarch.component import clock
+
+Pace = Literal["virtual", "held", "real"]
+
+START_SECONDS = 1_893_456_000.0
+"""2030-01-01T00:00:00Z, a Tuesday: when a simulation begins unless it is told otherwise."""
+BUSY_LIMIT_SECONDS = 60.0
+"""Real time for which virtual time may stand still before somebody is taken to be in a circle."""
+NAMES_SHOWN = 10
+
+
+class StuckError(AssertionError):
+    """Nothing can happen any more, or something happens without end."""
+
+
+class _Selector(selectors.DefaultSelector):
+    """Keeps the loop's time: it is told of every wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pace: Pace = "virtual"
+        self.busy: Callable[[], str] = lambda: ""
+        self._now = 0.0
+        self._since = time.monotonic()
+        """Of real pace: when it was `_now`. Of virtual pace: when time last moved."""
+
+    def set_pace(self, pace: Pace) -> None:
+        self._now, self._since, self.pace = self.now(), time.monotonic(), pace
+
+    def now(self) -> float:
+        return self._now + time.monotonic() - self._since if self.pace == "real" else self._now
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if self.pace == "real":
+            return super().select(timeout)
+        if self.pace == "held":
+            return super().select(timeout if timeout is not None and timeout <= 0 else None)
+        ready = super().select(0)
+        if ready:
+            return ready
+        if timeout is None:
+            raise StuckError("nothing can happen any more: no task is ready and no timer is set")
+        if timeout > 0:
+            self._now += timeout
+            self._since = time.monotonic()
+        elif time.monotonic() - self._since > BUSY_LIMIT_SECONDS:
+            self._since = time.monotonic()
+            raise StuckError(f"time has stood still for {BUSY_LIMIT_SECONDS:.0f} s of work: {self.busy()}")
+        return ready
+
+
+class SimulatedLoop(asyncio.SelectorEventLoop):
+    """The loop. It begins at virtual pace."""
+
+    def __init__(self) -> None:
+        self._times = _Selector()
+        self._times.busy = self._busy
+        super().__init__(self._times)
+
+    def time(self) -> float:
+        return self._times.now()
+
+    @property
+    def pace(self) -> Pace:
+        return self._times.pace
+
+    @pace.setter
+    def pace(self, pace: Pace) -> None:
+        self._times.set_pace(pace)
+
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Any, func: Callable[..., Any], *args: Any
+    ) -> asyncio.Future[Any]:
+        future = self.create_future()
+        try:
+            future.set_result(func(*args))
+        except Exception as error:  # noqa: BLE001 - it belongs to who waits for the future
+            future.set_exception(error)
+        return future
+
+    def _busy(self) -> str:
+        names = sorted({task.get_name() for task in asyncio.all_tasks(self) if task._fut_waiter is None})  # type: ignore[attr-defined]
+        shown = ", ".join(names[:NAMES_SHOWN]) or "callbacks of no task"
+        return f"{shown} and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else shown
+
+
+class SimulatedClock:
+    """Reads the loop's time; chance comes from a seed."""
+
+    def __init__(self, loop: SimulatedLoop, seed: int = 0, start_seconds: float = START_SECONDS) -> None:
+        self._loop = loop
+        self._start_seconds = start_seconds
+        self.random = random.Random(seed)
+
+    def time(self) -> float:
+        return self._start_seconds + self._loop.time()
+
+    def monotonic(self) -> float:
+        return self._loop.time()
+
+    def use(self) -> None:
+        """From now on in this context."""
+        clock.use(self)

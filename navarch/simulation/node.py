@@ -1,0 +1,359 @@
+"""Pretended nodes: each registers, renews its Lease, and runs the pods that are bound to it (pod.py); and can fail.
+
+A node that has crashed has lost whatever ran on it; one that is frozen does nothing, and later goes on as if nothing had been;
+one that is cut off goes on with what it has, and hears and says nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Literal
+
+from navarch.apimachinery import meta
+from navarch.apimachinery.errors import Object, StatusError
+from navarch.client.client import Client
+from navarch.client.events import EventRecorder
+from navarch.client.informer import Informers
+from navarch.client.transport import JSON, Transport, WatchEvent
+from navarch.component import clock
+from navarch.component.tasks import Tasks
+from navarch.kubelet.node_status import KUBELET_VERSION
+from navarch.simulation.pod import RUNTIME, SimulatedPod
+
+State = Literal["running", "crashed", "frozen"]
+LEASES = "leases.coordination.k8s.io"
+LEASE_NAMESPACE = "kube-node-lease"
+LEASE_SECONDS = 40
+HEARTBEAT_SECONDS = 10.0
+REPORT_SECONDS = 300.0
+RETRY_SECONDS = 1.0
+CAPACITY = {"cpu": "32", "memory": "256Gi", "pods": "110", "ephemeral-storage": "1Ti"}
+# Addresses of nodes, and of pods on nodes to which no controller gives a network (RFC 6598, and RFC 2544's benchmarks).
+NODE_NETWORK = ipaddress.IPv4Network("100.64.0.0/10")
+POD_NETWORK = ipaddress.IPv4Network("198.18.0.0/15")
+
+
+class CutOffError(ConnectionError):
+    """The node's way to the API server is cut."""
+
+
+class _Line(Transport):
+    """A node's connection to the API server, which can be cut."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self.is_cut = False
+
+    async def request(
+        self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None, content_type: str = JSON
+    ) -> Object:
+        if self.is_cut:
+            raise CutOffError
+        return await self._transport.request(method, path, query=query, body=body, content_type=content_type)
+
+    def watch(self, path: str, query: Mapping[str, str]) -> AsyncIterator[WatchEvent]:
+        return self._transport.watch(path, query)
+
+    async def close(self) -> None:
+        await self._transport.close()
+
+
+class SimulatedNode:
+    """One node."""
+
+    def __init__(
+        self,
+        name: str,
+        number: int,
+        transport: Transport,
+        *,
+        capacity: Mapping[str, str] = CAPACITY,
+        labels: Mapping[str, str] | None = None,
+        taints: list[Object] | None = None,
+        heartbeat_seconds: float = HEARTBEAT_SECONDS,
+    ) -> None:
+        """`number` tells it from all others of its cluster."""
+        self.name = name
+        self.capacity = dict(capacity)
+        self.labels = {
+            "kubernetes.io/hostname": name,
+            "kubernetes.io/os": "linux",
+            "kubernetes.io/arch": "amd64",
+            **(labels or {}),
+        }
+        self.taints = list(taints or ())
+        self.state: State = "running"
+        self.address = str(NODE_NETWORK[number + 1])
+        self.pods: dict[str, SimulatedPod] = {}
+        """By uid."""
+        self._number = number
+        self._line = _Line(transport)
+        self.client = Client(self._line, field_manager="kubelet")
+        self._recorder = EventRecorder(self.client, "kubelet", name)
+        self._heartbeat_seconds = heartbeat_seconds
+        self._tasks = Tasks(f"node-{name}")
+        self._running: dict[str, asyncio.Task[Any]] = {}
+        self._awake = asyncio.Event()
+        self._awake.set()
+        self._node: Object | None = None
+        self._ips: dict[str, int] = {}
+        self._missed: dict[str, Object | None] = {}
+        """What has become of pods while the node was cut off, frozen or down."""
+
+    # What is done to it
+
+    async def start(self) -> None:
+        """Register, and live."""
+        await self._register()
+        self._live()
+
+    async def stop(self) -> None:
+        """The simulation is over."""
+        await self._tasks.stop()
+        await self._recorder.stop()
+
+    def crash(self) -> None:
+        """Lose power: everything that ran is gone, and nothing is heard of the node any more."""
+        if self.state == "crashed":
+            return
+        self.state = "crashed"
+        for task in (*self._running.values(), *self._heartbeats):
+            task.cancel()
+        self._running.clear()
+        for pod in self.pods.values():
+            pod.lose_everything()
+        self._awake.set()
+
+    def boot(self) -> None:
+        """Come up again after a crash; what is still bound to the node is started anew."""
+        if self.state == "crashed":
+            self.state = "running"
+            self._live()
+            self._catch_up()
+            for uid, pod in self.pods.items():
+                if uid not in self._running:
+                    self._run(pod)
+
+    def freeze(self) -> None:
+        """Do nothing from now on, and notice nothing."""
+        if self.state == "running":
+            self.state = "frozen"
+            self._awake.clear()
+
+    def thaw(self) -> None:
+        if self.state == "frozen":
+            self.state = "running"
+            self._awake.set()
+            self._catch_up()
+
+    def cut(self) -> None:
+        """Cut its way to the API server."""
+        self._line.is_cut = True
+
+    def heal(self) -> None:
+        self._line.is_cut = False
+        self._catch_up()
+
+    @property
+    def is_cut(self) -> bool:
+        return self._line.is_cut
+
+    # What it does
+
+    def _live(self) -> None:
+        self._heartbeats = (
+            self._tasks.start(self._renew(), name="lease"),
+            self._tasks.start(self._report(), name="status"),
+        )
+
+    async def _register(self) -> None:
+        node: Object = {
+            "apiVersion": "v1",
+            "kind": "Node",
+            "metadata": {"name": self.name, "labels": self.labels},
+            "spec": {"taints": self.taints} if self.taints else {},
+            "status": self._status(),
+        }
+        try:
+            self._node = await self.client.create("nodes", node)
+        except StatusError as error:
+            if not error.is_already_exists:
+                raise
+            self._node = await self.client.patch("nodes", self.name, {"status": self._status()}, subresource="status")
+        self.event(self._node, "Normal", "Starting", "Starting kubelet.")
+        await self._renew_once()
+
+    def _status(self) -> Object:
+        stamp = clock.timestamp()
+        good = {
+            "MemoryPressure": ("False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+            "DiskPressure": ("False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+            "PIDPressure": ("False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+            "Ready": ("True", "KubeletReady", "kubelet is posting ready status"),
+        }
+        before = {found["type"]: found for found in ((self._node or {}).get("status") or {}).get("conditions") or ()}
+        conditions = []
+        for type_, (status, reason, message) in good.items():
+            old = before.get(type_)
+            since = old["lastTransitionTime"] if old is not None and old["status"] == status else stamp
+            heard = {"lastHeartbeatTime": stamp, "lastTransitionTime": since}
+            conditions.append({"type": type_, "status": status, **heard, "reason": reason, "message": message})
+        version = f"{RUNTIME}://1"
+        info = {
+            **dict.fromkeys(("machineID", "systemUUID", "bootID", "kernelVersion"), ""),
+            "osImage": "simulated",
+            "operatingSystem": "linux",
+            "architecture": "amd64",
+            "containerRuntimeVersion": version,
+            "kubeletVersion": KUBELET_VERSION,
+            "kubeProxyVersion": "",
+        }
+        return {
+            "addresses": [{"type": "InternalIP", "address": self.address}, {"type": "Hostname", "address": self.name}],
+            "capacity": self.capacity,
+            "allocatable": self.capacity,
+            "conditions": conditions,
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},
+            "nodeInfo": info,
+        }
+
+    async def awake(self) -> None:
+        """Wait while the node is frozen."""
+        await self._awake.wait()
+
+    async def _renew(self) -> None:
+        while True:
+            await clock.sleep(clock.jitter(self._heartbeat_seconds, 0.04))
+            await self.awake()
+            try:
+                await self._renew_once()
+            except (StatusError, OSError):
+                await clock.sleep(RETRY_SECONDS)
+
+    async def _renew_once(self) -> None:
+        spec = {"holderIdentity": self.name, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": clock.micro_timestamp()}
+        try:
+            await self.client.patch(LEASES, self.name, {"spec": spec}, LEASE_NAMESPACE)
+        except StatusError as error:
+            if not error.is_not_found:
+                raise
+            metadata: Object = {"name": self.name, "namespace": LEASE_NAMESPACE}
+            if self._node is not None:
+                metadata["ownerReferences"] = [meta.owner_reference(self._node, controller=False, block_owner_deletion=False)]
+            lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
+            try:
+                await self.client.create(LEASES, lease)
+            except StatusError as refused:
+                # Without its namespace there is no lease yet: the next turn comes.
+                if not (refused.is_not_found or refused.is_already_exists):
+                    raise
+
+    async def _report(self) -> None:
+        """Tell the status: at once after a boot, then seldom, and whenever somebody has written that the node is not ready."""
+        while True:
+            await self.awake()
+            try:
+                patch = {"status": self._status()}
+                self._node = await self.client.patch("nodes", self.name, patch, patch_type="strategic", subresource="status")
+                await clock.sleep(clock.jitter(REPORT_SECONDS, 0.04))
+            except (StatusError, OSError):
+                await clock.sleep(RETRY_SECONDS)
+
+    def observe(self, node: Object) -> None:
+        """The API's node has changed."""
+        if self.state == "running" and not self.is_cut:
+            told = self._node
+            self._node = node
+            if not meta.is_condition_true(node, "Ready") and (told is None or meta.is_condition_true(told, "Ready")):
+                self._tasks.start(self._tell_again(), name="status-again")
+
+    async def _tell_again(self) -> None:
+        try:
+            patch = {"status": self._status()}
+            self._node = await self.client.patch("nodes", self.name, patch, patch_type="strategic", subresource="status")
+        except (StatusError, OSError):
+            # The next report says so.
+            pass
+
+    # Its pods
+
+    def pod_changed(self, uid: str, pod: Object | None) -> None:
+        """A pod bound to the node is new, changed, or (None) gone from the API."""
+        if self.state != "running" or self.is_cut:
+            self._missed[uid] = pod
+            return
+        known = self.pods.get(uid)
+        if pod is None:
+            if known is not None:
+                self._forget(uid)
+        elif known is not None:
+            known.update(pod)
+        else:
+            self.pods[uid] = SimulatedPod(self, pod)
+            self._run(self.pods[uid])
+
+    def _run(self, pod: SimulatedPod) -> None:
+        task = self._tasks.start(pod.run(), name=f"pod-{meta.key(pod.pod)}")
+        self._running[pod.uid] = task
+        task.add_done_callback(lambda done: self._ended(pod.uid, done))
+
+    def _ended(self, uid: str, task: asyncio.Task[Any]) -> None:
+        if self._running.get(uid) is task:
+            self._forget(uid)
+
+    def _forget(self, uid: str) -> None:
+        self.pods.pop(uid, None)
+        self._ips.pop(uid, None)
+        task = self._running.pop(uid, None)
+        if task is not None:
+            task.cancel()
+
+    def _catch_up(self) -> None:
+        missed, self._missed = self._missed, {}
+        for uid, pod in missed.items():
+            self.pod_changed(uid, pod)
+
+    def pod_ip(self, uid: str) -> str:
+        """An address of the node's network that no other pod of it has."""
+        if uid not in self._ips:
+            taken = set(self._ips.values())
+            self._ips[uid] = next(number for number in range(2, len(taken) + 3) if number not in taken)
+        network = ipaddress.ip_network(((self._node or {}).get("spec") or {}).get("podCIDR") or POD_NETWORK)
+        base = 0 if network != POD_NETWORK else self._number * 256
+        return str(network[(base + self._ips[uid]) % network.num_addresses])
+
+    def event(self, obj: Object, type_: str, reason: str, message: str) -> None:
+        """Note that something happened to an object."""
+        self._recorder.event(obj, type_, reason, message)
+
+
+class SimulatedNodes:
+    """All nodes of a cluster; tells each of its pods."""
+
+    def __init__(self, informers: Informers) -> None:
+        self._informers = informers
+        self._nodes: dict[str, SimulatedNode] = {}
+        informers.get("pods").add_handler(self._pod_changed)
+        informers.get("nodes").add_handler(self._node_changed)
+
+    def add(self, node: SimulatedNode) -> None:
+        self._nodes[node.name] = node
+        for pod in self._informers.get("pods").list():
+            self._pod_changed(None, pod)
+
+    def _pod_changed(self, old: Object | None, new: Object | None) -> None:
+        pod = new if new is not None else old
+        assert pod is not None
+        name, uid = pod["spec"].get("nodeName", ""), meta.uid(pod)
+        if old is not None and new is not None and meta.uid(old) != uid:
+            self._pod_changed(old, None)
+        node = self._nodes.get(name)
+        if node is not None:
+            node.pod_changed(uid, new)
+
+    def _node_changed(self, old: Object | None, new: Object | None) -> None:
+        node = self._nodes.get(meta.name(new)) if new is not None else None
+        if node is not None and new is not None:
+            node.observe(new)

@@ -1,0 +1,404 @@
+"""The synchronous face of a simulated cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar
+
+from navarch.apimachinery import meta
+from navarch.apimachinery.errors import Object, StatusError
+from navarch.component import clock
+from navarch.simulation.cluster import Parts, SimulatedCluster
+from navarch.simulation.loop import START_SECONDS, SimulatedClock, SimulatedLoop
+from navarch.testing import manifests
+from navarch.testing.resources import Resources, describe
+
+T = TypeVar("T")
+Objects = list[Object]
+Condition = str | Callable[[Object], Any]
+
+WAIT_SECONDS = 600.0
+REAL_WAIT_SECONDS = 30.0
+FIRST_STEP_SECONDS, STEP_MAX_SECONDS = 0.001, 1.0
+REAL_STEP_SECONDS = 0.02
+
+
+class WaitError(AssertionError):
+    """What was waited for did not come about; says how things stand."""
+
+
+class Node:
+    """One node of the cluster, and what can happen to it."""
+
+    def __init__(self, cluster: Cluster, name: str) -> None:
+        self._cluster = cluster
+        self.name = name
+
+    def crash(self) -> None:
+        """Lose power: whatever ran there is gone, and the node is silent."""
+        self._cluster._call(lambda node: node.crash(), self.name)
+
+    def boot(self) -> None:
+        """Come back after a crash."""
+        self._cluster._call(lambda node: node.boot(), self.name)
+
+    def freeze(self) -> None:
+        """Hang: what runs there goes on, and nobody hears of it."""
+        self._cluster._call(lambda node: node.freeze(), self.name)
+
+    def thaw(self) -> None:
+        self._cluster._call(lambda node: node.thaw(), self.name)
+
+    def cut(self) -> None:
+        """Cut its connection to the API server."""
+        self._cluster._call(lambda node: node.cut(), self.name)
+
+    def heal(self) -> None:
+        self._cluster._call(lambda node: node.heal(), self.name)
+
+    @property
+    def object(self) -> Object:
+        """The API's Node."""
+        return self._cluster.get(f"node/{self.name}")
+
+
+class Cluster:
+    """A cluster for tests; a context manager."""
+
+    def __init__(
+        self,
+        *,
+        nodes: int = 3,
+        controllers: bool = True,
+        scheduler: bool = True,
+        seed: int = 0,
+        http: bool = False,
+        port: int = 0,
+        time: Literal["virtual", "held", "real"] | None = None,
+        namespace: str = "default",
+        heartbeat_seconds: float = 10.0,
+    ) -> None:
+        """`nodes` pretended nodes; without `controllers` and `scheduler` objects are stored, and nothing comes of them.
+
+        `seed`: of all that is left to chance. `time`: ``virtual`` (no waiting; the default), or with `http` ``real`` (the
+        default there) or ``held`` (time stands still but in `advance` and `wait`).
+        """
+        pace = time or ("real" if http else "virtual")
+        if http == (pace == "virtual"):
+            raise ValueError("over HTTP time is real or held, without it virtual")
+        self.namespace = namespace
+        self._parts = Parts(
+            nodes=nodes,
+            controllers=controllers,
+            scheduler=scheduler and nodes > 0,
+            http=http,
+            port=port,
+            heartbeat_seconds=heartbeat_seconds,
+        )
+        self._pace = pace
+        self._seed = seed
+        self._thread: threading.Thread | None = None
+        self._cluster: SimulatedCluster | None = None
+        self.resources: Resources = None  # type: ignore[assignment]
+
+    # Life
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Until the API answers, and with controllers until pods can be made."""
+        self._loop = SimulatedLoop()
+        # Over HTTP certificates count, whose time is the clients' time.
+        self._clock = SimulatedClock(self._loop, self._seed, time.time() if self._parts.http else START_SECONDS)
+        if self._parts.http:
+            self._loop.pace = "real"
+            self._thread = threading.Thread(target=self._loop.run_forever, name="navarch", daemon=True)
+            self._thread.start()
+        self._cluster = cluster = SimulatedCluster(self._parts)
+        try:
+            self.run(cluster.start())
+            self.resources = Resources(cluster.client)
+            if self._parts.controllers:
+                self.wait_until(lambda: self.find("serviceaccount/default"))
+            if self._pace == "held":
+                self._loop.call_soon_threadsafe(self._set_pace, self._pace)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End it, and leave nothing behind."""
+        cluster, self._cluster = self._cluster, None
+        if cluster is None:
+            return
+        if self._thread is not None:
+            self._loop.call_soon_threadsafe(self._set_pace, "real")
+        with contextlib.suppress(Exception):
+            self._run(cluster.stop())
+            self._run(self._loop.shutdown_asyncgens())
+        if self._thread is not None:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+        self._loop.close()
+
+    def _set_pace(self, pace: Any) -> None:
+        self._loop.pace = pace
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine inside the cluster, such as one that uses `client`; its result."""
+        assert self._cluster is not None, "the cluster does not run"
+        return self._run(coroutine)
+
+    def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        async def timed() -> T:
+            self._clock.use()
+            return await coroutine
+
+        if self._thread is not None:
+            return asyncio.run_coroutine_threadsafe(timed(), self._loop).result()
+        return self._loop.run_until_complete(timed())
+
+    def _call(self, change: Callable[[Any], None], node: str) -> None:
+        """Something happens to a node."""
+
+        async def happen() -> None:
+            change(self._simulated.nodes[node])
+
+        self.run(happen())
+
+    @property
+    def _simulated(self) -> SimulatedCluster:
+        assert self._cluster is not None, "the cluster does not run"
+        return self._cluster
+
+    @property
+    def client(self) -> Any:
+        """`navarch.client.client.Client` as an administrator, for coroutines that are given to `run`."""
+        return self._simulated.client
+
+    # For clients outside
+
+    @property
+    def url(self) -> str:
+        """Where the API is served."""
+        if not self._parts.http:
+            raise ValueError("not served over HTTP: make the cluster with http=True")
+        return f"https://127.0.0.1:{self._simulated.server.port}"
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's kubeconfig; gone with the cluster."""
+        self.url  # noqa: B018 - it says what is wrong
+        file = self._simulated.directory / "kubeconfig"
+        if not file.exists():
+            file.touch(mode=0o600)
+            file.write_text(self._simulated.kubeconfig())
+        return file
+
+    # Time
+
+    @property
+    def now(self) -> datetime:
+        """The cluster's time."""
+
+        async def read() -> datetime:
+            return clock.now()
+
+        return self.run(read())
+
+    def advance(self, *, seconds: float = 0, minutes: float = 0, hours: float = 0, days: float = 0) -> None:
+        """Let so much time pass, with all that happens in it."""
+        self._pass(timedelta(seconds=seconds, minutes=minutes, hours=hours, days=days).total_seconds())
+
+    def _pass(self, seconds: float) -> None:
+        if self._pace != "held":
+            self.run(asyncio.sleep(seconds))
+            return
+
+        async def skip() -> None:
+            self._loop.pace = "virtual"
+            try:
+                await asyncio.sleep(seconds)
+            finally:
+                self._loop.pace = "held"
+
+        self.run(skip())
+
+    # Objects
+
+    def apply(self, objects: manifests.Manifests, *, namespace: str = "", field_manager: str = "navarch-testing") -> Objects:
+        """Apply objects (server-side, taking over what others manage): a file, a directory, YAML, a dict or several.
+
+        Returns them as they are then. Raises StatusError for what the API refuses.
+        """
+        return [self.run(self._apply(obj, namespace, field_manager)) for obj in manifests.read(objects)]
+
+    async def _apply(self, obj: Object, namespace: str, field_manager: str) -> Object:
+        kind = await self.resources.of_object(obj)
+        metadata = obj.get("metadata") or {}
+        where = (metadata.get("namespace") or namespace or self.namespace) if kind.namespaced else ""
+        obj = {**obj, "metadata": {**metadata, "namespace": where}} if where else obj
+        applied: Object = await self.client.patch(
+            kind, metadata.get("name", ""), obj, where, patch_type="apply", force="true", fieldManager=field_manager
+        )
+        return applied
+
+    def create(self, obj: Mapping[str, Any], *, namespace: str = "") -> Object:
+        """Create one object. Raises StatusError."""
+
+        async def create() -> Object:
+            kind = await self.resources.of_object(obj)
+            where = ((obj.get("metadata") or {}).get("namespace") or namespace or self.namespace) if kind.namespaced else ""
+            created: Object = await self.client.create(kind, dict(obj), where)
+            return created
+
+        return self.run(create())
+
+    def get(self, name: str, *, namespace: str = "") -> Object:
+        """One object: ``deployment/web``, ``po/a``, ``widgets.example.com/b``. Raises StatusError."""
+
+        async def get() -> Object:
+            kind, obj_name = await self.resources.of_name(name)
+            found: Object = await self.client.get(kind, obj_name, (namespace or self.namespace) if kind.namespaced else "")
+            return found
+
+        return self.run(get())
+
+    def find(self, name: str, *, namespace: str = "") -> Object | None:
+        """The same, or None where there is none."""
+        try:
+            return self.get(name, namespace=namespace)
+        except StatusError as error:
+            if error.is_not_found:
+                return None
+            raise
+
+    def list(self, resource: str, selector: str = "", *, namespace: str | None = None, fields: str = "") -> Objects:
+        """Objects of a resource, by label `selector` and field selector; ``namespace=""`` is all namespaces."""
+
+        async def found() -> Objects:
+            kind = await self.resources.of_resource(resource)
+            where = (self.namespace if namespace is None else namespace) if kind.namespaced else ""
+            answer = await self.client.list(kind, where, label_selector=selector, field_selector=fields)
+            return [*answer["items"]]
+
+        return self.run(found())
+
+    def patch(self, name: str, patch: Any, *, namespace: str = "", type: str = "merge", subresource: str = "") -> Object:
+        """Patch an object; `type` is merge, json, strategic or apply. Raises StatusError."""
+
+        async def patched() -> Object:
+            kind, obj_name = await self.resources.of_name(name)
+            where = (namespace or self.namespace) if kind.namespaced else ""
+            result: Object = await self.client.patch(kind, obj_name, patch, where, patch_type=type, subresource=subresource)
+            return result
+
+        return self.run(patched())
+
+    def scale(self, name: str, replicas: int, *, namespace: str = "") -> None:
+        """Set the replicas of a workload."""
+        self.patch(name, {"spec": {"replicas": replicas}}, namespace=namespace, subresource="scale")
+
+    def delete(self, name: str, *, namespace: str = "", grace_seconds: int | None = None, propagation: str = "") -> None:
+        """Begin to delete an object. Raises StatusError."""
+
+        async def delete() -> None:
+            kind, obj_name = await self.resources.of_name(name)
+            where = (namespace or self.namespace) if kind.namespaced else ""
+            options = {"grace_period_seconds": grace_seconds, "propagation_policy": propagation}
+            await self.client.delete(kind, obj_name, where, **options)
+
+        self.run(delete())
+
+    def pods(self, selector: str = "", *, ready: bool | None = None, namespace: str | None = None) -> Objects:
+        """Pods that are not being deleted, by label selector; `ready`: only those that are, or are not."""
+        found = [pod for pod in self.list("pods", selector, namespace=namespace) if not meta.being_deleted(pod)]
+        return found if ready is None else [pod for pod in found if meta.is_condition_true(pod, "Ready") is ready]
+
+    def events(self, name: str = "", *, namespace: str | None = None) -> Objects:
+        """Events, the oldest first; `name`: those about one object."""
+        found = self.list("events", namespace=namespace)
+        if name:
+            kind, obj_name = self.run(self.resources.of_name(name))
+            found = [
+                event
+                for event in found
+                if (event["involvedObject"].get("kind"), event["involvedObject"].get("name")) == (kind.kind, obj_name)
+            ]
+        return sorted(found, key=lambda event: (event.get("lastTimestamp") or "", meta.resource_version(event)))
+
+    # Nodes
+
+    @property
+    def nodes(self) -> dict[str, Node]:
+        """By name."""
+        return {name: Node(self, name) for name in self._simulated.nodes}
+
+    def add_node(self, name: str = "", **options: Any) -> Node:
+        """One more node; `options`: capacity, labels, taints."""
+        return Node(self, self.run(self._simulated.add_node(name, **options)).name)
+
+    # Waiting
+
+    def wait(self, name: str, condition: Condition = "", *, namespace: str = "", timeout: float | None = None) -> Object:
+        """Let time pass until an object is so; the object then.
+
+        `condition`: a status condition (``Available``, ``Ready=False``), ``delete`` for its being gone, a function of the
+        object, or nothing for its being there. `timeout` is seconds of the cluster's time. Raises WaitError.
+        """
+        last: list[Object | None] = [None]
+
+        def holds() -> Any:
+            found = last[0] = self.find(name, namespace=namespace)
+            if condition == "delete":
+                return found is None
+            return found is not None and _holds(found, condition)
+
+        try:
+            self.wait_until(holds, timeout=timeout)
+        except WaitError:
+            wanted = condition if isinstance(condition, str) else getattr(condition, "__name__", "the condition")
+            text = f"{name} is not {wanted or 'there'} within {self._patience(timeout):g} s"
+            raise WaitError(f"{text}: {describe(last[0], self.events(name, namespace=namespace or None))}") from None
+        return last[0] or {}
+
+    def wait_until(self, condition: Callable[[], T], *, timeout: float | None = None) -> T:
+        """Let time pass until `condition()`, which may ask the cluster, is true; its value. Raises WaitError."""
+        patience, passed = self._patience(timeout), 0.0
+        step = REAL_STEP_SECONDS if self._pace == "real" else FIRST_STEP_SECONDS
+        while not (value := condition()):
+            if passed >= patience:
+                raise WaitError(f"it is not so within {patience:g} s")
+            self._pass(step)
+            passed += step
+            if self._pace != "real":
+                step = min(step * 2, STEP_MAX_SECONDS)
+        return value
+
+    def _patience(self, timeout: float | None) -> float:
+        return timeout if timeout is not None else REAL_WAIT_SECONDS if self._pace == "real" else WAIT_SECONDS
+
+
+def _holds(obj: Object, condition: Condition) -> Any:
+    if callable(condition):
+        return condition(obj)
+    if not condition:
+        return True
+    type_, _, value = condition.partition("=")
+    found = meta.condition(obj, type_)
+    generation = (obj.get("status") or {}).get("observedGeneration")
+    # What is said of an older version of the object is no answer.
+    is_current = generation is None or generation >= obj["metadata"].get("generation", 0)
+    return found is not None and is_current and str(found["status"]).lower() == (value or "True").lower()

@@ -1,0 +1,256 @@
+"""The cluster that tests are given: what a user of it writes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from navarch.apimachinery import meta
+from navarch.simulation.behaviour import PREFIX
+from navarch.testing import Cluster, StatusError, WaitError
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    with Cluster() as found:
+        yield found
+
+
+def template(app: str = "web", **said: str) -> dict[str, Any]:
+    annotations = {PREFIX + key.replace("_", "-"): value for key, value in said.items()}
+    container = {"name": "main", "image": "registry.example/main:1"}
+    return {"metadata": {"labels": {"app": app}, "annotations": annotations}, "spec": {"containers": [container]}}
+
+
+def deployment(name: str = "web", replicas: int = 3, **said: str) -> dict[str, Any]:
+    spec = {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": template(name, **said)}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}
+
+
+def pod(name: str, restart: str = "Always", **said: str) -> dict[str, Any]:
+    made = template(name, **said)
+    made["metadata"]["name"] = name
+    made["spec"]["restartPolicy"] = restart
+    return {"apiVersion": "v1", "kind": "Pod", **made}
+
+
+def test_pods_of_a_node_that_crashed_are_replaced(cluster: Cluster) -> None:
+    cluster.apply(deployment(replicas=6))
+    cluster.wait("deployment/web", "Available")
+    assert {found["spec"]["nodeName"] for found in cluster.pods("app=web", ready=True)} == {"node-1", "node-2", "node-3"}
+    cluster.nodes["node-3"].crash()
+    cluster.advance(minutes=10)
+    found = cluster.pods("app=web", ready=True)
+    assert len(found) == 6 and {each["spec"]["nodeName"] for each in found} == {"node-1", "node-2"}
+    assert meta.condition(cluster.nodes["node-3"].object, "Ready")["status"] == "Unknown"  # type: ignore[index]
+    cluster.nodes["node-3"].boot()
+    cluster.wait("node/node-3", "Ready")
+
+
+def test_a_node_that_reboots_soon_starts_its_pods_again(cluster: Cluster) -> None:
+    cluster.apply(pod("stays"))
+    before = cluster.wait("pod/stays", "Ready")
+    node = cluster.nodes[before["spec"]["nodeName"]]
+    node.crash()
+    cluster.advance(seconds=5)
+    node.boot()
+    after = cluster.wait("pod/stays", lambda found: found["status"]["containerStatuses"][0]["restartCount"] == 1)
+    assert meta.uid(after) == meta.uid(before)
+    assert after["status"]["containerStatuses"][0]["lastState"]["terminated"]["exitCode"] == 255
+
+
+def test_a_node_that_is_cut_off_goes_on_and_is_given_up(cluster: Cluster) -> None:
+    cluster.apply(deployment(replicas=3))
+    cluster.wait("deployment/web", "Available")
+    node = cluster.nodes["node-1"]
+    node.cut()
+    cluster.advance(minutes=10)
+    assert meta.condition(node.object, "Ready")["status"] == "Unknown"  # type: ignore[index]
+    assert len(cluster.pods("app=web", ready=True)) == 3
+    node.heal()
+    cluster.wait("node/node-1", "Ready")
+    cluster.wait_until(lambda: not [found for found in cluster.list("pods") if meta.being_deleted(found)])
+
+
+def test_a_frozen_node_is_ready_again_when_it_thaws(cluster: Cluster) -> None:
+    node = cluster.nodes["node-2"]
+    node.freeze()
+    cluster.wait("node/node-2", "Ready=Unknown")
+    node.thaw()
+    cluster.wait("node/node-2", "Ready")
+
+
+def test_containers_do_what_is_said_of_them(cluster: Cluster) -> None:
+    cluster.apply(pod("once", "Never", run_seconds="30", exit_code="3"))
+    began = cluster.now
+    ended = cluster.wait("pod/once", lambda found: found["status"]["phase"] == "Failed")
+    assert ended["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 3
+    assert 30 <= (cluster.now - began).total_seconds() < 40
+    cluster.apply(pod("late", ready_seconds="60"))
+    cluster.wait("pod/late", lambda found: found["status"]["phase"] == "Running")
+    assert not meta.is_condition_true(cluster.get("pod/late"), "Ready")
+    cluster.advance(seconds=61)
+    assert meta.is_condition_true(cluster.get("pod/late"), "Ready")
+    cluster.apply(pod("absent", pull_error="not found"))
+    cluster.wait("pod/absent", lambda found: waiting(found) == "ImagePullBackOff")
+
+
+def waiting(found: Any) -> str:
+    (status,) = found["status"].get("containerStatuses") or [{"state": {}}]
+    return str(status["state"].get("waiting", {}).get("reason", ""))
+
+
+def test_what_crashes_again_and_again_is_backed_off(cluster: Cluster) -> None:
+    cluster.apply(pod("crashing", run_seconds="1", exit_code="1"))
+    cluster.wait("pod/crashing", lambda found: waiting(found) == "CrashLoopBackOff")
+    cluster.advance(minutes=5)
+    few = cluster.get("pod/crashing")["status"]["containerStatuses"][0]["restartCount"]
+    cluster.advance(hours=1)
+    more = cluster.get("pod/crashing")["status"]["containerStatuses"][0]["restartCount"]
+    # 10 s, 20 s, 40 s, 80 s and 160 s within five minutes; then one in five minutes.
+    assert 4 <= few <= 6 and 11 <= more - few <= 13
+
+
+def test_jobs_run_at_their_time(cluster: Cluster) -> None:
+    job = {"spec": {"template": {"spec": {**template()["spec"], "restartPolicy": "Never"}}}}
+    spec = {"schedule": "0 * * * *", "jobTemplate": job, "successfulJobsHistoryLimit": 100}
+    cluster.apply({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "hourly"}, "spec": spec})
+    cluster.advance(days=1)
+    assert len([found for found in cluster.list("jobs") if meta.is_condition_true(found, "Complete")]) in (23, 24)
+
+
+def test_deletion_is_graceful(cluster: Cluster) -> None:
+    cluster.apply(pod("slow", stop_seconds="20"))
+    cluster.wait("pod/slow", "Ready")
+    cluster.delete("pod/slow")
+    cluster.advance(seconds=19)
+    assert cluster.find("pod/slow") is not None
+    cluster.advance(seconds=2)
+    assert cluster.find("pod/slow") is None
+    cluster.apply(pod("stubborn", stop_seconds="3600"))
+    cluster.wait("pod/stubborn", "Ready")
+    cluster.delete("pod/stubborn", grace_seconds=5)
+    cluster.wait("pod/stubborn", "delete", timeout=10)
+
+
+def test_init_containers_go_first(cluster: Cluster) -> None:
+    made = pod("staged", run_seconds="forever")
+    made["metadata"]["annotations"][f"{PREFIX}run-seconds.first"] = "5"
+    made["spec"]["initContainers"] = [{"name": "first", "image": "registry.example/first:1"}]
+    cluster.apply(made)
+    cluster.wait("pod/staged", "Initialized=False")
+    cluster.advance(seconds=3)
+    assert cluster.get("pod/staged")["status"]["phase"] == "Pending"
+    cluster.wait("pod/staged", "Ready", timeout=10)
+
+
+def test_yaml_files_and_directories_are_applied(cluster: Cluster, tmp_path: Path) -> None:
+    documents = (
+        "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: one}\n---\n# nothing\n---\napiVersion: v1\nkind: Namespace\n"
+    )
+    (tmp_path / "a.yaml").write_text(documents + "metadata: {name: other}\n")
+    (tmp_path / "b.json").write_text(
+        '{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "two", "namespace": "other"}}'
+    )
+    (tmp_path / "c.txt").write_text("not: read")
+    assert [meta.key(made) for made in cluster.apply(tmp_path)] == ["default/one", "other", "other/two"]
+    cluster.apply("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: one}\ndata: {a: b}\n")
+    assert cluster.get("cm/one")["data"] == {"a": "b"}
+    assert cluster.get("configmaps/two", namespace="other")["metadata"]["namespace"] == "other"
+
+
+def test_mistakes_are_answered_as_by_any_api_server(cluster: Cluster) -> None:
+    wrong = deployment(replicas=-1)
+    with pytest.raises(StatusError, match="must be greater than or equal to 0"):
+        cluster.apply(wrong)
+    with pytest.raises(StatusError, match=r'deployments\.apps "web" not found'):
+        cluster.get("deployment/web")
+    with pytest.raises(KeyError, match="no resource is called 'deploymint'"):
+        cluster.get("deploymint/web")
+    with pytest.raises(KeyError, match=r'no matches for kind "Widget" in version "example\.com/v1"'):
+        cluster.apply({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "a"}})
+
+
+def test_waiting_in_vain_says_how_things_stand(cluster: Cluster) -> None:
+    made = pod("large")
+    made["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "1000"}}
+    cluster.apply(made)
+    with pytest.raises(WaitError, match=r"(?s)pod/large is not Ready within 60 s.*Insufficient cpu"):
+        cluster.wait("pod/large", "Ready", timeout=60)
+
+
+def test_custom_resources_are_served(cluster: Cluster) -> None:
+    schema = {"type": "object", "properties": {"spec": {"type": "object", "properties": {"size": {"type": "integer"}}}}}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    names = {"plural": "widgets", "singular": "widget", "kind": "Widget", "shortNames": ["wd"]}
+    definition = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "widgets.example.com"},
+        "spec": {"group": "example.com", "names": names, "scope": "Namespaced", "versions": [version]},
+    }
+    cluster.apply(definition)
+    cluster.wait("crd/widgets.example.com", "Established")
+    widget = {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "a"}, "spec": {"size": 3}}
+    cluster.apply(widget)
+    assert cluster.get("wd/a")["spec"] == {"size": 3}
+    with pytest.raises(StatusError, match="size"):
+        cluster.apply({**widget, "spec": {"size": "large"}})
+
+
+def test_parts_that_are_not_wanted_are_not_there() -> None:
+    with Cluster(controllers=False, scheduler=False, nodes=0) as cluster:
+        cluster.apply(deployment())
+        cluster.advance(hours=1)
+        assert cluster.list("replicasets") == [] and cluster.list("nodes") == []
+        cluster.apply(pod("stored"))
+        assert cluster.get("pod/stored")["status"]["phase"] == "Pending"
+
+
+def test_the_same_seed_gives_the_same_history() -> None:
+    program = (
+        "from navarch.testing import Cluster\n"
+        "from tests.testing.test_cluster import deployment\n"
+        "with Cluster(seed=7) as cluster:\n"
+        "    cluster.apply(deployment(replicas=5))\n"
+        "    cluster.wait('deployment/web', 'Available')\n"
+        "    cluster.nodes['node-2'].crash()\n"
+        "    cluster.advance(minutes=30)\n"
+        "    for resource in ('pods', 'replicasets', 'events', 'nodes', 'leases'):\n"
+        "        for found in cluster.list(resource, namespace=''):\n"
+        "            print(found['metadata']['name'], found['metadata']['uid'], found['metadata']['resourceVersion'])\n"
+    )
+    histories = [
+        subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=ROOT,
+            env={"PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT), "PATH": ""},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for hash_seed in ("1", "2")
+    ]
+    assert histories[0] and histories[0] == histories[1]
+
+
+def test_many_live_side_by_side() -> None:
+    clusters = [Cluster(nodes=1, seed=seed) for seed in range(5)]
+    try:
+        for cluster in clusters:
+            cluster.start()
+        for number, cluster in enumerate(clusters):
+            cluster.apply(deployment(replicas=number + 1))
+        for number, cluster in enumerate(clusters):
+            cluster.wait("deployment/web", "Available")
+            assert len(cluster.pods("app=web", ready=True)) == number + 1
+    finally:
+        for cluster in clusters:
+            cluster.stop()
