@@ -114,6 +114,8 @@ class Kind:
     to_stored: Prepare = _unchanged
     from_stored: Prepare = _unchanged
     """Between this kind's objects and those of `stored_as`; nothing may be lost on the way there and back."""
+    by_webhook: bool = False
+    """Whether these two may raise `api.apiextensions.conversion.ConversionNeeded`, since others do it."""
     storage_prefix: str = ""
     """Where objects are stored under /registry, e.g. ``services/specs``; "" means the plural."""
 

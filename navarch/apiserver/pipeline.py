@@ -231,13 +231,20 @@ class Pipeline:
             request.warn([kind.deprecation])
         if info.subresource:
             await catch_up(self.resources.store, request)
-            return await self._subresource(request, kind)
+            return await self._run(self._subresource, request, kind)
         if info.verb not in kind.verbs and not kind.is_custom:
             raise errors.method_not_allowed()
         if kind is componentstatus.KIND:
             return self._components.serve(request)
         await catch_up(self.resources.store, request)
-        return await self._verb(request, kind)
+        return await self._run(self._verb, request, kind)
+
+    async def _run(self, run: Callable[[APIRequest, Kind], Awaitable[Answer]], request: APIRequest, kind: Kind) -> Answer:
+        if not kind.by_webhook:
+            return await run(request, kind)
+        from navarch.apiserver import conversion
+
+        return await conversion.execute(self.resources, request, kind, run)
 
     async def _verb(self, request: APIRequest, kind: Kind) -> Answer:
         resources, info = self.resources, request.info

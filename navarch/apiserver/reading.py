@@ -108,7 +108,8 @@ class Reading:
             self.store,
             kind,
             self.under(request, kind),
-            chosen,
+            # What is to be converted is selected then.
+            selection.EVERYTHING if kind.by_webhook else chosen,
             bookmarks=bookmarks,
             timeout_seconds=float(timeout) if timeout and timeout > 0 else None,
         )

@@ -126,6 +126,8 @@ class ObjectAnswer:
     record: Record | None = None
     object: Object | None = None
     status: int = 200
+    stored: Object | None = None
+    """What is still to be converted."""
 
     @classmethod
     def of(cls, kind: Kind, record: Record | None = None, obj: Object | None = None, status: int = 200) -> ObjectAnswer:
@@ -135,11 +137,15 @@ class ObjectAnswer:
         if obj is None:
             assert record is not None
             obj = record.object()
+        if kind.by_webhook:
+            return cls(kind, None, None, status, obj)
         return cls(kind, None, kind.from_stored(obj), status)
 
     def decoded(self) -> Object:
         if self.object is not None:
             return self.object
+        if self.stored is not None:
+            return self.kind.from_stored(self.stored)
         assert self.record is not None
         return self.record.object()
 
@@ -153,9 +159,13 @@ class ListAnswer:
     revision: int
     continue_token: str = ""
     remaining: int | None = None
+    converted: list[Object] | None = None
+    """The same as they are served, where somebody else had to be asked for that."""
 
     def objects(self) -> Iterator[Object]:
         """As they are served."""
+        if self.converted is not None:
+            return iter(self.converted)
         return (self.kind.from_stored(record.object()) for record in self.records)
 
     def encoded(self) -> list[bytes]:

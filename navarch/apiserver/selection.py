@@ -53,6 +53,9 @@ class Selection:
         return self.may_match(record) and (self.is_everything or self.matches(record.object()))
 
 
+EVERYTHING = Selection(selectors.EVERYTHING, ())
+
+
 def _name(obj: Object) -> str:
     return str(obj["metadata"]["name"])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NamedTuple
 
 from navarch.api.kind import Kind
@@ -70,6 +70,8 @@ class Watch:
         """Changes up to this revision are not told."""
         self._closed = False
         self._watcher: Watcher | None = None
+        self.convert: Callable[[list[Event]], Awaitable[list[Event]]] | None = None
+        """What makes of events those that the client sees, where others must be asked for that."""
 
     def begin(self, since: int | None, *, initial_events: bool) -> None:
         """Start after revision `since`, or (None) now; `initial_events` first delivers what is there.
@@ -131,7 +133,16 @@ class Watch:
             if self._pending:
                 count = min(len(self._pending), BATCH_LIMIT_EVENTS)
                 self._wakeup.clear()
-                return [self._pending.popleft() for _ in range(count)]
+                batch = [self._pending.popleft() for _ in range(count)]
+                if self.convert is None:
+                    return batch
+                batch = await self.convert(batch)
+                if batch and batch[-1].type == "ERROR":
+                    self._pending.clear()
+                    self._ended = True
+                if batch:
+                    return batch
+                continue
             if self._ended:
                 break
             now = clock.monotonic()

@@ -8,7 +8,7 @@ import orjson
 
 from navarch.api.kind import Kind
 from navarch.api.protobuf import encoder
-from navarch.apimachinery.errors import Object, StatusError
+from navarch.apimachinery.errors import Object
 from navarch.apiserver.negotiation import JSON, PROTOBUF, Representation
 from navarch.apiserver.request import APIRequest, WatchAnswer
 from navarch.apiserver.tables import partial, table
@@ -40,12 +40,7 @@ class _Body(AsyncIterator[bytes]):
             self._watch.close()
             raise StopAsyncIteration
         encode = self._encode
-        try:
-            return encode(batch[0]) if len(batch) == 1 else b"".join([encode(event) for event in batch])
-        except StatusError as error:
-            # An object that cannot be had in the version that was asked for.
-            self._watch.close()
-            return encode(Event("ERROR", None, None, error.status))
+        return encode(batch[0]) if len(batch) == 1 else b"".join([encode(event) for event in batch])
 
     async def aclose(self) -> None:
         self._watch.close()

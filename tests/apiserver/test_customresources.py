@@ -505,25 +505,6 @@ def test_a_changed_schema_counts_at_once_also_for_what_is_stored(api: Bench) -> 
     found.undefine()
 
 
-def test_what_a_webhook_would_have_to_convert_is_refused(api: Bench) -> None:
-    webhook = {"conversionReviewVersions": ["v1"], "clientConfig": {"url": "https://example.com/convert"}}
-    made = definition("hooks", version("v1"), version("v2"))
-    made["spec"]["conversion"] = {"strategy": "Webhook", "webhook": webhook}
-    reply = api.call("POST", f"/apis/apiextensions.k8s.io/v1/{DEFINITIONS.partition('.')[0]}", made)
-    assert reply.status == 201 and "the webhook is not called" in reply.headers["warning"]
-    one = Resource(api, made)
-    two = one.other("v2")
-    one.made("a")
-    assert one.names() == ["a"] and one.patch("a", {"spec": {"replicas": 2}}).status == 200
-    for refused in (two.get("a"), api.call("GET", two.path), two.create("b")):
-        assert refused.status == 500
-        assert refused.json["message"].startswith("conversion webhook for example.com/v")
-        assert refused.json["message"].endswith("Kind=Hook failed: navarch does not call conversion webhooks")
-    event = api.watch(two.path).next()
-    assert (event["type"], event["object"]["code"]) == ("ERROR", 500)
-    one.undefine()
-
-
 def test_a_version_that_is_not_served_any_more_is_gone(api: Bench) -> None:
     one = several(api, "parts")
     two = one.other("v2")

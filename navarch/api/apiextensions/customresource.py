@@ -13,6 +13,7 @@ from typing import Any
 
 from navarch.api import printing
 from navarch.api.apiextensions import embedded, scalerules, typed
+from navarch.api.apiextensions.conversion import Conversions
 from navarch.api.apiextensions.customresourcedefinition import ESTABLISHED, NAMES_ACCEPTED, TERMINATING, schema_of
 from navarch.api.apiextensions.embedded import CoercionError
 from navarch.api.kind import NAME, Column, Kind, ScalePaths
@@ -120,15 +121,22 @@ class _Version:
 class _Family:
     """All versions of a definition."""
 
-    def __init__(self, definition: Object) -> None:
+    def __init__(self, definition: Object, *, converts: bool = True) -> None:
         self.definition = definition
         self.spec: Object = definition["spec"]
         self.names: Object = (definition.get("status") or {}).get("acceptedNames") or self.spec["names"]
         self.versions = {str(source["name"]): _Version(definition, source) for source in self.spec["versions"]}
         self.storage = next(version for version in self.versions.values() if version.source.get("storage"))
         self.is_terminating = meta.is_condition_true(definition, TERMINATING)
-        self._by_webhook = (self.spec.get("conversion") or {}).get("strategy") == "Webhook"
+        conversion = self.spec.get("conversion") or {}
+        self._conversions: Conversions | None = None
+        if converts and conversion.get("strategy") == "Webhook" and len(self.versions) > 1:
+            self._conversions = Conversions(self.names["kind"], conversion["webhook"])
         self.kinds: tuple[Kind, ...] = ()
+
+    @property
+    def by_webhook(self) -> bool:
+        return self._conversions is not None
 
     def stored(self, version: _Version) -> Kind:
         """The kind whose rules hold for the stored objects, where a request is about `version`."""
@@ -170,12 +178,10 @@ class _Family:
         return obj if version is self.storage else self._converted(obj, self.storage)
 
     def _converted(self, obj: Object, version: _Version) -> Object:
-        if not self._by_webhook:
-            return version.converted(obj)
-        # Another apiVersion alone would make of it something that nobody meant.
-        group, old = self.spec["group"], str(obj.get("apiVersion", "")).rpartition("/")[2]
-        why = "navarch does not call conversion webhooks"
-        raise errors.status_error(500, "", f"conversion webhook for {group}/{old}, Kind={self.names['kind']} failed: {why}")
+        """Raises ConversionNeeded."""
+        if self._conversions is not None:
+            obj = self._conversions.get(obj, version.api_version)
+        return version.converted(obj)
 
     def kind(self, version: _Version) -> Kind:
         """The kind of a version."""
@@ -193,6 +199,11 @@ class _Family:
 
         def validate_update(new: Object, old: Object) -> Iterable[FieldError]:
             return version.problems(view(new), view(old))
+
+        def validate(obj: Object) -> Iterable[FieldError]:
+            # Updates name a resourceVersion. A webhook should see nothing new that is not valid.
+            is_new = not obj["metadata"].get("resourceVersion")
+            return version.problems(obj, None) if self.by_webhook and is_new else ()
 
         def to_stored(obj: Object) -> Object:
             return self.to_stored(version, obj)
@@ -216,10 +227,12 @@ class _Family:
             is_custom=True,
             family=lambda: self.kinds,
             stored_as=stored,
+            by_webhook=self.by_webhook,
             to_stored=to_stored,
             from_stored=view,
             decode=version.decode,
             default=version.defaulted,
+            validate=validate,
             validate_create=validate_create,
             validate_update=validate_update,
             deprecation=_deprecation(self, version),
@@ -238,8 +251,8 @@ def kinds(definition: Object) -> tuple[Kind, ...]:
 
 
 def stored_kind(definition: Object) -> Kind:
-    """The kind of a definition's storage version, whether it is served or not."""
-    family = _Family(definition)
+    """The kind of a definition's storage version, whether it is served or not; what is in another version is as it is."""
+    family = _Family(definition, converts=False)
     return family.kind(family.storage)
 
 
@@ -318,12 +331,12 @@ def _rank(version: str) -> tuple[int, int, int, str]:
 
 def _selectable(family: _Family, version: _Version) -> dict[str, Any]:
     found = {}
-    has_defaults = pruning.has_defaults(version.schema)
+    is_stored_so = not pruning.has_defaults(version.schema) and not family.by_webhook
     for field in version.source.get("selectableFields") or ():
         steps, _ = fieldpath.resolve(field["jsonPath"], version.schema, may_quote=False)
 
         def get(obj: Object, steps: tuple[str, ...] = steps) -> str:
-            value = meta.get_path(family.served(version, obj) if has_defaults else obj, *steps)
+            value = meta.get_path(obj if is_stored_so else family.served(version, obj), *steps)
             if isinstance(value, bool):
                 return "true" if value else "false"
             return "" if value is None else str(value)

@@ -165,13 +165,6 @@ def _warnings(definition: Object, old: Object | None) -> Iterator[str]:
         shown = ", ".join(dict.fromkeys(path for _, path, _ in found[:_NOTED_RULES_LIMIT]))
         more = f" and {len(found) - _NOTED_RULES_LIMIT} more" if len(found) > _NOTED_RULES_LIMIT else ""
         yield f"rules of x-kubernetes-validations are kept, but not enforced: {shown}{more}"
-    if _is_converted_by_webhook(definition) and (old is None or not _is_converted_by_webhook(old)):
-        yield "spec.conversion: the webhook is not called; objects can be used in the version in which they are stored alone"
-
-
-def _is_converted_by_webhook(definition: Object) -> bool:
-    spec = definition["spec"]
-    return (spec.get("conversion") or {}).get("strategy") == "Webhook" and len(spec["versions"]) > 1
 
 
 def _unknown_formats(definition: Object) -> Iterator[str]:

@@ -25,6 +25,7 @@ from navarch.apiserver.subresources.nodetunnel import KUBELET_PORT, NodeTunnel
 from navarch.component import clock
 from navarch.component.httpclient import HTTPClient
 from navarch.component.httpserver import Response
+from navarch.storage.store import Store
 
 _PATH = re.compile(r"(/api/v1/(?:namespaces/[^/]+/)?[^/]+/[^/]+/proxy)(/.*)?\Z")
 # Attributes of HTML elements that hold URLs.
@@ -91,7 +92,7 @@ class Proxy:
         try:
             answer = await forward(client, request, (path or "/") + query, {k: v for k, v in forwarded.items() if v})
         except OSError as error:
-            raise errors.service_unavailable(f"error trying to reach service: {_reason(client, error)}") from None
+            raise errors.service_unavailable(f"error trying to reach service: {reason(client, error)}") from None
         return await _rewritten(answer, prefix, client)
 
     def _pod(self, request: APIRequest, reference: Reference) -> HTTPClient:
@@ -103,25 +104,8 @@ class Proxy:
         return _client(reference.scheme, ips[0], port)
 
     def _service(self, request: APIRequest, reference: Reference) -> HTTPClient:
-        namespace, name = request.info.namespace, reference.name
-        service = self._existing("services", namespace, name)
-        wanted = reference.port
-        if _PORT.match(wanted):
-            ports = [port for port in service["spec"].get("ports") or () if port["port"] == int(wanted)]
-            if not ports:
-                raise errors.service_unavailable(f'no service port {int(wanted)} found for service "{name}"')
-            wanted = ports[0].get("name", "")
-        found = [
-            (ip["ip"], port["port"])
-            for subset in self._existing("endpoints", namespace, name).get("subsets") or ()
-            for port in subset.get("ports") or ()
-            if port.get("name", "") == wanted
-            for ip in subset.get("addresses") or ()
-        ]
-        if not found:
-            raise errors.service_unavailable(f'no endpoints available for service "{name}"')
-        host, number = found[clock.random_below(len(found))]
-        return _client(reference.scheme, host, str(number))
+        host, port = endpoint(self._resources.store, request.info.namespace, reference.name, reference.port)
+        return _client(reference.scheme, host, str(port))
 
     def _node(self, request: APIRequest, reference: Reference) -> HTTPClient:
         node = self._existing("nodes", "", reference.name)
@@ -131,11 +115,35 @@ class Proxy:
         return _client(reference.scheme, address(node, "InternalIP") or reference.name, reference.port)
 
     def _existing(self, resource: str, namespace: str, name: str) -> Object:
-        kind = registry.resource(resource)
-        record = self._resources.store.get(kind.key_prefix, kind.key(namespace, name))
-        if record is None:
-            raise errors.not_found(kind.group, kind.plural, name)
-        return record.object()
+        return _existing(self._resources.store, resource, namespace, name)
+
+
+def endpoint(store: Store, namespace: str, name: str, wanted: str) -> tuple[str, int]:
+    """Somebody who answers for a port of a Service, named or numbered. Raises 404, 503."""
+    service = _existing(store, "services", namespace, name)
+    if _PORT.match(wanted):
+        ports = [port for port in service["spec"].get("ports") or () if port["port"] == int(wanted)]
+        if not ports:
+            raise errors.service_unavailable(f'no service port {int(wanted)} found for service "{name}"')
+        wanted = ports[0].get("name", "")
+    found = [
+        (ip["ip"], port["port"])
+        for subset in _existing(store, "endpoints", namespace, name).get("subsets") or ()
+        for port in subset.get("ports") or ()
+        if port.get("name", "") == wanted
+        for ip in subset.get("addresses") or ()
+    ]
+    if not found:
+        raise errors.service_unavailable(f'no endpoints available for service "{name}"')
+    return found[clock.random_below(len(found))]
+
+
+def _existing(store: Store, resource: str, namespace: str, name: str) -> Object:
+    kind = registry.resource(resource)
+    record = store.get(kind.key_prefix, kind.key(namespace, name))
+    if record is None:
+        raise errors.not_found(kind.group, kind.plural, name)
+    return record.object()
 
 
 def _client(scheme: str, host: str, port: str) -> HTTPClient:
@@ -157,7 +165,7 @@ def _client(scheme: str, host: str, port: str) -> HTTPClient:
     return HTTPClient(f"{scheme or 'http'}://{shown}" + (f":{port}" if port else ""), tls=tls)
 
 
-def _reason(client: HTTPClient, error: OSError) -> str:
+def reason(client: HTTPClient, error: OSError) -> str:
     """As Go words it."""
     where = f"dial tcp {client.host}:{client.port}"
     if isinstance(error, TimeoutError):

@@ -1,0 +1,170 @@
+"""What a webhook has made of objects of another version (apiextensions-apiserver/pkg/apiserver/conversion).
+
+Whoever needs an object in another version asks here, and does not wait: what is not known is raised as something that is
+needed. Whoever may wait has it converted and then asks again. What a webhook makes may depend on nothing of the metadata but
+name, namespace, labels and annotations.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+
+from navarch.api import objectmeta
+from navarch.apimachinery import errors
+from navarch.apimachinery.errors import Object, StatusError
+
+REMEMBERED_LIMIT = 4096
+_CHANGEABLE = ("labels", "annotations")
+"""What of the metadata a webhook may change."""
+
+
+class ConversionNeeded(Exception):
+    """An object must be converted before this can go on."""
+
+    def __init__(self, conversions: Conversions, obj: Object, target: str) -> None:
+        super().__init__(f"{obj.get('apiVersion')} to {target}")
+        self.conversions, self.obj, self.target = conversions, obj, target
+
+
+class ConversionError(Exception):
+    """What a webhook has answered cannot be used."""
+
+
+class Conversions:
+    """The objects of one definition, as far as they have been converted."""
+
+    def __init__(self, kind: str, webhook: Object) -> None:
+        self._kind = kind
+        self.config: Object = webhook["clientConfig"]
+        self.review_version = next(version for version in webhook["conversionReviewVersions"] if version in ("v1", "v1beta1"))
+        self._found: OrderedDict[bytes, Object] = OrderedDict()
+
+    def get(self, obj: Object, target: str) -> Object:
+        """An object in the version `target`. Raises ConversionNeeded."""
+        key = _key(obj, target)
+        found = self._found.get(key)
+        if found is None:
+            raise ConversionNeeded(self, obj, target)
+        self._found.move_to_end(key)
+        return {**found, "metadata": _restored(obj["metadata"], found["metadata"])}
+
+    def needed(self, objects: Iterable[Object], target: str) -> list[Object]:
+        """Those, once each, of which it is not known what they are in that version."""
+        missing: dict[bytes, Object] = {}
+        for obj in objects:
+            key = _key(obj, target)
+            if obj["apiVersion"] != target and key not in self._found:
+                missing[key] = obj
+        return list(missing.values())
+
+    def keep(self, objects: list[Object], target: str, made: list[Object]) -> None:
+        """What they have become."""
+        for obj, found in zip(objects, made, strict=True):
+            self._found[_key(obj, target)] = found
+        while len(self._found) > max(REMEMBERED_LIMIT, len(objects)):
+            self._found.popitem(last=False)
+
+    # Reviews
+
+    def review(self, uid: str, objects: list[Object], target: str) -> Object:
+        """What the webhook is asked."""
+        return {
+            "kind": "ConversionReview",
+            "apiVersion": f"apiextensions.k8s.io/{self.review_version}",
+            "request": {"uid": uid, "desiredAPIVersion": target, "objects": objects},
+        }
+
+    def converted(self, uid: str, objects: list[Object], target: str, answer: Any) -> list[Object]:
+        """What it has answered. Raises StatusError."""
+        try:
+            made = _checked_answer(answer, f"apiextensions.k8s.io/{self.review_version}", uid)
+        except ConversionError as error:
+            raise self.failure(objects, f"failed: {error}") from None
+        if len(made) != len(objects):
+            raise self.failure(objects, f"returned {len(made)} objects, expected {len(objects)}")
+        for index, (obj, found) in enumerate(zip(objects, made, strict=True)):
+            try:
+                _check(obj, found, target)
+            except ConversionError as error:
+                raise self.failure(objects, f"returned invalid object at index {index}: {error}") from None
+            try:
+                _check_metadata(found)
+            except ConversionError as error:
+                raise self.failure(objects, f"returned invalid metadata: {error}") from None
+        return made
+
+    def failure(self, objects: list[Object], text: str) -> StatusError:
+        """The webhook is of no use."""
+        version = str(objects[0]["apiVersion"])
+        return errors.status_error(500, "", f"conversion webhook for {version}, Kind={self._kind} {text}")
+
+
+def _key(obj: Object, target: str) -> bytes:
+    """What an object becomes depends on this."""
+    metadata = obj["metadata"]
+    left = {field: metadata[field] for field in ("namespace", *_CHANGEABLE) if metadata.get(field)}
+    if not metadata.get("generateName"):
+        # One that is made up is another at every attempt.
+        left["name"] = metadata.get("name")
+    return orjson.dumps([target, {**obj, "metadata": left}], option=orjson.OPT_SORT_KEYS)
+
+
+def _restored(metadata: Object, made: Object) -> Object:
+    """The metadata as they were, but for what may be changed."""
+    result = {key: value for key, value in metadata.items() if key not in _CHANGEABLE}
+    return {**result, **{field: made[field] for field in _CHANGEABLE if made.get(field) is not None}}
+
+
+def _checked_answer(answer: Any, api_version: str, uid: str) -> list[Any]:
+    if not isinstance(answer, dict) or (answer.get("apiVersion"), answer.get("kind")) != (api_version, "ConversionReview"):
+        heads = answer if isinstance(answer, dict) else {}
+        found = f"{heads.get('apiVersion') or '/'}, Kind={heads.get('kind', '')}"
+        raise ConversionError(f"expected webhook response of {api_version}, Kind=ConversionReview, got {found}")
+    response = answer.get("response")
+    if not isinstance(response, dict):
+        raise ConversionError("no response provided")
+    if response.get("uid") != uid and not api_version.endswith("v1beta1"):
+        raise ConversionError(f'expected response.uid="{uid}", got "{response.get("uid", "")}"')
+    result = response.get("result") or {}
+    status = result.get("status", "")
+    if status != "Success":
+        raise ConversionError(result.get("message") or f"response.result.status was '{status}', not 'Success'")
+    return list(response.get("convertedObjects") or ())
+
+
+def _check(obj: Object, made: Any, target: str) -> None:
+    if not isinstance(made, dict) or not made.get("kind"):
+        raise ConversionError("Object 'Kind' is missing")
+    if made.get("apiVersion") != target:
+        raise ConversionError(f"invalid groupVersion (expected {target}, received {made.get('apiVersion', '')})")
+    if made["kind"] != obj["kind"]:
+        raise ConversionError(f"invalid kind (expected {obj['kind']}, received {made['kind']})")
+    metadata = made.get("metadata")
+    if metadata is not None and not isinstance(metadata, dict):
+        return
+    for field, shown in (("name", "name"), ("namespace", "namespace"), ("uid", "UID")):
+        before, after = obj["metadata"].get(field, ""), (metadata or {}).get(field, "")
+        if before != after:
+            raise ConversionError(f"must have the same {shown}: {before} != {after}")
+
+
+def _check_metadata(made: Object) -> None:
+    if "metadata" not in made:
+        raise ConversionError("missing metadata in converted object")
+    if not isinstance(made["metadata"], dict):
+        raise ConversionError(f"invalid metadata of type {type(made['metadata']).__name__} in converted object")
+    for field in _CHANGEABLE:
+        values = made["metadata"].get(field)
+        if values is None:
+            continue
+        if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
+            raise ConversionError(f"invalid metadata.{field} in converted object")
+        rules = objectmeta.validate_labels if field == "labels" else objectmeta.validate_annotations
+        problems = list(rules(values, f"metadata.{field}"))
+        if problems:
+            texts = [problem.message for problem in problems]
+            raise ConversionError(texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]")
