@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from navarch.apiserver import conversion
+from tests.conformance.customresources import Converting
 from tests.conformance.realtime import RealTime
 from tests.conformance.world import Space, World
 
@@ -32,3 +34,10 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealTime]:
 @pytest.fixture
 def space(world: World) -> Space:
     return world.space()
+
+
+@pytest.fixture
+def converting(monkeypatch: pytest.MonkeyPatch) -> Converting:
+    found = Converting()
+    monkeypatch.setattr(conversion, "HTTPClient", found.client)
+    return found

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import orjson
+
 from navarch.apimachinery.errors import Object
+from navarch.component.httpclient import Answer
 from tests.conformance.world import Space
 
 DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
@@ -80,3 +83,32 @@ def defined(space: Space, wanted: Object) -> Iterator[Defined]:
     finally:
         space.delete(DEFINITIONS, found.name)
         space.until_gone(DEFINITIONS, found.name)
+
+
+class Converting:
+    """A webhook that is pretended, as no time passes while something is waited for."""
+
+    def __init__(self) -> None:
+        config = {"url": "https://hook.example.com/crdconvert"}
+        self.conversion: Object = {
+            "strategy": "Webhook",
+            "webhook": {"conversionReviewVersions": ["v1"], "clientConfig": config},
+        }
+        self.change: Callable[[Object, str], None] = lambda obj, target: None
+        """What it does to an object that is to be in version `target`."""
+
+    def client(self, url: str, **options: Any) -> Converting:
+        assert url == "https://hook.example.com/crdconvert"
+        return self
+
+    async def request(self, method: str, target: str, *, body: bytes, **options: Any) -> Answer:
+        review = orjson.loads(body)
+        asked = review.pop("request")
+        for obj in asked["objects"]:
+            self.change(obj, asked["desiredAPIVersion"])
+            obj["apiVersion"] = asked["desiredAPIVersion"]
+        result = {"uid": asked["uid"], "result": {"status": "Success"}, "convertedObjects": asked["objects"]}
+        return Answer(200, {}, orjson.dumps({**review, "response": result}))
+
+    def close(self) -> None:
+        """Nothing is open."""
