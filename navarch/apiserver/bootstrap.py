@@ -62,6 +62,19 @@ def api_services(store: Store, kinds: Iterable[Kind]) -> list[Write]:
     return writes
 
 
+def custom_services(store: Store, kinds: Iterable[Kind]) -> list[Write]:
+    """Writes after which there is an APIService of every version of these custom kinds, and of none that there was."""
+    kind = apiservice.KIND
+    served = {(found.group, found.version): None for found in kinds}
+    wanted = {apiservice.name_of(*version): apiservice.of_definitions(*version) for version in served}
+    writes = missing(store, ((kind, obj) for obj in wanted.values()))
+    for key, record in store.collection(kind.key_prefix).records.items():
+        present = record.object()
+        if meta.labels(present).get(apiservice.MANAGED_LABEL) == apiservice.MANAGED and meta.name(present) not in wanted:
+            writes.append(Write(kind.key_prefix, key, versioned(present), record, present, deletes=True))
+    return writes
+
+
 def system() -> Iterator[tuple[Kind, Object]]:
     """The namespaces and priority classes that every cluster has."""
     for name in namespace.SYSTEM_NAMESPACES:

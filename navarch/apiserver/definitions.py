@@ -1,8 +1,8 @@
 """What becomes of CustomResourceDefinitions: they get their names with the write that asks for them, and when they are deleted
 their objects go first (the naming, establishing and finalizing controllers of apiextensions-apiserver).
 
-A definition that did not get all of its names gets them when they become free. With several servers over one store each does
-this work; who comes second finds it done.
+Every version in which there are custom resources has an APIService. A definition that did not get all of its names gets them
+when they become free. With several servers over one store each does this work; who comes second finds it done.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from navarch.api.apiextensions import customresourcedefinition
 from navarch.api.apiextensions.customresourcedefinition import ESTABLISHED, FINALIZER, TERMINATING, with_condition
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object, StatusError
-from navarch.apiserver import deletion, fieldmanagement
+from navarch.apiserver import bootstrap, deletion, fieldmanagement
+from navarch.apiserver.customresources import CustomResources
 from navarch.apiserver.request import APIRequest, User
 from navarch.apiserver.requestinfo import RequestInfo
 from navarch.apiserver.resources import Resources
@@ -28,6 +29,8 @@ from navarch.storage.store import Store
 logger = logging.getLogger(__name__)
 
 DEFINITION = customresourcedefinition.KIND
+_API_SERVICES = ""
+"""In the queue: the APIServices of what is defined. No definition has this name."""
 RECHECK_SECONDS = 1.0
 """How soon to look again at objects that finalizers hold."""
 _UNSTORED = frozenset({("apiregistration.k8s.io", "apiservices"), ("apiextensions.k8s.io", "customresourcedefinitions")})
@@ -68,9 +71,9 @@ class Names:
 class Definitions:
     """Follows all definitions."""
 
-    def __init__(self, resources: Resources, names: Names, user: User) -> None:
+    def __init__(self, resources: Resources, names: Names, custom: CustomResources, user: User) -> None:
         """`user`: as whom objects are deleted."""
-        self._resources, self._names, self._user = resources, names, user
+        self._resources, self._names, self._custom, self._user = resources, names, custom, user
         self._store = resources.store
         self._queue = WorkQueue("definitions")
         self._tasks = Tasks("definitions")
@@ -81,6 +84,8 @@ class Definitions:
         for record in self._store.collection(prefix).range(prefix):
             self._look_at(record.object())
         self._store.watch(prefix, prefix, self._store.revision, self._changed)
+        self._custom.on_change(lambda: self._queue.add(_API_SERVICES))
+        self._queue.add(_API_SERVICES)
 
     def start(self) -> None:
         self._tasks.run_forever(self._work, name="definitions")
@@ -124,6 +129,10 @@ class Definitions:
                 self._queue.done(name)
 
     async def _work_on(self, name: str) -> float | None:
+        if name == _API_SERVICES:
+            if writes := bootstrap.custom_services(self._store, self._custom.kinds):
+                await self._store.write(writes)
+            return None
         key = DEFINITION.key("", name)
         base = self._store.latest(DEFINITION.key_prefix, key)
         if base is None:

@@ -163,7 +163,7 @@ class APIServer:
             lambda: self.external_address,
         )
         custom.begin()
-        self._definitions = Definitions(resources, names, LOOPBACK_USER)
+        self._definitions = Definitions(resources, names, custom, LOOPBACK_USER)
         self._definitions.begin()
         self._definitions.start()
         self._is_started = True

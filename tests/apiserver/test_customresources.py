@@ -563,6 +563,26 @@ def test_what_is_defined_is_discovered(tabs: Resource) -> None:
     assert api.call("GET", "/apis", headers=accept).headers["etag"] == found.headers["etag"]
 
 
+def test_every_version_has_an_api_service(api: Bench) -> None:
+    def found(version: str) -> Any:
+        return api.get("apiservices.apiregistration.k8s.io", f"{version}.served.example.com", "")
+
+    made = define(api, "rooms", version("v1"), version("v2"), group="served.example.com")
+    api.until(lambda: found("v2").status == 200)
+    service = found("v1").json
+    assert service["spec"] == {
+        "group": "served.example.com",
+        "groupPriorityMinimum": 1000,
+        "version": "v1",
+        "versionPriority": 100,
+    }
+    assert service["metadata"]["labels"] == {"kube-aggregator.kubernetes.io/automanaged": "true"}
+    assert service["status"]["conditions"][0]["reason"] == "Local"
+    made.undefine()
+    api.until(lambda: (found("v1").status, found("v2").status) == (404, 404))
+    assert api.get("apiservices.apiregistration.k8s.io", "v1.apps", "").status == 200
+
+
 def test_documents_describe_what_is_defined(tabs: Resource) -> None:
     api = tabs.api
     paths = api.call("GET", "/openapi/v3").json["paths"]

@@ -21,7 +21,7 @@ AVAILABLE = "Available"
 STATUSES = ("True", "False", "Unknown")
 GROUP_PRIORITY_LIMIT, VERSION_PRIORITY_LIMIT = 20000, 1000
 PORT = 443
-MANAGED_LABEL, MANAGED_ON_START = "kube-aggregator.kubernetes.io/automanaged", "onstart"
+MANAGED_LABEL, MANAGED_ON_START, MANAGED = "kube-aggregator.kubernetes.io/automanaged", "onstart", "true"
 
 
 def name_of(group: str, version: str) -> str:
@@ -39,6 +39,12 @@ def local(group: str, version: str) -> Object:
             **({"group": group} if group else {}),
         },
     }
+
+
+def of_definitions(group: str, version: str) -> Object:
+    """The APIService of a version in which there are custom resources: after all others."""
+    spec = {"group": group, "groupPriorityMinimum": 1000, "version": version, "versionPriority": 100}
+    return {"metadata": {"name": name_of(group, version), "labels": {MANAGED_LABEL: MANAGED}}, "spec": spec}
 
 
 def default(service: Object) -> Object:
