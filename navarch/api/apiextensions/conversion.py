@@ -107,8 +107,8 @@ def _key(obj: Object, target: str) -> bytes:
     """What an object becomes depends on this."""
     metadata = obj["metadata"]
     left = {field: metadata[field] for field in ("namespace", *_CHANGEABLE) if metadata.get(field)}
-    if not metadata.get("generateName"):
-        # One that is made up is another at every attempt.
+    if not metadata.get("generateName") or metadata.get("resourceVersion"):
+        # A name that is yet to be given is another at every attempt.
         left["name"] = metadata.get("name")
     return orjson.dumps([target, {**obj, "metadata": left}], option=orjson.OPT_SORT_KEYS)
 
