@@ -126,7 +126,7 @@ DNS = (
         ),
         (
             versions(version(schema={}) | {"schema": {}}),
-            "spec.versions[0].schema.openAPIV3Schema: Required value: schemas are required",
+            "spec.versions[0].schema.openAPIV3Schema: Required value",
         ),
         (
             versions(version(subresources={"scale": {"specReplicasPath": ".r", "statusReplicasPath": ".status.r"}})),
@@ -287,7 +287,7 @@ def test_errors_name_the_version_unless_all_are_the_same() -> None:
                 "$.x-kubernetes-validations[0].rule: Required value: rule is not specified",
                 '$.x-kubernetes-validations[0].reason: Unsupported value: "No": supported values: "FieldValueDuplicate", '
                 '"FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired"',
-                '$.x-kubernetes-validations[0].fieldPath: Invalid value: ".x": fieldPath must be a valid path',
+                '$.x-kubernetes-validations[0].fieldPath: Invalid value: ".x": must be a valid path',
             ],
         ),
         (

@@ -42,5 +42,5 @@ def test_paths(path: str, found: list[Any]) -> None:
 
 @pytest.mark.parametrize("path", [".spec[", ".spec.ports[?(@.a]", "spec", ".spec.ports[a b]"])
 def test_what_is_no_path(path: str) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         jsonpath.parse(path)

@@ -218,6 +218,14 @@ def with_first(**fields: Any) -> Callable[[Object], Object]:
     return change
 
 
+def with_metadata(**fields: Any) -> Callable[[Object], Object]:
+    def change(answer: Object) -> Object:
+        metadata = answer["response"]["convertedObjects"][0]["metadata"]
+        return with_first(metadata={**metadata, **fields})(answer)
+
+    return change
+
+
 @pytest.mark.parametrize(
     ("change", "text"),
     [
@@ -231,7 +239,15 @@ def with_first(**fields: Any) -> Callable[[Object], Object]:
         (with_first(kind="Guest"), "returned invalid object at index 0: invalid kind (expected Host, received Guest)"),
         (
             with_first(metadata={"name": "b", "namespace": "default"}),
-            "returned invalid object at index 0: must have the same name: a != b",
+            "returned invalid object: must have the same name: a != b",
+        ),
+        (
+            with_metadata(labels=["a"]),
+            "returned invalid metadata: invalid metadata.labels of type []interface {} in converted object",
+        ),
+        (
+            with_metadata(annotations={"a": 1}),
+            "returned invalid metadata: metadata.annotations[a] must be a string, but is int64 in converted object",
         ),
         (lambda answer: {**answer, "response": None}, "failed: no response provided"),
         (lambda answer: Response(404, body=b"?"), "failed: the server could not find the requested resource"),

@@ -422,7 +422,7 @@ def test_finalizers_may_be_called_anything_but_a_warning_says_what_is_better(tab
     body = tabs.body("held", spec={"schedule": "x"})
     body["metadata"]["finalizers"] = ["mine"]
     reply = tabs.api.call("POST", tabs.path, body)
-    assert reply.status == 201 and "prefer a domain-qualified finalizer name including a path (/)" in reply.headers["warning"]
+    assert reply.status == 201 and "prefer a domain-qualified finalizer name to avoid" in reply.headers["warning"]
     tabs.delete("held")
     assert tabs.get("held").json["metadata"]["deletionTimestamp"]
     assert tabs.patch("held", {"metadata": {"finalizers": None}}).status == 200

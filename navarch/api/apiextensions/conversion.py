@@ -8,7 +8,8 @@ name, namespace, labels and annotations.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from enum import Enum, auto
 from typing import Any
 
 import orjson
@@ -20,6 +21,20 @@ from navarch.apimachinery.errors import Object, StatusError
 REMEMBERED_LIMIT = 4096
 _CHANGEABLE = ("labels", "annotations")
 """What of the metadata a webhook may change."""
+
+
+class _Part(Enum):
+    """What of a converted object may be wrong."""
+
+    HEAD = auto()
+    IDENTITY = auto()
+    METADATA = auto()
+
+    def shown(self, index: int, count: int) -> str:
+        """As messages call it; where the object is the only one, they know no better."""
+        if count > 1:
+            return f"metadata in object at index {index}" if self is _Part.METADATA else f"converted object at index {index}"
+        return {_Part.HEAD: f"object at index {index}", _Part.IDENTITY: "object", _Part.METADATA: "metadata"}[self]
 
 
 class ConversionNeeded(Exception):
@@ -87,14 +102,8 @@ class Conversions:
         if len(made) != len(objects):
             raise self.failure(objects, f"returned {len(made)} objects, expected {len(objects)}")
         for index, (obj, found) in enumerate(zip(objects, made, strict=True)):
-            try:
-                _check(obj, found, target)
-            except ConversionError as error:
-                raise self.failure(objects, f"returned invalid object at index {index}: {error}") from None
-            try:
-                _check_metadata(found)
-            except ConversionError as error:
-                raise self.failure(objects, f"returned invalid metadata: {error}") from None
+            for part, problem in _problems(obj, found, target):
+                raise self.failure(objects, f"returned invalid {part.shown(index, len(objects))}: {problem}")
         return made
 
     def failure(self, objects: list[Object], text: str) -> StatusError:
@@ -136,35 +145,59 @@ def _checked_answer(answer: Any, api_version: str, uid: str) -> list[Any]:
     return list(response.get("convertedObjects") or ())
 
 
-def _check(obj: Object, made: Any, target: str) -> None:
+def _problems(obj: Object, made: Any, target: str) -> Iterator[tuple[_Part, str]]:
+    """What of an object is wrong, and how."""
     if not isinstance(made, dict) or not made.get("kind"):
-        raise ConversionError("Object 'Kind' is missing")
-    if made.get("apiVersion") != target:
-        raise ConversionError(f"invalid groupVersion (expected {target}, received {made.get('apiVersion', '')})")
-    if made["kind"] != obj["kind"]:
-        raise ConversionError(f"invalid kind (expected {obj['kind']}, received {made['kind']})")
-    metadata = made.get("metadata")
-    if metadata is not None and not isinstance(metadata, dict):
+        yield _Part.HEAD, "Object 'Kind' is missing"
         return
+    if made.get("apiVersion") != target:
+        yield _Part.HEAD, f"invalid groupVersion (expected {target}, received {made.get('apiVersion', '')})"
+    if made["kind"] != obj["kind"]:
+        yield _Part.HEAD, f"invalid kind (expected {obj['kind']}, received {made['kind']})"
+    metadata = made.get("metadata")
+    known = metadata if isinstance(metadata, dict) else {}
     for field, shown in (("name", "name"), ("namespace", "namespace"), ("uid", "UID")):
-        before, after = obj["metadata"].get(field, ""), (metadata or {}).get(field, "")
+        before, after = obj["metadata"].get(field, ""), known.get(field, "")
         if before != after:
-            raise ConversionError(f"must have the same {shown}: {before} != {after}")
-
-
-def _check_metadata(made: Object) -> None:
+            yield _Part.IDENTITY, f"must have the same {shown}: {before} != {after}"
     if "metadata" not in made:
-        raise ConversionError("missing metadata in converted object")
-    if not isinstance(made["metadata"], dict):
-        raise ConversionError(f"invalid metadata of type {type(made['metadata']).__name__} in converted object")
+        yield _Part.METADATA, "missing metadata in converted object"
+    elif not isinstance(metadata, dict):
+        yield _Part.METADATA, f"invalid metadata of type {_go_type(metadata)} in converted object"
     for field in _CHANGEABLE:
-        values = made["metadata"].get(field)
-        if values is None:
-            continue
-        if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
-            raise ConversionError(f"invalid metadata.{field} in converted object")
-        rules = objectmeta.validate_labels if field == "labels" else objectmeta.validate_annotations
-        problems = list(rules(values, f"metadata.{field}"))
-        if problems:
-            texts = [problem.message for problem in problems]
-            raise ConversionError(texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]")
+        yield from ((_Part.METADATA, problem) for problem in _changed(field, known.get(field)))
+
+
+def _changed(field: str, values: Any) -> Iterator[str]:
+    """What is wrong with labels or annotations."""
+    if values is None:
+        return
+    if not isinstance(values, dict):
+        yield f"invalid metadata.{field} of type {_go_type(values)} in converted object"
+        return
+    for key, value in values.items():
+        if not isinstance(value, str):
+            yield f"metadata.{field}[{key}] must be a string, but is {_go_type(value)} in converted object"
+            return
+    rules = objectmeta.validate_labels if field == "labels" else objectmeta.validate_annotations
+    texts = [problem.message for problem in rules(values, f"metadata.{field}")]
+    if texts:
+        yield texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
+
+
+def _go_type(value: Any) -> str:
+    """What Go calls the type of a decoded value."""
+    match value:
+        case None:
+            return "<nil>"
+        case bool():
+            return "bool"
+        case int():
+            return "int64"
+        case float():
+            return "float64"
+        case str():
+            return "string"
+        case list():
+            return "[]interface {}"
+    return "map[string]interface {}"

@@ -18,7 +18,7 @@ from navarch.api.apiextensions.customresourcedefinition import ESTABLISHED, NAME
 from navarch.api.apiextensions.embedded import CoercionError
 from navarch.api.kind import NAME, Column, Kind, ScalePaths
 from navarch.api.objectmeta import STANDARD_FINALIZERS
-from navarch.apimachinery import errors, jsonpath, meta
+from navarch.apimachinery import errors, jsonpath, meta, names
 from navarch.apimachinery.errors import FieldError, Object
 from navarch.apimachinery.schema import NESTING_LIMIT, Decoded, DecodeError, nesting_exceeds
 from navarch.apimachinery.structural import fieldpath, listtypes, pruning
@@ -291,11 +291,12 @@ def _prepare_status_update(new: Object, old: Object) -> Object:
 def _warnings(new: Object, old: Object | None) -> Iterator[str]:
     before = (old or {}).get("metadata", {}).get("finalizers") or ()
     for finalizer in sorted(set(new["metadata"].get("finalizers") or ()) - set(before)):
+        shown = f'metadata.finalizers: "{finalizer}"'
+        yield from (f"{shown}: {problem}" for problem in names.qualified_name(finalizer))
         if "/" not in finalizer and finalizer not in STANDARD_FINALIZERS:
-            yield (
-                f'metadata.finalizers: "{finalizer}": prefer a domain-qualified finalizer name including a path (/) to avoid '
-                "accidental conflicts with other finalizer writers"
-            )
+            path = " including a path (/)" if "." in finalizer else ""
+            text = f"prefer a domain-qualified finalizer name{path} to avoid accidental conflicts with other finalizer writers"
+            yield f"{shown}: {text}"
 
 
 # Deprecation

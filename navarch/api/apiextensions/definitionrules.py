@@ -27,7 +27,7 @@ from navarch.apimachinery.errors import (
     required,
     too_many,
 )
-from navarch.apimachinery.structural import fieldpath, invariants
+from navarch.apimachinery.structural import fieldpath, invariants, pruning
 
 SCOPES = ("Cluster", "Namespaced")
 STRATEGIES = ("None", "Webhook")
@@ -152,7 +152,9 @@ def _spec(spec: Object) -> Iterator[FieldError]:
     if schema_of(apart.shared) is None:
         for index, version in enumerate(apart.versions):
             if schema_of(version) is None:
-                yield required(f"spec.versions[{index}].schema.openAPIV3Schema", "schemas are required")
+                yield required(f"spec.versions[{index}].schema.openAPIV3Schema")
+    if spec.get("preserveUnknownFields") and any(map(_has_defaults, spec.get("versions") or ())):
+        yield invalid_value("spec.preserveUnknownFields", True, "must be false in order to use defaults in the schema")
     yield from _versions(apart, spec)
     given = spec["names"]
     for field in ("plural", "singular", "kind", "listKind"):
@@ -166,6 +168,11 @@ def _spec(spec: Object) -> Iterator[FieldError]:
             text = "must be None if spec.preserveUnknownFields is true"
             yield invalid_value("spec.conversion.strategy", conversion.get("strategy", ""), text)
         yield from _conversion(conversion, "spec.conversion")
+
+
+def _has_defaults(version: Object) -> bool:
+    schema = schema_of(version)
+    return schema is not None and pruning.has_defaults(schema)
 
 
 def _group(group: str) -> Iterator[FieldError]:
@@ -240,8 +247,9 @@ def _parts(part: Object, path: str, schema_path: str, *, has_status: bool) -> It
         return
     schema = schema_of(part)
     if schema is None:
-        text = "validations.schema is included" if is_shared else "version.schema.openAPIV3Schema is not included"
-        yield invalid_value(f"{path}.selectableFields", "", f"selectableFields may only be set when {text}")
+        # Upstream says the contrary of what it means.
+        text = "validations.schema is included" if is_shared else "`version.schema.openAPIV3Schema` is not included"
+        yield invalid_value(f"{path}.selectableFields", "", f"may only be set when {text}")
         return
     unreadable = invariants.unreadable(schema)
     if unreadable is not None:

@@ -207,6 +207,7 @@ def _map(schema: Schema, keys: list[str], path: str) -> Iterator[FieldError]:
             yield invalid_value(f"{path}.{LIST_MAP_KEYS}", keys, "entries must all be names of item properties")
         elif child.get("type") in ("array", "object"):
             text = f"must be a scalar type if parent array's {LIST_TYPE} is map"
+            # Upstream shows the type of the item.
             yield invalid_value(f"{path}.items.properties[{key}].type", type_, text)
         if key in seen:
             yield invalid_value(f"{path}.{LIST_MAP_KEYS}", keys, "must not contain duplicate entries")
@@ -242,9 +243,9 @@ def _rule(rule: Object, schema: Schema, path: str) -> Iterator[FieldError]:
     if not text:
         yield required(f"{path}.rule", "rule is not specified")
     elif message and not message.strip():
-        yield invalid_value(f"{path}.message", message, "message must be non-empty if specified")
+        yield invalid_value(f"{path}.message", message, "must be non-empty if specified")
     elif _NEWLINES.search(message.strip()):
-        yield invalid_value(f"{path}.message", message, "message must not contain line breaks")
+        yield invalid_value(f"{path}.message", message, "must not contain line breaks")
     elif _NEWLINES.search(text) and not message.strip():
         yield required(f"{path}.message", "message must be specified if rule contains line breaks")
     expression = rule.get("messageExpression", "")
@@ -254,11 +255,11 @@ def _rule(rule: Object, schema: Schema, path: str) -> Iterator[FieldError]:
         yield not_supported(f"{path}.reason", rule["reason"], REASONS)
     field = rule.get("fieldPath", "")
     if field and not field.strip():
-        yield invalid_value(f"{path}.fieldPath", field, "fieldPath must be non-empty if specified")
+        yield invalid_value(f"{path}.fieldPath", field, "must be non-empty if specified")
     if _NEWLINES.search(field):
-        yield invalid_value(f"{path}.fieldPath", field, "fieldPath must not contain line breaks")
+        yield invalid_value(f"{path}.fieldPath", field, "must not contain line breaks")
     if field and not _leads_somewhere(field, schema):
-        yield invalid_value(f"{path}.fieldPath", field, "fieldPath must be a valid path")
+        yield invalid_value(f"{path}.fieldPath", field, "must be a valid path")
 
 
 def _leads_somewhere(path: str, schema: Schema) -> bool:

@@ -247,11 +247,11 @@ def _keyed(old: Any, schema: Schema) -> dict[bytes, Any]:
 def _object(value: dict[str, Any], schema: Schema, path: str, old: Any) -> _Result:
     before = old if isinstance(old, dict) else {}
     least, most = schema.get("minProperties"), schema.get("maxProperties")
-    if least is not None and len(value) < least:
-        return _Result(_invalid(path, len(value), f"should have at least {least} properties"))
-    if most is not None and len(value) > most:
-        return _Result(errors.too_many(_at(path), len(value), most))
     result, known, others = _Result(), properties(schema), values(schema)
+    if least is not None and len(value) < least:
+        result.add(_invalid(path, len(value), f"should have at least {least} properties"))
+    if most is not None and len(value) > most:
+        result.add(errors.too_many(_at(path), len(value), most))
     if schema.get("additionalProperties") is False:
         for key in sorted(value.keys() - known.keys()):
             result.add(errors.invalid_value(_at(path), key, f"{path}.{key} in body is a forbidden property"))
