@@ -563,6 +563,14 @@ def test_what_is_defined_is_discovered(tabs: Resource) -> None:
     assert api.call("GET", "/apis", headers=accept).headers["etag"] == found.headers["etag"]
 
 
+def test_columns_end_before_one_that_cannot_be_read(api: Bench) -> None:
+    columns = [{"name": name, "type": "string", "jsonPath": path} for name, path in (("A", ".a"), ("B", ".b["), ("C", ".c"))]
+    made = define(api, "odds", version("v1", additionalPrinterColumns=columns))
+    table = api.call("GET", made.path, headers={"accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}).json
+    assert [column["name"] for column in table["columnDefinitions"]] == ["Name", "A"]
+    made.undefine()
+
+
 def test_every_version_has_an_api_service(api: Bench) -> None:
     def found(version: str) -> Any:
         return api.get("apiservices.apiregistration.k8s.io", f"{version}.served.example.com", "")

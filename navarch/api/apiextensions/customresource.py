@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from itertools import takewhile
 from typing import Any
 
 from navarch.api import printing
@@ -115,7 +116,9 @@ class _Version:
     # How it is shown
 
     def columns(self) -> tuple[Object, ...]:
-        return tuple(self.source.get("additionalPrinterColumns") or _DEFAULT_COLUMNS)
+        """Those that are shown: as upstream, none after one that cannot be read."""
+        wanted = self.source.get("additionalPrinterColumns") or _DEFAULT_COLUMNS
+        return tuple(takewhile(lambda column: _path(column["jsonPath"]) is not None, wanted))
 
 
 class _Family:
@@ -376,7 +379,6 @@ def _path(text: str) -> jsonpath.Path | None:
     try:
         return jsonpath.parse(text)
     except ValueError:
-        # Upstream lets it pass, too, and shows nothing.
         return None
 
 
