@@ -56,6 +56,10 @@ class Etcd:
         with (directory / "etcd.log").open("wb") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     async def ready(self) -> str:
         """Wait for it; its version."""
         client, deadline = EtcdClient(self.config), time.monotonic() + START_TIMEOUT_SECONDS

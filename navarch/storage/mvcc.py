@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 HISTORY_EVENTS_LIMIT = 100_000
 HISTORY_BYTES_LIMIT = 64 * 1024 * 1024
 HISTORY_AGE_SECONDS = 300.0
+# How far the window may grow beyond its limits until somebody compacts out of turn.
+HISTORY_SLACK = 1.25
 # Changes so new that watchers still take them: their decoded and wire forms are kept.
 RECENT_CHANGES = 256
 
@@ -405,6 +407,14 @@ class MVCC:
         mine = [change for change in changes if change.record.key.startswith(watcher.prefix)]
         if mine:
             self._deliver(watcher, mine)
+
+    @property
+    def is_overfull(self) -> bool:
+        """Whether compaction should not wait."""
+        return (
+            self._history_bytes > HISTORY_BYTES_LIMIT * HISTORY_SLACK
+            or len(self._history) > HISTORY_EVENTS_LIMIT * HISTORY_SLACK
+        )
 
     def compact(self, now_seconds: float, limit: int, before: int | None = None) -> list[int] | None:
         """Drop up to `limit` changes (older than revision `before`, if given) that have left the window.

@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from navarch.storage.backend import Marks, StorageError, StorageFullError
+from navarch.storage.checkpoints import ROW_BYTES, Checkpointer
 from navarch.storage.mvcc import Change, Record
 
 APPLICATION_ID = 0x6E617663  # "navc"
 FORMAT_VERSION = 1
-WAL_CHECKPOINT_PAGES = 1000
 CACHE_KIB = 2048
 
 _SCHEMA = """
@@ -41,9 +41,17 @@ class SQLiteBackend:
         self._lock = self._take_lock()
         try:
             self._connection = self._open()
+            self._checkpointer = self._start_checkpointer()
         except BaseException:
             os.close(self._lock)
             raise
+
+    def _start_checkpointer(self) -> Checkpointer:
+        try:
+            return Checkpointer(self._path)
+        except (sqlite3.Error, OSError) as error:
+            self._connection.close()
+            raise StorageError(f"cannot open {self._path}: {error}") from error
 
     def _take_lock(self) -> int:
         descriptor = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -67,7 +75,10 @@ class SQLiteBackend:
             self._check_format(application, version, tables)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
-            connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_CHECKPOINT_PAGES}")
+            # The checkpointer does it.
+            connection.execute("PRAGMA wal_autocheckpoint = 0")
+            # What is deleted is overwritten where the page is written anyway, not page by page for its own sake.
+            connection.execute("PRAGMA secure_delete = FAST")
             if not tables:
                 marks = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT_VERSION};"
                 connection.executescript(f"BEGIN; {_SCHEMA} {marks} COMMIT;")
@@ -111,11 +122,13 @@ class SQLiteBackend:
             self._connection.executemany("INSERT INTO log VALUES (?, ?, ?, ?, ?)", rows)
             if reserved is not None:
                 self._mark("reserved", reserved)
+        self._checkpointer.committed(sum(len(row[4]) + ROW_BYTES for row in rows))
 
     def forget(self, revisions: Sequence[int], compacted: int) -> None:
         with self._transaction():
             self._connection.executemany("DELETE FROM log WHERE revision = ?", [(revision,) for revision in revisions])
             self._mark("compacted", compacted)
+        self._checkpointer.committed(len(revisions) * ROW_BYTES)
 
     def _mark(self, name: str, value: int) -> None:
         self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
@@ -123,19 +136,22 @@ class SQLiteBackend:
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
+            with self._checkpointer.gate:
+                self._connection.execute("BEGIN IMMEDIATE")
+                try:
+                    yield
+                    self._connection.execute("COMMIT")
+                except BaseException:
+                    if self._connection.in_transaction:
+                        self._connection.execute("ROLLBACK")
+                    raise
         except sqlite3.Error as error:
             if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
                 raise StorageFullError(f"no space left for {self._path}") from error
             raise StorageError(f"cannot write to {self._path}: {error}") from error
 
     def close(self) -> None:
+        self._checkpointer.end()
         self._connection.close()
+        self._checkpointer.release()
         os.close(self._lock)

@@ -218,3 +218,30 @@ def test_a_failed_flush_of_lazy_changes_is_tried_again(monkeypatch: pytest.Monke
                 await asyncio.sleep(0.002)
 
     run(test)
+
+
+def test_a_window_far_beyond_its_limit_is_compacted_out_of_turn(backend: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mvcc, "HISTORY_BYTES_LIMIT", 1000)
+
+    async def test() -> None:
+        async with opened(LocalStore(backend())) as db:
+            while not db.compacted:
+                await put(db, "a/1", "x" * 200)
+                assert db.index._history_bytes < 100_000
+
+    run(test)
+
+
+def test_compactions_at_once_forget_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        async with opened(LocalStore(SQLiteBackend(tmp_path / "navarch.db"))) as db:
+            for value in range(20):
+                await put(db, "a/1", value)
+            monkeypatch.setattr(mvcc, "HISTORY_EVENTS_LIMIT", 0)
+            monkeypatch.setattr(store, "COMPACTION_STEP", 3)
+            await asyncio.gather(*(db.compact() for _ in range(4)))
+        backend = SQLiteBackend(tmp_path / "navarch.db")
+        assert [change.record.object()["value"] for change in backend.load()] == [19]
+        backend.close()
+
+    run(test)
