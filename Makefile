@@ -3,6 +3,7 @@
 # make test    all tests: fast ones first, then those with real containers
 # make lint    style, types, the dependency rule
 # make bench-X run bench/X.py
+# make crash-test  kill the store a thousand times and look whether anything is lost
 
 PYTHON ?= python3
 VENV := .venv
@@ -14,10 +15,10 @@ BUILT_FROM := pyproject.toml $(wildcard build_hooks/*.py) $(wildcard navarch/cri
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages test-packages up down reset test test-fast lint format clean
+.PHONY: help setup packages test-packages up down reset test test-fast crash-test lint format clean
 
 help:
-	@sed -n 's/^# //p' Makefile | head -5
+	@sed -n 's/^# //p' Makefile | head -6
 
 # An installed wheel comes compiled; this is what it does for the modules here, also where PYTHONDONTWRITEBYTECODE is set.
 setup: packages $(VENV)/.installed
@@ -47,6 +48,10 @@ test: setup test-packages
 
 test-fast: setup test-packages
 	$(BIN)/python -m pytest -m 'not e2e and not root' $(ARGS)
+
+# Not as a script: the processes to be killed would run that again.
+crash-test: setup
+	$(BIN)/python -c 'from tests.storage import crashing; crashing.main()' $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import signal
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,8 +15,6 @@ from navarch.storage.backend import Marks, StorageError, StorageFullError
 from navarch.storage.mvcc import Change, Record
 from navarch.storage.sqlite import APPLICATION_ID, FORMAT_VERSION, SQLiteBackend
 from navarch.storage.store import LocalStore
-
-KILLS = 8
 
 
 def change(revision: int, key: str = "/registry/pods/a/x", data: bytes = b"{}", *, deleted: bool = False) -> Change:
@@ -113,84 +108,6 @@ def test_revisions_handed_out_before_a_crash_are_not_used_again(tmp_path: Path) 
     assert third == second + 1, "a stop skips nothing"
 
 
-# What a killed server leaves
-
-WRITER = """
-import asyncio, sys
-from pathlib import Path
-from navarch.storage.sqlite import SQLiteBackend
-from navarch.storage.store import LocalStore
-
-async def main() -> None:
-    db = LocalStore(SQLiteBackend(Path(sys.argv[1])))
-    await db.load()
-    db.start()
-    print("revision", db.revision, flush=True)
-    prefix = "/registry/pods/"
-
-    async def write(lane: int) -> None:
-        count = 0
-        while True:
-            key = f"{prefix}a/{sys.argv[2]}-{lane}-{count % 50}"
-            value = b'{"value":"%d-%d"}' % (lane, count)
-            base = db.latest(prefix, key)
-            if count % 7 == 6 and base is not None:
-                found = await db.delete(prefix, key, lambda revision: value, base)
-                print("deleted", key, found.revision, flush=True)
-            else:
-                found = await db.put(prefix, key, lambda revision: value, base)
-                print("put", key, found.revision, value.decode(), flush=True)
-            count += 1
-
-    await asyncio.gather(*(write(lane) for lane in range(8)))
-
-asyncio.run(main())
-"""
-
-
-def test_every_acknowledged_write_survives_kill(tmp_path: Path) -> None:
-    path = tmp_path / "navarch.db"
-    present: dict[str, tuple[int, str]] = {}
-    deleted: dict[str, int] = {}
-    highest = 0
-    for life in range(KILLS):
-        writer = subprocess.Popen([sys.executable, "-c", WRITER, path, str(life % 2)], stdout=subprocess.PIPE, text=True)
-        assert writer.stdout is not None
-        _, revision = writer.stdout.readline().split()
-        assert int(revision) >= highest, "revisions never go back"
-        for _ in range(100 + 37 * life):
-            note(writer.stdout.readline(), present, deleted)
-        writer.send_signal(signal.SIGKILL)
-        for line in writer.stdout.read().splitlines(keepends=True):
-            if line.endswith("\n"):
-                note(line, present, deleted)
-        writer.wait()
-        writer.stdout.close()
-        backend = SQLiteBackend(path)
-        log = list(backend.load())
-        backend.close()
-        assert [c.revision for c in log] == sorted({c.revision for c in log})
-        newest = {c.record.key: c for c in log}
-        for key, (at, value) in present.items():
-            found = newest[key]
-            assert found.revision > at or (not found.deleted and json.dumps(json.loads(found.record.data)) == value), key
-        for key, at in deleted.items():
-            assert newest[key].revision > at or newest[key].deleted, key
-        highest = max(highest, max(c.revision for c in log))
-
-
-def note(line: str, present: dict[str, tuple[int, str]], deleted: dict[str, int]) -> None:
-    words = line.split(" ", 3)
-    if len(words) < 3:
-        return
-    if words[0] == "deleted":
-        present.pop(words[1], None)
-        deleted[words[1]] = int(words[2])
-    elif len(words) == 4:
-        deleted.pop(words[1], None)
-        present[words[1]] = (int(words[2]), json.dumps(json.loads(words[3])))
-
-
 # A full disk
 
 
@@ -237,24 +154,3 @@ def test_a_full_disk_refuses_writes_and_recovers(small_disk: Path) -> None:
         await db.stop()
 
     asyncio.run(test())
-
-
-@pytest.mark.root
-def test_the_api_answers_a_full_disk_with_507(small_disk: Path) -> None:
-    from navarch.api.registry import resource
-    from tests.apiserver.bench import bench
-    from tests.apiserver.samples import sample
-
-    ballast = small_disk / "ballast"
-    ballast.write_bytes(b"x" * 1_000_000)
-    with bench(small_disk.parent, SQLiteBackend(small_disk / "navarch.db")) as api:
-        body = {**sample(resource("configmaps"), "large"), "data": {"a": "x" * 200_000}}
-        statuses = []
-        while 507 not in statuses and len(statuses) < 30:
-            reply = api.post("configmaps", {**body, "metadata": {"name": f"n{len(statuses)}", "namespace": "default"}})
-            statuses.append(reply.status)
-        assert statuses[-1] == 507 and reply.json["kind"] == "Status" and "no space left" in reply.message
-        assert api.get("configmaps", f"n{len(statuses) - 1}").status == 404
-        assert api.get("configmaps", "n0").status == 200
-        ballast.unlink()
-        assert api.post("configmaps", sample(resource("configmaps"), "after")).status == 201
