@@ -8,7 +8,7 @@ from navarch.component.httpserver import Response
 
 READ_ONLY, MUTATING = "readOnly", "mutating"
 READ_ONLY_LIMIT, MUTATING_LIMIT = 400, 200
-_READ_ONLY_VERBS = frozenset({"get", "list", "watch"})
+READ_ONLY_VERBS = frozenset({"get", "list", "watch"})
 _LONG_RUNNING = frozenset({"attach", "exec", "proxy", "log", "portforward"})
 
 
@@ -27,7 +27,7 @@ class InFlight:
         """Count a request until `leave` is told what this returns. Raises TooManyRequests; members of system:masters pass."""
         if info.verb == "watch" or info.subresource in _LONG_RUNNING:
             return ""
-        kind = READ_ONLY if info.verb in _READ_ONLY_VERBS else MUTATING
+        kind = READ_ONLY if info.verb in READ_ONLY_VERBS else MUTATING
         if self.counts[kind] >= self._limits[kind]:
             if MASTERS_GROUP in user.groups:
                 return ""

@@ -25,6 +25,9 @@ from navarch.apiserver.customresources import CustomResources, all_kinds
 from navarch.apiserver.discovery import Discovery
 from navarch.apiserver.freshness import catch_up, storage_errors
 from navarch.apiserver.health import Health
+from navarch.apiserver.history import PATH as HISTORY_PATH
+from navarch.apiserver.history import HistoryPath
+from navarch.apiserver.inflight import READ_ONLY_VERBS
 from navarch.apiserver.monitoring import RequestMetrics
 from navarch.apiserver.negotiation import JSON, PLAIN, PRETTY, Representation, negotiate, wants_pretty
 from navarch.apiserver.openapi.documents import OpenAPI
@@ -38,6 +41,7 @@ from navarch.apiserver.subresources.proxy import Proxy
 from navarch.apiserver.tokens import TokenAuthority
 from navarch.component import clock, websocket
 from navarch.component.httpserver import BODY_LIMIT_BYTES, Request, Response
+from navarch.storage.author import author, writing
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +83,7 @@ class Pipeline:
         self._discovery = Discovery(kinds, external_address)
         self._openapi = OpenAPI(kinds)
         self._openid = OpenID(tokens, external_address)
+        self._history = HistoryPath(kinds, resources.store, authorizer)
         self._reviews = reviews.Reviews(tokens, authorizer)
         self._tunnel = tunnel
         self._proxy = Proxy(resources, tunnel)
@@ -209,7 +214,10 @@ class Pipeline:
         self._authorizer.require(request.user, info)
         request.also_needs = lambda verb: self._authorizer.require(request.user, replace(info, verb=verb))
         if not info.is_resource:
-            return self._other(request)
+            return await self._history.serve(request) if info.path == HISTORY_PATH else self._other(request)
+        if info.verb not in READ_ONLY_VERBS:
+            # Of all that is written from here on, until the next request of the same task.
+            writing.set(author(request.user.name, request.option("fieldManager"), request.headers.get("user-agent", "")))
         kind = self._kinds.get((info.group, info.version, info.resource))
         if kind is None and self.resources.store.is_shared:
             # It may just have been defined at another server.
@@ -252,6 +260,8 @@ class Pipeline:
             raise errors.no_such_path() if kind.is_custom else errors.method_not_allowed()
         match info.verb:
             case "get":
+                if request.option("resourceVersionMatch") == "Exact":
+                    return await resources.reading.get_past(request, kind)
                 return resources.reading.get(request, kind)
             case "list":
                 return await resources.reading.list_collection(request, kind)

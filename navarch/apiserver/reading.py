@@ -1,6 +1,8 @@
 """get, list and watch: what is published, as it is or as it was, for any kind (KEP-365, KEP-1904, KEP-3157).
 
-Continue tokens name the revision of the first page and the key to go on after, as etcd3's do.
+Continue tokens name the revision of the first page and the key to go on after, as etcd3's do. A list with
+resourceVersionMatch=Exact goes as far back as the store's history, and so do its further pages; and a get, for which Kubernetes
+has no such parameter.
 """
 
 from __future__ import annotations
@@ -31,6 +33,25 @@ class Reading:
         self._check_resource_version(request)
         return ObjectAnswer.of(kind, self._existing(kind, info.namespace, info.name))
 
+    async def get_past(self, request: APIRequest, kind: Kind) -> ObjectAnswer:
+        """The object as it was at exactly the revision that is named; without one it is what `get` gives."""
+        info, revision = request.info, self._check_resource_version(request)
+        if not revision:
+            return self.get(request, kind)
+        key = kind.key(info.namespace, info.name)
+        for record in await self._past(kind, self.under(request, kind), revision):
+            if record.key == key:
+                return ObjectAnswer.of(kind, record)
+        raise errors.not_found(kind.group, kind.plural, info.name)
+
+    async def _past(self, kind: Kind, under: str, revision: int, after: str = "") -> list[Record]:
+        """Raises 410 for what is not known any more."""
+        try:
+            with storage_errors():
+                return await self.store.past(kind.key_prefix, under, revision, after)
+        except (CompactedError, FutureRevisionError):
+            raise errors.expired(f"The provided resource version is too old: {revision}") from None
+
     def _existing(self, kind: Kind, namespace: str, name: str) -> Record:
         record = self.store.get(kind.key_prefix, kind.key(namespace, name))
         if record is None:
@@ -58,32 +79,39 @@ class Reading:
         _refuse_invalid_list(request)
         version = self._check_resource_version(request)
         token = request.option("continue")
-        after, revision = "", self.store.revision
+        after, revision, is_past = "", self.store.revision, False
         if token:
             if version:
                 raise errors.bad_request("specifying resource version is not allowed when using continue")
-            revision, after = _read_continue(token, under)
+            revision, after, is_past = _read_continue(token, under)
             if revision < 0:
                 revision = self.store.revision
             elif revision > self.store.revision:
                 # The list was begun at another server.
                 await self.store.reach(revision)
         elif version and request.option("resourceVersionMatch") == "Exact":
-            revision = version
-        try:
-            with storage_errors():
-                records = await self.store.snapshot(kind.key_prefix, under, revision, after)
-        except (CompactedError, FutureRevisionError):
-            if token:
-                raise self._expired_continue(after) from None
-            raise errors.expired(f"The provided resource version is too old: {revision}") from None
+            revision, is_past = version, True
+        if is_past:
+            records = await self._past(kind, under, revision, after)
+        else:
+            records = await self._snapshot(kind, under, revision, after, begun=bool(token))
         if not chosen.is_everything:
             records = chosen.choose(records)
         if not limit or len(records) <= limit:
             return ListAnswer(kind, records, revision)
         page = records[:limit]
         remaining = len(records) - limit if chosen.is_everything else None
-        return ListAnswer(kind, page, revision, _write_continue(revision, page[-1].key, under), remaining)
+        return ListAnswer(kind, page, revision, _write_continue(revision, page[-1].key, under, is_past), remaining)
+
+    async def _snapshot(self, kind: Kind, under: str, revision: int, after: str, *, begun: bool) -> list[Record]:
+        """Raises 410; where the list had `begun`, with the way to go on."""
+        try:
+            with storage_errors():
+                return await self.store.snapshot(kind.key_prefix, under, revision, after)
+        except (CompactedError, FutureRevisionError):
+            if begun:
+                raise self._expired_continue(after) from None
+            raise errors.expired(f"The provided resource version is too old: {revision}") from None
 
     def _expired_continue(self, after: str) -> StatusError:
         error = errors.expired(
@@ -176,12 +204,15 @@ def _match_with_continue(request: APIRequest) -> list[FieldError]:
     return [errors.forbidden_field("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided")]
 
 
-def _write_continue(revision: int, key: str, under: str) -> str:
-    token = {"v": "meta.k8s.io/v1", "rv": revision, "start": key.removeprefix(under)}
+def _write_continue(revision: int, key: str, under: str, is_past: bool = False) -> str:
+    token: dict[str, object] = {"v": "meta.k8s.io/v1", "rv": revision, "start": key.removeprefix(under)}
+    if is_past:
+        token["exact"] = True
     return base64.urlsafe_b64encode(orjson.dumps(token)).rstrip(b"=").decode()
 
 
-def _read_continue(token: str, under: str) -> tuple[int, str]:
+def _read_continue(token: str, under: str) -> tuple[int, str, bool]:
+    """The revision (negative: the newest), the key to go on after, and whether an exact revision was asked for."""
     try:
         value = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
         start, revision = value["start"], value["rv"]
@@ -189,4 +220,4 @@ def _read_continue(token: str, under: str) -> tuple[int, str]:
             raise ValueError(token)
     except (ValueError, KeyError, TypeError):
         raise errors.bad_request("continue key is not valid: encoded continue token is not valid") from None
-    return revision, start if start.startswith(under) else under + start
+    return revision, start if start.startswith(under) else under + start, value.get("exact") is True

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from navarch.storage.mvcc import Change
+from navarch.storage.author import Author
+from navarch.storage.mvcc import Change, Dropped, Record
 
 
 class StorageError(Exception):
@@ -31,8 +32,48 @@ class Marks:
     """The log is complete only after this revision."""
 
 
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of an object, past or present; of a deletion the last one, carrying the deletion's revision."""
+
+    record: Record
+    deleted: bool
+    written_ms: int | None
+    """When it was stored, in milliseconds since 1970; None where that is not known."""
+    author: Author
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """Versions that have left the log."""
+
+    records: list[Record]
+    since: int
+    """Of what had been replaced up to this revision, some is not there any more."""
+
+
+class History(Protocol):
+    """What a backend still knows of what it was told to forget. Methods block, at any time and in any thread."""
+
+    def keeps(self, key: str) -> bool:
+        """Whether anything is known of objects with such keys."""
+
+    def alive(self, under: str, revision: int) -> Past:
+        """Forgotten versions of `under` (a prefix that ends in a slash) that were there at a revision. Raises StorageError."""
+
+    def versions(self, key: str, logged: Sequence[int]) -> list[Version]:
+        """All versions of a key, oldest first: forgotten ones, and those of the log at `logged`. Raises StorageError."""
+
+    def written_by(self, agent: str, since_ms: int, limit: int) -> list[Version]:
+        """Changes by user agents that begin so, since a time, oldest first, at most so many. Raises StorageError."""
+
+
 class Backend(Protocol):
     """A log of changes. Methods block; all are called from one thread at a time."""
+
+    @property
+    def history(self) -> History | None:
+        """What it still knows of what it was told to forget, if anything."""
 
     def load(self) -> Iterator[Change]:
         """Every retained change, oldest first."""
@@ -43,7 +84,7 @@ class Backend(Protocol):
     def append(self, changes: Sequence[Change], reserved: int | None = None) -> None:
         """Store all of `changes`, and the mark `reserved` if given, durably, or nothing. Raises StorageError."""
 
-    def forget(self, revisions: Sequence[int], compacted: int) -> None:
+    def forget(self, dropped: Sequence[Dropped], compacted: int) -> None:
         """Remove these entries and note the mark `compacted`; need not be durable. Raises StorageError."""
 
     def close(self) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from navarch.storage.backend import Marks
-from navarch.storage.mvcc import Change
+from navarch.storage.mvcc import Change, Dropped
 
 
 class MemoryBackend:
     """Accepts everything, remembers nothing."""
+
+    history = None
 
     def load(self) -> Iterator[Change]:
         return iter(())
@@ -20,7 +22,7 @@ class MemoryBackend:
     def append(self, changes: Sequence[Change], reserved: int | None = None) -> None:
         pass
 
-    def forget(self, revisions: Sequence[int], compacted: int) -> None:
+    def forget(self, dropped: Sequence[Dropped], compacted: int) -> None:
         pass
 
     def close(self) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import orjson
 
 from navarch.apimachinery.errors import Object
+from navarch.storage.author import SERVER, Author, writing
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +26,10 @@ HISTORY_AGE_SECONDS = 300.0
 HISTORY_SLACK = 1.25
 # Changes so new that watchers still take them: their decoded and wire forms are kept.
 RECENT_CHANGES = 256
+
+
+Dropped = tuple[int, int]
+"""The revision of a version, and that of the change that ended it; a deletion ends with itself."""
 
 
 class ConflictError(Exception):
@@ -61,13 +66,16 @@ class Record:
 class Change:
     """One entry of the log: an object created, changed or deleted."""
 
-    __slots__ = ("_forms", "_line", "_object", "deleted", "previous", "published_seconds", "record")
+    __slots__ = ("_forms", "_line", "_object", "author", "deleted", "previous", "published_seconds", "record")
 
-    def __init__(self, record: Record, previous: Record | None, deleted: bool, obj: Object | None = None) -> None:
+    def __init__(
+        self, record: Record, previous: Record | None, deleted: bool, obj: Object | None = None, author: Author = SERVER
+    ) -> None:
         self.record = record
         """The new version; of a deletion the last one, carrying the deletion's revision."""
         self.previous = previous
         self.deleted = deleted
+        self.author = author
         self._object = obj
         self._line: bytes | None = None
         self._forms: dict[str, bytes] | None = None
@@ -221,6 +229,21 @@ class MVCC:
             raise CompactedError
         if revision >= collection.revision:
             return collection.range(under, after)
+        return self._rewound(collection, under, revision, after)
+
+    def kept_since(self, prefix: str, under: str, revision: int, after: str = "") -> list[Record]:
+        """Of what was there when the window began, what was there at an earlier `revision` already."""
+        found = self._rewound(self.collection(prefix), under, self.compacted, after)
+        return [record for record in found if record.revision <= revision]
+
+    def revisions(self, prefix: str, key: str) -> list[int]:
+        """Of an object's versions that are still in the log."""
+        found = {change.revision for change in self._history if change.record.key == key}
+        found |= {change.previous.revision for change in self._history if change.record.key == key and change.previous}
+        newest = self.get(prefix, key)
+        return sorted(found | ({newest.revision} if newest is not None else set()))
+
+    def _rewound(self, collection: Collection, under: str, revision: int, after: str) -> list[Record]:
         past: dict[str, Record | None] = {}
         for change in reversed(self._history):
             if change.revision <= revision:
@@ -247,15 +270,16 @@ class MVCC:
         for write in writes:
             if self.latest(write.prefix, write.key) is not write.base:
                 raise ConflictError(write.key)
-        changes = [self._change(write, self.next_revision + index) for index, write in enumerate(writes)]
+        author = writing.get()
+        changes = [self._change(write, self.next_revision + index, author) for index, write in enumerate(writes)]
         self.next_revision += len(changes)
         for change in changes:
             self._staged[change.record.key] = change
         return changes
 
-    def _change(self, write: Write, revision: int) -> Change:
+    def _change(self, write: Write, revision: int, author: Author) -> Change:
         created = write.base.created if write.base is not None else revision
-        return Change(Record(write.key, write.data(revision), revision, created), write.base, write.deletes, write.obj)
+        return Change(Record(write.key, write.data(revision), revision, created), write.base, write.deletes, write.obj, author)
 
     def unstage(self, changes: Iterable[Change]) -> None:
         """Forget staged changes whose commit failed; their revisions stay unused."""
@@ -416,10 +440,10 @@ class MVCC:
             or len(self._history) > HISTORY_EVENTS_LIMIT * HISTORY_SLACK
         )
 
-    def compact(self, now_seconds: float, limit: int, before: int | None = None) -> list[int] | None:
+    def compact(self, now_seconds: float, limit: int, before: int | None = None) -> list[Dropped] | None:
         """Drop up to `limit` changes (older than revision `before`, if given) that have left the window.
 
-        Returns revisions no longer needed for anything; None means that nothing has left it.
+        Returns the versions no longer needed for anything; None means that nothing has left it.
         """
 
         def may_go() -> bool:
@@ -432,7 +456,7 @@ class MVCC:
 
         if not may_go():
             return None
-        dropped = []
+        dropped: list[Dropped] = []
         for _ in range(limit):
             if not may_go():
                 break
@@ -440,9 +464,9 @@ class MVCC:
             self._history_bytes -= len(change.record.data)
             self.compacted = change.revision
             if change.previous is not None:
-                dropped.append(change.previous.revision)
+                dropped.append((change.previous.revision, change.revision))
             if change.deleted:
-                dropped.append(change.revision)
+                dropped.append((change.revision, change.revision))
         return dropped
 
     def _is_retained(self, change: Change, now_seconds: float) -> bool:

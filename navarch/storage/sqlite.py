@@ -1,7 +1,8 @@
 """The default backend: one SQLite file holding the log, one row per change, one transaction per batch.
 
 The file's `application_id` and `user_version` say that it is ours and in which format, and a lock beside it keeps a second
-server out. Rows are appended by revision; the current state is what is left when the log is read in order.
+server out. Rows are appended by revision; the current state is what is left when the log is read in order. What is forgotten
+goes on into the history (see `history`). Older formats are brought up to date when the file is opened.
 """
 
 from __future__ import annotations
@@ -13,12 +14,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from navarch.component import clock
+from navarch.storage import history
+from navarch.storage.author import Author
 from navarch.storage.backend import Marks, StorageError, StorageFullError
 from navarch.storage.checkpoints import ROW_BYTES, Checkpointer
-from navarch.storage.mvcc import Change, Record
+from navarch.storage.history import Authors, HistoryReader, HistoryWriter, Retention
+from navarch.storage.mvcc import Change, Dropped, Record
 
 APPLICATION_ID = 0x6E617663  # "navc"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 CACHE_KIB = 2048
 
 _SCHEMA = """
@@ -27,16 +32,24 @@ CREATE TABLE log (
     key TEXT NOT NULL,
     created INTEGER NOT NULL,
     deleted INTEGER NOT NULL,
+    author INTEGER NOT NULL,
+    written_ms INTEGER NOT NULL,
     data BLOB NOT NULL
 ) STRICT;
 CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+"""
+# Neither author nor time of what there was is known, and nothing of what had been forgotten.
+_UPGRADE_TO_2 = """
+ALTER TABLE log ADD COLUMN author INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE log ADD COLUMN written_ms INTEGER NOT NULL DEFAULT 0;
+INSERT INTO meta SELECT 'history_since', value FROM meta WHERE name = 'compacted';
 """
 
 
 class SQLiteBackend:
     """The log in one file. Raises StorageError at once for a file that is not ours, too new, or in use."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, retention: Retention = Retention()) -> None:  # noqa: B008 (it is immutable)
         self._path = path
         self._lock = self._take_lock()
         try:
@@ -45,6 +58,9 @@ class SQLiteBackend:
         except BaseException:
             os.close(self._lock)
             raise
+        self._authors = Authors(self._connection)
+        self._history_writer = HistoryWriter(self._connection, retention)
+        self.history = HistoryReader(path)
 
     def _start_checkpointer(self) -> Checkpointer:
         try:
@@ -84,7 +100,10 @@ class SQLiteBackend:
             connection.execute("PRAGMA secure_delete = FAST")
             if not tables:
                 marks = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT_VERSION};"
-                connection.executescript(f"BEGIN; {_SCHEMA} {marks} COMMIT;")
+                connection.executescript(f"BEGIN; {_SCHEMA} {history.SCHEMA} {marks} COMMIT;")
+            elif version < FORMAT_VERSION:
+                marks = f"PRAGMA user_version = {FORMAT_VERSION};"
+                connection.executescript(f"BEGIN; {_UPGRADE_TO_2} {history.SCHEMA} {marks} COMMIT;")
             self._path.chmod(0o600)
         except BaseException as error:
             if connection is not None:
@@ -120,30 +139,55 @@ class SQLiteBackend:
         return Marks(reserved=rows.get("reserved", 0), compacted=rows.get("compacted", 0))
 
     def append(self, changes: Sequence[Change], reserved: int | None = None) -> None:
-        rows = [(c.revision, c.record.key, c.record.created, int(c.deleted), c.record.data) for c in changes]
-        with self._transaction():
-            self._connection.executemany("INSERT INTO log VALUES (?, ?, ?, ?, ?)", rows)
+        now_ms, new = _now_ms(), []
+        rows, size = [], 0
+        for change in changes:
+            record = change.record
+            number, is_new = self._authors.number(change.author)
+            if is_new:
+                new.append(change.author)
+            rows.append((change.revision, record.key, record.created, int(change.deleted), number, now_ms, record.data))
+            size += len(record.data) + ROW_BYTES
+        with self._transaction(new):
+            self._connection.executemany(_APPEND, rows)
+            if new:
+                self._authors.write(new)
             if reserved is not None:
                 self._mark("reserved", reserved)
-        self._checkpointer.committed(sum(len(row[4]) + ROW_BYTES for row in rows))
+        self._checkpointer.committed(size)
 
-    def forget(self, revisions: Sequence[int], compacted: int) -> None:
-        with self._transaction():
-            self._connection.executemany("DELETE FROM log WHERE revision = ?", [(revision,) for revision in revisions])
+    def forget(self, dropped: Sequence[Dropped], compacted: int) -> None:
+        # What is forgotten once more after a crash does no harm: no commit has to wait for this one's sync.
+        with self._unsynced(), self._transaction():
+            size = self._history_writer.take(dropped, _now_ms())
+            self._connection.executemany("DELETE FROM log WHERE revision = ?", [(revision,) for revision, _ in dropped])
             self._mark("compacted", compacted)
-        self._checkpointer.committed(len(revisions) * ROW_BYTES)
+        grown = abs(size - self._history_writer.bytes)
+        self._history_writer.taken(size)
+        self._checkpointer.committed(grown + 2 * len(dropped) * ROW_BYTES)
+
+    @contextmanager
+    def _unsynced(self) -> Iterator[None]:
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        try:
+            yield
+        finally:
+            self._connection.execute("PRAGMA synchronous = FULL")
 
     def _mark(self, name: str, value: int) -> None:
         self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def _transaction(self, new: Sequence[Author] = ()) -> Iterator[None]:
+        """`new` authors come into the file with it, or not at all."""
+        is_done = False
         try:
             with self._checkpointer.gate:
                 self._connection.execute("BEGIN IMMEDIATE")
                 try:
                     yield
                     self._connection.execute("COMMIT")
+                    is_done = True
                 except BaseException:
                     if self._connection.in_transaction:
                         self._connection.execute("ROLLBACK")
@@ -152,9 +196,19 @@ class SQLiteBackend:
             if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
                 raise StorageFullError(f"no space left for {self._path}") from error
             raise StorageError(f"cannot write to {self._path}: {error}") from error
+        finally:
+            if new and not is_done:
+                self._authors.unwrite(new)
 
     def close(self) -> None:
         self._checkpointer.end()
         self._connection.close()
         self._checkpointer.release()
         os.close(self._lock)
+
+
+_APPEND = "INSERT INTO log (revision, key, created, deleted, author, written_ms, data) VALUES (?, ?, ?, ?, ?, ?, ?)"
+
+
+def _now_ms() -> int:
+    return int(clock.now().timestamp() * 1000)

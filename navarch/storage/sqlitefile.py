@@ -83,10 +83,27 @@ def _problems(connection: sqlite3.Connection) -> Iterator[str]:
             if not 0 < created <= revision:
                 yield f"revision {revision} of {key}: created at revision {created}"
             yield from (f"revision {revision} of {key}: {text}" for text in _object_problems(revision, data))
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > 1:
+            yield from _history_problems(connection)
         if last > reserved:
             yield f"revision {last} is beyond those that are reserved ({reserved})"
     except sqlite3.Error as error:
         yield f"the file is damaged: {error}"
+
+
+def _history_problems(connection: sqlite3.Connection) -> Iterator[str]:
+    rows = connection.execute("SELECT revision, ended, key, data FROM history ORDER BY id")
+    before = 0
+    for revision, ended, key, data in rows:
+        if not before <= ended or revision > ended:
+            yield f"revision {revision} of {key}, in the history: ended at revision {ended}"
+        before = ended
+        yield from (f"revision {revision} of {key}, in the history: {text}" for text in _object_problems(revision, data))
+    known = "author = 0 OR author IN (SELECT id FROM authors)"
+    for table in ("log", "history"):
+        for revision, author in connection.execute(f"SELECT revision, author FROM {table} WHERE NOT ({known})"):
+            yield f"revision {revision}: its author ({author}) is not known"
 
 
 def _object_problems(revision: int, data: bytes) -> Iterator[str]:

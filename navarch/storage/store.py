@@ -18,8 +18,9 @@ from typing import Protocol
 from navarch.apimachinery.errors import Object
 from navarch.component import clock
 from navarch.component.tasks import Tasks
-from navarch.storage.backend import Backend, StorageError
-from navarch.storage.mvcc import MVCC, Change, Collection, Record, Watcher, Write
+from navarch.storage.backend import Backend, StorageError, Version
+from navarch.storage.indexed import IndexedStore
+from navarch.storage.mvcc import Change, Collection, CompactedError, Dropped, Record, Watcher, Write
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +28,8 @@ BATCH_LIMIT = 1000
 LAZY_FLUSH_SECONDS = 60.0
 REVISIONS_RESERVED = 10_000
 COMPACTION_INTERVAL_SECONDS = 30.0
-COMPACTION_STEP = 500
+# What a commit may have to wait for.
+COMPACTION_STEP = 100
 # Commits that take less, on average, are done on the event loop: handing one to a thread and back costs a fifth of the rate.
 INLINE_COMMIT_SECONDS = 0.001
 # So many objects are kept from the garbage collector's sight: they hold no cycles, and looking at them takes it milliseconds.
@@ -92,6 +94,22 @@ class Store(Protocol):
         Raises CompactedError, FutureRevisionError, StorageError.
         """
 
+    @property
+    def knows_authors(self) -> bool:
+        """Whether `versions` say who wrote them, and when."""
+
+    async def past(self, prefix: str, under: str, revision: int, after: str = "") -> list[Record]:
+        """As `snapshot`, as far back as anything is known. Raises CompactedError, FutureRevisionError, StorageError."""
+
+    async def versions(self, prefix: str, key: str) -> list[Version]:
+        """All versions known of an object, oldest first, deletions included. Raises StorageError."""
+
+    async def written_by(self, agent: str, since_ms: int, limit: int) -> list[Version]:
+        """Changes by user agents that begin so, since a time (milliseconds since 1970), oldest first, at most so many.
+
+        Raises StorageError.
+        """
+
     def watch(
         self,
         prefix: str,
@@ -149,14 +167,14 @@ class Store(Protocol):
         """
 
 
-class LocalStore:
+class LocalStore(IndexedStore):
     """A store that one server has for itself: its index is always what is stored."""
 
     is_shared = False
 
     def __init__(self, backend: Backend) -> None:
+        super().__init__()
         self._backend = backend
-        self.index = MVCC()
         self.problem = ""
         """Why the last commit failed, as long as none has succeeded since."""
         self._queue: list[_Staged] = []
@@ -168,8 +186,8 @@ class LocalStore:
         self._compaction = asyncio.Lock()
         self._busy = False
         self._compacting = False
-        self._unforgotten: list[int] = []
-        """Revisions that the index has dropped and the backend not yet."""
+        self._unforgotten: list[Dropped] = []
+        """What the index has dropped and the backend not yet."""
         self._flush_due_seconds = 0.0
         self._commit_seconds = 0.0
         self._reserved = 0
@@ -212,38 +230,44 @@ class LocalStore:
 
     # Reads
 
-    @property
-    def revision(self) -> int:
-        return self.index.revision
-
-    @property
-    def compacted(self) -> int:
-        return self.index.compacted
-
-    def collection(self, prefix: str) -> Collection:
-        return self.index.collection(prefix)
-
-    def get(self, prefix: str, key: str) -> Record | None:
-        return self.index.get(prefix, key)
-
-    def latest(self, prefix: str, key: str) -> Record | None:
-        return self.index.latest(prefix, key)
-
     async def snapshot(self, prefix: str, under: str, revision: int, after: str = "") -> list[Record]:
         return self.index.snapshot(prefix, under, revision, after)
 
-    def watch(
-        self,
-        prefix: str,
-        under: str,
-        since: int,
-        deliver: Callable[[list[Change]], None],
-        expire: Callable[[], None] | None = None,
-    ) -> Watcher:
-        return self.index.watch(prefix, under, since, deliver, expire)
+    @property
+    def knows_authors(self) -> bool:
+        return self._backend.history is not None
 
-    def unwatch(self, prefix: str, watcher: Watcher) -> None:
-        self.index.unwatch(prefix, watcher)
+    async def past(self, prefix: str, under: str, revision: int, after: str = "") -> list[Record]:
+        """In the history, where the index does not go back so far."""
+        try:
+            return self.index.snapshot(prefix, under, revision, after)
+        except CompactedError:
+            history = self._backend.history
+            if history is None or not history.keeps(prefix):
+                raise
+        # Nothing may leave the window while what has left it is read.
+        async with self._compaction:
+            if self._unforgotten:
+                raise StorageError("what has left the log is not in the history yet")
+            kept = self.index.kept_since(prefix, under, revision, after)
+            ended = await asyncio.to_thread(history.alive, under, revision)
+        if revision < ended.since:
+            raise CompactedError
+        found = {record.key: record for record in (*ended.records, *kept) if record.key > after}
+        return [found[key] for key in sorted(found)]
+
+    async def versions(self, prefix: str, key: str) -> list[Version]:
+        history = self._backend.history
+        if history is None:
+            return []
+        # Nothing may go from the log into the history between looking here and looking there.
+        async with self._compaction:
+            logged = [*self.index.revisions(prefix, key), *(revision for revision, _ in self._unforgotten)]
+            return await asyncio.to_thread(history.versions, key, logged)
+
+    async def written_by(self, agent: str, since_ms: int, limit: int) -> list[Version]:
+        history = self._backend.history
+        return [] if history is None else await asyncio.to_thread(history.written_by, agent, since_ms, limit)
 
     async def fresh(self) -> bool:
         return False

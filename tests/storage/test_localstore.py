@@ -87,10 +87,10 @@ class Failing(MemoryBackend):
             raise StorageError("the backend refuses")
         self.rows += [change.revision for change in changes]
 
-    def forget(self, revisions: Any, compacted: int) -> None:
+    def forget(self, dropped: Any, compacted: int) -> None:
         if self.refusing:
             raise StorageError("the backend refuses")
-        self.forgotten += revisions
+        self.forgotten += [revision for revision, _ in dropped]
 
 
 def test_a_refused_commit_leaves_no_trace_and_the_next_one_succeeds() -> None:

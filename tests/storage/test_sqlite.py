@@ -25,7 +25,7 @@ def test_the_log_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     backend = SQLiteBackend(tmp_path / "navarch.db")
     backend.append([change(1, data=b"one"), change(2, "/registry/pods/a/y", b"two")], reserved=100)
     backend.append([change(3, data=b"three"), change(4, "/registry/pods/a/y", b"gone", deleted=True)])
-    backend.forget([1], 1)
+    backend.forget([(1, 1)], 1)
     backend.close()
     backend = SQLiteBackend(tmp_path / "navarch.db")
     found = [(c.revision, c.record.data, c.deleted, c.previous and c.previous.revision) for c in backend.load()]

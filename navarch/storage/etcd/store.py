@@ -22,18 +22,17 @@ from navarch.apimachinery import errors
 from navarch.apimachinery.errors import Object
 from navarch.component import clock
 from navarch.component.tasks import Tasks
-from navarch.storage.backend import StorageError, StorageFullError, StorageUnavailableError
+from navarch.storage.author import UNKNOWN
+from navarch.storage.backend import StorageError, StorageFullError, StorageUnavailableError, Version
 from navarch.storage.etcd import compaction, values
 from navarch.storage.etcd import etcd_pb2 as pb
 from navarch.storage.etcd.client import EtcdClient, EtcdError
+from navarch.storage.indexed import IndexedStore
 from navarch.storage.mvcc import (
-    MVCC,
     Change,
-    Collection,
     CompactedError,
     ConflictError,
     Record,
-    Watcher,
     Write,
     collection_prefix,
 )
@@ -104,14 +103,14 @@ class _Attempt:
         return Change(Record(self.write.key, data, revision, base.created if base else revision), base, False, obj)
 
 
-class EtcdStore:
+class EtcdStore(IndexedStore):
     """A store that other servers may share."""
 
     is_shared = True
 
     def __init__(self, client: EtcdClient) -> None:
+        super().__init__()
         self._client = client
-        self.index = MVCC()
         self._watch_problem = "etcd has not been read yet"
         self._call_problem = ""
         self._attempts: dict[str, _Attempt] = {}
@@ -175,23 +174,6 @@ class EtcdStore:
 
     # Reads
 
-    @property
-    def revision(self) -> int:
-        return self.index.revision
-
-    @property
-    def compacted(self) -> int:
-        return self.index.compacted
-
-    def collection(self, prefix: str) -> Collection:
-        return self.index.collection(prefix)
-
-    def get(self, prefix: str, key: str) -> Record | None:
-        return self.index.get(prefix, key)
-
-    def latest(self, prefix: str, key: str) -> Record | None:
-        return self.index.get(prefix, key)
-
     async def snapshot(self, prefix: str, under: str, revision: int, after: str = "") -> list[Record]:
         try:
             return self.index.snapshot(prefix, under, revision, after)
@@ -206,18 +188,35 @@ class EtcdStore:
                     raise
                 raise _unavailable(error) from error
 
-    def watch(
-        self,
-        prefix: str,
-        under: str,
-        since: int,
-        deliver: Callable[[list[Change]], None],
-        expire: Callable[[], None] | None = None,
-    ) -> Watcher:
-        return self.index.watch(prefix, under, since, deliver, expire)
+    @property
+    def knows_authors(self) -> bool:
+        """etcd keeps versions until somebody compacts them, and of none who wrote it, or when."""
+        return False
 
-    def unwatch(self, prefix: str, watcher: Watcher) -> None:
-        self.index.unwatch(prefix, watcher)
+    async def past(self, prefix: str, under: str, revision: int, after: str = "") -> list[Record]:
+        return await self.snapshot(prefix, under, revision, after)
+
+    async def versions(self, prefix: str, key: str) -> list[Version]:
+        found: list[Version] = []
+        revision = 0
+        while True:
+            try:
+                response = await self._client.range(pb.RangeRequest(key=key.encode(), revision=revision))
+            except EtcdError as error:
+                if error.is_compacted:
+                    break
+                raise _unavailable(error) from error
+            record = _record(response.kvs[0]) if response.kvs else None
+            if record is None:
+                break
+            found.append(Version(record, False, None, UNKNOWN))
+            revision = record.revision - 1
+            if record.created > revision:
+                break
+        return found[::-1]
+
+    async def written_by(self, agent: str, since_ms: int, limit: int) -> list[Version]:
+        return []
 
     # How far the index is
 
