@@ -141,12 +141,16 @@ class SQLiteBackend:
     def append(self, changes: Sequence[Change], reserved: int | None = None) -> None:
         now_ms, new = _now_ms(), []
         rows, size = [], 0
+        last: Author | None = None
         for change in changes:
             record = change.record
-            number, is_new = self._authors.number(change.author)
-            if is_new:
-                new.append(change.author)
-            rows.append((change.revision, record.key, record.created, int(change.deleted), number, now_ms, record.data))
+            # Mostly the same as before, in the very same value.
+            if change.author is not last:
+                last = change.author
+                number, is_new = self._authors.number(last)
+                if is_new:
+                    new.append(last)
+            rows.append((record.revision, record.key, record.created, int(change.deleted), number, now_ms, record.data))
             size += len(record.data) + ROW_BYTES
         with self._transaction(new):
             self._connection.executemany(_APPEND, rows)
