@@ -52,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="navarch", description="A container orchestrator that speaks the Kubernetes API.")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_cluster_commands(commands)
+    _add_history_commands(commands)
     _add_node_commands(commands)
     _add_image_commands(commands)
     version = commands.add_parser("version", help="print the version")
@@ -94,6 +95,29 @@ def _add_cluster_commands(commands: Subparsers[argparse.ArgumentParser]) -> None
     server = _command(commands, "server", _server, "run the control plane in the foreground (`up` does this)")
     _add_process_options(server)
     _add_datastore_options(server)
+
+
+def _add_history_commands(commands: Subparsers[argparse.ArgumentParser]) -> None:
+    history = _command(commands, "history", _history, "list the versions of an object: who wrote them, when, what changed")
+    history.add_argument("kind", metavar="KIND", help="such as deploy, Deployment or deployments.apps")
+    history.add_argument("name", metavar="[NS/]NAME", help="the object (default namespace: default)")
+    shown = history.add_mutually_exclusive_group()
+    shown.add_argument(
+        "--diff",
+        type=int,
+        nargs="*",
+        metavar="REVISION",
+        help="what changed between two revisions, or (none given) with each",
+    )
+    shown.add_argument("--revision", type=int, metavar="N", help="show one version (goes together with -o yaml)")
+    history.add_argument("-o", "--output", choices=("yaml",), help="how one version is shown")
+    undo = _command(commands, "undo", _undo, "put an object back as it was, or everything that a user agent did")
+    undo.add_argument("kind", metavar="KIND", nargs="?", help="such as deploy, Deployment or deployments.apps")
+    undo.add_argument("name", metavar="[NS/]NAME", nargs="?", help="the object (default namespace: default)")
+    undo.add_argument("--to", type=int, metavar="REVISION", help="as it was at this revision (default: before its last change)")
+    undo.add_argument("--user-agent", metavar="TEXT", help="take back what user agents that begin so have changed")
+    undo.add_argument("--since", metavar="TIME", help="from when on: 10m, 2h, 1d ago, or 2026-01-02T03:04:05Z")
+    undo.add_argument("--dry-run", action="store_true", help="only say what would be done")
 
 
 def _add_node_commands(commands: Subparsers[argparse.ArgumentParser]) -> None:
@@ -233,6 +257,33 @@ def _check(parsed: argparse.Namespace) -> int:
     from navarch.cli import backup
 
     return backup.check(_data_dir(parsed))
+
+
+def _history(parsed: argparse.Namespace) -> int:
+    from navarch.cli import history
+
+    if parsed.diff is not None and len(parsed.diff) not in (0, 2):
+        raise CommandError("--diff goes with two revisions, or with none to see them all")
+    if parsed.output and parsed.revision is None:
+        raise CommandError("-o yaml goes together with --revision")
+    cluster = require(_data_dir(parsed))
+    return history.history(cluster, history.named(parsed.kind, parsed.name), diff=parsed.diff, revision=parsed.revision)
+
+
+def _undo(parsed: argparse.Namespace) -> int:
+    from navarch.cli import undo
+    from navarch.cli.history import named
+    from navarch.component import clock
+
+    if parsed.user_agent is not None:
+        if parsed.kind or parsed.to is not None or not parsed.user_agent or parsed.since is None:
+            raise CommandError("--user-agent goes together with --since, and with neither an object nor --to")
+        since = undo.parse_since(parsed.since, clock.now())
+        return undo.undo_agent(require(_data_dir(parsed)), parsed.user_agent, since, dry_run=parsed.dry_run)
+    if not parsed.name or parsed.since is not None:
+        raise CommandError("name an object (KIND [NS/]NAME), or a --user-agent and a time (--since)")
+    target = named(parsed.kind, parsed.name)
+    return undo.undo(require(_data_dir(parsed)), target, parsed.to, dry_run=parsed.dry_run)
 
 
 def _status(parsed: argparse.Namespace) -> int:

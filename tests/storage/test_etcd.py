@@ -13,6 +13,7 @@ import pytest
 
 from navarch.apimachinery.errors import StatusError
 from navarch.component.pki import PKI, cluster_leaves
+from navarch.storage.author import UNKNOWN
 from navarch.storage.backend import StorageError, StorageFullError, StorageUnavailableError
 from navarch.storage.etcd import client as etcd_client
 from navarch.storage.etcd import store as etcd_store
@@ -636,6 +637,30 @@ def test_an_endpoint_that_is_away_gives_way_to_the_next(etcd: Etcd) -> None:
                 for value in (2, 3):
                     await put(db, "a/1", value)
                 assert [value_of(c.record) for c in seen] == [1, 2, 3]
+
+    run(test)
+
+
+def test_versions_are_known_until_etcd_is_compacted_and_nobody_who_wrote_them(etcd: Etcd) -> None:
+    async def test() -> None:
+        async with opened(etcd.store()) as db:
+            assert not db.knows_authors and await db.written_by("", 0, 10) == []
+            assert await db.versions(PREFIX, PREFIX + "a/1") == []
+            for value in range(3):
+                await put(db, "a/1", value)
+            then = db.revision
+            found = await db.versions(PREFIX, PREFIX + "a/1")
+            assert [(value_of(v.record), v.deleted, v.written_ms, v.author) for v in found] == [
+                (value, False, None, UNKNOWN) for value in range(3)
+            ]
+            await remove(db, "a/1")
+            assert [v.deleted for v in await db.versions(PREFIX, PREFIX + "a/1")] == [False, False, False, True]
+            assert [value_of(record) for record in await db.past(PREFIX, PREFIX, then)] == [2]
+            await put(db, "a/1", 7)
+            assert [value_of(v.record) for v in await db.versions(PREFIX, PREFIX + "a/1")] == [7]
+            await put(db, "a/1", 8)
+            etcd.compact()
+            assert [value_of(v.record) for v in await db.versions(PREFIX, PREFIX + "a/1")] == [8]
 
     run(test)
 

@@ -197,9 +197,13 @@ class EtcdStore(IndexedStore):
         return await self.snapshot(prefix, under, revision, after)
 
     async def versions(self, prefix: str, key: str) -> list[Version]:
+        """Of its present life; of one that is over, as long as the window tells when it ended."""
         found: list[Version] = []
-        revision = 0
-        while True:
+        revision = deleted_at = 0
+        if self.get(prefix, key) is None:
+            deleted_at = max(self.index.revisions(prefix, key), default=0)
+            revision = deleted_at - 1
+        while revision >= 0:
             try:
                 response = await self._client.range(pb.RangeRequest(key=key.encode(), revision=revision))
             except EtcdError as error:
@@ -209,10 +213,12 @@ class EtcdStore(IndexedStore):
             record = _record(response.kvs[0]) if response.kvs else None
             if record is None:
                 break
+            if deleted_at and not found:
+                found.append(Version(_deletion(record, deleted_at).record, True, None, UNKNOWN))
             found.append(Version(record, False, None, UNKNOWN))
-            revision = record.revision - 1
-            if record.created > revision:
+            if record.revision == record.created:
                 break
+            revision = record.revision - 1
         return found[::-1]
 
     async def written_by(self, agent: str, since_ms: int, limit: int) -> list[Version]:
