@@ -25,7 +25,7 @@ from typing import Any
 import orjson
 
 from navarch.storage import checkpoints, mvcc, sqlitefile
-from navarch.storage.mvcc import Change, Write
+from navarch.storage.mvcc import Change, CompactedError, Write
 from navarch.storage.sqlite import SQLiteBackend
 from navarch.storage.store import LocalStore
 
@@ -33,8 +33,10 @@ PREFIX, LEASES = "/registry/configmaps/", "/registry/leases/"
 LANES, NAMES = 12, 20
 LIFE_SECONDS = 0.06
 COMPACTION_SECONDS = 0.005
-# Enough for a watcher that was away during one restart.
-WINDOW = 20_000
+# So few that most of what is written goes on into the history.
+WINDOW = 300
+# How many revisions are looked back to after some of the restarts.
+LOOKED_BACK, LOOKED_BACK_EVERY = 3, 4
 
 
 # What is killed
@@ -137,9 +139,14 @@ class Survivor:
         """key -> the revision of the last write, whether it was a deletion, and the value."""
         self.begun: dict[str, set[str]] = {}
         self.seen: list[int] = []
+        self.states: dict[str, str] = {}
+        """What there is, as a watcher knows it."""
+        self.past: list[tuple[int, dict[str, str]]] = []
+        """Some of what there was, and when."""
         self.writes = 0
         self.highest = 0
         self._checked = 0
+        self.looked_back = 0
         # Forked from a process that has everything imported: a life begins within milliseconds.
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([__name__])
@@ -168,6 +175,8 @@ class Survivor:
         receiving.close()
         process.close()
         self.check()
+        if life % LOOKED_BACK_EVERY == 0 and self.past:
+            asyncio.run(self.look_back())
 
     def _take(self, message: bytes) -> None:
         kind, *words = orjson.loads(message)
@@ -178,14 +187,25 @@ class Survivor:
             self.begun.setdefault(words[0], set()).add(words[1])
         elif kind == "acknowledged":
             revision, key, deleted, value = words
-            self.acknowledged[key] = (revision, deleted, value)
+            self._note(key, revision, value, deleted=deleted)
             self.writes += 1
-            self.highest = max(self.highest, revision)
         else:
-            revision = words[0]
+            revision, key, how, value = words
             assert not self.seen or revision > self.seen[-1], "a watcher saw something twice, or out of order"
             self.seen.append(revision)
-            self.highest = max(self.highest, revision)
+            # Who has seen a write knows of it, whether or not it was acknowledged to who made it.
+            self._note(key, revision, value, deleted=how == "DELETED")
+            if how == "DELETED":
+                del self.states[key]
+            else:
+                self.states[key] = value
+            if self.random.random() < 0.02:
+                self.past.append((revision, dict(self.states)))
+
+    def _note(self, key: str, revision: int, value: str, *, deleted: bool) -> None:
+        if revision > self.acknowledged.get(key, (0, False, ""))[0]:
+            self.acknowledged[key] = (revision, deleted, value)
+        self.highest = max(self.highest, revision)
 
     def check(self) -> None:
         """The file, as the next server finds it."""
@@ -216,6 +236,20 @@ class Survivor:
             assert kept <= told, "a watcher has missed something"
             assert {revision for revision in told if revision > max(compacted, self._checked)} <= kept, "seen and not stored"
             self._checked = self.seen[-1]
+
+    async def look_back(self) -> None:
+        db = LocalStore(SQLiteBackend(self.path))
+        await db.load()
+        for revision, state in self.random.choices(self.past, k=LOOKED_BACK):
+            try:
+                found = await db.past(PREFIX, PREFIX, revision)
+            except CompactedError:
+                # It was long ago.
+                continue
+            # Writes of one commit have a revision each: watchers are told of them together, but one may look between them.
+            assert {record.key: value_of(record.data) for record in found} == state, f"the past at {revision} is another"
+            self.looked_back += 1
+        await db.stop()
 
 
 def crash(path: Path, kills: int, seed: int, tell: Callable[[str], None] = lambda text: None) -> Survivor:

@@ -39,7 +39,7 @@ def test_a_store_that_is_killed_loses_nothing(tmp_path: Path) -> None:
     seed = random.SystemRandom().randrange(1 << 32)
     print(f"seed {seed}")
     survivor = crash(tmp_path / "navarch.db", KILLS, seed)
-    assert survivor.writes > KILLS and survivor.seen
+    assert survivor.writes > KILLS and survivor.seen and survivor.looked_back
 
 
 # A whole server
