@@ -156,9 +156,11 @@ class NodeLifecycle:
             cluster.event(pod, "Warning", "NodeNotReady", "Node is not ready")
 
     async def _taint(self, node: Object, now: datetime, cluster: Cluster) -> float | None:
-        nodes = cluster.informer("nodes").list()
-        others = [other for other in nodes if meta.name(other) != meta.name(node)]
-        evict = may_evict([*others, node])
+        evict = False
+        if readiness(node) != "True":
+            # Only of a node that is not well does it matter how all others are.
+            others = [other for other in cluster.informer("nodes").list() if meta.name(other) != meta.name(node)]
+            evict = may_evict([*others, node])
         is_evicting = any(
             taint["key"] in (NOT_READY, UNREACHABLE) and taint.get("effect") == "NoExecute"
             for taint in node.get("spec", {}).get("taints") or ()
