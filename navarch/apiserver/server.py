@@ -48,6 +48,8 @@ from navarch.apiserver.pipeline import Pipeline
 from navarch.apiserver.request import AUTHENTICATED_GROUP, MASTERS_GROUP, APIRequest, User
 from navarch.apiserver.requestinfo import parse, parse_query
 from navarch.apiserver.resources import Resources
+from navarch.apiserver.subresources import forwarding
+from navarch.apiserver.subresources.forwarding import Forward
 from navarch.apiserver.subresources.nodetunnel import NodeTunnel
 from navarch.apiserver.tokens import TokenAuthority
 from navarch.client.client import Client
@@ -92,8 +94,10 @@ class APIServerConfig:
 class APIServer:
     """An API server over one store. `start`, then `listen`; `stop` closes the store too."""
 
-    def __init__(self, config: APIServerConfig, store: Store) -> None:
+    def __init__(self, config: APIServerConfig, store: Store, forward: Forward = forwarding.forward) -> None:
+        """`forward`: how requests get to nodes and pods."""
         self.config = config
+        self._forward = forward
         self.store = store
         self.pipeline: Pipeline = None  # type: ignore[assignment]
         """There after `start`."""
@@ -156,7 +160,7 @@ class APIServer:
             custom,
             TokenAuthority(store, config.service_account_key_file),
             authorizer,
-            NodeTunnel(resources, self._kubelet_tls),
+            NodeTunnel(resources, self._kubelet_tls, self._forward),
             self.health,
             ComponentStatuses(self.components),
             self._metrics,

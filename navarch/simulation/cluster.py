@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from navarch.apiserver.request import APIRequest
 from navarch.apiserver.server import APIServer, APIServerConfig
 from navarch.client.client import Client
 from navarch.client.informer import Informers
 from navarch.component import kubeconfig, pki
+from navarch.component.httpclient import HTTPClient
+from navarch.component.httpserver import Response
 from navarch.component.tasks import Tasks
 from navarch.storage.memory import MemoryBackend
 from navarch.storage.store import LocalStore
@@ -72,7 +75,15 @@ class SimulatedCluster:
             # Nobody would make accounts for pods.
             disable_admission_plugins=() if self.parts.controllers else ("ServiceAccount",),
         )
-        return APIServer(config, LocalStore(MemoryBackend()))
+        return APIServer(config, LocalStore(MemoryBackend()), self._forward)
+
+    async def _forward(
+        self, client: HTTPClient, request: APIRequest, target: str, headers: Mapping[str, str] | None = None
+    ) -> Response:
+        """What is asked of nodes and pods goes to the pretended ones."""
+        from navarch.simulation.reach import Reach
+
+        return await Reach(self.nodes.values)(client, request, target, headers)
 
     async def start(self) -> None:
         """Until the API answers and the nodes are there."""

@@ -29,6 +29,7 @@ LEASE_SECONDS = 40
 HEARTBEAT_SECONDS = 10.0
 REPORT_SECONDS = 300.0
 RETRY_SECONDS = 1.0
+KUBELET_PORT = 10250
 CAPACITY = {"cpu": "32", "memory": "256Gi", "pods": "110", "ephemeral-storage": "1Ti"}
 # Addresses of nodes, and of pods on nodes to which no controller gives a network (RFC 6598, and RFC 2544's benchmarks).
 NODE_NETWORK = ipaddress.IPv4Network("100.64.0.0/10")
@@ -85,6 +86,7 @@ class SimulatedNode:
         }
         self.taints = list(taints or ())
         self.state: State = "running"
+        self.port = KUBELET_PORT
         self.address = str(NODE_NETWORK[number + 1])
         self.pods: dict[str, SimulatedPod] = {}
         """By uid."""
@@ -215,7 +217,7 @@ class SimulatedNode:
             "capacity": self.capacity,
             "allocatable": self.capacity,
             "conditions": conditions,
-            "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": KUBELET_PORT}},
             "nodeInfo": info,
         }
 

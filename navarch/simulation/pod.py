@@ -76,8 +76,8 @@ class SimulatedPod:
         self._stopping: dict[str, float] = {}
         """By container id: when one that is being ended will have ended."""
         self._published: Object | None = None
-        self.logs: dict[str, list[str]] = {}
-        """By container name: the lines of all its runs."""
+        self._logs: dict[str, list[tuple[int, float, str]]] = {}
+        """By container name, of all its runs: (run, when, line)."""
 
     def update(self, pod: Object) -> None:
         """The API's pod has changed."""
@@ -96,6 +96,13 @@ class SimulatedPod:
         self._starting.clear()
         self._stopping.clear()
         self._published = None
+
+    def log(self, container: str, *, previous: bool = False) -> list[tuple[float, str]]:
+        """(when, line) that a container has written in its last run, or the one before it. Raises LookupError: no such run."""
+        attempts = [run.container.attempt for run in self._runs if run.container.name == container]
+        if len(attempts) <= previous:
+            raise LookupError(container)
+        return [(when, line) for attempt, when, line in self._logs.get(container, ()) if attempt == attempts[previous]]
 
     @property
     def is_running(self) -> bool:
@@ -225,7 +232,8 @@ class SimulatedPod:
         earlier = [run for run in self._runs if run.container.name == name][:1]
         self._runs = [run, *earlier, *(run for run in self._runs if run.container.name != name)]
         if does.log:
-            self.logs.setdefault(name, []).extend(does.log.splitlines())
+            lines = [(attempt, clock.time_seconds(), line) for line in does.log.splitlines()]
+            self._logs.setdefault(name, []).extend(lines)
         self._node.event(self.pod, "Normal", "Started", f"Started container {name}")
         moments = (does.run_seconds, does.ready_seconds, does.live_seconds)
         return min((moment for moment in moments if 0 < moment < math.inf), default=None)

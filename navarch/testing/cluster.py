@@ -339,6 +339,13 @@ class Cluster:
             ]
         return sorted(found, key=lambda event: (event.get("lastTimestamp") or "", meta.resource_version(event)))
 
+    def logs(self, pod: str, container: str = "", *, namespace: str = "", previous: bool = False) -> str:
+        """What a container has written: what its pod's annotations say that it writes."""
+        found = self.get(f"pod/{pod}", namespace=namespace)
+        simulated = self._simulated.nodes[found["spec"]["nodeName"]].pods[meta.uid(found)]
+        name = container or found["spec"]["containers"][0]["name"]
+        return "".join(f"{line}\n" for _, line in simulated.log(name, previous=previous))
+
     # Nodes
 
     @property

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from navarch.apimachinery import meta
+from navarch.component.httpserver import Request
 from navarch.simulation.behaviour import PREFIX
 from navarch.testing import Cluster, StatusError, WaitError
 
@@ -61,7 +62,7 @@ def test_a_node_that_reboots_soon_starts_its_pods_again(cluster: Cluster) -> Non
     node.crash()
     cluster.advance(seconds=5)
     node.boot()
-    after = cluster.wait("pod/stays", lambda found: found["status"]["containerStatuses"][0]["restartCount"] == 1)
+    after = cluster.wait("pod/stays", lambda found: restarts(found) == 1)
     assert meta.uid(after) == meta.uid(before)
     assert after["status"]["containerStatuses"][0]["lastState"]["terminated"]["exitCode"] == 255
 
@@ -100,6 +101,10 @@ def test_containers_do_what_is_said_of_them(cluster: Cluster) -> None:
     assert meta.is_condition_true(cluster.get("pod/late"), "Ready")
     cluster.apply(pod("absent", pull_error="not found"))
     cluster.wait("pod/absent", lambda found: waiting(found) == "ImagePullBackOff")
+
+
+def restarts(found: Any) -> int:
+    return sum(status["restartCount"] for status in found["status"].get("containerStatuses") or ())
 
 
 def waiting(found: Any) -> str:
@@ -212,6 +217,22 @@ def test_parts_that_are_not_wanted_are_not_there() -> None:
         assert cluster.list("replicasets") == [] and cluster.list("nodes") == []
         cluster.apply(pod("stored"))
         assert cluster.get("pod/stored")["status"]["phase"] == "Pending"
+
+
+def test_logs_are_those_of_a_run_and_nothing_leaves_the_process(cluster: Cluster) -> None:
+    cluster.apply(pod("talks", log="one\ntwo", run_seconds="5", exit_code="1"))
+    cluster.wait("pod/talks", lambda found: restarts(found) == 1)
+    assert cluster.logs("talks") == cluster.logs("talks", previous=True) == "one\ntwo\n"
+
+    async def ask(path: str) -> Any:
+        request = Request("GET", path, "tailLines=1", {}, b"", {"subject": ((("commonName", "a"),),)})
+        response = await cluster._simulated.server.pipeline.handle(request)
+        return response.status, response.body
+
+    path = "/api/v1/namespaces/default/pods/talks"
+    assert cluster.run(ask(f"{path}/log")) == (200, b"two\n")
+    status, body = cluster.run(ask(f"{path}/proxy/"))
+    assert (status, b"connection refused" in body.lower()) == (503, True)
 
 
 def test_the_same_seed_gives_the_same_history() -> None:

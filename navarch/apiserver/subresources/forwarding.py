@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 from navarch.apiserver.request import APIRequest
 from navarch.component.bytestream import ByteStream, splice
 from navarch.component.httpclient import Answer, HTTPClient, StreamedAnswer
 from navarch.component.httpserver import Response
 
+Forward = Callable[[HTTPClient, APIRequest, str, Mapping[str, str] | None], Awaitable[Response]]
+"""How what is asked of nodes, pods and Services gets there: `forward`, unless they are only pretended."""
 HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "upgrade", "te", "trailer"})
 _NOT_FORWARDED = frozenset({"host", "authorization", "content-length"})
 

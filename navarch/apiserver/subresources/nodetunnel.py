@@ -18,7 +18,7 @@ from navarch.apimachinery.errors import Object
 from navarch.apiserver import websockets
 from navarch.apiserver.request import APIRequest
 from navarch.apiserver.resources import Resources
-from navarch.apiserver.subresources.forwarding import HOP_BY_HOP, forward, whole_body
+from navarch.apiserver.subresources.forwarding import HOP_BY_HOP, Forward, forward, whole_body
 from navarch.component import websocket
 from navarch.component.httpclient import HTTPClient
 from navarch.component.httpserver import Response
@@ -31,8 +31,9 @@ _LOG_OPTIONS = ("follow", "previous", "sinceSeconds", "sinceTime", "timestamps",
 class NodeTunnel:
     """The way to kubelets."""
 
-    def __init__(self, resources: Resources, tls: Callable[[], ssl.SSLContext]) -> None:
+    def __init__(self, resources: Resources, tls: Callable[[], ssl.SSLContext], carry: Forward = forward) -> None:
         self._resources = resources
+        self.carry = carry
         self._make_tls = tls
         self._tls: ssl.SSLContext | None = None
 
@@ -71,7 +72,7 @@ class NodeTunnel:
         client = self.client(node_name)
         target = quote(path, safe="/:@!$&'()*+,;=~-._") + (f"?{urlencode(query)}" if query else "")
         try:
-            answer = await forward(client, request, target)
+            answer = await self.carry(client, request, target, None)
         except OSError as error:
             raise errors.internal_error(f'Get "https://{client.host}:{client.port}{target}": {error}') from None
         return await _refused(answer) if answer.status >= 400 else answer

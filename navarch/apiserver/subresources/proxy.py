@@ -20,7 +20,7 @@ from navarch.apimachinery import errors, meta
 from navarch.apimachinery.errors import Object
 from navarch.apiserver.request import APIRequest
 from navarch.apiserver.resources import Resources
-from navarch.apiserver.subresources.forwarding import forward, whole_body
+from navarch.apiserver.subresources.forwarding import whole_body
 from navarch.apiserver.subresources.nodetunnel import KUBELET_PORT, NodeTunnel
 from navarch.component import clock
 from navarch.component.httpclient import HTTPClient
@@ -90,7 +90,8 @@ class Proxy:
             "x-forwarded-for": ", ".join(filter(None, (request.headers.get("x-forwarded-for"), request.remote_address))),
         }
         try:
-            answer = await forward(client, request, (path or "/") + query, {k: v for k, v in forwarded.items() if v})
+            told = {name: value for name, value in forwarded.items() if value}
+            answer = await self._tunnel.carry(client, request, (path or "/") + query, told)
         except OSError as error:
             raise errors.service_unavailable(f"error trying to reach service: {reason(client, error)}") from None
         return await _rewritten(answer, prefix, client)
