@@ -192,3 +192,12 @@ def test_what_kubectl_prints(api: Bench) -> None:
     image = TEMPLATE["spec"]["containers"][0]["image"]
     expected = {"Name": "printed", "Containers": "main", "Images": image, "Pod Labels": "app=web"}
     assert cells(api, TEMPLATES, "printed") == expected
+
+
+def test_replicas_that_nothing_is_said_of_are_none(api: Bench) -> None:
+    """A status without availableReplicas has 0 of them, which is more than a negative number."""
+    api.made("replicationcontrollers", sample(resource("replicationcontrollers"), "counted"))
+    reply = api.patch("replicationcontrollers", "counted/status", {"status": {"readyReplicas": -1}})
+    remove(api, "replicationcontrollers", "counted")
+    assert reply.status == 422
+    assert "status.availableReplicas: Invalid value: 0: cannot be greater than readyReplicas" in reply.message

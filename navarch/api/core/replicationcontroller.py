@@ -49,8 +49,9 @@ def validate_status_update(new: Object, old: Object) -> Iterator[FieldError]:
     for field in ("fullyLabeledReplicas", "readyReplicas", "availableReplicas"):
         if status.get(field, 0) > replicas:
             yield invalid_value(f"status.{field}", status.get(field, 0), "cannot be greater than status.replicas")
-    if status.get("availableReplicas", 0) > ready:
-        yield invalid_value("status.availableReplicas", status["availableReplicas"], "cannot be greater than readyReplicas")
+    available = status.get("availableReplicas", 0)
+    if available > ready:
+        yield invalid_value("status.availableReplicas", available, "cannot be greater than readyReplicas")
 
 
 def row(controller: Object, now: datetime) -> list[Any]:
