@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Iterator
+
+import orjson
 
 from navarch.api.apiregistration import apiservice
 from navarch.api.core import namespace
@@ -32,7 +33,7 @@ def missing(store: Store, wanted: Iterable[tuple[Kind, Object]]) -> list[Write]:
 
 def complete(kind: Kind, obj: Object) -> Object:
     """A new object as a request would have stored it, with a status of its own if it has one."""
-    obj = copy.deepcopy(obj)
+    obj = orjson.loads(orjson.dumps(obj))
     metadata = {**obj["metadata"], "uid": clock.uid(), "creationTimestamp": clock.timestamp()}
     if kind.has_generation:
         metadata["generation"] = 1

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +51,7 @@ class SimulatedCluster:
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
         self.directory = Path(tempfile.mkdtemp(prefix="navarch-simulation-"))
-        self.pki = pki.PKI(self.directory / "pki")
+        self.pki = pki.PKI(self.directory / "pki") if parts.http else _keys()
         self.nodes: dict[str, SimulatedNode] = {}
         self.server = self._make_server()
         self.client: Client = None  # type: ignore[assignment]
@@ -61,9 +63,9 @@ class SimulatedCluster:
         self._stops: list[Callable[[], Awaitable[None]]] = []
 
     def _make_server(self) -> APIServer:
-        leaves = pki.cluster_leaves(addresses=["127.0.0.1"], host_names=["localhost"]) if self.parts.http else []
-        self.pki.ensure(leaves)
         http = self.parts.http
+        if http:
+            self.pki.ensure(pki.cluster_leaves(addresses=["127.0.0.1"], host_names=["localhost"]))
         config = APIServerConfig(
             service_account_key_file=self.pki.service_account_key,
             certificate_file=self.pki.certificate("apiserver") if http else None,
@@ -159,3 +161,13 @@ class SimulatedCluster:
         )
         self._tasks.start(manager.run(), name="controllers")
         self._stops.append(manager.stop)
+
+
+@cache
+def _keys() -> pki.PKI:
+    """What signs the tokens of clusters that nobody outside can reach: made once, since it takes as long as all the rest."""
+    directory = Path(tempfile.mkdtemp(prefix="navarch-simulation-keys-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    found = pki.PKI(directory)
+    found.ensure(())
+    return found
