@@ -30,8 +30,8 @@ def served(kubeconfig: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
             time.sleep(0.01)
         yield process
     finally:
-        process.kill()
-        process.communicate()
+        process.terminate()
+        process.communicate(timeout=TIMEOUT_SECONDS)
 
 
 def kubectl(kubeconfig: Path, *words: str) -> str:
