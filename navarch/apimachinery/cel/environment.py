@@ -1,0 +1,150 @@
+"""Where an expression is compiled: which variables and functions it may use. And what compiling makes: a program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from navarch.apimachinery.cel import checker, cost, parser, planning, validators
+from navarch.apimachinery.cel.ast import Comprehension, Node, descend
+from navarch.apimachinery.cel.checker import Checked, Declarations
+from navarch.apimachinery.cel.cost import PER_CALL_LIMIT, Meter
+from navarch.apimachinery.cel.declarations import Library, Overload
+from navarch.apimachinery.cel.errors import CompileError
+from navarch.apimachinery.cel.estimation import Estimate, estimate
+from navarch.apimachinery.cel.library import (
+    authorizer,
+    formats,
+    lists,
+    network,
+    optionals,
+    quantities,
+    regex,
+    semver,
+    standard,
+    strings,
+    urls,
+)
+from navarch.apimachinery.cel.types import Type
+
+KUBERNETES = (
+    standard.LIBRARY,
+    urls.LIBRARY,
+    regex.LIBRARY,
+    lists.LISTS,
+    authorizer.LIBRARY,
+    optionals.LIBRARY,
+    quantities.LIBRARY,
+    strings.LIBRARY,
+    lists.SETS,
+    network.IPS,
+    network.CIDRS,
+    formats.LIBRARY,
+    semver.LIBRARY,
+)
+"""The libraries that all expressions in Kubernetes 1.36 have."""
+
+
+class Measured(NamedTuple):
+    """A value and what it cost."""
+
+    value: Any
+    cost: int
+
+
+class Program:
+    """A compiled expression. It holds no state: many may evaluate it at once."""
+
+    def __init__(self, text: str, checked: Checked) -> None:
+        self.text = text
+        self.type: Type = checked.types[checked.root]
+        """Of its values."""
+        self._checked = checked
+
+    @property
+    def root(self) -> Node:
+        return self._checked.root
+
+    def evaluate(self, activation: Mapping[str, Any], cost_limit: int = PER_CALL_LIMIT) -> Any:
+        """The value for these variables, plain JSON or values. Raises EvaluationError; CostLimitError beyond the limit."""
+        if self.estimated_cost.max <= cost_limit:
+            # Surely cheap enough: nothing is counted.
+            return self._quick(dict(activation))
+        return self.measure(activation, cost_limit).value
+
+    def measure(self, activation: Mapping[str, Any], cost_limit: int = PER_CALL_LIMIT) -> Measured:
+        """The same, and what it cost, for those who share a budget among many expressions."""
+        meter = Meter(cost_limit)
+        value = self._metered({**activation, cost.METER: meter})
+        return Measured(value, meter.spent)
+
+    @cached_property
+    def estimated_cost(self) -> Estimate:
+        """The least and most that an evaluation can cost, by what the schemas of its variables say about sizes."""
+        return estimate(self._checked)
+
+    @cached_property
+    def _quick(self) -> planning.Plan:
+        return planning.plan(self._checked, metered=False)
+
+    @cached_property
+    def _metered(self) -> planning.Plan:
+        return planning.plan(self._checked, metered=True)
+
+    @cached_property
+    def uses(self) -> frozenset[str]:
+        """The variables and types that it names, but for those of its own comprehensions."""
+        own = {name for node in descend(self.root) if isinstance(node, Comprehension) for name in (*node.variables, node.accumulator)}
+        return frozenset(self._checked.names.values()) - own
+
+
+class Environment:
+    """Variables by name and type, and libraries of functions.
+
+    `types` are more names that stand for types: objects among them can be made by ``Name{field: value}``.
+    """
+
+    def __init__(
+        self,
+        variables: Mapping[str, Type] | None = None,
+        libraries: Sequence[Library] = KUBERNETES,
+        types: Mapping[str, Type] | None = None,
+    ) -> None:
+        functions: dict[str, tuple[Overload, ...]] = {}
+        names: dict[str, Type] = {}
+        for library in libraries:
+            for name, overloads in library.functions.items():
+                functions[name] = functions.get(name, ()) + overloads
+            names.update(library.types)
+        self._declarations = Declarations(dict(variables or {}), functions, {**names, **(types or {})})
+
+    def extend(self, variables: Mapping[str, Type] | None = None, types: Mapping[str, Type] | None = None) -> Environment:
+        """An environment with more variables and types."""
+        found = Environment.__new__(Environment)
+        known = self._declarations
+        found._declarations = Declarations(
+            {**known.variables, **(variables or {})}, known.functions, {**known.types, **(types or {})}
+        )
+        return found
+
+    def compile(self, text: str, result: Sequence[Type] = ()) -> Program:
+        """A program. Raises CompileError with all that is wrong. `result` are the types that its values may have, if not any."""
+        root = parser.parse(text)
+        checked = checker.check(root, text, self._declarations)
+        issues = validators.validate(checked, text)
+        if issues:
+            raise CompileError(issues, text)
+        program = Program(text, checked)
+        if result and program.type.kind != "dyn" and program.type not in result:
+            raise ResultTypeError(program.type, result)
+        return program
+
+
+class ResultTypeError(CompileError):
+    """The expression is well-typed, but of another type than is needed."""
+
+    def __init__(self, found: Type, wanted: Sequence[Type]) -> None:
+        self.issues = []
+        self.found = found
+        ValueError.__init__(self, f"must evaluate to {' or '.join(map(str, wanted))}")

@@ -1,0 +1,143 @@
+"""``"…%s…".format([…])``: clauses %s %d %f %e %b %x %X %o, with a precision where that means something (cel-go's ext/formatting)."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from navarch.apimachinery.cel import values
+from navarch.apimachinery.cel.errors import EvaluationError
+from navarch.apimachinery.cel.library.conversions import shown
+from navarch.apimachinery.cel.types import Type
+from navarch.apimachinery.cel.values import Duration, Timestamp, UInt, type_of
+
+PRECISION = 6
+_CLAUSE = re.compile(r"%(?:\.(\d{1,9}))?(.?)", re.DOTALL)
+_SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+_NOT_FINITE = ("NaN", "Infinity", "-Infinity")
+_ESCAPES = {"\n": r"\n", "\r": r"\r", "\t": r"\t", "\a": r"\a", "\b": r"\b", "\f": r"\f", "\v": r"\v", "\\": r"\\", '"': r"\""}
+
+
+def format_string(template: str, arguments: Sequence[Any]) -> str:
+    """Raises EvaluationError if a clause has no argument, or one that it is not for."""
+    position = 0
+
+    def clause(match: re.Match[str]) -> str:
+        nonlocal position
+        precision, verb = match.groups()
+        if verb == "%" and precision is None:
+            return "%"
+        if not verb:
+            raise EvaluationError("unexpected end of string")
+        if position >= len(arguments):
+            raise EvaluationError(f"index {position} out of range")
+        argument = arguments[position]
+        position += 1
+        write = _CLAUSES.get(verb)
+        if write is None:
+            raise EvaluationError(f'could not parse formatting clause: unrecognized formatting clause "{verb}"')
+        try:
+            return write(argument, PRECISION if precision is None else int(precision))
+        except _Unfit as error:
+            raise EvaluationError(f"error during formatting: {error}, was given {type_of(argument).name}") from None
+
+    return _CLAUSE.sub(clause, template)
+
+
+class _Unfit(Exception):
+    """The clause is not for such an argument."""
+
+
+def _string(value: Any, precision: int = PRECISION) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_nested, value))}]"
+    if isinstance(value, Mapping):
+        entries = sorted((_nested(key), _nested(value[values.map_key(key)])) for key in values.keys(value))
+        return "{" + ", ".join(f"{key}:{entry}" for key, entry in entries) + "}"
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    if isinstance(value, Type):
+        return value.name
+    if value is None or isinstance(value, bool | int | float | str | Timestamp | Duration):
+        return shown(value)
+    raise _Unfit(
+        "string clause can only be used on strings, bools, bytes, ints, doubles, maps, lists, types, durations, and timestamps"
+    )
+
+
+def _nested(value: Any) -> str:
+    """Within a list or map, as a literal."""
+    if isinstance(value, str | bytes):
+        text = _string(value)
+        quoted = '"' + "".join(_ESCAPES.get(letter, letter) for letter in text) + '"'
+        return quoted if isinstance(value, str) else f"b{quoted}"
+    if isinstance(value, float):
+        return f"{value:.{PRECISION}f}" if math.isfinite(value) else f'"{shown(value)}"'
+    if isinstance(value, Timestamp | Duration):
+        return f'{"timestamp" if isinstance(value, Timestamp) else "duration"}("{shown(value)}")'
+    return _string(value)
+
+
+def _decimal(value: Any, precision: int) -> str:
+    if value.__class__ in (int, UInt):
+        return str(int(value))
+    raise _Unfit("decimal clause can only be used on integers")
+
+
+def _double(value: Any, clause: str) -> float:
+    if value.__class__ is float:
+        return float(value)
+    if value in _NOT_FINITE:
+        return float(value)
+    raise _Unfit(f"{clause} clause can only be used on doubles")
+
+
+def _fixed(value: Any, precision: int) -> str:
+    number = _double(value, "fixed-point")
+    return f"{number:,.{precision}f}" if math.isfinite(number) else _not_finite(number)
+
+
+def _scientific(value: Any, precision: int) -> str:
+    number = _double(value, "scientific")
+    if not math.isfinite(number):
+        return _not_finite(number)
+    mantissa, _, exponent = f"{number:.{precision}e}".partition("e")
+    return f"{mantissa}\u202f×\u202f10{exponent.lstrip('+').translate(_SUPERSCRIPTS)}"
+
+
+def _not_finite(number: float) -> str:
+    return "NaN" if math.isnan(number) else ("∞" if number > 0 else "-∞")
+
+
+def _binary(value: Any, precision: int) -> str:
+    if isinstance(value, int):
+        return f"{int(value):b}"
+    raise _Unfit("only integers and bools can be formatted as binary")
+
+
+def _hexadecimal(value: Any, precision: int) -> str:
+    if isinstance(value, str | bytes):
+        return (value.encode() if isinstance(value, str) else value).hex()
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{int(value):x}"
+    raise _Unfit("only integers, byte buffers, and strings can be formatted as hex")
+
+
+def _octal(value: Any, precision: int) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{int(value):o}"
+    raise _Unfit("octal clause can only be used on integers")
+
+
+_CLAUSES: dict[str, Callable[[Any, int], str]] = {
+    "s": _string,
+    "d": _decimal,
+    "f": _fixed,
+    "e": _scientific,
+    "b": _binary,
+    "x": _hexadecimal,
+    "X": lambda value, precision: _hexadecimal(value, precision).upper(),
+    "o": _octal,
+}

@@ -1,0 +1,76 @@
+"""Optional values. ``or`` and ``orValue`` evaluate what they fall back on only if it is needed: see `planning`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from navarch.apimachinery.cel import types
+from navarch.apimachinery.cel.declarations import Library, functions
+from navarch.apimachinery.cel.errors import EvaluationError
+from navarch.apimachinery.cel.library.standard import index
+from navarch.apimachinery.cel.values import NONE, Duration, Optional, map_key
+
+
+def _value(optional: Optional) -> Any:
+    if optional is NONE:
+        raise EvaluationError("optional.none() dereference")
+    return optional.value
+
+
+def _of_non_zero(value: Any) -> Optional:
+    zero = value is None or (not value if not isinstance(value, Duration) else value.nanoseconds == 0)
+    return NONE if zero else Optional(value)
+
+
+def optional_index(container: Any, key: Any) -> Optional:
+    """``container[?key]``: none where there is nothing; an optional container is looked into."""
+    if isinstance(container, Optional):
+        if container is NONE:
+            return NONE
+        container = container.value
+    if isinstance(container, Mapping):
+        known = map_key(key)
+        return Optional(container[known]) if known in container else NONE
+    if isinstance(container, list) and key.__class__ is int and not 0 <= key < len(container):
+        return NONE
+    return Optional(index(container, key))
+
+
+def _index(container: Optional, key: Any) -> Optional:
+    return optional_index(container, key)
+
+
+LIBRARY = Library(
+    "optional",
+    functions(
+        {
+            "optional.of": [("optional_of", "(V) -> optional(V)", Optional)],
+            "optional.ofNonZeroValue": [("optional_ofNonZeroValue", "(V) -> optional(V)", _of_non_zero)],
+            "optional.none": [("optional_none", "() -> optional(V)", lambda: NONE)],
+            "value": [("optional_value", "optional(V).() -> V", _value)],
+            "hasValue": [("optional_hasValue", "optional(V).() -> bool", lambda optional: optional is not NONE)],
+            "or": [
+                (
+                    "optional_or_optional",
+                    "optional(V).(optional(V)) -> optional(V)",
+                    lambda first, second: second if first is NONE else first,
+                )
+            ],
+            "orValue": [
+                ("optional_orValue_value", "optional(V).(V) -> V", lambda first, second: second if first is NONE else first.value)
+            ],
+            "_[?_]": [
+                ("list_optindex_optional_int", "(list(V), int) -> optional(V)", optional_index),
+                ("optional_list_optindex_optional_int", "(optional(list(V)), int) -> optional(V)", optional_index),
+                ("map_optindex_optional_value", "(map(K, V), K) -> optional(V)", optional_index),
+                ("optional_map_optindex_optional_value", "(optional(map(K, V)), K) -> optional(V)", optional_index),
+            ],
+            "_[_]": [
+                ("optional_list_index_int", "(optional(list(V)), int) -> optional(V)", _index),
+                ("optional_map_index_value", "(optional(map(K, V)), K) -> optional(V)", _index),
+            ],
+        }
+    ),
+    types={"optional_type": types.optional_of(types.DYN)},
+)
