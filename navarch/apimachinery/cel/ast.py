@@ -1,8 +1,8 @@
 """The tree of an expression.
 
-`offset` is where in the text an error about a node is shown: of a call its parenthesis, of an operator its sign, of a selection its dot.
-Macros are expanded as they are parsed: a `Comprehension` knows the fold it stands for, which is what is type-checked and paid for, and the
-`Macro` it was written as, which is what is evaluated and printed.
+`offset` is where in the text an error about a node is shown: of a call its parenthesis, of an operator its sign, of a selection
+its dot. Macros are expanded as they are parsed: a `Comprehension` knows the fold it stands for, which is what is type-checked
+and paid for, and the `Macro` it was written as, which is what is evaluated and printed.
 """
 
 from __future__ import annotations

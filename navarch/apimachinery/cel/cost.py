@@ -1,4 +1,5 @@
-"""What evaluating costs, in cel-go's units: a traversal of an identifier or field is one, strings are read at ten characters a unit.
+"""What evaluating costs, in cel-go's units: a traversal of an identifier or field is one, strings are read at ten
+characters a unit.
 
 The figures of the language's own functions are cel-go's (interpreter/runtimecost.go), those of Kubernetes' libraries
 k8s.io/apiserver/pkg/cel/library/cost.go.
@@ -37,16 +38,26 @@ STEPS = {
 }
 """What a macro costs in each round and once, besides the expressions in it."""
 
+# fmt: off
 NOMINAL = frozenset(
-    "serviceAccount path group resource subresource namespace name allowed reason error errored masked prefixLength family "
-    "isUnspecified isLoopback isLinkLocalMulticast isLinkLocalUnicast isGlobalUnicast format.named sign asInteger isInteger "
-    "asApproximateFloat isGreaterThan isLessThan compareTo add sub major minor patch getScheme getHostname getHost getPort "
-    "getEscapedPath getQuery".split()
+    {
+        "serviceAccount", "path", "group", "resource", "subresource", "namespace", "name", "allowed", "reason", "error",
+        "errored", "masked", "prefixLength", "family", "isUnspecified", "isLoopback", "isLinkLocalMulticast",
+        "isLinkLocalUnicast", "isGlobalUnicast", "format.named", "sign", "asInteger", "isInteger", "asApproximateFloat",
+        "isGreaterThan", "isLessThan", "compareTo", "add", "sub", "major", "minor", "patch", "getScheme", "getHostname",
+        "getHost", "getPort", "getEscapedPath", "getQuery",
+    }
 )
+# fmt: on
 TRAVERSING = frozenset({"isSorted", "sum", "max", "min", "indexOf", "lastIndexOf"})
+# fmt: off
 READING = frozenset(
-    "url lowerAscii upperAscii substring trim jsonpatch.escapeKey cidr isIP isCIDR quantity isQuantity semver isSemver".split()
+    {
+        "url", "lowerAscii", "upperAscii", "substring", "trim", "jsonpatch.escapeKey", "cidr", "isIP", "isCIDR", "quantity",
+        "isQuantity", "semver", "isSemver",
+    }
 )
+# fmt: on
 COMPARING = frozenset(
     {"equals", "not_equals"}
     | {f"{verb}_{kind}" for verb in ("less", "less_equals", "greater", "greater_equals") for kind in ("string", "bytes")}

@@ -1,7 +1,8 @@
 """Functions as libraries declare them: overloads written as signatures, each with the Python function that does it.
 
-A signature reads ``(int, string) -> bool`` for a function and ``string.(int) -> string`` for a method; capital letters are type variables,
-``list(A)``, ``map(K, V)``, ``optional(V)`` and ``type(A)`` take parameters, and any other name is that of an opaque type.
+A signature reads ``(int, string) -> bool`` for a function and ``string.(int) -> string`` for a method; capital letters are type
+variables, ``list(A)``, ``map(K, V)``, ``optional(V)`` and ``type(A)`` take parameters, and any other name is that of an opaque
+type.
 """
 
 from __future__ import annotations
@@ -19,12 +20,17 @@ from navarch.apimachinery.cel.values import accepts
 Implementation = Callable[..., Any]
 _WORD = re.compile(r"\s*([a-zA-Z_][\w.]*|[(),])")
 _SHORT = {"bool", "int", "uint", "double", "string", "bytes", "dyn", "type"}
-_SIMPLE = {**{name: types.BY_NAME[name] for name in _SHORT}, "null": types.NULL, "timestamp": types.TIMESTAMP, "duration": types.DURATION}
+_SIMPLE = {
+    **{name: types.BY_NAME[name] for name in _SHORT},
+    "null": types.NULL,
+    "timestamp": types.TIMESTAMP,
+    "duration": types.DURATION,
+}
 
 
 @dataclass(frozen=True)
 class Overload:
-    """One form of a function. `implementation` takes the target, if there is one, and the arguments; it may raise EvaluationError."""
+    """One form of a function. `implementation` takes the target, if any, and the arguments; it may raise EvaluationError."""
 
     id: str
     parameters: tuple[Type, ...]

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 from navarch.apimachinery.cel import checker, cost, parser, planning, validators
 from navarch.apimachinery.cel.ast import Comprehension, Node, descend
 from navarch.apimachinery.cel.checker import Checked, Declarations
+from navarch.apimachinery.cel.closures import Plan
 from navarch.apimachinery.cel.cost import PER_CALL_LIMIT, Meter
 from navarch.apimachinery.cel.declarations import Library, Overload
 from navarch.apimachinery.cel.errors import CompileError
-from navarch.apimachinery.cel.estimation import Estimate, estimate
+from navarch.apimachinery.cel.estimation import estimate
 from navarch.apimachinery.cel.library import (
     authorizer,
     formats,
@@ -26,6 +27,7 @@ from navarch.apimachinery.cel.library import (
     strings,
     urls,
 )
+from navarch.apimachinery.cel.ranges import Range
 from navarch.apimachinery.cel.types import Type
 
 KUBERNETES = (
@@ -44,6 +46,10 @@ KUBERNETES = (
     semver.LIBRARY,
 )
 """The libraries that all expressions in Kubernetes 1.36 have."""
+
+
+ESTIMATE_MARGIN = 4
+"""What is estimated at that part of a limit surely stays within it: estimates have comparing scalars of a schema for free."""
 
 
 class Measured(NamedTuple):
@@ -68,8 +74,7 @@ class Program:
 
     def evaluate(self, activation: Mapping[str, Any], cost_limit: int = PER_CALL_LIMIT) -> Any:
         """The value for these variables, plain JSON or values. Raises EvaluationError; CostLimitError beyond the limit."""
-        if self.estimated_cost.max <= cost_limit:
-            # Surely cheap enough: nothing is counted.
+        if self.estimated_cost.max * ESTIMATE_MARGIN <= cost_limit:
             return self._quick(dict(activation))
         return self.measure(activation, cost_limit).value
 
@@ -80,22 +85,27 @@ class Program:
         return Measured(value, meter.spent)
 
     @cached_property
-    def estimated_cost(self) -> Estimate:
+    def estimated_cost(self) -> Range:
         """The least and most that an evaluation can cost, by what the schemas of its variables say about sizes."""
         return estimate(self._checked)
 
     @cached_property
-    def _quick(self) -> planning.Plan:
+    def _quick(self) -> Plan:
         return planning.plan(self._checked, metered=False)
 
     @cached_property
-    def _metered(self) -> planning.Plan:
+    def _metered(self) -> Plan:
         return planning.plan(self._checked, metered=True)
 
     @cached_property
     def uses(self) -> frozenset[str]:
         """The variables and types that it names, but for those of its own comprehensions."""
-        own = {name for node in descend(self.root) if isinstance(node, Comprehension) for name in (*node.variables, node.accumulator)}
+        own = {
+            name
+            for node in descend(self.root)
+            if isinstance(node, Comprehension)
+            for name in (*node.variables, node.accumulator)
+        }
         return frozenset(self._checked.names.values()) - own
 
 
@@ -129,7 +139,7 @@ class Environment:
         return found
 
     def compile(self, text: str, result: Sequence[Type] = ()) -> Program:
-        """A program. Raises CompileError with all that is wrong. `result` are the types that its values may have, if not any."""
+        """A program. Raises CompileError with all that is wrong. `result` are the types that its values may have."""
         root = parser.parse(text)
         checked = checker.check(root, text, self._declarations)
         issues = validators.validate(checked, text)

@@ -1,4 +1,4 @@
-"""What calls can cost, by the sizes of their arguments: cel-go's figures for the language's own, Kubernetes' for its libraries."""
+"""What calls can cost, by the sizes of their arguments: cel-go's figures for its functions, Kubernetes' for its libraries."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from navarch.apimachinery.cel.ranges import LARGEST, NOTHING, ONE, Range, fixed
 
 LONGEST_FORMAT_REGEX = 1000
 _OPAQUE = frozenset({"net.IP", "net.CIDR", "kubernetes.Quantity", "kubernetes.Semver", "kubernetes.URL"})
-_PARSING = frozenset("cidr isIP isCIDR quantity isQuantity semver isSemver ip.isCanonical".split())
+_PARSING = frozenset(["cidr", "isIP", "isCIDR", "quantity", "isQuantity", "semver", "isSemver", "ip.isCanonical"])
 
 
 class Sizes(Protocol):

@@ -1,6 +1,7 @@
 """How much an expression can cost at least and at most, before there is any data (cel-go's checker/cost.go).
 
-Sizes come from literals, from what functions make of sizes, and from the limits that a schema sets; what is not known may have any size.
+Sizes come from literals, from what functions make of sizes, and from the limits that a schema sets; what is not known may have
+any size.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from navarch.apimachinery.cel.ast import (
 )
 from navarch.apimachinery.cel.checker import Checked
 from navarch.apimachinery.cel.estimates import call_estimate
-from navarch.apimachinery.cel.ranges import NOTHING, ONE, UNKNOWN, Estimate, Range, fixed
+from navarch.apimachinery.cel.ranges import NOTHING, ONE, UNKNOWN, Range, fixed
 
 
 class Entries(NamedTuple):
@@ -45,7 +46,7 @@ class _Local:
     entries: Entries | None
 
 
-def estimate(checked: Checked) -> Estimate:
+def estimate(checked: Checked) -> Range:
     """The range of costs of a checked tree."""
     return _Estimator(checked).cost(checked.root)
 

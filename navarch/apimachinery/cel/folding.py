@@ -1,6 +1,8 @@
-"""Loops of comprehensions, one for each macro. `slots` are the names in the frame of its variables, `bodies` the expressions in it.
+"""Loops of comprehensions, one for each macro. `slots` are the names in the frame of its variables, `bodies` the
+expressions in it.
 
-``all`` and ``exists`` absorb errors as ``&&`` and ``||`` do: an element that decides makes what went wrong with others not matter.
+``all`` and ``exists`` absorb errors as ``&&`` and ``||`` do: an element that decides makes what went wrong with others not
+matter.
 """
 
 from __future__ import annotations
@@ -9,11 +11,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from navarch.apimachinery.cel import cost, values
+from navarch.apimachinery.cel.closures import Frame, Plan
 from navarch.apimachinery.cel.errors import CostLimitError, EvaluationError
 from navarch.apimachinery.cel.values import NO_SUCH_OVERLOAD, map_key
 
-Frame = dict[str, Any]
-Plan = Callable[[Frame], Any]
 Rounds = Callable[[Frame], Iterable[Any]]
 
 
@@ -100,7 +101,7 @@ def _collected(run: Plan, base: int, steps: tuple[int, int] | None) -> Plan:
 
 
 def _quantifier(rounds: Rounds, predicate: Plan, *, decisive: bool) -> Plan:
-    def run(frame: Frame) -> bool:
+    def run(frame: Frame) -> Any:
         failure: EvaluationError | None = None
         for _ in rounds(frame):
             try:
@@ -112,7 +113,7 @@ def _quantifier(rounds: Rounds, predicate: Plan, *, decisive: bool) -> Plan:
                 continue
             if verdict is decisive:
                 return decisive
-            if verdict is decisive or verdict.__class__ is not bool:
+            if verdict.__class__ is not bool:
                 failure = failure or EvaluationError(NO_SUCH_OVERLOAD)
         if failure is not None:
             raise failure
@@ -158,9 +159,7 @@ def _list_of(rounds: Rounds, transform: Plan, wanted: Plan | None) -> Plan:
 
 def _mapping_of(rounds: Rounds, slot: str, transform: Plan, wanted: Plan | None) -> Plan:
     def run(frame: Frame) -> dict[Any, Any]:
-        return {
-            map_key(frame[slot]): transform(frame) for _ in rounds(frame) if wanted is None or _holds(wanted, frame)
-        }
+        return {map_key(frame[slot]): transform(frame) for _ in rounds(frame) if wanted is None or _holds(wanted, frame)}
 
     return run
 

@@ -11,7 +11,32 @@ from navarch.apimachinery.cel.errors import Issue, Source
 IDENTIFIER, ESC_IDENTIFIER = "IDENTIFIER", "ESC_IDENTIFIER"
 NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, EOF = "NUM_FLOAT", "NUM_INT", "NUM_UINT", "STRING", "BYTES", "<EOF>"
 
-SIGNS = ("==", "!=", "<=", ">=", "&&", "||", "<", ">", "[", "]", "{", "}", "(", ")", ".", ",", "-", "!", "?", ":", "+", "*", "/", "%")
+SIGNS = (
+    "==",
+    "!=",
+    "<=",
+    ">=",
+    "&&",
+    "||",
+    "<",
+    ">",
+    "[",
+    "]",
+    "{",
+    "}",
+    "(",
+    ")",
+    ".",
+    ",",
+    "-",
+    "!",
+    "?",
+    ":",
+    "+",
+    "*",
+    "/",
+    "%",
+)
 WORDS = ("in", "true", "false", "null")
 
 _ESCAPE = r"\\(?:[abfnrtv\"'\\?`]|[xX][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-3][0-7]{2})"

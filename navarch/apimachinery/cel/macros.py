@@ -1,12 +1,24 @@
 """Macros: calls that stand for a fold over a range, for a test of presence, or for a binding of a name.
 
-``has``; ``all``, ``exists``, ``exists_one``, ``map``, ``filter`` with one variable; ``all``, ``exists``, ``existsOne``, ``transformList``,
-``transformMap``, ``transformMapEntry`` with two (index and element, or key and value); ``optMap`` and ``optFlatMap`` of optionals.
+``has``; ``all``, ``exists``, ``exists_one``, ``map``, ``filter`` with one variable; ``all``, ``exists``, ``existsOne``,
+``transformList``, ``transformMap``, ``transformMapEntry`` with two (index and element, or key and value); ``optMap`` and
+``optFlatMap`` of optionals.
 """
 
 from __future__ import annotations
 
-from navarch.apimachinery.cel.ast import ACCUMULATOR, Call, Comprehension, Ident, ListNode, Literal, Macro, MapNode, Node, Select
+from navarch.apimachinery.cel.ast import (
+    ACCUMULATOR,
+    Call,
+    Comprehension,
+    Ident,
+    ListNode,
+    Literal,
+    Macro,
+    MapNode,
+    Node,
+    Select,
+)
 
 _ONE_VARIABLE = {("all", 2), ("exists", 2), ("exists_one", 2), ("existsOne", 2), ("map", 2), ("map", 3), ("filter", 2)}
 _TWO_VARIABLES = {

@@ -88,7 +88,7 @@ def show_duration(value: Duration) -> str:
 
 
 def local(value: Timestamp, zone: str = "UTC") -> datetime:
-    """The moment as a clock there shows it, without what is less than a second. Raises EvaluationError if there is no such zone."""
+    """The moment as a clock there shows it, in whole seconds. Raises EvaluationError if there is no such zone."""
     return (_EPOCH + timedelta(seconds=value.nanoseconds // SECOND)).astimezone(_zone(zone))
 
 

@@ -23,15 +23,28 @@ from navarch.apimachinery.cel.ast import (
     qualified_name,
 )
 from navarch.apimachinery.cel.errors import CompileError, Issue, Source
+from navarch.apimachinery.cel.escaping import KEYWORDS
 from navarch.apimachinery.cel.lexer import BYTES, EOF, ESC_IDENTIFIER, IDENTIFIER, NUM_FLOAT, NUM_INT, NUM_UINT, STRING, Token
 
 SIZE_LIMIT = 100_000
 """Code points of an expression."""
 
-RESERVED = frozenset(
-    "as break const continue else false for function if import in let loop package namespace null return true var void while".split()
-)
-_PRECEDENCE = {"||": 1, "&&": 2, "==": 3, "!=": 3, "<": 3, "<=": 3, ">": 3, ">=": 3, "in": 3, "+": 4, "-": 4, "*": 5, "/": 5, "%": 5}
+_PRECEDENCE = {
+    "||": 1,
+    "&&": 2,
+    "==": 3,
+    "!=": 3,
+    "<": 3,
+    "<=": 3,
+    ">": 3,
+    ">=": 3,
+    "in": 3,
+    "+": 4,
+    "-": 4,
+    "*": 5,
+    "/": 5,
+    "%": 5,
+}
 _LOGIC = ("&&", "||")
 _CLOSING = frozenset(")]}")
 _FOLLOWS_CLOSING = frozenset({*_PRECEDENCE, "?", ":", ")", "]", "}", ",", EOF})
@@ -164,7 +177,7 @@ class _Parser:
                 return self._made(MapNode(token.offset, entries))
             case "." | lexer.IDENTIFIER:
                 return self._identifier()
-        self._unexpected(_STARTS)
+        return self._unexpected(_STARTS)
 
     def _literal(self, token: Token, sign: Token | None) -> Node:
         offset = sign.offset if sign else token.offset
@@ -192,7 +205,7 @@ class _Parser:
     def _identifier(self) -> Node:
         dot = self._advance().text if self._token.kind == "." else ""
         token = self._expect(IDENTIFIER)
-        if token.text in RESERVED:
+        if token.text in KEYWORDS:
             self.issues.append(self._source.issue(token.offset, f"reserved identifier: {token.text}"))
         if self._token.kind != "(":
             return Ident(token.offset, dot + token.text)
@@ -296,11 +309,11 @@ class _Parser:
         return node
 
     def _expect(self, kind: str) -> Token:
-        if self._token.kind == kind:
-            return self._advance()
-        if kind != EOF and self._token.kind in _FOLLOWS_CLOSING and kind in _CLOSING:
-            self._stop(self._token.offset, f"Syntax error: missing {_named(kind)} at {_quoted(self._token)}")
-        self._unexpected((kind,))
+        if self._token.kind != kind:
+            if kind in _CLOSING and self._token.kind in _FOLLOWS_CLOSING:
+                self._stop(self._token.offset, f"Syntax error: missing {_named(kind)} at {_quoted(self._token)}")
+            self._unexpected((kind,))
+        return self._advance()
 
     def _unexpected(self, expected: Collection[str]) -> NoReturn:
         """One token too many if the next one fits, else a mismatch."""

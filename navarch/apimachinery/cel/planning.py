@@ -1,17 +1,16 @@
 """A checked tree to a Python function: every node becomes a closure over those of its children.
 
-What is known from types is decided here once: which function a call is of, whether a comparison can be Python's own, which fields need
-converting. A plan takes a frame, a dict of variables, in which comprehensions keep theirs under names of their own. A metered plan also
-charges what it does to the `Meter` in the frame.
+What is known from types is decided here once: which function a call is of, whether a comparison can be Python's own, which
+fields need converting. A plan takes a frame, a dict of variables, in which comprehensions keep theirs under names of their own.
+A metered plan also charges what it does to the `Meter` in the frame.
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
 from typing import Any
 
-from navarch.apimachinery.cel import cost, folding, types
+from navarch.apimachinery.cel import closures, cost, folding, types
 from navarch.apimachinery.cel.ast import (
     Call,
     Comprehension,
@@ -25,18 +24,12 @@ from navarch.apimachinery.cel.ast import (
     Select,
 )
 from navarch.apimachinery.cel.checker import Checked, Resolved
-from navarch.apimachinery.cel.declarations import Overload
-from navarch.apimachinery.cel.errors import CostLimitError, EvaluationError
+from navarch.apimachinery.cel.closures import Frame, Plan
+from navarch.apimachinery.cel.errors import EvaluationError
 from navarch.apimachinery.cel.library.conversions import shown
-from navarch.apimachinery.cel.library.optionals import optional_index
-from navarch.apimachinery.cel.regular import matcher
+from navarch.apimachinery.cel.structural import within
 from navarch.apimachinery.cel.types import Type
-from navarch.apimachinery.cel.values import NO_SUCH_OVERLOAD, NONE, Optional, map_key, type_of
 
-Frame = dict[str, Any]
-Plan = Callable[[Frame], Any]
-
-_OPERATORS = frozenset("+-*/%<>=!?&|[@")
 # Constructors whose results can be kept, where their arguments are literals.
 _KEPT = frozenset({"duration", "timestamp", "quantity", "ip", "cidr", "semver", "url", "bytes"})
 _PLAIN = frozenset({"int", "uint", "double", "string", "bytes", "bool", "timestamp", "duration"})
@@ -92,7 +85,7 @@ class _Planner:
                 return operator.itemgetter(scope[name])
         if type_.kind == "type" and type_.parameters:
             return lambda frame: type_.parameters[0]
-        return _variable(name, type_)
+        return closures.variable(name, type_)
 
     def _select(self, node: Select) -> Plan:
         name = self._checked.names.get(node)
@@ -104,9 +97,9 @@ class _Planner:
         key = declared.key if declared else node.field_name
         convert = declared.type.convert if declared else None
         if target is not operand or node.optional:
-            return self._charged(1, _optional_field(self.plan(node.operand), key, convert))
+            return self._charged(1, closures.optional_field(self.plan(node.operand), key, convert))
         if node.test:
-            return _presence(self.plan(node.operand), key)
+            return closures.presence(self.plan(node.operand), key)
         found = self._path(node, key)
         if convert is None:
             return found
@@ -114,23 +107,21 @@ class _Planner:
 
     def _path(self, node: Select, key: str) -> Plan:
         """A field; of a variable's field, or of that one's, in one step where nothing is converted on the way."""
-        step = _field(self.plan(node.operand), key)
-        if self._metered:
-            return self._charged(1, step)
         keys = [key]
         below = node.operand
         while isinstance(below, Select) and below not in self._checked.names and not below.test and not below.optional:
             outer = self._checked.types[below.operand]
             declared = (outer.fields or {}).get(below.field_name)
             if self._checked.types[below].convert or outer.kind not in ("object", "map", "dyn"):
-                return step
+                return self._charged(1, closures.field(self.plan(node.operand), key))
             keys.append(declared.key if declared else below.field_name)
             below = below.operand
         if not isinstance(below, Ident) or self._checked.types[below].convert or self._checked.types[below].kind == "type":
-            return step
+            return self._charged(1, closures.field(self.plan(node.operand), key))
         name = self._checked.names[below]
         slot = next((scope[name] for scope in reversed(self._scopes) if name in scope), name)
-        return _quick_path(slot, keys[::-1], step)
+        keys.reverse()
+        return self._charged(len(keys) + 1, closures.quick_path(slot, keys, closures.careful_path(name, slot, keys)))
 
     # Calls.
 
@@ -139,23 +130,32 @@ class _Planner:
         arguments = node.arguments if resolved.target is None else [resolved.target, *node.arguments]
         match resolved.name:
             case "_&&_":
-                return _and(*map(self.plan, arguments))
+                return closures.conjunction(*map(self.plan, arguments))
             case "_||_":
-                return _or(*map(self.plan, arguments))
+                return closures.disjunction(*map(self.plan, arguments))
             case "_?_:_":
-                return _choice(*map(self.plan, arguments))
+                return closures.choice(*map(self.plan, arguments))
             case "or" | "orValue":
-                return self._charged(1, _fallback(*map(self.plan, arguments), resolved.name == "orValue"))
+                optional, other = map(self.plan, arguments)
+                return self._charged(1, closures.fallback(optional, other, unwrap=resolved.name == "orValue"))
         special = None if self._metered else self._special(resolved, arguments)
         return special or self._general(resolved, arguments)
 
     def _general(self, resolved: Resolved, arguments: list[Node]) -> Plan:
         plans = [self.plan(argument) for argument in arguments]
+        if resolved.name in ("_==_", "_!=_"):
+            plans = [self._whole(argument, run) for argument, run in zip(arguments, plans, strict=True)]
         overloads = resolved.overloads
         static = len(overloads) == 1 and all(self._fits(argument) for argument in arguments)
         if static and not self._metered:
-            return _apply(overloads[0].implementation, plans)
-        return _dispatch(resolved.name, overloads, plans, static, self._metered)
+            return closures.apply(overloads[0].implementation, plans)
+        return closures.dispatch(resolved.name, overloads, plans, static, self._metered)
+
+    def _whole(self, node: Node, run: Plan) -> Plan:
+        """An object with its fields converted, since it is compared by them."""
+        type_ = self._checked.types[node]
+        convert = None if isinstance(node, Literal | ListNode | MapNode) else within(type_)
+        return run if convert is None else lambda frame: convert(run(frame))
 
     def _fits(self, node: Node) -> bool:
         """Whether the values of a node are surely of the type that was checked."""
@@ -166,16 +166,16 @@ class _Planner:
         name, last = resolved.name, arguments[-1] if arguments else None
         same = len(kinds) == 2 and kinds[0] == kinds[1] and kinds[0] in _PLAIN
         if name in ("_==_", "_!=_") and same:
-            return _apply(operator.eq if name == "_==_" else operator.ne, [self.plan(each) for each in arguments])
+            return closures.apply(operator.eq if name == "_==_" else operator.ne, [self.plan(each) for each in arguments])
         if name == "@in" and kinds[0] == "string" and isinstance(last, ListNode) and not last.optional:
             literals = [element.value for element in last.elements if isinstance(element, Literal)]
             if len(literals) == len(last.elements) and all(isinstance(literal, str) for literal in literals):
                 known, element = frozenset(literals), self.plan(arguments[0])
                 return lambda frame: element(frame) in known
         if name == "matches" and kinds[0] == "string" and isinstance(last, Literal):
-            return _matching(self.plan(arguments[0]), last.value)
+            return closures.matching(self.plan(arguments[0]), last.value)
         if name in _KEPT and len(arguments) == 1 and isinstance(last, Literal) and len(resolved.overloads) == 1:
-            return _kept(resolved.overloads[0], last.value)
+            return closures.kept(resolved.overloads[0], last.value)
         return None
 
     # Literals of lists, maps and messages.
@@ -192,7 +192,7 @@ class _Planner:
                 value = run(frame)
                 if index not in optional:
                     found.append(value)
-                elif _given(value):
+                elif closures.given(value):
                     found.append(value.value)
             return found
 
@@ -206,10 +206,10 @@ class _Planner:
             for read_key, run, optional in parts:
                 key, value = read_key(frame), run(frame)
                 if optional:
-                    if not _given(value):
+                    if not closures.given(value):
                         continue
                     value = value.value
-                known = _hashable(key)
+                known = closures.hashable(key)
                 if known in found:
                     raise EvaluationError(f"Failed with repeated key: {shown(key)}")
                 found[known] = value
@@ -231,7 +231,7 @@ class _Planner:
                 value = run(frame)
                 if not optional:
                     found[key] = value
-                elif _given(value):
+                elif closures.given(value):
                     found[key] = value.value
             return found
 
@@ -268,188 +268,3 @@ class _Planner:
         slots = tuple(f"{name}#{self._slots}" for name in variables)
         self._scopes.append(dict(zip(variables, slots, strict=True)))
         return slots
-
-
-def _variable(name: str, type_: Type) -> Plan:
-    convert = type_.convert
-
-    def run(frame: Frame) -> Any:
-        try:
-            value = frame[name]
-        except KeyError:
-            raise EvaluationError(f"no such attribute(s): {name}") from None
-        return value if convert is None else convert(value)
-
-    return run
-
-
-def _missing(value: Any, key: str) -> EvaluationError:
-    return EvaluationError(f"no such key: {key}" if isinstance(value, Mapping) else NO_SUCH_OVERLOAD)
-
-
-def _field(operand: Plan, key: str) -> Plan:
-    def run(frame: Frame) -> Any:
-        value = operand(frame)
-        try:
-            return value[key]
-        except (KeyError, TypeError, IndexError):
-            raise _missing(value, key) from None
-
-    return run
-
-
-def _quick_path(name: str, keys: list[str], careful: Plan) -> Plan:
-    """The same without a step for each key; what goes wrong is found out by the careful plan."""
-    if len(keys) == 1:
-        (key,) = keys
-
-        def one(frame: Frame) -> Any:
-            try:
-                return frame[name][key]
-            except (KeyError, TypeError):
-                return careful(frame)
-
-        return one
-
-    def many(frame: Frame) -> Any:
-        try:
-            value = frame[name]
-            for key in keys:
-                value = value[key]
-        except (KeyError, TypeError):
-            return careful(frame)
-        return value
-
-    return many
-
-
-def _presence(operand: Plan, key: str) -> Plan:
-    def run(frame: Frame) -> bool:
-        value = operand(frame)
-        if isinstance(value, Mapping):
-            return key in value
-        if isinstance(value, Optional):
-            return isinstance(value.value, Mapping) and key in value.value
-        raise EvaluationError(NO_SUCH_OVERLOAD)
-
-    return run
-
-
-def _optional_field(operand: Plan, key: str, convert: Callable[[Any], Any] | None) -> Plan:
-    def run(frame: Frame) -> Optional:
-        found = optional_index(operand(frame), key)
-        return found if convert is None or found is NONE else Optional(convert(found.value))
-
-    return run
-
-
-def _bool(value: Any) -> bool:
-    if value is True or value is False:
-        return bool(value)
-    raise EvaluationError(NO_SUCH_OVERLOAD)
-
-
-def _and(first: Plan, second: Plan) -> Plan:
-    return _logic(first, second, decisive=False)
-
-
-def _or(first: Plan, second: Plan) -> Plan:
-    return _logic(first, second, decisive=True)
-
-
-def _logic(first: Plan, second: Plan, *, decisive: bool) -> Plan:
-    def run(frame: Frame) -> bool:
-        try:
-            verdict = first(frame)
-        except CostLimitError:
-            raise
-        except EvaluationError as error:
-            return absorb(error, frame)
-        if verdict is decisive:
-            return decisive
-        if verdict.__class__ is not bool:
-            return absorb(EvaluationError(NO_SUCH_OVERLOAD), frame)
-        return _bool(second(frame))
-
-    def absorb(error: EvaluationError, frame: Frame) -> bool:
-        """The other side decides, or the error of this one stands."""
-        try:
-            if second(frame) is decisive:
-                return decisive
-        except CostLimitError:
-            raise
-        except EvaluationError:
-            pass
-        raise error
-
-    return run
-
-
-def _choice(condition: Plan, first: Plan, second: Plan) -> Plan:
-    return lambda frame: first(frame) if _bool(condition(frame)) else second(frame)
-
-
-def _fallback(optional: Plan, other: Plan, unwrap: bool) -> Plan:
-    def run(frame: Frame) -> Any:
-        found = optional(frame)
-        if not isinstance(found, Optional):
-            raise EvaluationError(NO_SUCH_OVERLOAD)
-        if found is NONE:
-            return other(frame)
-        return found.value if unwrap else found
-
-    return run
-
-
-def _given(value: Any) -> bool:
-    if not isinstance(value, Optional):
-        raise EvaluationError(f"cannot initialize optional list element from non-optional value {shown(value)}")
-    return value is not NONE
-
-
-def _hashable(key: Any) -> Any:
-    if isinstance(key, bool | int | str) or (isinstance(key, float) and key.is_integer()):
-        return map_key(key)
-    raise EvaluationError(f"unsupported key type: {type_of(key).name}")
-
-
-def _matching(text: Plan, pattern: str) -> Plan:
-    def run(frame: Frame) -> bool:
-        return matcher(pattern)(text(frame))
-
-    return run
-
-
-def _kept(overload: Overload, argument: Any) -> Plan | None:
-    try:
-        value = overload.implementation(argument)
-    except EvaluationError:
-        return None
-    return lambda frame: value
-
-
-def _apply(implementation: Callable[..., Any], plans: list[Plan]) -> Plan:
-    match plans:
-        case [only]:
-            return lambda frame: implementation(only(frame))
-        case [first, second]:
-            return lambda frame: implementation(first(frame), second(frame))
-    return lambda frame: implementation(*[run(frame) for run in plans])
-
-
-def _dispatch(name: str, overloads: tuple[Overload, ...], plans: list[Plan], static: bool, metered: bool) -> Plan:
-    """A call whose function is chosen by the values, or that is charged for."""
-
-    def run(frame: Frame) -> Any:
-        arguments = [each(frame) for each in plans]
-        for overload in overloads:
-            if static or overload.takes(arguments):
-                result = overload.implementation(*arguments)
-                if metered:
-                    frame[cost.METER].charge(cost.call(name, overload.id, arguments, result))
-                return result
-        # Operators do not say what they were given.
-        given = "" if name[0] in _OPERATORS or name[0] == "_" else f": {name}({', '.join(type_of(each).name for each in arguments)})"
-        raise EvaluationError(NO_SUCH_OVERLOAD + given)
-
-    return run

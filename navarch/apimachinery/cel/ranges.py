@@ -35,9 +35,6 @@ class Range(NamedTuple):
         return Range(min(each.min for each in known), max(each.max for each in known)) if known else NOTHING
 
 
-Estimate = Range
-
-
 def _scaled(value: int, factor: float) -> int:
     return min(math.ceil(value * factor), LARGEST)
 

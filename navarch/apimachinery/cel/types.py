@@ -1,7 +1,7 @@
 """Types of expressions: what they are called in messages, and which may stand for which.
 
-A type that came from a schema may say how large its values can be (`size_limit`, in characters, bytes, items or entries) and how data
-become its values (`convert`); neither takes part in comparing types.
+A type that came from a schema may say how large its values can be (`size_limit`, in characters, bytes, items or entries) and
+how data become its values (`convert`); neither takes part in comparing types.
 """
 
 from __future__ import annotations

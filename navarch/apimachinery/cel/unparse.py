@@ -20,7 +20,9 @@ from navarch.apimachinery.cel.ast import (
 )
 from navarch.apimachinery.cel.values import UInt
 
-_BINARY = {f"_{sign}_": sign for sign in ("||", "&&", "==", "!=", "<", "<=", ">", ">=", "+", "-", "*", "/", "%")} | {"@in": "in"}
+_BINARY = {f"_{sign}_": sign for sign in ("||", "&&", "==", "!=", "<", "<=", ">", ">=", "+", "-", "*", "/", "%")} | {
+    "@in": "in"
+}
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 

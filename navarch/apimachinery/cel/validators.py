@@ -1,4 +1,6 @@
-"""What a well-typed expression is still refused for: literals that cannot be durations, timestamps or patterns, and mixed lists."""
+"""What a well-typed expression is still refused for: literals that cannot be durations, timestamps or patterns, and mixed
+lists.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,9 @@ def _mixed(checked: Checked, source: Source) -> Iterator[Issue]:
             continue
         pending.extend(node.children())
         if isinstance(node, ListNode):
-            yield from _first_mixed(checked, source, node.elements, [index in node.optional for index in range(len(node.elements))])
+            yield from _first_mixed(
+                checked, source, node.elements, [index in node.optional for index in range(len(node.elements))]
+            )
         elif isinstance(node, MapNode):
             keys = [entry.key for entry in node.entries if isinstance(entry.key, Node)]
             yield from _all_mixed(checked, source, keys, [False] * len(keys))

@@ -1,8 +1,9 @@
 """Values: what Python has, and what it has not.
 
-bool, int, float, str, bytes, None, list and dict are CEL's bool, int, double, string, bytes, null, list and map, so JSON is a value as it
-is. `UInt`, `Timestamp`, `Duration`, `Optional` and lists that are sets or maps (``x-kubernetes-list-type``) are their own classes. Values
-are never changed. Since True equals 1 for Python and not for CEL, a map holds a bool key as a `BoolKey`.
+bool, int, float, str, bytes, None, list and dict are CEL's bool, int, double, string, bytes, null, list and map, so JSON is a
+value as it is. `UInt`, `Timestamp`, `Duration`, `Optional` and lists that are sets or maps (``x-kubernetes-list-type``) are
+their own classes. Values are never changed. Since True equals 1 for Python and not for CEL, a map holds a bool key as a
+`BoolKey`.
 """
 
 from __future__ import annotations
@@ -165,7 +166,7 @@ def compare(first: Any, second: Any) -> int | None:
             return None
     elif kind is not other or kind not in (str, bytes, bool, Timestamp, Duration):
         raise EvaluationError(NO_SUCH_OVERLOAD)
-    return (first > second) - (first < second)
+    return int(first > second) - int(first < second)
 
 
 _TYPES: dict[type, Type] = {

@@ -104,7 +104,7 @@ def _resource(check: GroupCheck, resource: str) -> ResourceCheck:
 
 
 def _with(field: str) -> Callable[[ResourceCheck, str], ResourceCheck]:
-    return lambda check, value: ResourceCheck(check.ask, replace(check.question, **{field: value}))
+    return lambda check, value: ResourceCheck(check.ask, replace(check.question, **{field: value}))  # type: ignore[arg-type]
 
 
 def _check(check: PathCheck | ResourceCheck, verb: str) -> Decision:

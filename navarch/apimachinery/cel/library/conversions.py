@@ -103,7 +103,9 @@ def double_text(value: float) -> str:
     significant = (whole + fraction).lstrip("0")
     if not significant:
         return f"{sign}0"
-    exponent = int(exponent_text or 0) + (len(whole) - 1 if whole.strip("0") else -(len(fraction) - len(fraction.lstrip("0"))) - 1)
+    exponent = int(exponent_text or 0) + (
+        len(whole) - 1 if whole.strip("0") else -(len(fraction) - len(fraction.lstrip("0"))) - 1
+    )
     significant = significant.rstrip("0")
     if exponent < -4 or exponent >= _EXPONENT_FROM:
         mantissa = significant[0] + ("." + significant[1:] if len(significant) > 1 else "")

@@ -1,4 +1,6 @@
-"""``"…%s…".format([…])``: clauses %s %d %f %e %b %x %X %o, with a precision where that means something (cel-go's ext/formatting)."""
+"""``"…%s…".format([…])``: clauses %s %d %f %e %b %x %X %o, with a precision where that means something (cel-go's
+ext/formatting).
+"""
 
 from __future__ import annotations
 

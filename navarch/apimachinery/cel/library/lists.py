@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 from navarch.apimachinery.cel import moments
@@ -52,7 +53,7 @@ _COMPARABLE = ("int", "uint", "double", "bool", "duration", "timestamp", "string
 
 
 def _is_sorted(elements: Sequence[Any]) -> bool:
-    return all((compare(first, second) or 0) <= 0 for first, second in zip(elements, elements[1:], strict=False))
+    return all((compare(first, second) or 0) <= 0 for first, second in pairwise(elements))
 
 
 def _best(name: str, sign: int) -> Implementation:

@@ -58,7 +58,11 @@ LIBRARY = Library(
                 )
             ],
             "orValue": [
-                ("optional_orValue_value", "optional(V).(V) -> V", lambda first, second: second if first is NONE else first.value)
+                (
+                    "optional_orValue_value",
+                    "optional(V).(V) -> V",
+                    lambda first, second: second if first is NONE else first.value,
+                )
             ],
             "_[?_]": [
                 ("list_optindex_optional_int", "(list(V), int) -> optional(V)", optional_index),

@@ -144,7 +144,14 @@ _ARITHMETIC: dict[str, list[Row]] = {
 
 _ORDERED = ("bool", "int64", "uint64", "double", "string", "bytes", "timestamp", "duration")
 _CEL_NAMES = {"int64": "int", "uint64": "uint"}
-_MIXED = (("int64", "double"), ("int64", "uint64"), ("uint64", "double"), ("uint64", "int64"), ("double", "int64"), ("double", "uint64"))
+_MIXED = (
+    ("int64", "double"),
+    ("int64", "uint64"),
+    ("uint64", "double"),
+    ("uint64", "int64"),
+    ("double", "int64"),
+    ("double", "uint64"),
+)
 
 
 def _relations() -> Iterator[tuple[str, list[Row]]]:
