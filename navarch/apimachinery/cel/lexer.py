@@ -59,7 +59,14 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.ASCII,
 )
-_UNFINISHED = re.compile(r"""[bB]?[rR]?(?:"[^"\n\r]*|'[^'\n\r]*)|&|\||=|`[^`\n]*""")
+_UNFINISHED = re.compile(
+    rf"""
+    (?:[bB]?[rR]|[rR])(?:"[^"\n\r]* | '[^'\n\r]*)
+  | [bB]?(?:"(?:{_ESCAPE}|[^\\"\n\r])* | '(?:{_ESCAPE}|[^\\'\n\r])*)(?:\\[xXuU]?)?
+  | & | \| | = | `[a-zA-Z0-9_.\-/\ ]*
+    """,
+    re.VERBOSE | re.ASCII,
+)
 
 
 class Token(NamedTuple):
@@ -99,9 +106,7 @@ def tokenize(source: Source) -> Tokens:
 def _unknown(text: str, offset: int) -> str:
     """What the lexer has read when it gives up: the start of a token, and the character that cannot follow it."""
     match = _UNFINISHED.match(text, offset)
-    if match is None:
-        return text[offset]
-    return text[offset : match.end() + 1] if match.group() in "&|=" else match.group()
+    return text[offset] if match is None else text[offset : match.end() + 1]
 
 
 def _shown(text: str) -> str:

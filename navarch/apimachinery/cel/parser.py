@@ -49,6 +49,8 @@ _LOGIC = ("&&", "||")
 _CLOSING = frozenset(")]}")
 _FOLLOWS_CLOSING = frozenset({*_PRECEDENCE, "?", ":", ")", "]", "}", ",", EOF})
 _STARTS = ("[", "{", "(", ".", "-", "!", "true", "false", "null", NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER)
+_OPENING = frozenset(_STARTS)
+_ORDER = ("[", "]", "{", "}", "(", ")", ".", ",", "-", "!", "?", *_STARTS[6:])
 _LITERALS = frozenset({"true", "false", "null", NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES})
 _CLASSES = frozenset({NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER, ESC_IDENTIFIER, EOF})
 _TOO_DEEP = f"expression recursion limit exceeded: {DEPTH_LIMIT}"
@@ -168,12 +170,12 @@ class _Parser:
             case "[":
                 self._advance()
                 elements, optional = self._elements("]")
-                self._expect("]")
+                self._close("]")
                 return self._made(ListNode(token.offset, elements, frozenset(optional)))
             case "{":
                 self._advance()
                 entries = self._entries(self._map_key)
-                self._expect("}")
+                self._close("}")
                 return self._made(MapNode(token.offset, entries))
             case "." | lexer.IDENTIFIER:
                 return self._identifier()
@@ -259,6 +261,10 @@ class _Parser:
         found: list[Node] = []
         optional: list[int] = []
         while self._token.kind != end or (found and end == ")"):
+            if not found:
+                self._expect_start((end, ",", "?") if end == "]" else (end,))
+            if found and end == "]" and self._token.kind == EOF:
+                break
             if self._token.kind == "?" and end == "]":
                 self._advance()
                 optional.append(len(found))
@@ -283,6 +289,7 @@ class _Parser:
         return found
 
     def _map_key(self) -> Node:
+        self._expect_start(("}", ",", "?"))
         return self._expression()
 
     def _field_name(self) -> str:
@@ -310,10 +317,21 @@ class _Parser:
 
     def _expect(self, kind: str) -> Token:
         if self._token.kind != kind:
-            if kind in _CLOSING and self._token.kind in _FOLLOWS_CLOSING:
+            if (kind in _CLOSING and self._token.kind in _FOLLOWS_CLOSING) or (kind == ":" and self._token.kind in _OPENING):
                 self._stop(self._token.offset, f"Syntax error: missing {_named(kind)} at {_quoted(self._token)}")
             self._unexpected((kind,))
         return self._advance()
+
+    def _close(self, kind: str) -> None:
+        """The end of a list or map, which could also have had more elements."""
+        if self._token.kind != kind and self._token.kind not in _FOLLOWS_CLOSING:
+            self._unexpected([each for each in _ORDER if each in (kind, ",")])
+        self._expect(kind)
+
+    def _expect_start(self, also: Collection[str]) -> None:
+        """An expression begins here, or one of the others."""
+        if self._token.kind not in _OPENING and self._token.kind not in also:
+            self._unexpected([kind for kind in _ORDER if kind in _OPENING or kind in also])
 
     def _unexpected(self, expected: Collection[str]) -> NoReturn:
         """One token too many if the next one fits, else a mismatch."""
@@ -343,6 +361,8 @@ def _balanced(function: str, terms: list[Node], offsets: list[int]) -> Node:
 
 
 def _named(kind: str) -> str:
+    if kind == "?":
+        return r"'\u003F'"
     return kind if kind in _CLASSES else f"'{kind}'"
 
 
