@@ -7,12 +7,18 @@ and paid for, and the `Macro` it was written as, which is what is evaluated and 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 ACCUMULATOR = "@result"
 DEPTH_LIMIT = 250
+"""Of nesting in an expression, and of its tree."""
+FRAMES_A_LEVEL = 12
+
+# What reads, checks, plans and evaluates a tree is recursive: Python's own limit would come first.
+sys.setrecursionlimit(max(sys.getrecursionlimit(), DEPTH_LIMIT * FRAMES_A_LEVEL + 1000))
 
 
 @dataclass(slots=True, eq=False)

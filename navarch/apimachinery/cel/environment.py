@@ -139,14 +139,17 @@ class Environment:
         return found
 
     def compile(self, text: str, result: Sequence[Type] = ()) -> Program:
-        """A program. Raises CompileError with all that is wrong. `result` are the types that its values may have."""
+        """A program. Raises CompileError with all that is wrong.
+
+        `result` are the types that its values may have; dyn is not enough for any other.
+        """
         root = parser.parse(text)
         checked = checker.check(root, text, self._declarations)
         issues = validators.validate(checked, text)
         if issues:
             raise CompileError(issues, text)
         program = Program(text, checked)
-        if result and program.type.kind != "dyn" and program.type not in result:
+        if result and program.type not in result:
             raise ResultTypeError(program.type, result)
         return program
 
@@ -157,4 +160,5 @@ class ResultTypeError(CompileError):
     def __init__(self, found: Type, wanted: Sequence[Type]) -> None:
         self.issues = []
         self.found = found
-        ValueError.__init__(self, f"must evaluate to {' or '.join(map(str, wanted))}")
+        one = f"one of [{' '.join(each.declared for each in wanted)}]" if len(wanted) > 1 else wanted[0].declared
+        ValueError.__init__(self, f"must evaluate to {one} but got {found.declared}")

@@ -34,6 +34,12 @@ class Type:
             return SHORT_NAMES.get(self.name, self.name)
         return f"{self.name}({', '.join(map(str, self.parameters))})"
 
+    @property
+    def declared(self) -> str:
+        """The full name, such as ``google.protobuf.Duration`` where errors of checking say ``duration``."""
+        below = ", ".join(each.declared for each in self.parameters)
+        return f"{self.name}({below})" if below else self.name
+
     def sized(self, limit: int | None) -> Type:
         """The same type, with values no larger than that."""
         return replace(self, size_limit=limit)
