@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -109,10 +109,28 @@ class Program:
         return frozenset(self._checked.names.values()) - own
 
 
+class _Either(Mapping[str, Type]):
+    """What one mapping has, else another. The first may have more keys than it can list."""
+
+    def __init__(self, first: Mapping[str, Type], second: Mapping[str, Type]) -> None:
+        self._first, self._second = first, second
+
+    def __getitem__(self, name: str) -> Type:
+        found = self._first.get(name)
+        return self._second[name] if found is None else found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**self._second, **self._first})
+
+    def __len__(self) -> int:
+        return len({**self._second, **self._first})
+
+
 class Environment:
     """Variables by name and type, and libraries of functions.
 
-    `types` are more names that stand for types: objects among them can be made by ``Name{field: value}``.
+    `types` are more names that stand for types: objects among them can be made by ``Name{field: value}``. With `bindings` there
+    is ``cel.bind(name, value, expression)``.
     """
 
     def __init__(
@@ -120,6 +138,8 @@ class Environment:
         variables: Mapping[str, Type] | None = None,
         libraries: Sequence[Library] = KUBERNETES,
         types: Mapping[str, Type] | None = None,
+        *,
+        bindings: bool = False,
     ) -> None:
         functions: dict[str, tuple[Overload, ...]] = {}
         names: dict[str, Type] = {}
@@ -127,15 +147,16 @@ class Environment:
             for name, overloads in library.functions.items():
                 functions[name] = functions.get(name, ()) + overloads
             names.update(library.types)
-        self._declarations = Declarations(dict(variables or {}), functions, {**names, **(types or {})})
+        self._declarations = Declarations(dict(variables or {}), functions, names if types is None else _Either(types, names))
+        self._bindings = bindings
 
     def extend(self, variables: Mapping[str, Type] | None = None, types: Mapping[str, Type] | None = None) -> Environment:
         """An environment with more variables and types."""
         found = Environment.__new__(Environment)
         known = self._declarations
-        found._declarations = Declarations(
-            {**known.variables, **(variables or {})}, known.functions, {**known.types, **(types or {})}
-        )
+        merged = known.types if types is None else _Either(types, known.types)
+        found._declarations = Declarations({**known.variables, **(variables or {})}, known.functions, merged)
+        found._bindings = self._bindings
         return found
 
     def compile(self, text: str, result: Sequence[Type] = ()) -> Program:
@@ -143,7 +164,7 @@ class Environment:
 
         `result` are the types that its values may have; dyn is not enough for any other.
         """
-        root = parser.parse(text)
+        root = parser.parse(text, bindings=self._bindings)
         checked = checker.check(root, text, self._declarations)
         issues = validators.validate(checked, text)
         if issues:

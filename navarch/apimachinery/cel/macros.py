@@ -38,8 +38,8 @@ class MacroError(ValueError):
         self.offset = offset
 
 
-def expand(offset: int, function: str, target: Node | None, arguments: list[Node]) -> Node | None:
-    """What a call stands for; None if it is no macro. Raises MacroError."""
+def expand(offset: int, function: str, target: Node | None, arguments: list[Node], *, bindings: bool) -> Node | None:
+    """What a call stands for; None if it is no macro. With `bindings`, ``cel.bind`` is one. Raises MacroError."""
     if target is None:
         return _has(arguments[0]) if function == "has" and len(arguments) == 1 else None
     form = (function, len(arguments))
@@ -47,6 +47,8 @@ def expand(offset: int, function: str, target: Node | None, arguments: list[Node
         return _fold(offset, function, target, _variables(arguments[:1]), arguments[1:])
     if form in _TWO_VARIABLES:
         return _fold(offset, function, target, _variables(arguments[:2]), arguments[2:])
+    if bindings and form == ("bind", 3) and isinstance(target, Ident) and target.name == "cel":
+        return _bind(offset, target, _variables(arguments[:1]), arguments[1:])
     if form in _OPTIONAL:
         return _optional(offset, function, target, _variables(arguments[:1]), arguments[1])
     return None
@@ -104,13 +106,18 @@ def _fold(offset: int, name: str, target: Node, variables: tuple[str, ...], argu
     return Comprehension(offset, target, variables, ACCUMULATOR, initial, condition, step, result, macro)
 
 
+def _bind(offset: int, target: Node, variables: tuple[str, ...], arguments: list[Node]) -> Comprehension:
+    """A binding is a fold over nothing, whose accumulator is what is bound."""
+    nothing, never = ListNode(offset, []), Literal(offset, False)
+    (variable,) = variables
+    value, body = arguments
+    macro = Macro("bind", target, variables, tuple(arguments))
+    return Comprehension(offset, nothing, ("#unused",), variable, value, never, Ident(offset, variable), body, macro)
+
+
 def _optional(offset: int, name: str, target: Node, variables: tuple[str, ...], body: Node) -> Node:
     macro = Macro(name, target, variables, (body,))
-    (variable,) = variables
-    value = Call(offset, "value", target, [])
-    # A binding is a fold over nothing, whose accumulator is what is bound.
-    nothing, never = ListNode(offset, []), Literal(offset, False)
-    bound: Node = Comprehension(offset, nothing, ("#unused",), variable, value, never, Ident(offset, variable), body, macro)
+    bound: Node = _bind(offset, target, variables, [Call(offset, "value", target, []), body])
     if name == "optMap":
         bound = Call(offset, "optional.of", None, [bound])
     none = Call(offset, "optional.none", None, [])

@@ -56,13 +56,13 @@ _CLASSES = frozenset({NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER, E
 _TOO_DEEP = f"expression recursion limit exceeded: {DEPTH_LIMIT}"
 
 
-def parse(text: str) -> Node:
-    """The tree of an expression, its macros expanded. Raises CompileError."""
+def parse(text: str, *, bindings: bool = False) -> Node:
+    """The tree of an expression, its macros expanded, ``cel.bind`` among them with `bindings`. Raises CompileError."""
     source = Source(text)
     if len(text) > SIZE_LIMIT:
         message = f"expression code point size exceeds limit: size: {len(text)}, limit {SIZE_LIMIT}"
         raise CompileError([source.issue(0, message)], text)
-    parser = _Parser(source)
+    parser = _Parser(source, bindings)
     try:
         root = parser.whole()
     except _Stop:
@@ -77,8 +77,9 @@ class _Stop(Exception):
 
 
 class _Parser:
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, bindings: bool) -> None:
         self._source = source
+        self._bindings = bindings
         found = lexer.tokenize(source)
         self._tokens, self.issues = found.tokens, list[Issue](found.issues)
         self._position = 0
@@ -232,7 +233,7 @@ class _Parser:
         arguments, _ = self._elements(")")
         self._expect(")")
         try:
-            expanded = macros.expand(opening.offset, function, target, arguments)
+            expanded = macros.expand(opening.offset, function, target, arguments, bindings=self._bindings)
         except macros.MacroError as error:
             self.issues.append(self._source.issue(error.offset, str(error)))
             return Literal(opening.offset, None)

@@ -53,10 +53,17 @@ class Field:
     key: str
 
 
-SHORT_NAMES = {"google.protobuf.Duration": "duration", "google.protobuf.Timestamp": "timestamp", "null_type": "null"}
+SHORT_NAMES = {
+    "google.protobuf.Duration": "duration",
+    "google.protobuf.Timestamp": "timestamp",
+    "google.protobuf.Any": "any",
+    "null_type": "null",
+}
 
 INT, UINT, DOUBLE = Type("int", "int"), Type("uint", "uint"), Type("double", "double")
 BOOL, STRING, BYTES = Type("bool", "bool"), Type("string", "string"), Type("bytes", "bytes")
+ANY = Type("dyn", "google.protobuf.Any")
+"""Of any type, as fields are; dyn is what inference makes of it."""
 NULL, DYN, ERROR = Type("null", "null_type"), Type("dyn", "dyn"), Type("error", "error")
 TIMESTAMP = Type("timestamp", "google.protobuf.Timestamp")
 DURATION = Type("duration", "google.protobuf.Duration")

@@ -65,7 +65,7 @@ _HOLE = re.compile(r"<(int|bool|list)>")
 _LEAVES = {
     "int": ["x", "0", "1", "-3", "9223372036854775807", "l[0]", "l[5]"],
     "bool": ["true", "false", "b"],
-    "list": ["l", "[]", "[1]"],
+    "list": ["l", "[1]", "l.filter(e, false)"],
 }
 _FORMS = {
     "int": [
