@@ -141,8 +141,7 @@ def test_a_watch_from_a_forgotten_revision_is_expired(any_api: Bench, space: str
     token = any_api.list("configmaps", limit=1).json["metadata"]["continue"]
     make(any_api, space, "b")
     monkeypatch.setattr(mvcc, "HISTORY_AGE_SECONDS", 0.0)
-    while any_api.store.index.compact(1e12, 1000) is not None:
-        pass
+    any_api.run(any_api.store.compact())
     any_api.forget()
     for accept in ("application/json", TABLE):
         events = any_api.watch(PATH.format(space), resourceVersion=since, headers={"accept": accept}).rest()
@@ -151,7 +150,11 @@ def test_a_watch_from_a_forgotten_revision_is_expired(any_api: Bench, space: str
         assert (expired["type"], status["kind"], status["code"], status["reason"]) == ("ERROR", "Status", 410, "Expired")
         assert status["message"].startswith(f"too old resource version: {since} (")
     exact = any_api.list("configmaps", space, resourceVersion=since, resourceVersionMatch="Exact")
-    assert (exact.status, exact.reason) == (410, "Expired")
+    if any_api.store.knows_authors:
+        # What watches are not told any more, a history still knows.
+        assert exact.json["items"] == []
+    else:
+        assert (exact.status, exact.reason) == (410, "Expired")
     page = any_api.list("configmaps", limit=1, **{"continue": token})
     assert page.status == 410
     resumed = any_api.list("configmaps", **{"continue": page.json["metadata"]["continue"]})
