@@ -242,18 +242,18 @@ RULES = "webhooks[0].rules[0]"
         (reached(path="/a//b"), f'{SERVICE}.path: Invalid value: "/a//b": segment[1] may not be empty'),
         (reached(path="/a/B"), f'{SERVICE}.path: Invalid value: "/a/B": segment[1]: {SUBDOMAIN}'),
         (reached(path="aa"), f"{SERVICE}.path: Invalid value: \"aa\": must start with a '/'"),
-        (conditions({"name": "", "expression": "a"}), "webhooks[0].matchConditions[0].name: Required value"),
+        (conditions({"name": "", "expression": "true"}), "webhooks[0].matchConditions[0].name: Required value"),
         (conditions({"name": "a", "expression": " "}), "webhooks[0].matchConditions[0].expression: Required value"),
         (
-            conditions({"name": "a b", "expression": "a"}),
+            conditions({"name": "a b", "expression": "true"}),
             f'webhooks[0].matchConditions[0].name: Invalid value: "a b": {NAME_PART}',
         ),
         (
-            conditions({"name": "a", "expression": "a"}, {"name": "a", "expression": "b"}),
+            conditions({"name": "a", "expression": "true"}, {"name": "a", "expression": "false"}),
             'webhooks[0].matchConditions[1].name: Duplicate value: "a"',
         ),
         (
-            conditions(*({"name": f"a{index}", "expression": "a"} for index in range(65))),
+            conditions(*({"name": f"a{index}", "expression": "true"} for index in range(65))),
             "webhooks[0].matchConditions: Too many: 65: must have at most 64 items",
         ),
     ],
@@ -324,7 +324,7 @@ CONSTRAINTS = "spec.matchConstraints"
             "spec.variables[0].expression: Required value: expression is not specified",
         ),
         (
-            {"spec": {"matchConditions": [{"name": "", "expression": "a"}]}},
+            {"spec": {"matchConditions": [{"name": "", "expression": "true"}]}},
             "spec.matchConditions[0].name: Required value",
         ),
     ],
@@ -406,7 +406,7 @@ def test_there_are_not_too_many_audit_annotations() -> None:
             ['spec.mutations[0].patchType: Unsupported value: "X": supported values: "ApplyConfiguration", "JSONPatch"'],
         ),
         (
-            mutation(patchType="JSONPatch", applyConfiguration={"expression": "a"}),
+            mutation(patchType="JSONPatch", applyConfiguration={"expression": "true"}),
             [
                 "spec.mutations[0].jsonPatch: Required value: must be specified when patchType is JSONPatch",
                 'spec.mutations[0].applyConfiguration: Invalid value: "{applyConfiguration}": must not be specified when '
@@ -415,7 +415,9 @@ def test_there_are_not_too_many_audit_annotations() -> None:
             ],
         ),
         (
-            mutation(patchType="ApplyConfiguration", jsonPatch={"expression": "a"}, applyConfiguration={"expression": "b"}),
+            mutation(
+                patchType="ApplyConfiguration", jsonPatch={"expression": "true"}, applyConfiguration={"expression": "Object{}"}
+            ),
             [
                 'spec.mutations[0].jsonPatch: Invalid value: "{jsonPatch}": must not be specified when patchType is '
                 "ApplyConfiguration",
@@ -571,3 +573,104 @@ def test_how_it_is_printed(name: str, change: Object, heads: list[str], cells: l
     assert [column.name for column in kind.columns] == ["Name", *heads, "Age"]
     assert kind.row is not None
     assert kind.row(obj, NOW) == ["sample", *cells, "0s"]
+
+
+def compiled(name: str, spec: Object) -> list[str]:
+    """What is said of a policy's or webhook's expressions."""
+    return on_create(name, {"spec": spec} if "policies" in name else hook(**spec))
+
+
+@pytest.mark.parametrize(
+    ("name", "spec", "expected"),
+    [
+        (
+            VALIDATING,
+            {"matchConditions": [{"name": "a", "expression": " params.a"}, {"name": "b", "expression": "1"}]},
+            [
+                'webhooks[0].matchConditions[0].expression: Invalid value: "params.a": compilation failed: ERROR: <input>:1:1: '
+                "undeclared reference to 'params' (in container '')\n | params.a\n | ^",
+                'webhooks[0].matchConditions[1].expression: Invalid value: "1": must evaluate to bool but got int',
+            ],
+        ),
+        (VALIDATING, {"matchConditions": [{"name": "a", "expression": "authorizer.path('/x').check('get').allowed()"}]}, []),
+        (
+            POLICIES,
+            {
+                "variables": [
+                    {"name": "n", "expression": "size(object.spec.x)"},
+                    {"name": "m", "expression": "variables.n + 1"},
+                ],
+                "validations": [
+                    {
+                        "expression": "variables.m > 2 && request.userInfo.groups.exists(g, g == 'a')",
+                        "messageExpression": "string(variables.n) + namespaceObject.metadata.name",
+                    }
+                ],
+                "auditAnnotations": [{"key": "key", "valueExpression": "variables.m > 2 ? string(variables.m) : null"}],
+            },
+            [
+                'spec.auditAnnotations[0].valueExpression: Invalid value: "variables.m > 2 ? string(variables.m) : null": '
+                "compilation failed: ERROR: <input>:1:17: found no matching overload for '_?_:_' applied to "
+                "'(bool, string, null)'\n | variables.m > 2 ? string(variables.m) : null\n | ................^"
+            ],
+        ),
+        (
+            POLICIES,
+            {
+                "variables": [{"name": "n", "expression": "variables.m"}, {"name": "m", "expression": "1"}],
+                "validations": [{"expression": "variables.m == 'a'", "messageExpression": "authorizer"}],
+            },
+            [
+                'spec.variables[0].expression: Invalid value: "variables.m": compilation failed: ERROR: <input>:1:10: '
+                "undefined field 'm'\n | variables.m\n | .........^",
+                "spec.validations[0].expression: Invalid value: \"variables.m == 'a'\": compilation failed: ERROR: "
+                "<input>:1:13: found no matching overload for '_==_' applied to '(int, string)'\n | variables.m == 'a'\n | ............^",
+                'spec.validations[0].messageExpression: Invalid value: "authorizer": compilation failed: ERROR: <input>:1:1: '
+                "undeclared reference to 'authorizer' (in container '')\n | authorizer\n | ^",
+            ],
+        ),
+        (
+            POLICIES,
+            {
+                "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"},
+                "matchConditions": [{"name": "a", "expression": "params.data.a == 'b'"}],
+                "validations": [{"expression": "object.spec.x"}, {"expression": "request.dryRun"}],
+                "auditAnnotations": [{"key": "key", "valueExpression": " 1"}],
+            },
+            [
+                'spec.validations[0].expression: Invalid value: "object.spec.x": must evaluate to bool but got dyn',
+                'spec.auditAnnotations[0].valueExpression: Invalid value: " 1": must evaluate to one of [string null_type] but '
+                "got int",
+            ],
+        ),
+        (
+            MUTATIONS,
+            {
+                "mutations": [
+                    {
+                        "patchType": "ApplyConfiguration",
+                        "applyConfiguration": {
+                            "expression": "Object{spec: Object.spec{containers: [Object.spec.containers{name: 'a'}]}}"
+                        },
+                    },
+                    {
+                        "patchType": "JSONPatch",
+                        "jsonPatch": {
+                            "expression": "[JSONPatch{op: 'add', path: '/a/' + jsonpatch.escapeKey('a/b'), value: 1}]"
+                        },
+                    },
+                    {"patchType": "JSONPatch", "jsonPatch": {"expression": "[JSONPatch{op: 1}]"}},
+                    {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": "object"}},
+                ]
+            },
+            [
+                'spec.mutations[2].jsonPatch.expression: Invalid value: "[JSONPatch{op: 1}]": compilation failed: ERROR: '
+                "<input>:1:14: expected type of field 'op' is 'string' but provided type is 'int'\n | [JSONPatch{op: 1}]\n "
+                "| .............^",
+                'spec.mutations[3].applyConfiguration.expression: Invalid value: "object": must evaluate to Object but got dyn',
+            ],
+        ),
+    ],
+)
+def test_expressions_are_compiled(name: str, spec: Object, expected: list[str]) -> None:
+    assert compiled(name, spec) == expected

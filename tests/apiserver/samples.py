@@ -50,7 +50,7 @@ BODIES: dict[str, Object] = {
         "spec": {
             "matchConstraints": _MATCHED,
             "reinvocationPolicy": "Never",
-            "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": "[]"}}],
+            "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": "[JSONPatch{op: 'remove', path: '/a'}]"}}],
         }
     },
     "mutatingadmissionpolicybindings.admissionregistration.k8s.io": {"spec": {"policyName": "one-replica"}},

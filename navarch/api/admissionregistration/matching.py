@@ -1,10 +1,11 @@
-"""Which requests a webhook or a policy is for: rules, selectors, conditions. CEL expressions are not compiled."""
+"""Which requests a webhook or a policy is for: rules, selectors, conditions."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
 from navarch.api import labelselector
+from navarch.api.admissionregistration import expressions
 from navarch.apimachinery import names
 from navarch.apimachinery.errors import (
     FieldError,
@@ -130,15 +131,19 @@ def _resources(found: list[str], path: str) -> Iterator[FieldError]:
         yield invalid_value(path, found, "if '*' is present, must not specify other resources without subresources")
 
 
-def conditions(found: Sequence[Object], path: str) -> Iterator[FieldError]:
-    """MatchConditions."""
+def conditions(found: Sequence[Object], path: str, *, params: bool = False) -> Iterator[FieldError]:
+    """MatchConditions; those of a policy with parameters may use them."""
     if len(found) > CONDITIONS_LIMIT:
         yield too_many(path, len(found), CONDITIONS_LIMIT)
     seen = set()
     for index, condition in enumerate(found):
         name, where = condition["name"], f"{path}[{index}].name"
-        if not condition["expression"].strip():
+        expression = condition["expression"].strip()
+        if not expression:
             yield required(f"{path}[{index}].expression")
+        else:
+            environment = expressions.environment(params=params)
+            yield from expressions.compile_errors(expression, f"{path}[{index}].expression", environment, expressions.BOOL)
         if not name:
             yield required(where)
             continue

@@ -6,27 +6,30 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from navarch.api.admissionregistration import matching, policies
+from navarch.api.admissionregistration import expressions, matching, policies
+from navarch.api.admissionregistration.expressions import Variables
 from navarch.api.kind import AGE, NAME, Column, Kind
 from navarch.apimachinery.errors import FieldError, Object, invalid_value, not_supported, required
 
 OPERATIONS = ("*", "CONNECT", "CREATE", "UPDATE")
 """What is deleted is not changed any more."""
 PATCH_FIELDS = {"ApplyConfiguration": "applyConfiguration", "JSONPatch": "jsonPatch"}
+_RESULTS = {"ApplyConfiguration": expressions.APPLY_CONFIGURATION, "JSONPatch": expressions.JSON_PATCH}
 
 
 def validate(policy: Object) -> Iterator[FieldError]:
     spec = policy["spec"]
-    yield from policies.validate(spec, OPERATIONS)
+    variables, params = Variables(spec.get("variables") or ()), policies.has_params(spec)
+    yield from policies.validate(spec, variables, OPERATIONS)
     mutations, reinvocation = spec.get("mutations") or (), spec.get("reinvocationPolicy") or None
     if not mutations:
         yield required("spec.mutations", "mutations must contain at least one item")
     for index, mutation in enumerate(mutations):
-        yield from _mutation(mutation, f"spec.mutations[{index}]")
+        yield from _mutation(mutation, f"spec.mutations[{index}]", variables, params)
     yield from matching.choice(reinvocation, "spec.reinvocationPolicy", matching.REINVOCATION_POLICIES, needed=True)
 
 
-def _mutation(mutation: Object, path: str) -> Iterator[FieldError]:
+def _mutation(mutation: Object, path: str, variables: Variables, params: bool) -> Iterator[FieldError]:
     type_ = mutation["patchType"]
     if not type_:
         yield required(f"{path}.patchType")
@@ -39,6 +42,10 @@ def _mutation(mutation: Object, path: str) -> Iterator[FieldError]:
         yield required(f"{path}.{field}", f"must be specified when patchType is {type_}")
     elif not (mutation[field].get("expression") or "").strip():
         yield required(f"{path}.{field}.expression")
+    else:
+        environment = variables.within(expressions.environment(params=params, patches=True))
+        expression = mutation[field]["expression"]
+        yield from expressions.compile_errors(expression, f"{path}.{field}.expression", environment, _RESULTS[type_])
     for other in PATCH_FIELDS.values():
         if other != field and mutation.get(other) is not None:
             yield invalid_value(f"{path}.{other}", f"{{{other}}}", f"must not be specified when patchType is {type_}")

@@ -1,4 +1,4 @@
-"""What validating and mutating admission policies have in common, and their bindings. CEL expressions are not compiled."""
+"""What validating and mutating admission policies have in common, and their bindings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from navarch.api import labelselector, printing
-from navarch.api.admissionregistration import matching
+from navarch.api.admissionregistration import expressions, matching
+from navarch.api.admissionregistration.expressions import Variables
 from navarch.api.kind import AGE, NAME, Column
 from navarch.apimachinery import names
 from navarch.apimachinery.errors import FieldError, Object, forbidden_field, invalid_value, not_supported, required
@@ -43,8 +44,8 @@ def default_binding(binding: Object) -> Object:
     return binding
 
 
-def validate(spec: Object, operations: Sequence[str] = matching.OPERATIONS) -> Iterator[FieldError]:
-    """What both kinds of policies have in common; `operations`: those that may be matched."""
+def validate(spec: Object, variables: Variables, operations: Sequence[str] = matching.OPERATIONS) -> Iterator[FieldError]:
+    """What both kinds of policies have in common; `operations`: those that may be matched. `variables` gets the policy's."""
     yield from matching.choice(spec["failurePolicy"], "spec.failurePolicy", matching.FAILURE_POLICIES)
     if spec.get("paramKind") is not None:
         yield from _param_kind(spec["paramKind"])
@@ -56,9 +57,14 @@ def validate(spec: Object, operations: Sequence[str] = matching.OPERATIONS) -> I
         if not match.get("resourceRules"):
             yield required(f"{path}.resourceRules")
         yield from only_operations(match, path, operations)
-    yield from matching.conditions(spec.get("matchConditions") or (), "spec.matchConditions")
+    yield from matching.conditions(spec.get("matchConditions") or (), "spec.matchConditions", params=has_params(spec))
     for index, variable in enumerate(spec.get("variables") or ()):
-        yield from _variable(variable, f"spec.variables[{index}]")
+        yield from _variable(variable, f"spec.variables[{index}]", variables, has_params(spec))
+
+
+def has_params(spec: Object) -> bool:
+    """Whether expressions may use ``params``."""
+    return spec.get("paramKind") is not None
 
 
 def only_operations(match: Object, path: str, operations: Sequence[str]) -> Iterator[FieldError]:
@@ -98,7 +104,7 @@ def _group_version(api_version: str, path: str) -> Iterator[FieldError]:
         yield invalid_value(path, version, problems)
 
 
-def _variable(variable: Object, path: str) -> Iterator[FieldError]:
+def _variable(variable: Object, path: str, variables: Variables, params: bool) -> Iterator[FieldError]:
     name = variable["name"]
     if not name.strip():
         yield required(f"{path}.name", "name is not specified")
@@ -106,6 +112,8 @@ def _variable(variable: Object, path: str) -> Iterator[FieldError]:
         yield invalid_value(f"{path}.name", name, "name is not a valid CEL identifier")
     if not variable["expression"].strip():
         yield required(f"{path}.expression", "expression is not specified")
+    else:
+        yield from variables.add(variable, f"{path}.expression", expressions.environment(params=params))
 
 
 def validate_binding(spec: Object) -> Iterator[FieldError]:

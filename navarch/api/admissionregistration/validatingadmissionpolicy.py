@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from navarch.api import conditions
-from navarch.api.admissionregistration import matching, policies
+from navarch.api.admissionregistration import expressions, matching, policies
+from navarch.api.admissionregistration.expressions import Variables
 from navarch.api.kind import AGE, NAME, Column, Kind
 from navarch.api.objectmeta import RESET_FOR_STATUS
 from navarch.apimachinery import meta, names
@@ -20,22 +21,30 @@ _NOTHING = "validations or auditAnnotations must contain at least one item"
 
 def validate(policy: Object) -> Iterator[FieldError]:
     spec = policy["spec"]
-    yield from policies.validate(spec)
+    variables, params = Variables(spec.get("variables") or ()), policies.has_params(spec)
+    yield from policies.validate(spec, variables)
     validations, annotations = spec.get("validations") or (), spec.get("auditAnnotations") or ()
     if not validations and not annotations:
         yield required("spec.validations", _NOTHING)
         yield required("spec.auditAnnotations", _NOTHING)
     for index, validation in enumerate(validations):
-        yield from _validation(validation, f"spec.validations[{index}]")
-    yield from _audit_annotations(annotations, meta.name(policy))
+        yield from _validation(validation, f"spec.validations[{index}]", variables, params)
+    yield from _audit_annotations(annotations, meta.name(policy), variables, params)
 
 
-def _validation(validation: Object, path: str) -> Iterator[FieldError]:
+def _validation(validation: Object, path: str, variables: Variables, params: bool) -> Iterator[FieldError]:
     message, message_expression = validation.get("message") or "", validation.get("messageExpression") or ""
-    if not validation["expression"].strip():
+    expression = validation["expression"]
+    if not expression.strip():
         yield required(f"{path}.expression", "expression is not specified")
+    else:
+        environment = variables.within(expressions.environment(params=params))
+        yield from expressions.compile_errors(expression, f"{path}.expression", environment, expressions.BOOL)
     if message_expression and not message_expression.strip():
         yield invalid_value(f"{path}.messageExpression", message_expression, "must be non-empty if specified")
+    elif message_expression:
+        environment = variables.within(expressions.environment(params=params, authorizer=False))
+        yield from expressions.compile_errors(message_expression, f"{path}.messageExpression", environment, expressions.TEXT)
     if message and not message.strip():
         yield invalid_value(f"{path}.message", message, "message must be non-empty if specified")
     elif "\n" in message.strip() or "\r" in message.strip():
@@ -43,7 +52,7 @@ def _validation(validation: Object, path: str) -> Iterator[FieldError]:
     yield from matching.choice(validation.get("reason"), f"{path}.reason", REASONS)
 
 
-def _audit_annotations(annotations: Sequence[Object], policy: str) -> Iterator[FieldError]:
+def _audit_annotations(annotations: Sequence[Object], policy: str, variables: Variables, params: bool) -> Iterator[FieldError]:
     if len(annotations) > AUDIT_ANNOTATIONS_LIMIT:
         shown = [{"Key": item["key"], "ValueExpression": item["valueExpression"]} for item in annotations]
         text = f"must not have more than {AUDIT_ANNOTATIONS_LIMIT} auditAnnotations"
@@ -58,6 +67,15 @@ def _audit_annotations(annotations: Sequence[Object], policy: str) -> Iterator[F
             yield required(f"{path}.valueExpression", "valueExpression is not specified")
         elif len(expression.encode()) > AUDIT_EXPRESSION_LIMIT_BYTES:
             yield required(f"{path}.valueExpression", f"must not exceed {AUDIT_EXPRESSION_LIMIT_BYTES} bytes in length")
+        else:
+            environment = variables.within(expressions.environment(params=params))
+            yield from expressions.compile_errors(
+                expression,
+                f"{path}.valueExpression",
+                environment,
+                expressions.TEXT_OR_NULL,
+                shown=annotation["valueExpression"],
+            )
         if key in seen:
             yield duplicate(f"{path}.key", key)
         seen.add(key)

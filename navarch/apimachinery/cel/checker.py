@@ -147,7 +147,7 @@ class _Checker:
             case "map":
                 result = target.parameters[1]
             case "object":
-                declared = (target.fields or {}).get(node.field_name)
+                declared = target.find(node.field_name)
                 if declared is not None:
                     result = declared.type
                 else:
@@ -287,7 +287,7 @@ class _Checker:
             value = self.type_of(entry.value)
             if entry.optional:
                 value = self._unwrapped(entry.value, value)
-            declared = (made.fields or {}).get(str(entry.key))
+            declared = made.find(str(entry.key))
             if declared is None:
                 self._report(entry, f"undefined field '{entry.key}'")
             elif not self.bindings.assignable([declared.type], [value]):

@@ -93,7 +93,7 @@ class _Planner:
             return self._charged(1, self._ident(name, self._checked.types[node]))
         operand = self._checked.types[node.operand]
         target = types.optional_element(operand) or operand
-        declared = (target.fields or {}).get(node.field_name)
+        declared = target.find(node.field_name)
         key = declared.key if declared else node.field_name
         convert = declared.type.convert if declared else None
         if target is not operand or node.optional:
@@ -111,7 +111,7 @@ class _Planner:
         below = node.operand
         while isinstance(below, Select) and below not in self._checked.names and not below.test and not below.optional:
             outer = self._checked.types[below.operand]
-            declared = (outer.fields or {}).get(below.field_name)
+            declared = outer.find(below.field_name)
             if self._checked.types[below].convert or outer.kind not in ("object", "map", "dyn"):
                 return self._charged(1, closures.field(self.plan(node.operand), key))
             keys.append(declared.key if declared else below.field_name)
@@ -222,8 +222,11 @@ class _Planner:
         return self.plan(entry.key)
 
     def _message(self, node: MessageNode) -> Plan:
-        fields = self._checked.types[node].fields or {}
-        parts = [(fields[str(entry.key)].key, self.plan(entry.value), entry.optional) for entry in node.entries]
+        made = self._checked.types[node]
+        found_fields = [(made.find(str(entry.key)), entry) for entry in node.entries]
+        parts = [
+            (field.key if field else str(entry.key), self.plan(entry.value), entry.optional) for field, entry in found_fields
+        ]
 
         def build(frame: Frame) -> dict[str, Any]:
             found = {}

@@ -40,6 +40,10 @@ class Type:
         below = ", ".join(each.declared for each in self.parameters)
         return f"{self.name}({below})" if below else self.name
 
+    def find(self, name: str) -> Field | None:
+        """A field of an object. There may be more than can be listed."""
+        return None if self.fields is None else self.fields.get(name)
+
     def sized(self, limit: int | None) -> Type:
         """The same type, with values no larger than that."""
         return replace(self, size_limit=limit)

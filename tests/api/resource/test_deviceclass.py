@@ -33,7 +33,17 @@ def opaque(driver: str = "dra.example.com", parameters: Any = None) -> Object:
         {},
         spec(selectors=None),
         spec(selectors=selectors(*["true"] * 32), config=[opaque()] * 32),
-        spec(selectors=selectors("x" * 10240)),
+        spec(selectors=selectors("true" + " " * 10236)),
+        spec(
+            selectors=selectors(
+                "device.driver == 'a' && device.attributes['a'].model == 'x' && has(device.attributes['a'].n)",
+                "device.capacity['a'].memory.isGreaterThan(quantity('10Gi'))",
+                "device.attributes['a'].version.isGreaterThan(semver('1.0.0'))",
+                "device.attributes['a'].healthy",
+                "cel.bind(a, device.attributes['a'], a.healthy && a.index < 3)",
+                "device.attributes['a'].name.matches('^x.*$')",
+            )
+        ),
         spec(config=[opaque("DRA.Example.com", {"text": "x" * 10000})]),
         spec(extendedResourceName="example.com/gpu"),
     ],
@@ -50,6 +60,26 @@ def test_what_makes_sense_is_taken(change: Object) -> None:
         (
             spec(selectors=selectors("true", "x" * 10241)),
             ["spec.selectors[1].cel.expression: Too long: may not be more than 10240 bytes"],
+        ),
+        (
+            spec(selectors=selectors("device.driver", "device.model == 'a'", "dyn(true)")),
+            [
+                'spec.selectors[0].cel.expression: Invalid value: "device.driver": must evaluate to bool or the unknown type, '
+                "not string",
+                "spec.selectors[1].cel.expression: Invalid value: \"device.model == 'a'\": compilation failed: ERROR: "
+                "<input>:1:7: undefined field 'model'\n | device.model == 'a'\n | ......^",
+                'spec.selectors[2].cel.expression: Invalid value: "dyn(true)": must evaluate to bool or the unknown type, '
+                "not dyn",
+            ],
+        ),
+        (
+            spec(
+                selectors=selectors(
+                    "device.attributes.all(a, device.attributes.all(b, device.attributes.all(c, "
+                    "device.attributes.all(d, a == b))))"
+                )
+            ),
+            ["spec.selectors[0].cel.expression: Forbidden: too complex, exceeds cost limit"],
         ),
         (spec(config=[opaque()] * 33), ["spec.config: Too many: 33: must have at most 32 items"]),
         (spec(config=[{}]), ["spec.config[0].opaque: Required value"]),
