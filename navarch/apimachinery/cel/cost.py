@@ -127,7 +127,9 @@ def call(function: str, overload: str, arguments: Sequence[Any], result: Any) ->
 
 def _standard(overload: str, arguments: Sequence[Any]) -> int:
     match overload:
-        case "starts_with_string" | "ends_with_string" | "string_to_bytes" | "bytes_to_string":
+        case "starts_with_string" | "ends_with_string":
+            return read(size(arguments[1]))
+        case "string_to_bytes" | "bytes_to_string" | "strings_quote" | "string_format":
             return read(size(arguments[0]))
         case "in_list":
             return size(arguments[1])

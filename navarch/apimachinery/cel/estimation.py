@@ -6,7 +6,6 @@ any size.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -244,6 +243,17 @@ class _Estimator:
         return self._checked.types[node].name
 
 
-def budget_factor(maximum: int, limit: int) -> float:
-    """By how much an estimate is more than what is allowed."""
-    return math.inf if maximum >= UNKNOWN.max else maximum / limit
+RULE_LIMIT, SCHEMA_LIMIT = 10_000_000, 100_000_000
+"""What a rule of a custom resource may cost by its estimate, for all values it can be asked of; and all rules together."""
+
+
+def excess(what: str, estimated: int, limit: int) -> str | None:
+    """What is said of an estimate beyond its limit, of `what` (``estimated rule cost``); None within it."""
+    if estimated <= limit:
+        return None
+    factor = estimated / limit
+    # A factor is not to be shown as none.
+    shown = "more than 100x" if factor > 100 else f"{factor:f}x" if factor < 1.5 else f"{factor:.1f}x"
+    where = "where arrays, maps, and strings are declared"
+    remedy = f"try simplifying the rule, or adding maxItems, maxProperties, and maxLength {where}"
+    return f"{what} exceeds budget by factor of {shown} ({remedy})"
