@@ -99,7 +99,7 @@ def microseconds(run: Callable[[], object], seconds: float) -> float:
 def cel_python(text: str) -> Callable[[], object] | None:
     """The same by cel-python; None if it is not installed."""
     try:
-        import celpy
+        import celpy  # type: ignore[import-not-found]
     except ImportError:
         return None
     other = celpy.Environment()

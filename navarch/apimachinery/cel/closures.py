@@ -10,10 +10,10 @@ from navarch.apimachinery.cel import cost, types
 from navarch.apimachinery.cel.declarations import Overload
 from navarch.apimachinery.cel.errors import CostLimitError, EvaluationError
 from navarch.apimachinery.cel.library.conversions import shown
-from navarch.apimachinery.cel.library.optionals import optional_index
+from navarch.apimachinery.cel.library.standard import optional_index
 from navarch.apimachinery.cel.regular import matcher
 from navarch.apimachinery.cel.types import Type
-from navarch.apimachinery.cel.values import NO_SUCH_OVERLOAD, NONE, Optional, map_key, type_of
+from navarch.apimachinery.cel.values import NO_SUCH_OVERLOAD, NONE, Optional, compare, map_key, type_of
 
 Frame = dict[str, Any]
 """Variables by name."""
@@ -196,13 +196,49 @@ def apply(implementation: Callable[..., Any], plans: list[Plan]) -> Plan:
     return lambda frame: implementation(*[run(frame) for run in plans])
 
 
-def dispatch(name: str, overloads: tuple[Overload, ...], plans: list[Plan], static: bool, metered: bool) -> Plan:
-    """A call whose function is chosen by the values, or that is charged for."""
+def charged(amount: int, run: Plan) -> Plan:
+    """The same, and what it costs."""
+
+    def charge(frame: Frame) -> Any:
+        meter = frame[cost.METER]
+        meter.spent += amount
+        if meter.spent > meter.limit:
+            raise CostLimitError
+        return run(frame)
+
+    return charge
+
+
+def charged_call(name: str, overload: Overload, plans: list[Plan]) -> Plan:
+    """A call that costs by the sizes of its arguments and result."""
+    implementation, id_ = overload.implementation, overload.id
+
+    def run(frame: Frame) -> Any:
+        arguments = [each(frame) for each in plans]
+        result = implementation(*arguments)
+        frame[cost.METER].charge(cost.call(name, id_, arguments, result))
+        return result
+
+    return run
+
+
+def relation(holds: Callable[[int, int], bool], first: Plan, second: Plan) -> Plan:
+    """``<`` and the like of values whose types are not known."""
+
+    def run(frame: Frame) -> bool:
+        order = compare(first(frame), second(frame))
+        return order is not None and holds(order, 0)
+
+    return run
+
+
+def dispatch(name: str, overloads: tuple[Overload, ...], plans: list[Plan], metered: bool) -> Plan:
+    """A call whose function is chosen by the values."""
 
     def run(frame: Frame) -> Any:
         arguments = [each(frame) for each in plans]
         for overload in overloads:
-            if static or overload.takes(arguments):
+            if overload.takes(arguments):
                 result = overload.implementation(*arguments)
                 if metered:
                     frame[cost.METER].charge(cost.call(name, overload.id, arguments, result))

@@ -64,6 +64,40 @@ COMPARING = frozenset(
 )
 
 
+_BY_FUNCTION = frozenset(
+    [
+        "ip",
+        "check",
+        "fieldSelector",
+        "labelSelector",
+        "replace",
+        "split",
+        "ip.isCanonical",
+        "join",
+        "find",
+        "findAll",
+        "validate",
+        "containsIP",
+        "containsCIDR",
+    ]
+)
+_BY_OVERLOAD = frozenset(
+    [
+        "starts_with_string",
+        "ends_with_string",
+        "string_to_bytes",
+        "bytes_to_string",
+        "strings_quote",
+        "string_format",
+        "in_list",
+        "add_string",
+        "add_bytes",
+        "matches_string",
+        "contains_string",
+    ]
+)
+
+
 class Meter:
     """What was spent so far."""
 
@@ -94,6 +128,14 @@ def read(length: float, factor: float = STRING_FACTOR) -> int:
 
 def matching(text_length: int, pattern_length: int) -> int:
     return read(1 + text_length) * read(pattern_length, REGEX_FACTOR)
+
+
+def is_nominal(function: str, overload: str) -> bool:
+    """Whether every call costs one, whatever its arguments are."""
+    if function in NOMINAL or overload == "cidr_ip":
+        return True
+    by_function = function in TRAVERSING or function in READING or function in _BY_FUNCTION
+    return not (by_function or overload in COMPARING or overload in _BY_OVERLOAD)
 
 
 def call(function: str, overload: str, arguments: Sequence[Any], result: Any) -> int:

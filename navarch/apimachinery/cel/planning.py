@@ -32,6 +32,7 @@ from navarch.apimachinery.cel.types import Type
 
 # Constructors whose results can be kept, where their arguments are literals.
 _KEPT = frozenset({"duration", "timestamp", "quantity", "ip", "cidr", "semver", "url", "bytes"})
+_RELATIONS = {"_<_": operator.lt, "_<=_": operator.le, "_>_": operator.gt, "_>=_": operator.ge}
 _PLAIN = frozenset({"int", "uint", "double", "string", "bytes", "bool", "timestamp", "duration"})
 
 
@@ -68,14 +69,7 @@ class _Planner:
         raise TypeError(node)
 
     def _charged(self, amount: int, run: Plan) -> Plan:
-        if not self._metered:
-            return run
-
-        def charged(frame: Frame) -> Any:
-            frame[cost.METER].charge(amount)
-            return run(frame)
-
-        return charged
+        return closures.charged(amount, run) if self._metered else run
 
     # Variables and fields.
 
@@ -145,11 +139,16 @@ class _Planner:
         plans = [self.plan(argument) for argument in arguments]
         if resolved.name in ("_==_", "_!=_"):
             plans = [self._whole(argument, run) for argument, run in zip(arguments, plans, strict=True)]
-        overloads = resolved.overloads
-        static = len(overloads) == 1 and all(self._fits(argument) for argument in arguments)
-        if static and not self._metered:
-            return closures.apply(overloads[0].implementation, plans)
-        return closures.dispatch(resolved.name, overloads, plans, static, self._metered)
+        name, overloads = resolved.name, resolved.overloads
+        if name in _RELATIONS and len(overloads) > 1:
+            return self._charged(1, closures.relation(_RELATIONS[name], *plans))
+        # Where all that may be meant is done by one function, that one looks at the values itself.
+        same = len({overload.implementation for overload in overloads}) == 1 and name == "_[_]"
+        if not same and (len(overloads) > 1 or not all(self._fits(arguments[index]) for index, _ in overloads[0].tests)):
+            return closures.dispatch(name, overloads, plans, self._metered)
+        if self._metered and not cost.is_nominal(name, overloads[0].id):
+            return closures.charged_call(name, overloads[0], plans)
+        return self._charged(1, closures.apply(overloads[0].implementation, plans))
 
     def _whole(self, node: Node, run: Plan) -> Plan:
         """An object with its fields converted, since it is compared by them."""

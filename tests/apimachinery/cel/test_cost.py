@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
-from navarch.apimachinery.cel import types
-from navarch.apimachinery.cel.environment import Environment
+from navarch.apimachinery.cel import cost, types
+from navarch.apimachinery.cel.declarations import Library
+from navarch.apimachinery.cel.environment import KUBERNETES, Environment
 from navarch.apimachinery.cel.errors import EvaluationError
 from navarch.apimachinery.cel.ranges import LARGEST, Range, fixed
 
@@ -15,7 +16,7 @@ from .expressions import ENVIRONMENT, VALUES
 
 
 @pytest.mark.parametrize(
-    ("text", "cost"),
+    ("text", "expected"),
     [
         ("1", 0),
         ("x", 1),
@@ -45,10 +46,10 @@ from .expressions import ENVIRONMENT, VALUES
         ("cidr('10.0.0.0/8').containsIP('10.0.0.1')", 2 + 1),
     ],
 )
-def test_an_expression_costs(text: str, cost: int) -> None:
+def test_an_expression_costs(text: str, expected: int) -> None:
     program = ENVIRONMENT.compile(text)
-    assert program.measure(VALUES).cost == cost
-    assert program.estimated_cost.min <= cost <= program.estimated_cost.max
+    assert program.measure(VALUES).cost == expected
+    assert program.estimated_cost.min <= expected <= program.estimated_cost.max
 
 
 @given(expressions.ANY)
@@ -81,3 +82,15 @@ def test_ranges_stay_within_64_bits() -> None:
     assert largest + fixed(1) == largest * fixed(2) == largest.scaled(2) == largest
     assert Range(1, 5).union(Range(3, 9)) == Range(1, 9)
     assert Range(1, 25).scaled(0.1) == Range(1, 3)
+
+
+@pytest.mark.parametrize("library", KUBERNETES, ids=lambda library: library.name)
+def test_what_is_said_to_cost_one_does(library: Library) -> None:
+    large = ["x" * 100] * 3
+    for name, overloads in library.functions.items():
+        for overload in overloads:
+            costs = {cost.call(name, overload.id, arguments, "x" * 100) for arguments in (large, [large, large, large])}
+            if cost.is_nominal(name, overload.id):
+                assert costs == {1}, overload.id
+            else:
+                assert costs != {1} or name == "validate", overload.id

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from navarch.apimachinery.cel import types
 from navarch.apimachinery.cel.declarations import Library, functions
 from navarch.apimachinery.cel.errors import EvaluationError
-from navarch.apimachinery.cel.library.standard import index
-from navarch.apimachinery.cel.values import NONE, Duration, Optional, map_key
+from navarch.apimachinery.cel.library.standard import index, optional_index
+from navarch.apimachinery.cel.values import NONE, Duration, Optional
 
 
 def _value(optional: Optional) -> Any:
@@ -21,24 +20,6 @@ def _value(optional: Optional) -> Any:
 def _of_non_zero(value: Any) -> Optional:
     zero = value is None or (not value if not isinstance(value, Duration) else value.nanoseconds == 0)
     return NONE if zero else Optional(value)
-
-
-def optional_index(container: Any, key: Any) -> Optional:
-    """``container[?key]``: none where there is nothing; an optional container is looked into."""
-    if isinstance(container, Optional):
-        if container is NONE:
-            return NONE
-        container = container.value
-    if isinstance(container, Mapping):
-        known = map_key(key)
-        return Optional(container[known]) if known in container else NONE
-    if isinstance(container, list) and key.__class__ is int and not 0 <= key < len(container):
-        return NONE
-    return Optional(index(container, key))
-
-
-def _index(container: Optional, key: Any) -> Optional:
-    return optional_index(container, key)
 
 
 LIBRARY = Library(
@@ -71,8 +52,8 @@ LIBRARY = Library(
                 ("optional_map_optindex_optional_value", "(optional(map(K, V)), K) -> optional(V)", optional_index),
             ],
             "_[_]": [
-                ("optional_list_index_int", "(optional(list(V)), int) -> optional(V)", _index),
-                ("optional_map_index_value", "(optional(map(K, V)), K) -> optional(V)", _index),
+                ("optional_list_index_int", "(optional(list(V)), int) -> optional(V)", index),
+                ("optional_map_index_value", "(optional(map(K, V)), K) -> optional(V)", index),
             ],
         }
     ),

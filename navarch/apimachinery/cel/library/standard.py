@@ -16,9 +16,11 @@ from navarch.apimachinery.cel.values import (
     INT_MAX,
     INT_MIN,
     NO_SUCH_OVERLOAD,
+    NONE,
     UINT_MAX,
     Duration,
     MapList,
+    Optional,
     SetList,
     Timestamp,
     UInt,
@@ -171,8 +173,22 @@ def _relations() -> Iterator[tuple[str, list[Row]]]:
         yield f"_{sign}_", rows
 
 
+def optional_index(container: Any, key: Any) -> Optional:
+    """``container[?key]``: none where there is nothing; an optional container is looked into. Raises EvaluationError."""
+    if isinstance(container, Optional):
+        if container is NONE:
+            return NONE
+        container = container.value
+    if isinstance(container, Mapping):
+        known = map_key(key)
+        return Optional(container[known]) if known in container else NONE
+    if isinstance(container, list) and key.__class__ is int and not 0 <= key < len(container):
+        return NONE
+    return Optional(index(container, key))
+
+
 def index(container: Any, key: Any) -> Any:
-    """``container[key]`` of a list or map. Raises EvaluationError."""
+    """``container[key]`` of a list or map, or of an optional one. Raises EvaluationError."""
     if isinstance(container, list):
         position = _position(key)
         if 0 <= position < len(container):
@@ -185,6 +201,8 @@ def index(container: Any, key: Any) -> Any:
             raise EvaluationError(f"no such key: {conversions.shown(key)}") from None
         except TypeError:
             raise EvaluationError(NO_SUCH_OVERLOAD) from None
+    if isinstance(container, Optional):
+        return optional_index(container, key)
     raise EvaluationError(NO_SUCH_OVERLOAD)
 
 
