@@ -12,13 +12,11 @@ from navarch.api.admissionregistration import expressions, matching
 from navarch.api.admissionregistration.expressions import Variables
 from navarch.api.kind import AGE, NAME, Column
 from navarch.apimachinery import names
+from navarch.apimachinery.cel.escaping import KEYWORDS
 from navarch.apimachinery.errors import FieldError, Object, forbidden_field, invalid_value, not_supported, required
 
 NOT_FOUND_ACTIONS = ("Deny", "Allow")
 _IDENTIFIER = re.compile(r"[_a-zA-Z][_a-zA-Z0-9]*\Z")
-_CEL_KEYWORDS = {"true", "false", "null", "in"}
-_KEPT_FOR_LATER = {"as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop", "package"}
-_RESERVED = _CEL_KEYWORDS | _KEPT_FOR_LATER | {"namespace", "return", "var", "void", "while"}
 _EXCLUSIVE = "name and selector are mutually exclusive"
 PARAM_KIND = Column("ParamKind")
 BINDING_COLUMNS = (
@@ -108,7 +106,7 @@ def _variable(variable: Object, path: str, variables: Variables, params: bool) -
     name = variable["name"]
     if not name.strip():
         yield required(f"{path}.name", "name is not specified")
-    elif not _IDENTIFIER.match(name) or name in _RESERVED:
+    elif not _IDENTIFIER.match(name) or name in KEYWORDS:
         yield invalid_value(f"{path}.name", name, "name is not a valid CEL identifier")
     if not variable["expression"].strip():
         yield required(f"{path}.expression", "expression is not specified")

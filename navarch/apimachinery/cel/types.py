@@ -128,6 +128,8 @@ class Bindings:
 
     def __init__(self) -> None:
         self._bound: dict[str, Type] = {}
+        self._changed: list[tuple[str, Type | None]] = []
+        """What was bound before, since `assignable` began: copying all bindings would take long where there are many."""
         self._fresh = 0
 
     def variable(self) -> Type:
@@ -137,12 +139,19 @@ class Bindings:
 
     def assignable(self, targets: list[Type], sources: list[Type]) -> bool:
         """Whether they agree, one by one; variables are bound by it only if all do."""
-        before = self._bound
-        self._bound = dict(before)
+        self._changed.clear()
         if len(targets) == len(sources) and all(map(self._agree, targets, sources)):
             return True
-        self._bound = before
+        for name, before in reversed(self._changed):
+            if before is None:
+                del self._bound[name]
+            else:
+                self._bound[name] = before
         return False
+
+    def _bind(self, variable: Type, type_: Type) -> None:
+        self._changed.append((variable.name, self._bound.get(variable.name)))
+        self._bound[variable.name] = type_
 
     def substitute(self, type_: Type, to_dyn: bool = False) -> Type:
         """The type without bound variables; unbound ones become dyn if asked for."""
@@ -185,7 +194,7 @@ class Bindings:
         if bound is None:
             if self._mentions(variable, type_):
                 return False, False
-            self._bound[variable.name] = type_
+            self._bind(variable, type_)
             return True, False
         if type_ == bound:
             return True, True
@@ -194,7 +203,7 @@ class Bindings:
         # A variable is widened where that is sound: it stood for an int and now meets dyn.
         general = type_ if less_specific(type_, bound) else bound
         if not self._mentions(variable, general):
-            self._bound[variable.name] = general
+            self._bind(variable, general)
         return True, True
 
     def _mentions(self, variable: Type, within: Type) -> bool:

@@ -212,3 +212,58 @@ def test_estimates_go_by_the_limits_of_the_schema() -> None:
 def test_without_a_limit_there_are_as_many_as_fit_into_a_request(items: dict[str, Any], largest: int) -> None:
     found = structural.object_type({"type": "array", "items": items})
     assert found is not None and found.size_limit == largest
+
+
+DOCUMENTED = {
+    "minReplicas": ({"type": "integer"}, 1),
+    "replicas": ({"type": "integer"}, 2),
+    "maxReplicas": ({"type": "integer"}, 3),
+    "stateCounts": ({"type": "object", "additionalProperties": {"type": "integer"}}, {"Available": 1}),
+    "list1": ({"type": "array", "items": TEXT}, []),
+    "list2": ({"type": "array", "items": TEXT}, ["a"]),
+    "envars": (
+        {"type": "array", "items": {"type": "object", "properties": {"name": TEXT, "value": TEXT}}},
+        [{"name": "MY_ENV", "value": "abc"}, {"name": "OTHER", "value": "1"}],
+    ),
+    "created": ({"type": "string", "format": "date-time"}, "2020-01-01T00:00:00Z"),
+    "expired": ({"type": "string", "format": "date-time"}, "2020-01-02T00:00:00Z"),
+    "ttl": ({"type": "string", "format": "duration"}, "1h"),
+    "health": (TEXT, "ok, all fine"),
+    "widgets": (
+        {"type": "array", "items": {"type": "object", "properties": {"key": TEXT, "foo": {"type": "integer"}}}},
+        [{"key": "x", "foo": 9}],
+    ),
+    "percent": ({"x-kubernetes-int-or-string": True}, "99%"),
+    "set1": ({"type": "array", "x-kubernetes-list-type": "set", "items": TEXT}, ["a"]),
+    "set2": ({"type": "array", "x-kubernetes-list-type": "set", "items": TEXT}, ["b"]),
+    "names": ({"type": "array", "items": TEXT}, ["a", "b"]),
+    "details": ({"type": "object", "additionalProperties": TEXT}, {"a": "x", "b": "y"}),
+}
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "self.minReplicas <= self.replicas && self.replicas <= self.maxReplicas",
+        "'Available' in self.stateCounts",
+        "(self.list1.size() == 0) != (self.list2.size() == 0)",
+        "self.envars.filter(e, e.name == 'MY_ENV').all(e, e.value.matches('^[a-zA-Z]*$'))",
+        "has(self.expired) && self.created + self.ttl < self.expired",
+        "self.health.startsWith('ok')",
+        "self.widgets.exists(w, w.key == 'x' && w.foo < 10)",
+        "type(self.percent) == string ? self.percent == '99%' : self.percent == 42",
+        "self.metadata.name == 'singleton'",
+        "self.set1.all(e, !(e in self.set2))",
+        "self.names.size() == self.details.size() && self.names.all(n, n in self.details)",
+        "self.details.all(key, key.matches('^[a-zA-Z]*$'))",
+        "self.details.all(key, self.details[key].matches('^[a-zA-Z]*$'))",
+    ],
+)
+def test_what_kubernetes_documents_as_rules(rule: str) -> None:
+    schema = {"type": "object", "properties": {name: field for name, (field, _) in DOCUMENTED.items()}}
+    found = structural.object_type(schema, root=True)
+    assert found is not None
+    program = Environment({"self": found}).compile(rule)
+    self = {"metadata": {"name": "singleton"}, **{name: value for name, (_, value) in DOCUMENTED.items()}}
+    assert program.evaluate({"self": self}) is True
+    assert program.measure({"self": self}).value is True
