@@ -624,7 +624,8 @@ def compiled(name: str, spec: Object) -> list[str]:
                 'spec.variables[0].expression: Invalid value: "variables.m": compilation failed: ERROR: <input>:1:10: '
                 "undefined field 'm'\n | variables.m\n | .........^",
                 "spec.validations[0].expression: Invalid value: \"variables.m == 'a'\": compilation failed: ERROR: "
-                "<input>:1:13: found no matching overload for '_==_' applied to '(int, string)'\n | variables.m == 'a'\n | ............^",
+                "<input>:1:13: found no matching overload for '_==_' applied to '(int, string)'\n | variables.m == 'a'\n "
+                "| ............^",
                 'spec.validations[0].messageExpression: Invalid value: "authorizer": compilation failed: ERROR: <input>:1:1: '
                 "undeclared reference to 'authorizer' (in container '')\n | authorizer\n | ^",
             ],

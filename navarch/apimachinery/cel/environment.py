@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from navarch.apimachinery.cel import checker, cost, parser, planning, validators
-from navarch.apimachinery.cel.ast import Comprehension, Node, descend
+from navarch.apimachinery.cel.ast import ACCUMULATOR, Call, Comprehension, Ident, Node, descend
 from navarch.apimachinery.cel.checker import Checked, Declarations
 from navarch.apimachinery.cel.closures import Plan
 from navarch.apimachinery.cel.cost import PER_CALL_LIMIT, Meter
@@ -74,7 +74,7 @@ class Program:
 
     def evaluate(self, activation: Mapping[str, Any], cost_limit: int = PER_CALL_LIMIT) -> Any:
         """The value for these variables, plain JSON or values. Raises EvaluationError; CostLimitError beyond the limit."""
-        if self.estimated_cost.max * ESTIMATE_MARGIN <= cost_limit:
+        if not self._joins_lists and self.estimated_cost.max * ESTIMATE_MARGIN <= cost_limit:
             return self._quick(dict(activation))
         return self.measure(activation, cost_limit).value
 
@@ -88,6 +88,15 @@ class Program:
     def estimated_cost(self) -> Range:
         """The least and most that an evaluation can cost, by what the schemas of its variables say about sizes."""
         return estimate(self._checked)
+
+    @cached_property
+    def _joins_lists(self) -> bool:
+        """Whether it copies lists, for which estimates take nothing: these have to be counted."""
+        return any(
+            overload.id == "add_list" and not (isinstance(call := node, Call) and _accumulates(call))
+            for node, resolved in self._checked.calls.items()
+            for overload in resolved.overloads
+        )
 
     @cached_property
     def _quick(self) -> Plan:
@@ -124,6 +133,12 @@ class _Either(Mapping[str, Type]):
 
     def __len__(self) -> int:
         return len({**self._second, **self._first})
+
+
+def _accumulates(call: Call) -> bool:
+    """The step of a macro, which is evaluated in another way."""
+    first = call.arguments[0]
+    return isinstance(first, Ident) and first.name == ACCUMULATOR
 
 
 class Environment:

@@ -190,6 +190,20 @@ def test_costs_have_a_limit() -> None:
             ENVIRONMENT.compile(text).evaluate(numbers, cost_limit=10_000)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        # Lists double, and texts are squared, for next to nothing.
+        "[l]" + ".map(a, a + a)" * 40 + " == []",
+        "[s + s]" + ".map(a, a.replace('', a))" * 6 + " == []",
+        "[[s, s]].map(a, a + a + a + a)" + ".map(a, a + a)" * 12 + ".map(a, a.join(a.join()))" + " == []",
+    ],
+)
+def test_what_grows_beyond_all_limits_ends(text: str) -> None:
+    with pytest.raises(CostLimitError):
+        ENVIRONMENT.compile(text).evaluate(VALUES)
+
+
 def test_a_shadowed_variable_comes_back() -> None:
     assert evaluate("l.map(x, l.filter(x, x > 2).size() + x) == [2, 3, 4] && x == 3") is True
 

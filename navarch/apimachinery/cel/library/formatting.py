@@ -16,6 +16,7 @@ from navarch.apimachinery.cel.types import Type
 from navarch.apimachinery.cel.values import Duration, Timestamp, UInt, type_of
 
 PRECISION = 6
+PRECISION_LIMIT = 1000
 _CLAUSE = re.compile(r"%(?:\.(\d{1,9}))?(.?)", re.DOTALL)
 _SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 _NOT_FINITE = ("NaN", "Infinity", "-Infinity")
@@ -31,12 +32,14 @@ def format_string(template: str, arguments: Sequence[Any]) -> str:
         precision, verb = match.groups()
         if verb == "%" and precision is None:
             return "%"
-        if not verb:
-            raise EvaluationError("unexpected end of string")
         if position >= len(arguments):
             raise EvaluationError(f"index {position} out of range")
+        if not verb:
+            raise EvaluationError("unexpected end of string")
         argument = arguments[position]
         position += 1
+        if precision is not None and int(precision) > PRECISION_LIMIT:
+            raise EvaluationError(f"could not parse formatting clause: precision {precision} exceeds {PRECISION_LIMIT}")
         write = _CLAUSES.get(verb)
         if write is None:
             raise EvaluationError(f'could not parse formatting clause: unrecognized formatting clause "{verb}"')

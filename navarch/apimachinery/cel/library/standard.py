@@ -8,7 +8,7 @@ from typing import Any
 
 from navarch.apimachinery.cel import moments, types
 from navarch.apimachinery.cel.declarations import Implementation, Library, functions
-from navarch.apimachinery.cel.errors import EvaluationError
+from navarch.apimachinery.cel.errors import CostLimitError, EvaluationError
 from navarch.apimachinery.cel.library import conversions
 from navarch.apimachinery.cel.macros import MAP_INSERT, NOT_STRICTLY_FALSE
 from navarch.apimachinery.cel.regular import matcher
@@ -69,7 +69,13 @@ def _divide_double(first: float, second: float) -> float:
         return float("-inf") if negative else float("inf")
 
 
+LONGEST = 2_000_000
+"""Elements of a list that is joined: more than a request can have, and more than could be looked at within any limit."""
+
+
 def add_lists(first: list[Any], second: list[Any]) -> list[Any]:
+    if len(first) + len(second) > LONGEST:
+        raise CostLimitError
     return first + second if isinstance(first, SetList | MapList) else [*first, *second]
 
 

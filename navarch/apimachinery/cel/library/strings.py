@@ -6,9 +6,11 @@ import re
 from collections.abc import Sequence
 
 from navarch.apimachinery.cel.declarations import Library, functions
-from navarch.apimachinery.cel.errors import EvaluationError
+from navarch.apimachinery.cel.errors import CostLimitError, EvaluationError
 from navarch.apimachinery.cel.library.formatting import format_string
 
+LONGEST = 10_000_000
+"""Characters of a text that a function makes."""
 _SPACE = (
     "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
 )
@@ -48,6 +50,20 @@ def _last_index_of_offset(text: str, part: str, offset: int) -> int:
     return text.rfind(part, 0, offset + len(part))
 
 
+def _replace(text: str, old: str, new: str, count: int = -1) -> str:
+    found = text.count(old)
+    if count >= 0:
+        found = min(found, count)
+    _check_length(len(text) + found * (len(new) - len(old)))
+    return text.replace(old, new, count)
+
+
+def _check_length(length: int) -> None:
+    """Of a result whose cost does not tell how long it is. Longer ones could not be read within any limit."""
+    if length > LONGEST:
+        raise CostLimitError
+
+
 def _split(text: str, separator: str, limit: int = -1) -> list[str]:
     if limit == 0:
         return []
@@ -71,6 +87,7 @@ def _substring_range(text: str, start: int, end: int) -> str:
 
 def _join(parts: Sequence[str], separator: str = "") -> str:
     try:
+        _check_length(sum(map(len, parts)) + len(separator) * len(parts))
         return separator.join(parts)
     except TypeError:
         raise EvaluationError("unsupported type conversion from list to strings") from None
@@ -97,8 +114,8 @@ LIBRARY = Library(
             "lowerAscii": [("string_lower_ascii", "string.() -> string", lambda text: text.translate(_LOWER))],
             "upperAscii": [("string_upper_ascii", "string.() -> string", lambda text: text.translate(_UPPER))],
             "replace": [
-                ("string_replace_string_string", "string.(string, string) -> string", str.replace),
-                ("string_replace_string_string_int", "string.(string, string, int) -> string", str.replace),
+                ("string_replace_string_string", "string.(string, string) -> string", _replace),
+                ("string_replace_string_string_int", "string.(string, string, int) -> string", _replace),
             ],
             "split": [
                 ("string_split_string", "string.(string) -> list(string)", _split),
