@@ -10,6 +10,7 @@ from navarch.apimachinery.cel import moments, types
 from navarch.apimachinery.cel.ast import Call, ListNode, Literal, MapNode, Node
 from navarch.apimachinery.cel.checker import Checked
 from navarch.apimachinery.cel.errors import EvaluationError, Issue, Source
+from navarch.apimachinery.cel.library import formatting
 from navarch.apimachinery.cel.regular import compiled
 from navarch.apimachinery.cel.types import Type
 
@@ -19,7 +20,7 @@ _EXEMPT = frozenset({"format"})
 def validate(checked: Checked, text: str) -> list[Issue]:
     """All issues, in cel-go's words."""
     source = Source(text)
-    found = [*_mixed(checked, source)]
+    found = [*_mixed(checked, source), *_formats(checked, source)]
     for name, check in _LITERALS.items():
         found.extend(_literals(checked, source, name, check))
     return found
@@ -49,6 +50,20 @@ def _literals(checked: Checked, source: Source, name: str, check: Callable[[str]
                 check(argument.value)
             except ValueError:
                 yield source.issue(argument.offset, f"invalid {name} argument")
+
+
+def _formats(checked: Checked, source: Source) -> Iterator[Issue]:
+    """Templates that are written out, with arguments that are."""
+    for node, resolved in checked.calls.items():
+        template = resolved.target
+        if resolved.name != "format" or not isinstance(node, Call) or not isinstance(template, Literal):
+            continue
+        (arguments,) = node.arguments
+        if isinstance(arguments, ListNode) and isinstance(template.value, str):
+            wrong = formatting.type_error(template.value, [checked.types[element] for element in arguments.elements])
+            if wrong is not None:
+                index, message = wrong
+                yield source.issue(node.offset if index is None else arguments.elements[index].offset, message)
 
 
 def _mixed(checked: Checked, source: Source) -> Iterator[Issue]:

@@ -90,9 +90,9 @@ def test_what_is_documented_holds(text: str) -> None:
     [
         ("'a'.charAt(2)", "index out of range: 2"),
         ("'hello'.substring(3, 1)", "invalid substring range. start: 3, end: 1"),
-        ("'%d'.format([1.5])", "error during formatting: decimal clause can only be used on integers, was given double"),
-        ("'%s %s'.format([1])", "index 1 out of range"),
-        ("'%q'.format([1])", 'could not parse formatting clause: unrecognized formatting clause "q"'),
+        ("'%d'.format([dyn(1.5)])", "error during formatting: decimal clause can only be used on integers, was given double"),
+        ("('%s' + ' %s').format([1])", "index 1 out of range"),
+        ("('%' + 'q').format([1])", 'could not parse formatting clause: unrecognized formatting clause "q"'),
         ("[1].filter(e, e > 1).max()", "max called on empty list"),
         ("quantity('1X').isInteger()", quantity.FORMAT_ERROR),
         ("quantity('1m').asInteger()", "cannot convert value to integer"),

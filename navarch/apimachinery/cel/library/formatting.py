@@ -22,6 +22,26 @@ _SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 _NOT_FINITE = ("NaN", "Infinity", "-Infinity")
 _ESCAPES = {"\n": r"\n", "\r": r"\r", "\t": r"\t", "\a": r"\a", "\b": r"\b", "\f": r"\f", "\v": r"\v", "\\": r"\\", '"': r"\""}
 
+_STRINGS = (
+    "string clause can only be used on strings, bools, bytes, ints, doubles, maps, lists, types, durations, and timestamps"
+)
+_INTEGERS, _OCTAL = "decimal clause can only be used on integers", "octal clause can only be used on integers"
+_DOUBLES = "clause can only be used on doubles"
+_BINARY = "only integers and bools can be formatted as binary"
+_HEX = "only integers, byte buffers, and strings can be formatted as hex"
+_SHOWN = frozenset({"list", "map", "int", "uint", "double", "bool", "string", "timestamp", "bytes", "duration", "type", "null"})
+_KINDS = {
+    "s": (_SHOWN, _STRINGS),
+    "d": (frozenset({"int", "uint"}), _INTEGERS),
+    "f": (frozenset({"double", "string"}), f"fixed-point {_DOUBLES}"),
+    "e": (frozenset({"double", "string"}), f"scientific {_DOUBLES}"),
+    "b": (frozenset({"int", "uint", "bool"}), _BINARY),
+    "x": (frozenset({"int", "uint", "string", "bytes"}), _HEX),
+    "X": (frozenset({"int", "uint", "string", "bytes"}), _HEX),
+    "o": (frozenset({"int", "uint"}), _OCTAL),
+}
+"""The types that a clause can be for, and what is said of others."""
+
 
 def format_string(template: str, arguments: Sequence[Any]) -> str:
     """Raises EvaluationError if a clause has no argument, or one that it is not for."""
@@ -51,6 +71,29 @@ def format_string(template: str, arguments: Sequence[Any]) -> str:
     return _CLAUSE.sub(clause, template)
 
 
+def type_error(template: str, arguments: Sequence[Type]) -> tuple[int | None, str] | None:
+    """What is wrong with a call of these arguments, whatever their values are: the index of the one it is about, and why."""
+    position = 0
+    for match in _CLAUSE.finditer(template):
+        precision, verb = match.groups()
+        if verb == "%" and precision is None:
+            continue
+        if not verb:
+            return None, "unexpected end of string"
+        if position >= len(arguments):
+            return None, f"index {position} out of range"
+        if verb not in _KINDS:
+            return None, f'could not parse formatting clause: unrecognized formatting clause "{verb}"'
+        kinds, only = _KINDS[verb]
+        found = arguments[position]
+        if found.kind not in kinds and found.kind != "dyn":
+            return position, f"error during formatting: {only}, was given {found.name}"
+        position += 1
+    if position < len(arguments):
+        return None, f"too many arguments supplied to string.format (expected {position}, got {len(arguments)})"
+    return None
+
+
 class _Unfit(Exception):
     """The clause is not for such an argument."""
 
@@ -67,9 +110,7 @@ def _string(value: Any, precision: int = PRECISION) -> str:
         return value.name
     if value is None or isinstance(value, bool | int | float | str | Timestamp | Duration):
         return shown(value)
-    raise _Unfit(
-        "string clause can only be used on strings, bools, bytes, ints, doubles, maps, lists, types, durations, and timestamps"
-    )
+    raise _Unfit(_STRINGS)
 
 
 def _nested(value: Any) -> str:
@@ -88,7 +129,7 @@ def _nested(value: Any) -> str:
 def _decimal(value: Any, precision: int) -> str:
     if value.__class__ in (int, UInt):
         return str(int(value))
-    raise _Unfit("decimal clause can only be used on integers")
+    raise _Unfit(_INTEGERS)
 
 
 def _double(value: Any, clause: str) -> float:
@@ -96,7 +137,7 @@ def _double(value: Any, clause: str) -> float:
         return float(value)
     if value in _NOT_FINITE:
         return float(value)
-    raise _Unfit(f"{clause} clause can only be used on doubles")
+    raise _Unfit(f"{clause} {_DOUBLES}")
 
 
 def _fixed(value: Any, precision: int) -> str:
@@ -119,7 +160,7 @@ def _not_finite(number: float) -> str:
 def _binary(value: Any, precision: int) -> str:
     if isinstance(value, int):
         return f"{int(value):b}"
-    raise _Unfit("only integers and bools can be formatted as binary")
+    raise _Unfit(_BINARY)
 
 
 def _hexadecimal(value: Any, precision: int) -> str:
@@ -127,13 +168,13 @@ def _hexadecimal(value: Any, precision: int) -> str:
         return (value.encode() if isinstance(value, str) else value).hex()
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{int(value):x}"
-    raise _Unfit("only integers, byte buffers, and strings can be formatted as hex")
+    raise _Unfit(_HEX)
 
 
 def _octal(value: Any, precision: int) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{int(value):o}"
-    raise _Unfit("octal clause can only be used on integers")
+    raise _Unfit(_OCTAL)
 
 
 _CLAUSES: dict[str, Callable[[Any, int], str]] = {
