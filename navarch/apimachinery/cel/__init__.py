@@ -1,7 +1,6 @@
-"""The Common Expression Language as Kubernetes 1.36 uses it: cel-spec's language, cel-go's type checker, messages and
-costs.
+"""The Common Expression Language as Kubernetes 1.36 uses it: cel-go's types, messages and costs.
 
-    environment = Environment(variables={"self": schemas.object_type(schema)})
+    environment = Environment(variables={"self": structural.object_type(schema)})
     program = environment.compile("self.replicas <= self.maxReplicas", result=(types.BOOL,))
     program.evaluate({"self": {"replicas": 1, "maxReplicas": 3}})        # True
 
@@ -12,7 +11,8 @@ copied or wrapped.
 - Compiling raises `CompileError`, whose text is cel-go's rendering with all errors. Type errors are exact. Of syntax errors the
   first that the parser meets is told, in ANTLR's words.
 - Evaluating raises `EvaluationError`. What the types in a schema promise is not checked again.
-- Costs are counted only where `estimation` does not show that they stay within the limit.
+- Costs are counted only where `estimation` does not show that they stay within the limit. Lists that are joined are copied here,
+  and so cost more than upstream's from a hundred elements on; what would be too large for any limit is not made.
 - Fields of type date-time, date, duration, byte or number are converted where they are selected, not before; within a value
   that has lost its type (``dyn(self)``) they are what JSON has.
 - Patterns are RE2's, by google-re2.

@@ -13,7 +13,6 @@ from navarch.apimachinery.cel.ranges import LARGEST, NOTHING, ONE, Range, fixed
 
 LONGEST_FORMAT_REGEX = 1000
 _OPAQUE = frozenset({"net.IP", "net.CIDR", "kubernetes.Quantity", "kubernetes.Semver", "kubernetes.URL"})
-_PARSING = frozenset(["cidr", "isIP", "isCIDR", "quantity", "isQuantity", "semver", "isSemver", "ip.isCanonical"])
 
 
 class Sizes(Protocol):
@@ -49,8 +48,8 @@ def _kubernetes(sizes: Sizes, name: str, overload: str, target: Node | None, arg
     if name in ("url", "jsonpatch.escapeKey"):
         size = sizes.size(arguments[0])
         return CallEstimate(size.scaled(STRING_FACTOR), size)
-    # Kubernetes takes these for methods, so that the functions of these names cost what is not known: one.
-    if target is None or (name in _PARSING and target is None):
+    # Upstream estimates what parses texts, such as quantity(x), only where it is a method: elsewhere it costs one.
+    if target is None:
         return None
     if name in cost.TRAVERSING:
         element = sizes.element_size(target)

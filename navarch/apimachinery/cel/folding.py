@@ -31,7 +31,7 @@ def fold(name: str, over: Plan, slots: tuple[str, ...], bodies: list[Plan], step
         case "exists_one" | "existsOne":
             found = _only_one(rounds, last)
         case "filter":
-            found = _filter(rounds, slots[0], last, steps is not None)
+            found = _filter(rounds, last, steps is not None)
         case "transformMap":
             found = _collected(_mapping_of(rounds, slots[0], last, wanted), cost.MAP_BASE, steps)
         case "transformMapEntry":
@@ -134,7 +134,7 @@ def _only_one(rounds: Rounds, predicate: Plan) -> Plan:
     return lambda frame: sum(_holds(predicate, frame) for _ in rounds(frame)) == 1
 
 
-def _filter(rounds: Rounds, slot: str, predicate: Plan, metered: bool) -> Plan:
+def _filter(rounds: Rounds, predicate: Plan, metered: bool) -> Plan:
     if not metered:
         return lambda frame: [element for element in rounds(frame) if _holds(predicate, frame)]
 

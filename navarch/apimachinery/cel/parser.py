@@ -133,8 +133,7 @@ class _Parser:
         if sign.kind == "!":
             return self._unary(sign, "!_")
         if sign.kind == "-":
-            following = self._tokens[self._position + 1].kind
-            if following not in (NUM_INT, NUM_FLOAT):
+            if not self._is_negative_number():
                 return self._unary(sign, "-_")
             self._advance()
         node = self._primary(sign if sign.kind == "-" else None)
@@ -148,12 +147,15 @@ class _Parser:
             else:
                 return node
 
+    def _is_negative_number(self) -> bool:
+        return self._token.kind == "-" and self._tokens[self._position + 1].kind in (NUM_INT, NUM_FLOAT)
+
     def _unary(self, sign: Token, function: str) -> Node:
         count = 0
         while self._token.kind == sign.kind:
             self._advance()
             count += 1
-        if self._token.kind in ("-", "!"):
+        if self._token.kind in ("-", "!") and not self._is_negative_number():
             self._unexpected(_STARTS)
         node = self._operand()
         return self._made(Call(sign.offset, function, None, [node])) if count % 2 else node

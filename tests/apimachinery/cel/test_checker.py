@@ -50,6 +50,7 @@ def test_a_type_is_inferred(text: str, type_: str) -> None:
         ("s.startsWith(1)", 13, "found no matching overload for 'startsWith' applied to 'string.(int)'"),
         ("x ? 1 : 2", 3, "found no matching overload for '_?_:_' applied to '(int, int, int)'"),
         ("!x", 1, "found no matching overload for '!_' applied to '(int)'"),
+        ("!-1", 1, "found no matching overload for '!_' applied to '(int)'"),
         ("x == null", 3, "found no matching overload for '_==_' applied to '(int, null)'"),
         ("l['a']", 2, "found no matching overload for '_[_]' applied to '(list(int), string)'"),
         ("b && x", 6, "expected type 'bool' but found 'int'"),
