@@ -11,7 +11,7 @@ copied or wrapped.
 - Compiling raises `CompileError`, whose text is cel-go's rendering with all errors. Type errors are exact. Of syntax errors the
   first that the parser meets is told, in ANTLR's words.
 - Evaluating raises `EvaluationError`. What the types in a schema promise is not checked again.
-- Costs are counted only where `estimation` does not show that they stay within the limit. Lists that are joined are copied here,
+- Costs are counted only where `estimation` does not show that they stay within the limit. Joining lists copies them here,
   and so cost more than upstream's from a hundred elements on; what would be too large for any limit is not made.
 - Fields of type date-time, date, duration, byte or number are converted where they are selected, not before; within a value
   that has lost its type (``dyn(self)``) they are what JSON has.
