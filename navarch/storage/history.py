@@ -97,15 +97,11 @@ class HistoryWriter:
 
     def take(self, dropped: Sequence[Dropped], now_ms: int) -> int:
         """Copy versions that are in the log, and let the oldest go; the new size, for `taken`."""
-        rows, size = [], self.bytes
-        for revision, ended in dropped:
-            query = "SELECT key, created, deleted, author, written_ms, data FROM log WHERE revision = ?"
-            found = self._connection.execute(query, (revision,)).fetchone()
-            if found is not None and not found[0].startswith(WITHOUT_HISTORY):
-                rows.append((revision, ended, *found[:5], now_ms, found[5]))
-                size += len(found[5]) + ROW_BYTES
-        into = "INSERT INTO history (revision, ended, key, created, deleted, author, written_ms, ended_ms, data)"
-        self._connection.executemany(f"{into} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        query = "SELECT coalesce(max(id), 0) FROM history"
+        (newest,) = self._connection.execute(query).fetchone()
+        self._connection.executemany(_MOVE, [(revision, ended, now_ms) for revision, ended in dropped])
+        query = f"SELECT coalesce(sum(length(data) + {ROW_BYTES}), 0) FROM history WHERE id > ?"
+        size: int = self.bytes + self._connection.execute(query, (newest,)).fetchone()[0]
         size = self._trimmed(size, now_ms, len(dropped) + TRIM_STEP)
         self._connection.execute("INSERT OR REPLACE INTO meta VALUES ('history_bytes', ?)", (size,))
         return size
@@ -137,16 +133,16 @@ class HistoryReader:
     def keeps(self, key: str) -> bool:
         return not key.startswith(WITHOUT_HISTORY)
 
-    def _ask(self, query: str, *values: object) -> tuple[list[tuple[object, ...]], int]:
-        """Rows, and the revision back to which the past is complete."""
+    def _ask(self, query: str, *values: object) -> tuple[list[tuple[object, ...]], dict[str, int]]:
+        """Rows, and the marks beside the log."""
         try:
             with closing(sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
                 connection.execute("BEGIN")
                 rows = connection.execute(query, values).fetchall()
-                since = connection.execute("SELECT value FROM meta WHERE name = 'history_since'").fetchone()
+                marks = dict(connection.execute("SELECT name, value FROM meta"))
         except sqlite3.Error as error:
             raise StorageError(f"cannot read {self._path}: {error}") from error
-        return rows, since[0] if since else 0
+        return rows, marks
 
     def alive(self, under: str, revision: int) -> Past:
         """Versions of `under` (a prefix that ends in a slash) that have ended since a revision and were there at it."""
@@ -154,8 +150,9 @@ class HistoryReader:
             "SELECT key, data, revision, created FROM history "
             "WHERE key >= ? AND key < ? AND revision <= ? AND ended > ? AND NOT deleted"
         )
-        rows, since = self._ask(query, under, under[:-1] + chr(ord("/") + 1), revision, revision)
-        return Past([Record(*row) for row in rows], since)  # type: ignore[arg-type]
+        rows, marks = self._ask(query, under, under[:-1] + chr(ord("/") + 1), revision, revision)
+        records = [Record(*row) for row in rows]  # type: ignore[arg-type]
+        return Past(records, marks.get("history_since", 0), marks.get("compacted", 0))
 
     def versions(self, key: str, logged: Sequence[int]) -> list[Version]:
         """All there are of a key, oldest first; `logged` are the revisions of the log where it may be."""
@@ -187,4 +184,9 @@ class HistoryReader:
         return found
 
 
+_MOVE = (
+    "INSERT INTO history (revision, ended, key, created, deleted, author, written_ms, ended_ms, data) "
+    "SELECT revision, ?2, key, created, deleted, author, written_ms, ?3, data FROM log WHERE revision = ?1"
+    + "".join(f" AND key NOT GLOB '{prefix}*'" for prefix in WITHOUT_HISTORY)
+)
 _COLUMNS = "v.revision, v.key, v.created, v.deleted, v.written_ms, v.data, a.user, a.manager, a.agent"
