@@ -140,7 +140,9 @@ class Informer:
                 # Watched too far in the past, or whatever else the server won't go on with: start from a list.
                 fresh = False
                 if error.code != 410:
-                    logger.warning("cannot list or watch %s: %s", self.resource, error.message)
+                    # A kind whose definition has just gone is no news to anybody.
+                    level = logging.DEBUG if error.is_not_found else logging.WARNING
+                    logger.log(level, "cannot list or watch %s: %s", self.resource, error.message)
             except (ConnectionError, TimeoutError, OSError) as error:
                 logger.debug("connection lost while watching %s: %s", self.resource, error)
             await clock.sleep(clock.jitter(backoff, 0.5))
