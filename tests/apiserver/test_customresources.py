@@ -201,14 +201,6 @@ def test_groups_of_kubernetes_say_who_approved_them(api: Bench) -> None:
     found.undefine()
 
 
-def test_the_rules_that_nobody_enforces_are_told_of(api: Bench) -> None:
-    ruled = {**SCHEMA, "properties": {**SCHEMA["properties"], "spec": {**SPEC, "x-kubernetes-validations": [{"rule": "true"}]}}}
-    reply = api.post(DEFINITIONS, definition("rules", version(schema=ruled)))
-    assert reply.status == 201
-    assert reply.headers["warning"] == '299 - "rules of x-kubernetes-validations are kept, but not enforced: spec"'
-    Resource(api, reply.json).undefine()
-
-
 # Objects
 
 

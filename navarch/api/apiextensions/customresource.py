@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from functools import cached_property
 from itertools import takewhile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from navarch.api import printing
 from navarch.api.apiextensions import embedded, scalerules, typed
@@ -24,7 +25,10 @@ from navarch.apimachinery.errors import FieldError, Object
 from navarch.apimachinery.schema import NESTING_LIMIT, Decoded, DecodeError, nesting_exceeds
 from navarch.apimachinery.structural import fieldpath, listtypes, pruning
 from navarch.apimachinery.structural import values as rules
-from navarch.apimachinery.structural.walking import META_FIELDS, Schema, properties
+from navarch.apimachinery.structural.walking import META_FIELDS, Schema, has_rules, properties
+
+if TYPE_CHECKING:
+    from navarch.api.apiextensions.objectrules import Validator
 
 _DEFAULT_COLUMNS = ({"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},)
 _VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
@@ -91,6 +95,11 @@ class _Version:
 
     def problems(self, new: Object, old: Object | None) -> Iterator[FieldError]:
         """What is wrong with a whole object; what is as it was in `old` is let be."""
+        found = list(self._problems(new, old))
+        yield from found
+        yield from self._rule_problems(new, old, found)
+
+    def _problems(self, new: Object, old: Object | None) -> Iterator[FieldError]:
         yield from rules.validate(new, self.schema, old=old)
         if self.scale is not None:
             yield from scalerules.validate_spec(new, self.scale)
@@ -99,7 +108,12 @@ class _Version:
         yield from self._repetitions(new, old)
 
     def status_problems(self, new: Object, old: Object) -> Iterator[FieldError]:
-        """What is wrong with an object's status."""
+        """What is wrong with an object whose status may have changed."""
+        found = list(self._status_problems(new, old))
+        yield from found
+        yield from self._rule_problems(new, old, found)
+
+    def _status_problems(self, new: Object, old: Object) -> Iterator[FieldError]:
         schema = properties(self.schema).get("status")
         if schema is not None and "status" in new:
             for error in rules.validate(new["status"], schema, old=old.get("status", rules.MISSING)):
@@ -108,6 +122,19 @@ class _Version:
         if self.scale is not None:
             yield from scalerules.validate_status(new, self.scale)
         yield from self._repetitions(new, old)
+
+    def _rule_problems(self, new: Object, old: Object | None, found: list[FieldError]) -> list[FieldError]:
+        return self._validator.problems(new, old, found) if self._validator is not None else []
+
+    @cached_property
+    def _validator(self) -> Validator | None:
+        """The schema's own rules, compiled when they are first needed."""
+        if not has_rules(self.schema):
+            return None
+        # Whoever has no rules need not load the language.
+        from navarch.api.apiextensions.objectrules import Validator
+
+        return Validator(self.schema)
 
     def _repetitions(self, new: Object, old: Object | None) -> Iterable[FieldError]:
         found = list(listtypes.repetitions(new, self.schema))

@@ -16,7 +16,6 @@ from navarch.apimachinery.structural.walking import Schema, everything, juncted
 ESTABLISHED, NAMES_ACCEPTED, TERMINATING = "Established", "NamesAccepted", "Terminating"
 FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
 _SCHEMA = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps"
-_NOTED_RULES_LIMIT = 8
 
 
 def schema_of(version: Object) -> Schema | None:
@@ -159,12 +158,6 @@ def _warnings(definition: Object, old: Object | None) -> Iterator[str]:
     for form in _unknown_formats(definition):
         if form not in known:
             yield f'unrecognized format "{form}"'
-    before = set(_rules(old)) if old is not None else set()
-    found = [rule for rule in _rules(definition) if rule not in before]
-    if found:
-        shown = ", ".join(dict.fromkeys(path for _, path, _ in found[:_NOTED_RULES_LIMIT]))
-        more = f" and {len(found) - _NOTED_RULES_LIMIT} more" if len(found) > _NOTED_RULES_LIMIT else ""
-        yield f"rules of x-kubernetes-validations are kept, but not enforced: {shown}{more}"
 
 
 def _unknown_formats(definition: Object) -> Iterator[str]:
@@ -176,16 +169,6 @@ def _unknown_formats(definition: Object) -> Iterator[str]:
             form = below.get("format", "")
             if form and not formats.is_known(below.get("type", ""), form):
                 yield form
-
-
-def _rules(definition: Object) -> Iterator[tuple[str, str, str]]:
-    """(version, where, rule)."""
-    from navarch.apimachinery.structural import rules
-
-    for version in definition["spec"].get("versions") or ():
-        schema = schema_of(version)
-        for rule in rules.of(schema) if schema is not None else ():
-            yield version["name"], rule.place, rule.text
 
 
 KIND = Kind(

@@ -152,6 +152,11 @@ def invalid_versions(path: str, versions: Sequence[Object], text: str) -> FieldE
     return _invalid(path, [_version(version) for version in versions] or None, text)
 
 
+def invalid_rule(path: str, rule: Object, text: str) -> FieldError:
+    """An error about a rule of x-kubernetes-validations."""
+    return _invalid(path, _struct(rule, _RULE, {}), text)
+
+
 def invalid_schema(path: str, schema: Object, text: str) -> FieldError:
     """An error about a whole schema."""
     return _invalid(path, _schema(schema), text)

@@ -18,6 +18,7 @@ from navarch.apimachinery.structural.walking import (
     PRESERVES,
     RULES,
     Schema,
+    has_rules,
     items,
     properties,
 )
@@ -54,10 +55,16 @@ def validate(validation: Object, path: str, *, has_status: bool) -> list[FieldEr
     found = list(_root(schema, where)) if has_status else []
     if schema.get("nullable"):
         found.append(forbidden_field(f"{where}.nullable", "nullable cannot be true at the root"))
-    unreadable = invariants.unreadable(schema)
+    unreadable, shape = invariants.unreadable(schema), list[FieldError]()
     if unreadable is None:
-        found += invariants.problems(schema, where) or schemadefaults.problems(schema, where)
-    found += _schema(schema, where, _Place(is_root=True))
+        shape = invariants.problems(schema, where) or schemadefaults.problems(schema, where)
+    own = list(_schema(schema, where, _Place(is_root=True)))
+    found += [*shape, *own]
+    if unreadable is None and not shape and has_rules(schema):
+        # Whoever has no rules need not load the language.
+        from navarch.api.apiextensions import ruledefinitions
+
+        found += ruledefinitions.problems(schema, where, (error.field for error in own))
     if not found and unreadable is not None:
         found.append(invalid_value(where, "", unreadable))
     return found
@@ -238,7 +245,7 @@ def _associative(schema: Schema, list_type: str, keys: list[str], path: str) -> 
 
 
 def _rule(rule: Object, schema: Schema, path: str) -> Iterator[FieldError]:
-    """The form of a rule; what it says is for an evaluator to find out."""
+    """The form of a rule."""
     text, message = rule.get("rule", "").strip(), rule.get("message", "")
     if not text:
         yield required(f"{path}.rule", "rule is not specified")

@@ -81,8 +81,11 @@ class Program:
     def measure(self, activation: Mapping[str, Any], cost_limit: int = PER_CALL_LIMIT) -> Measured:
         """The same, and what it cost, for those who share a budget among many expressions."""
         meter = Meter(cost_limit)
-        value = self._metered({**activation, cost.METER: meter})
-        return Measured(value, meter.spent)
+        return Measured(self.charge(activation, meter), meter.spent)
+
+    def charge(self, activation: Mapping[str, Any], meter: Meter) -> Any:
+        """The same, on a meter that tells the cost also where there is no value."""
+        return self._metered({**activation, cost.METER: meter})
 
     @cached_property
     def estimated_cost(self) -> Range:

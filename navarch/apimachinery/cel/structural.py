@@ -38,6 +38,14 @@ def object_type(schema: Source, name: str = "self", *, root: bool = False) -> Ty
     return found.type if found is not None else None
 
 
+def cardinality_limit(schema: Source, *, root: bool = False) -> int:
+    """How many values of a schema that says enough for expressions fit into a request."""
+    found = _declared(schema, "self", root)
+    assert found is not None
+    # There is a comma between two.
+    return REQUEST_BYTES // (found.smallest + 1)
+
+
 @dataclass(frozen=True, slots=True)
 class _Declared:
     """A type, and how few bytes of JSON a value of it takes."""

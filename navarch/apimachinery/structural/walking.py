@@ -34,6 +34,14 @@ def values(schema: Schema) -> Schema | None:
     return found if isinstance(found, dict) else None
 
 
+def has_rules(schema: Schema) -> bool:
+    """Whether there are rules in a schema, or in those of what its values are made of."""
+    if schema.get(RULES):
+        return True
+    below = (items(schema), values(schema), *properties(schema).values())
+    return any(each is not None and has_rules(each) for each in below)
+
+
 def allows_more(schema: Schema) -> bool:
     """Whether there may be keys beside the properties: whether `additionalProperties` is there at all."""
     return "additionalProperties" in schema
