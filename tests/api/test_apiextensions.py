@@ -53,7 +53,11 @@ def told(schema: Any) -> list[str]:
         spec_of({"type": "string", "default": "a", "enum": ["a", "b"]}),
         spec_of({"type": "object", "properties": {"a": STRING}, "oneOf": [{"required": ["a"]}, {"properties": {"a": {}}}]}),
         spec_of(
-            {"type": "object", "properties": {"a": STRING}, "x-kubernetes-validations": [{"rule": "self.a", "fieldPath": ".a"}]}
+            {
+                "type": "object",
+                "properties": {"a": STRING},
+                "x-kubernetes-validations": [{"rule": "has(self.a)", "fieldPath": ".a"}],
+            }
         ),
         spec_of({"type": "array", "items": STRING, "x-kubernetes-list-type": "set"}),
         versions(
@@ -433,9 +437,3 @@ def test_warnings() -> None:
     odd = made(NAME, spec_of({"type": "string", "format": "odd"}))
     assert list(KIND.warnings(odd, None)) == ['unrecognized format "odd"'] and list(KIND.warnings(odd, odd)) == []
     assert list(KIND.warnings(made(NAME, spec_of({"type": "integer", "format": "int32"})), None)) == []
-    rules = [{"rule": "self.a < 3"}]
-    ruled = made(
-        NAME, spec_of({"type": "object", "additionalProperties": {"type": "object", "x-kubernetes-validations": rules}})
-    )
-    text = "rules of x-kubernetes-validations are kept, but not enforced: spec[*]"
-    assert list(KIND.warnings(ruled, made(NAME))) == [text] and list(KIND.warnings(ruled, ruled)) == []

@@ -282,6 +282,21 @@ def test_what_is_wrong_with_a_schema_comes_before_its_rules(rules: Rules) -> Non
     ]
 
 
+def test_defaults_are_held_against_the_rules(rules: Rules) -> None:
+    worker = ruled(obj(least=INTEGER, most=INTEGER), "self.least <= self.most", "self.most >= oldSelf.most")
+    where = f"{WHERE}.properties[spec].properties[worker].default"
+    assert rules.refused(obj(worker={**worker, "default": {}}))[0] == (
+        "FieldValueInvalid",
+        where,
+        'Invalid value: "object": no such key: least evaluating rule: self.least <= self.most',
+    )
+    assert rules.refused(obj(worker={**worker, "default": {"least": 2, "most": 1}})) == [
+        ("FieldValueInvalid", where, "Invalid value: failed rule: self.least <= self.most")
+    ]
+    things = rules.define(obj(worker={**worker, "default": {"least": 0, "most": 5}}))
+    assert made(things, "one")["spec"]["worker"] == {"least": 0, "most": 5}
+
+
 def test_a_place_without_a_type_has_no_rules(rules: Rules) -> None:
     anything = ruled({"x-kubernetes-preserve-unknown-fields": True}, "true")
     text = "Internal error: internal error: failed to retrieve type information for x-kubernetes-validations"

@@ -41,10 +41,10 @@ _BLOCKING = frozenset(
 
 
 class Validator:
-    """The rules of a structural schema of whole objects, compiled."""
+    """The rules of a structural schema that has a type, compiled. `is_root`: whether its values are whole objects."""
 
-    def __init__(self, schema: Schema, budget: int = BUDGET) -> None:
-        self._root = _node(schema, is_root=True)
+    def __init__(self, schema: Schema, *, is_root: bool = True, budget: int = BUDGET) -> None:
+        self._root = _node(schema, is_root=is_root)
         self._budget = budget
         self._is_metered = _most(self._root, 1) * ESTIMATE_MARGIN > budget
 
@@ -56,9 +56,16 @@ class Validator:
         if any(error.reason in _BLOCKING for error in found):
             text = "some validation rules were not checked because the object was invalid"
             return [invalid_value(NOWHERE, None, f"{text}; correct the existing errors to complete validation")]
+        return self._problems("", new, old, _Since(_Pair(new, old) if old is not None else None))
+
+    def default_problems(self, value: Any, path: str) -> list[FieldError]:
+        """What is wrong with a default at a path: as it was there before, and as it was not."""
+        return self._problems(path, value, value, _Since(None)) or self._problems(path, value, None, _Since(None))
+
+    def _problems(self, path: str, new: Any, old: Any, since: _Since) -> list[FieldError]:
         run = _Run(self._budget, self._is_metered)
         with suppress(_Stop):
-            run.visit(self._root, "", new, old, _Since(_Pair(new, old) if old is not None else None))
+            run.visit(self._root, path, new, old, since)
         return run.errors
 
 

@@ -11,7 +11,7 @@ from navarch.api.apiextensions.embedded import CoercionError
 from navarch.apimachinery.errors import FieldError, invalid_value
 from navarch.apimachinery.structural import pruning
 from navarch.apimachinery.structural import values as rules
-from navarch.apimachinery.structural.walking import EMBEDS, META_FIELDS, Schema, items, properties
+from navarch.apimachinery.structural.walking import EMBEDS, META_FIELDS, Schema, has_rules, items, properties
 
 Surround = Callable[[Any], Any]
 """Of a value: the object that has it where it belongs."""
@@ -58,7 +58,20 @@ def _default(schema: Schema, path: str) -> Iterator[FieldError]:
         yield error.error
         return
     found = list(embedded.validate(default, schema, where))
-    yield from found or _validated(default, schema, where)
+    yield from found or _held_against(default, schema, where)
+
+
+def _held_against(default: Any, schema: Schema, where: str) -> list[FieldError]:
+    """What is wrong with a default by the schema, or else by its rules."""
+    found = list(_validated(default, schema, where))
+    if found or not has_rules(schema):
+        return found
+    # Whoever has no rules need not load the language.
+    from navarch.api.apiextensions import compiledrules, objectrules
+
+    if not compiledrules.has_type(schema):
+        return []
+    return objectrules.Validator(schema, is_root=bool(schema.get(EMBEDS))).default_problems(default, where)
 
 
 def _validated(default: Any, schema: Schema, where: str) -> Iterator[FieldError]:
@@ -81,4 +94,4 @@ def _meta_default(schema: Schema, root: Schema, path: str, surround: Surround) -
         text = found[0] if len(found) == 1 else f"[{', '.join(found)}]"
         yield invalid_value(where, default, f"must result in valid metadata: {text}")
         return
-    yield from _validated(default, schema, where)
+    yield from _held_against(default, schema, where)
