@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import random
 import selectors
-import time
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -28,6 +27,7 @@ START_SECONDS = 1_893_456_000.0
 BUSY_LIMIT_SECONDS = 60.0
 """Real time for which virtual time may stand still before somebody is taken to be in a circle."""
 NAMES_SHOWN = 10
+_MACHINE = clock.SystemClock()
 
 
 class StuckError(AssertionError):
@@ -42,14 +42,14 @@ class _Selector(selectors.DefaultSelector):
         self.pace: Pace = "virtual"
         self.busy: Callable[[], str] = lambda: ""
         self._now = 0.0
-        self._since = time.monotonic()
+        self._since = _MACHINE.monotonic()
         """Of real pace: when it was `_now`. Of virtual pace: when time last moved."""
 
     def set_pace(self, pace: Pace) -> None:
-        self._now, self._since, self.pace = self.now(), time.monotonic(), pace
+        self._now, self._since, self.pace = self.now(), _MACHINE.monotonic(), pace
 
     def now(self) -> float:
-        return self._now + time.monotonic() - self._since if self.pace == "real" else self._now
+        return self._now + _MACHINE.monotonic() - self._since if self.pace == "real" else self._now
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if self.pace == "real":
@@ -63,9 +63,9 @@ class _Selector(selectors.DefaultSelector):
             raise StuckError("nothing can happen any more: no task is ready and no timer is set")
         if timeout > 0:
             self._now += timeout
-            self._since = time.monotonic()
-        elif time.monotonic() - self._since > BUSY_LIMIT_SECONDS:
-            self._since = time.monotonic()
+            self._since = _MACHINE.monotonic()
+        elif _MACHINE.monotonic() - self._since > BUSY_LIMIT_SECONDS:
+            self._since = _MACHINE.monotonic()
             raise StuckError(f"time has stood still for {BUSY_LIMIT_SECONDS:.0f} s of work: {self.busy()}")
         return ready
 

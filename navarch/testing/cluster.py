@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
-import time
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -121,7 +119,7 @@ class Cluster:
         """Until the API answers, and with controllers until pods can be made."""
         self._loop = SimulatedLoop()
         # Over HTTP certificates count, whose time is the clients' time.
-        self._clock = SimulatedClock(self._loop, self._seed, time.time() if self._parts.http else START_SECONDS)
+        self._clock = SimulatedClock(self._loop, self._seed, _real_seconds() if self._parts.http else START_SECONDS)
         if self._parts.http:
             self._loop.pace = "real"
             self._thread = threading.Thread(target=self._loop.run_forever, name="navarch", daemon=True)
@@ -145,13 +143,14 @@ class Cluster:
             return
         if self._thread is not None:
             self._loop.call_soon_threadsafe(self._set_pace, "real")
-        with contextlib.suppress(Exception):
+        try:
             self._run(cluster.stop())
             self._run(self._loop.shutdown_asyncgens())
-        if self._thread is not None:
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-        self._loop.close()
+        finally:
+            if self._thread is not None:
+                self._loop.call_soon_threadsafe(self._loop.stop)
+                self._thread.join()
+            self._loop.close()
 
     def _set_pace(self, pace: Any) -> None:
         self._loop.pace = pace
@@ -396,6 +395,10 @@ class Cluster:
 
     def _patience(self, timeout: float | None) -> float:
         return timeout if timeout is not None else REAL_WAIT_SECONDS if self._pace == "real" else WAIT_SECONDS
+
+
+def _real_seconds() -> float:
+    return clock.SystemClock().time()
 
 
 def _holds(obj: Object, condition: Condition) -> Any:
