@@ -78,8 +78,8 @@ def environment(*, params: bool, authorizer: bool = True, patches: bool = False)
     """Of expressions about a request: `params` if there are some, `patches` if they say how to change the object."""
     from navarch.apimachinery.cel import types
     from navarch.apimachinery.cel.environment import KUBERNETES, Environment
-    from navarch.apimachinery.cel.library import jsonpatch
-    from navarch.apimachinery.cel.library.authorizer import Authorizer, ResourceCheck
+    from navarch.apimachinery.cel.libraries import jsonpatch
+    from navarch.apimachinery.cel.libraries.authorizer import Authorizer, ResourceCheck
 
     variables = {
         "object": types.DYN,

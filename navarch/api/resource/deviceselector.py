@@ -53,7 +53,7 @@ def environment() -> Environment:
     """Of expressions about a device. Attributes and capacity are maps by domain, of maps by name."""
     from navarch.apimachinery.cel import types
     from navarch.apimachinery.cel.environment import Environment
-    from navarch.apimachinery.cel.library.quantities import Quantity
+    from navarch.apimachinery.cel.libraries.quantities import Quantity
     from navarch.apimachinery.cel.types import Field, Type
 
     def by_domain(value: Type) -> Type:

@@ -16,5 +16,5 @@ copied or wrapped.
 - Fields of type date-time, date, duration, byte or number are converted where they are selected, not before; within a value
   that has lost its type (``dyn(self)``) they are what JSON has.
 - Patterns are RE2's, by google-re2.
-- An ``authorizer`` asks a callback (`library.authorizer`).
+- An ``authorizer`` asks a callback (`libraries.authorizer`).
 """

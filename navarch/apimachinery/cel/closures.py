@@ -9,8 +9,8 @@ from typing import Any
 from navarch.apimachinery.cel import cost, types
 from navarch.apimachinery.cel.declarations import Overload
 from navarch.apimachinery.cel.errors import CostLimitError, EvaluationError
-from navarch.apimachinery.cel.library.conversions import shown
-from navarch.apimachinery.cel.library.standard import optional_index
+from navarch.apimachinery.cel.libraries.conversions import shown
+from navarch.apimachinery.cel.libraries.standard import optional_index
 from navarch.apimachinery.cel.regular import matcher
 from navarch.apimachinery.cel.types import Type
 from navarch.apimachinery.cel.values import NO_SUCH_OVERLOAD, NONE, Optional, compare, map_key, type_of

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from navarch.apimachinery.cel.errors import CostLimitError
-from navarch.apimachinery.cel.library.formats import Format
+from navarch.apimachinery.cel.libraries.formats import Format
 from navarch.apimachinery.cel.types import Type
 from navarch.apimachinery.cel.values import Opaque
 

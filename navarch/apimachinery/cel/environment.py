@@ -14,7 +14,7 @@ from navarch.apimachinery.cel.cost import PER_CALL_LIMIT, Meter
 from navarch.apimachinery.cel.declarations import Library, Overload
 from navarch.apimachinery.cel.errors import CompileError
 from navarch.apimachinery.cel.estimation import estimate
-from navarch.apimachinery.cel.library import (
+from navarch.apimachinery.cel.libraries import (
     authorizer,
     formats,
     lists,

@@ -26,7 +26,7 @@ from navarch.apimachinery.cel.ast import (
 from navarch.apimachinery.cel.checker import Checked, Resolved
 from navarch.apimachinery.cel.closures import Frame, Plan
 from navarch.apimachinery.cel.errors import EvaluationError
-from navarch.apimachinery.cel.library.conversions import shown
+from navarch.apimachinery.cel.libraries.conversions import shown
 from navarch.apimachinery.cel.structural import within
 from navarch.apimachinery.cel.types import Type
 

@@ -10,7 +10,7 @@ from navarch.apimachinery.cel import moments, types
 from navarch.apimachinery.cel.ast import Call, ListNode, Literal, MapNode, Node
 from navarch.apimachinery.cel.checker import Checked
 from navarch.apimachinery.cel.errors import EvaluationError, Issue, Source
-from navarch.apimachinery.cel.library import formatting
+from navarch.apimachinery.cel.libraries import formatting
 from navarch.apimachinery.cel.regular import compiled
 from navarch.apimachinery.cel.types import Type
 

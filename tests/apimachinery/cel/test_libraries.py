@@ -10,7 +10,7 @@ import pytest
 from navarch.apimachinery import quantity
 from navarch.apimachinery.cel.environment import Environment
 from navarch.apimachinery.cel.errors import EvaluationError
-from navarch.apimachinery.cel.library.authorizer import Authorizer, Decision, Question
+from navarch.apimachinery.cel.libraries.authorizer import Authorizer, Decision, Question
 
 from .expressions import evaluate
 

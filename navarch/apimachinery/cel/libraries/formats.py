@@ -12,7 +12,7 @@ from typing import Any
 from navarch.apimachinery import names
 from navarch.apimachinery.cel import moments, types
 from navarch.apimachinery.cel.declarations import Library, functions
-from navarch.apimachinery.cel.library.urls import parse_uri
+from navarch.apimachinery.cel.libraries.urls import parse_uri
 from navarch.apimachinery.cel.values import NONE, Opaque, Optional
 
 _UUID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}", re.IGNORECASE | re.ASCII)

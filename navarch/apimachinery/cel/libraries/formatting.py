@@ -11,7 +11,7 @@ from typing import Any
 
 from navarch.apimachinery.cel import values
 from navarch.apimachinery.cel.errors import EvaluationError
-from navarch.apimachinery.cel.library.conversions import shown
+from navarch.apimachinery.cel.libraries.conversions import shown
 from navarch.apimachinery.cel.types import Type
 from navarch.apimachinery.cel.values import Duration, Timestamp, UInt, type_of
 

@@ -10,7 +10,7 @@ from typing import Any
 from navarch.apimachinery.cel import moments
 from navarch.apimachinery.cel.declarations import Implementation, Library, functions
 from navarch.apimachinery.cel.errors import EvaluationError
-from navarch.apimachinery.cel.library.standard import checked_int, checked_uint
+from navarch.apimachinery.cel.libraries.standard import checked_int, checked_uint
 from navarch.apimachinery.cel.values import Duration, UInt, compare, contains, equal
 
 Row = tuple[str, str, Implementation]

@@ -7,7 +7,7 @@ from typing import Any
 from navarch.apimachinery.cel import types
 from navarch.apimachinery.cel.declarations import Library, functions
 from navarch.apimachinery.cel.errors import EvaluationError
-from navarch.apimachinery.cel.library.standard import index, optional_index
+from navarch.apimachinery.cel.libraries.standard import index, optional_index
 from navarch.apimachinery.cel.values import NONE, Duration, Optional
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from navarch.apimachinery.cel import moments, types
 from navarch.apimachinery.cel.declarations import Implementation, Library, functions
 from navarch.apimachinery.cel.errors import CostLimitError, EvaluationError
-from navarch.apimachinery.cel.library import conversions
+from navarch.apimachinery.cel.libraries import conversions
 from navarch.apimachinery.cel.macros import MAP_INSERT, NOT_STRICTLY_FALSE
 from navarch.apimachinery.cel.regular import matcher
 from navarch.apimachinery.cel.values import (

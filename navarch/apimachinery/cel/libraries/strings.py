@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from navarch.apimachinery.cel.declarations import Library, functions
 from navarch.apimachinery.cel.errors import CostLimitError, EvaluationError
-from navarch.apimachinery.cel.library.formatting import format_string
+from navarch.apimachinery.cel.libraries.formatting import format_string
 
 LONGEST = 10_000_000
 """Characters of a text that a function makes."""
