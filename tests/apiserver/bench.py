@@ -229,13 +229,14 @@ class Bench(Asking):
         backend: Backend | None = None,
         store: Store | None = None,
         beside: Bench | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
         **options: Any,
     ) -> None:
-        """`beside`: another server, on whose event loop this one runs too; `options` are those of APIServerConfig."""
+        """On this event loop, or that of another server `beside`; `options` are those of APIServerConfig."""
         pki = PKI(directory / "pki")
         pki.ensure(())
         self._owns_loop = beside is None
-        self.loop = beside.loop if beside is not None else asyncio.new_event_loop()
+        self.loop = beside.loop if beside is not None else loop or asyncio.new_event_loop()
         self.forget: Callable[[], object] = lambda: None
         """Has what keeps the store's data forget the past, as far as it has one of its own."""
         key = pki.service_account_key
