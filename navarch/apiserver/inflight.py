@@ -23,6 +23,11 @@ class InFlight:
         self.counts = {MUTATING: 0, READ_ONLY: 0}
         self._limits = {MUTATING: mutating_limit, READ_ONLY: read_only_limit}
 
+    @property
+    def is_full(self) -> bool:
+        """Whether one more that only reads would be too many."""
+        return self.counts[READ_ONLY] >= self._limits[READ_ONLY]
+
     def enter(self, info: RequestInfo, user: User) -> str:
         """Count a request until `leave` is told what this returns. Raises TooManyRequests; members of system:masters pass."""
         if info.verb == "watch" or info.subresource in _LONG_RUNNING:

@@ -32,6 +32,7 @@ from navarch.apiserver.monitoring import RequestMetrics
 from navarch.apiserver.negotiation import JSON, PLAIN, PRETTY, Representation, negotiate, wants_pretty
 from navarch.apiserver.openapi.documents import OpenAPI
 from navarch.apiserver.openid import OpenID
+from navarch.apiserver.quickreads import QuickReads
 from navarch.apiserver.request import Answer, APIRequest, ObjectAnswer, User, WatchAnswer
 from navarch.apiserver.requestinfo import RequestInfo, parse, parse_query
 from navarch.apiserver.resources import Resources
@@ -91,6 +92,8 @@ class Pipeline:
         self._components = components
         self._metrics = metrics
         self._in_flight = metrics.in_flight
+        self._quick = QuickReads(resources.store, self._authenticator, authorizer, metrics)
+        self._quick.serve(self._kinds)
         self._subresources: dict[str, Subresource] = {
             "scale": lambda request, kind: scale.serve(resources, request, kind),
             "binding": lambda request, kind: binding.serve(resources, request, kind),
@@ -106,6 +109,11 @@ class Pipeline:
         self._discovery = Discovery(kinds, self._external_address)
         self._openapi = OpenAPI(kinds, self._openapi)
         self._metrics.serve(kinds)
+        self._quick.serve(self._kinds)
+
+    def answer_at_once(self, request: Request) -> bytes | None:
+        """The whole response to a GET whose headers are known, if it needs no waiting; else `handle` has to answer it."""
+        return self._quick.answer(request)
 
     async def handle(self, request: Request) -> Response:
         """Answer an HTTP request."""

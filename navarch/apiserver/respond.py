@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import orjson
 
+from navarch.api.kind import Kind
 from navarch.api.protobuf import encoder
 from navarch.apimachinery.errors import Object, StatusError
 from navarch.apiserver import watchstream
@@ -16,6 +17,7 @@ from navarch.apiserver.negotiation import META_GROUP, PLAIN, PROTOBUF, YAML, Rep
 from navarch.apiserver.request import Answer, APIRequest, ListAnswer, ObjectAnswer, WatchAnswer
 from navarch.apiserver.tables import partial, table
 from navarch.component.httpserver import Response
+from navarch.storage.mvcc import Record
 
 GZIP_MIN_BYTES = 128 * 1024
 GZIP_LEVEL = 1
@@ -74,7 +76,7 @@ def _object_body(request: APIRequest, answer: ObjectAnswer, representation: Repr
         if record is not None and representation == PLAIN:
             return record.data + b"\n"
         if record is not None and representation.media_type == PROTOBUF:
-            return encoder.enveloped(kind.api_version, kind.kind, _encodings.message(kind, record))
+            return protobuf(kind, record)
         return encoded(answer.decoded(), representation)
     if representation.form == "Table":
         return encoded(table(request, kind, [answer.decoded()], representation, {}), representation)
@@ -82,6 +84,11 @@ def _object_body(request: APIRequest, answer: ObjectAnswer, representation: Repr
     if representation.media_type == PROTOBUF:
         return encoder.encode_partial(shown)
     return encoded(shown, representation)
+
+
+def protobuf(kind: Kind, record: Record) -> bytes:
+    """A stored object as protobuf."""
+    return encoder.enveloped(kind.api_version, kind.kind, _encodings.message(kind, record))
 
 
 def _list_metadata(answer: ListAnswer) -> Object:

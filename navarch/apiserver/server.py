@@ -193,7 +193,9 @@ class APIServer:
         """Serve HTTPS; `start` if that has not been done, being not ready meanwhile. Raises OSError, StorageError."""
         config = self.config
         tls = self._serving_tls() if config.certificate_file is not None else None
-        self._server = await httpserver.serve(self._handle, config.bind_address, config.port, tls=tls)
+        self._server = await httpserver.serve(
+            self._handle, config.bind_address, config.port, tls=tls, at_once=self._answer_at_once
+        )
         if not self._is_started:
             await self.start()
         client = Client(self.transport())
@@ -209,6 +211,9 @@ class APIServer:
 
     def _handle(self, request: httpserver.Request) -> Awaitable[httpserver.Response]:
         return self.pipeline.handle(request) if self._is_started else self._not_ready(request)
+
+    def _answer_at_once(self, request: httpserver.Request) -> bytes | None:
+        return self.pipeline.answer_at_once(request) if self._is_started else None
 
     async def _not_ready(self, request: httpserver.Request) -> httpserver.Response:
         """What is answered while the store is being read."""

@@ -21,6 +21,7 @@ from typing import Any, cast
 import httptools
 
 from navarch.component.bytestream import ByteStream
+from navarch.component.tls import BACKLOG, TLSListener
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +59,8 @@ class Request:
     remote_address: str = ""
     body_too_large: bool = False
     """The body was over the limit and thrown away."""
+    head: bytes = b""
+    """The headers as they were sent, where the connection has seen the same ones before."""
 
     @property
     def wants_upgrade(self) -> bool:
@@ -77,13 +80,15 @@ class Response:
 
 
 Handler = Callable[[Request], Awaitable[Response]]
+AtOnce = Callable[[Request], bytes | None]
+"""Answers a GET whose `head` is known, the whole response as it is sent, if that needs no waiting."""
 
 
 @dataclass(slots=True)
 class Server:
     """A listening server; `close` ends it and every connection."""
 
-    listener: asyncio.Server
+    listener: asyncio.Server | TLSListener
     connections: set[_Connection] = field(default_factory=set)
     _timer: asyncio.TimerHandle | None = None
 
@@ -122,23 +127,39 @@ async def serve(
     sock: Any = None,
     tls: ssl.SSLContext | None = None,
     body_limit_bytes: int = BODY_LIMIT_BYTES,
+    at_once: AtOnce = lambda request: None,
 ) -> Server:
-    """Listen on host and port, a socket already bound, or the unix socket at `path`. Raises OSError if taken."""
+    """Listen on host and port, a socket already bound, or the unix socket at `path`. Raises OSError if taken.
+
+    `at_once` is tried before `handler`, which costs a task for each request.
+    """
     loop = asyncio.get_running_loop()
     connections: set[_Connection] = set()
 
     def protocol() -> _Connection:
-        return _Connection(handler, connections, body_limit_bytes)
+        return _Connection(handler, at_once, connections, body_limit_bytes)
 
+    listener: asyncio.Server | TLSListener
     if path is not None:
-        listener = await loop.create_unix_server(protocol, path, ssl=tls, backlog=1024)
+        listener = await loop.create_unix_server(protocol, path, ssl=tls, backlog=BACKLOG)
+    elif tls is not None:
+        listener = TLSListener(sock or _bound(host or "::", port), tls, protocol)
     elif sock is not None:
-        listener = await loop.create_server(protocol, sock=sock, ssl=tls, backlog=1024)
+        listener = await loop.create_server(protocol, sock=sock, backlog=BACKLOG)
     else:
-        listener = await loop.create_server(protocol, host, port, ssl=tls, backlog=1024, reuse_address=True)
+        listener = await loop.create_server(protocol, host, port, backlog=BACKLOG, reuse_address=True)
     server = Server(listener, connections)
     server.close_idle()
     return server
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """A listening socket; one on every address of IPv6 is on every address of IPv4 too."""
+    has_both = host == "::" and socket.has_dualstack_ipv6()
+    if host == "::" and not has_both:
+        host = "0.0.0.0"
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=has_both)
 
 
 def _probe(sock: socket.socket) -> None:
@@ -154,7 +175,8 @@ def _probe(sock: socket.socket) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
-_GET = re.compile(rb"GET (/[!\"$-~]*) HTTP/1\.1")
+_URL = re.compile(rb"/[!\"$-~]*")
+_VERSION = b" HTTP/1.1"
 # Headers that say something about the message or the connection.
 _SPECIAL = frozenset({"connection", "content-length", "expect", "keep-alive", "te", "transfer-encoding", "upgrade"})
 # What a connection receives is used up before another one receives: one buffer serves all of a process's event loop. A
@@ -165,8 +187,9 @@ _BUFFER = memoryview(bytearray(READ_BUFFER_BYTES))
 class _Connection(asyncio.BufferedProtocol):
     """One client. Requests of a pipeline wait in `_requests`; one task answers them in order."""
 
-    def __init__(self, handler: Handler, connections: set[_Connection], body_limit_bytes: int) -> None:
+    def __init__(self, handler: Handler, at_once: AtOnce, connections: set[_Connection], body_limit_bytes: int) -> None:
         self._handler = handler
+        self._at_once = at_once
         self._connections = connections
         self._body_limit = body_limit_bytes
         self._parser = httptools.HttpRequestParser(self)
@@ -185,8 +208,8 @@ class _Connection(asyncio.BufferedProtocol):
         self._begun = self._completed = 0
         """How many messages the parser has seen begin and end."""
         self._known: dict[str, str] = {}
-        self._known_headers = b""
-        """Headers that were parsed before, and as they were sent."""
+        self._known_end = b""
+        """Headers that were parsed before, and what followed the path of their request, up to its end."""
         self._reset()
 
     def _reset(self) -> None:
@@ -234,7 +257,7 @@ class _Connection(asyncio.BufferedProtocol):
             self._early.append(bytes(data))
             return
         count, between = self._completed, self._begun == self._completed
-        if between and self._known_headers and self._take_known(bytes(data)):
+        if between and self._known_end and self._take_known(bytes(data)):
             return
         try:
             self._parser.feed_data(data)
@@ -248,20 +271,27 @@ class _Connection(asyncio.BufferedProtocol):
 
     def _take_known(self, data: bytes) -> bool:
         """Take a GET whose headers are those of the last one, as a client's mostly are: it need not be parsed again."""
-        line, _, headers = data.partition(b"\r\n")
-        found = _GET.fullmatch(line)
-        if headers != self._known_headers or found is None or self._requests or self._closing:
+        if not data.endswith(self._known_end) or not data.startswith(b"GET /") or self._requests or self._closing:
             return False
-        self._reset()
-        self._url, self._headers = found[1], self._known
-        self._take("GET", keep_alive=True)
+        url = data[4 : -len(self._known_end)]
+        if not _URL.fullmatch(url):
+            return False
+        path, _, query = url.decode("latin-1").partition("?")
+        request = Request("GET", path, query, self._known, b"", self._certificate, self._remote, False, self._known_end)
+        if self._task is None and self._writable.is_set():
+            answer = self._at_once(request)
+            if answer is not None:
+                self._transport.write(answer)
+                return True
+        self._queue(request, keep_alive=True)
         return True
 
     def _remember(self, data: bytes) -> None:
         """The headers of the one request that was in `data`, if it was whole and nothing comes of them but what they say."""
         line, _, headers = data.partition(b"\r\n")
-        if _GET.fullmatch(line) and data.endswith(b"\r\n\r\n") and self._headers.keys().isdisjoint(_SPECIAL):
-            self._known_headers, self._known = headers, self._headers
+        is_plain = line.startswith(b"GET /") and line.endswith(_VERSION) and data.endswith(b"\r\n\r\n")
+        if is_plain and self._headers.keys().isdisjoint(_SPECIAL):
+            self._known_end, self._known = b"%b\r\n%b" % (_VERSION, headers), self._headers
 
     def eof_received(self) -> bool:
         if self._stream is not None:
@@ -323,6 +353,9 @@ class _Connection(asyncio.BufferedProtocol):
             self._remote,
             self._body_size > self._body_limit,
         )
+        self._queue(request, keep_alive=keep_alive)
+
+    def _queue(self, request: Request, *, keep_alive: bool) -> None:
         if self._closing or len(self._requests) >= PIPELINE_LIMIT:
             self._transport.close()
             return

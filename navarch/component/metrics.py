@@ -77,7 +77,9 @@ class Histogram:
 class Registry:
     """Metrics by name; asking for one that is there returns it."""
 
-    def __init__(self) -> None:
+    def __init__(self, before_reading: Callable[[], None] = lambda: None) -> None:
+        """`before_reading` is called when somebody is about to look, for what is not counted yet."""
+        self._before_reading = before_reading
         self._metrics: dict[str, Metric] = {}
         self._histograms: dict[str, Histogram] = {}
 
@@ -91,6 +93,7 @@ class Registry:
         return self._histograms.setdefault(name, Histogram(name, text, labels, buckets))
 
     def lines(self) -> Iterable[str]:
+        self._before_reading()
         families: list[Metric | Histogram] = [*self._metrics.values(), *self._histograms.values()]
         for metric in families:
             yield f"# HELP {metric.name} {metric.text}"
