@@ -136,7 +136,7 @@ def test_requests_are_the_same_however_they_are_cut(run: Run, pieces: list[bytes
             return Response(200)
 
         connections: set[Any] = set()
-        connection = httpserver._Connection(handler, connections, 1000)
+        connection = httpserver._Connection(handler, lambda request: None, connections, 1000)
         connection.connection_made(_Transport())
         for piece in pieces:
             connection._receive(memoryview(piece))
