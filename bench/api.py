@@ -66,6 +66,7 @@ def serve(directory: Path) -> None:
     async def run() -> None:
         began = time.monotonic()
         from navarch.apiserver.server import APIServer, APIServerConfig
+        from navarch.component import garbage
         from navarch.storage.sqlite import SQLiteBackend
         from navarch.storage.store import LocalStore
 
@@ -80,6 +81,7 @@ def serve(directory: Path) -> None:
         server = APIServer(config, LocalStore(SQLiteBackend(directory / "navarch.db")))
         await server.start()
         await server.listen()
+        garbage.settle()
         print(server.port, began, flush=True)
         await asyncio.Event().wait()
 

@@ -196,7 +196,7 @@ class Schema:
     def quick(self) -> Quick:
         """Decodes what is as it should be; raises for anything that has to be looked at more closely."""
         if self._quick is None:
-            self._quick = remember.copies(_quick(self)) if self.recurs else _quick(self)
+            self._quick = remember.shared(_quick(self)) if self.recurs else _quick(self)
         return self._quick
 
     @property

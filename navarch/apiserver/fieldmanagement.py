@@ -11,9 +11,11 @@ import logging
 from collections.abc import Iterable
 from functools import lru_cache
 
+import orjson
+
 from navarch.api import registry, schemas
 from navarch.api.kind import Kind
-from navarch.apimachinery import errors, meta
+from navarch.apimachinery import errors, meta, remember
 from navarch.apimachinery.apply import fields, lastapplied, managers, structure
 from navarch.apimachinery.apply.fields import Fields
 from navarch.apimachinery.apply.managers import ApplyConflictError, Claim, Claims, ManagersError, Versions, Writer
@@ -133,12 +135,26 @@ def created(request: APIRequest, kind: Kind, obj: Object) -> Object:
     """A new object, in its stored form, with its managers."""
     who = _writer(request, kind, "")
     try:
-        made = _versions(kind).made(without_managers(kind.from_stored(obj)), who)
+        made = _made(kind, obj, who)
     except StructureError as error:
         logger.error("%s %s: nobody manages it: %s", kind.resource, meta.key(obj), error)
         made = {}
     claims = {who.manager(managers.UPDATE): Claim(made, who.api_version, who.time)} if made else {}
     return with_managers(obj, managers.encode(claims))
+
+
+def _made(kind: Kind, obj: Object, who: Writer) -> Fields:
+    """What who makes an object manages of it. Raises StructureError."""
+
+    def compute() -> Fields:
+        return _versions(kind).made(without_managers(kind.from_stored(obj)), who)
+
+    metadata = obj["metadata"]
+    # Beside the spec: which keys there are, and the values of what is managed by its value.
+    keys = tuple(tuple(metadata.get(field) or ()) for field in ("labels", "annotations", "finalizers"))
+    owners = metadata.get("ownerReferences")
+    shape = (kind.api_version, tuple(obj), tuple(metadata), keys, orjson.dumps(owners) if owners else b"")
+    return remember.changed(obj.get("spec") or {}, shape, compute)
 
 
 def updated(request: APIRequest, kind: Kind, new: Object, old: Object, subresource: str) -> Object:

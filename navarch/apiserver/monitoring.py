@@ -21,7 +21,7 @@ DURATION_BUCKETS_SECONDS = (
 )
 SIZE_BUCKETS_BYTES = tuple(10.0**power for power in range(3, 10))
 COMPONENT = "apiserver"
-GETS_TOGETHER = 128
+COUNTED_TOGETHER = 128
 CONNECTING = frozenset({"exec", "attach", "portforward", "proxy"})
 _REQUEST_LABELS = ("verb", "dry_run", "group", "version", "resource", "subresource", "scope", "component")
 _VERBS = {"HEAD": "GET"}
@@ -31,7 +31,7 @@ class RequestMetrics:
     """The counters of one server."""
 
     def __init__(self, kinds: Collection[Kind], store: Store, version: Mapping[str, str], in_flight: InFlight) -> None:
-        self.registry = registry = Registry(self._count_gets)
+        self.registry = registry = Registry(self._count_all)
         self._store = store
         self.serve(kinds)
         self._requests = registry.counter(
@@ -54,7 +54,7 @@ class RequestMetrics:
             *_REQUEST_LABELS,
             buckets=SIZE_BUCKETS_BYTES,
         )
-        self._gets: list[tuple[Labels, float, int]] = []
+        self._uncounted: list[tuple[Labels, int, float, int | None]] = []
         self.in_flight = in_flight
         registry.gauge(
             "apiserver_current_inflight_requests",
@@ -95,30 +95,31 @@ class RequestMetrics:
         self, method: str, info: RequestInfo, code: int, seconds: float, size_bytes: int | None, *, dry_run: bool, apply: bool
     ) -> None:
         """Count an answered request; `size_bytes` is None for one whose body is a stream."""
-        labels = self._labels(method, info, code, dry_run=dry_run, apply=apply)
-        self._requests.add(1, *labels, str(code))
-        if labels[0] in ("WATCH", "CONNECT"):
-            return
-        self._durations.observe(seconds, *labels)
-        if size_bytes is not None and labels[0] in ("GET", "LIST"):
-            self._sizes.observe(size_bytes, *labels)
+        self._count(self._labels(method, info, code, dry_run=dry_run, apply=apply), code, seconds, size_bytes)
 
     def labels_of_get(self, info: RequestInfo) -> Labels:
         """For `observe_get`, of objects like the one that `info` names."""
         return self._labels("GET", info, 200, dry_run=False, apply=False)
 
     def observe_get(self, labels: Labels, seconds: float, size_bytes: int) -> None:
-        """Count a GET of one object that was there: with others of its kind, which costs a fraction of one by one."""
-        self._gets.append((labels, seconds, size_bytes))
-        if len(self._gets) >= GETS_TOGETHER:
-            self._count_gets()
+        """Count a GET of one object that was there."""
+        self._count(labels, 200, seconds, size_bytes)
 
-    def _count_gets(self) -> None:
-        for labels, seconds, size_bytes in self._gets:
-            self._requests.add(1, *labels, "200")
+    def _count(self, labels: Labels, code: int, seconds: float, size_bytes: int | None) -> None:
+        # Many together cost a fraction of one by one.
+        self._uncounted.append((labels, code, seconds, size_bytes))
+        if len(self._uncounted) >= COUNTED_TOGETHER:
+            self._count_all()
+
+    def _count_all(self) -> None:
+        for labels, code, seconds, size_bytes in self._uncounted:
+            self._requests.add(1, *labels, str(code))
+            if labels[0] in ("WATCH", "CONNECT"):
+                continue
             self._durations.observe(seconds, *labels)
-            self._sizes.observe(size_bytes, *labels)
-        self._gets.clear()
+            if size_bytes is not None and labels[0] in ("GET", "LIST"):
+                self._sizes.observe(size_bytes, *labels)
+        self._uncounted.clear()
 
     def _labels(self, method: str, info: RequestInfo, code: int, *, dry_run: bool, apply: bool) -> Labels:
         dry = "All" if dry_run else ""

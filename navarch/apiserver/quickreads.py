@@ -25,7 +25,6 @@ from navarch.component.metrics import Labels
 from navarch.storage.store import Store
 
 PLANS_LIMIT = 4096
-AUDIT_IDS = 64
 _NO_QUERY: Mapping[str, list[str]] = {}
 # With these, an answer or its way depends on more than path and user.
 _PARTICULAR = frozenset({"audit-id", "upgrade", "sec-websocket-protocol"})
@@ -55,7 +54,6 @@ class QuickReads:
         self._metrics = metrics
         self._kinds: Mapping[tuple[str, str, str], Kind] = {}
         self._plans: dict[tuple[bytes, str, str, str], _Plan | None] = {}
-        self._audit_ids: list[bytes] = []
 
     def serve(self, kinds: Mapping[tuple[str, str, str], Kind]) -> None:
         """Answer for these kinds, by group, version and plural, from now on."""
@@ -89,10 +87,7 @@ class QuickReads:
             body, end = respond.protobuf(kind, record), b""
         size = len(body) + len(end)
         self._metrics.observe_get(plan.labels, clock.monotonic() - started, size)
-        if not self._audit_ids:
-            # Made together they cost half.
-            self._audit_ids = [clock.uid().encode() for _ in range(AUDIT_IDS)]
-        return b"%b%b\r\nContent-Length: %d\r\n\r\n%b%b" % (plan.head, self._audit_ids.pop(), size, body, end)
+        return b"%b%b\r\nContent-Length: %d\r\n\r\n%b%b" % (plan.head, clock.uid().encode(), size, body, end)
 
     def _plan(self, request: Request, info: RequestInfo) -> _Plan | None:
         key = (request.head, info.group, info.version, info.resource)

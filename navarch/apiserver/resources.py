@@ -16,7 +16,7 @@ import orjson
 
 from navarch.api import objectmeta, schemas
 from navarch.api.kind import Kind
-from navarch.apimachinery import errors, meta
+from navarch.apimachinery import errors, meta, remember
 from navarch.apimachinery.errors import FieldError, Object, StatusError
 from navarch.apimachinery.schema import decode
 from navarch.apiserver import body, fieldmanagement
@@ -57,7 +57,7 @@ class Guard(Protocol):
 def encode(obj: Object) -> bytes:
     """An object's bytes, in memory no larger than they are."""
     # orjson's result keeps the buffer it grew; a copy through memoryview has just its size.
-    return bytes(memoryview(orjson.dumps(obj)))
+    return bytes(memoryview(remember.encoded(obj)))
 
 
 def versioned(obj: Object, *, keeps_managers: bool = True) -> Callable[[int | None], bytes]:

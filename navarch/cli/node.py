@@ -7,7 +7,6 @@ on: it is started again when it ends. It and its containers stay when this proce
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -27,7 +26,7 @@ from navarch.cli.cluster import (
 )
 from navarch.cli.progress import Reporter
 from navarch.cli.runtime import containerd_config
-from navarch.component import clock, logs
+from navarch.component import clock, garbage, logs
 from navarch.component.pki import PKI
 from navarch.component.processes import Process, reap
 from navarch.component.tasks import Tasks
@@ -82,8 +81,7 @@ async def _run(cluster: Cluster, node: Node, runtime: Containerd, process: Proce
         tasks.run_forever(lambda: _look_after(runtime), name="containerd")
         await components.wait_ready(reporter)
         reporter.close()
-        gc.collect()
-        gc.freeze()
+        garbage.settle()
         await stopped.wait()
         await components.stop()
     finally:

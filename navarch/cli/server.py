@@ -6,7 +6,6 @@ The API answers before anything else is loaded; controllers and scheduler come u
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import signal
 import socket
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from navarch.cli.cluster import CLUSTER_DOMAIN, POD_CIDR, SERVICE_CIDR, Cluster
 from navarch.cli.progress import Reporter
-from navarch.component import clock, logs
+from navarch.component import clock, garbage, logs
 
 if TYPE_CHECKING:
     from navarch.apiserver.server import APIServer
@@ -194,7 +193,5 @@ def _problem(task: asyncio.Task[None]) -> str:
 
 
 async def _settle() -> None:
-    """What was made while starting stays: the garbage collector need not look at it ever again."""
     await asyncio.sleep(0)
-    gc.collect()
-    gc.freeze()
+    garbage.settle()

@@ -177,6 +177,8 @@ def _probe(sock: socket.socket) -> None:
 
 _URL = re.compile(rb"/[!\"$-~]*")
 _VERSION = b" HTTP/1.1"
+_LINE = re.compile(rb"(POST|PUT|PATCH|DELETE) (/[!\"$-~]*) HTTP/1\.1")
+_LENGTH = re.compile(rb"(?:\A|\r\n)content-length: (\d{1,9})(?=\r\n|\Z)", re.IGNORECASE)
 # Headers that say something about the message or the connection.
 _SPECIAL = frozenset({"connection", "content-length", "expect", "keep-alive", "te", "transfer-encoding", "upgrade"})
 # What a connection receives is used up before another one receives: one buffer serves all of a process's event loop. A
@@ -208,8 +210,9 @@ class _Connection(asyncio.BufferedProtocol):
         self._begun = self._completed = 0
         """How many messages the parser has seen begin and end."""
         self._known: dict[str, str] = {}
-        self._known_end = b""
-        """Headers that were parsed before, and what followed the path of their request, up to its end."""
+        self._known_end = self._known_start = b""
+        """Headers that were parsed before, and what followed the path of their request, up to its end. With a body: what was
+        before the value of Content-Length, and after it."""
         self._reset()
 
     def _reset(self) -> None:
@@ -257,7 +260,7 @@ class _Connection(asyncio.BufferedProtocol):
             self._early.append(bytes(data))
             return
         count, between = self._completed, self._begun == self._completed
-        if between and self._known_end and self._take_known(bytes(data)):
+        if between and self._known and self._take_known(bytes(data)):
             return
         try:
             self._parser.feed_data(data)
@@ -270,8 +273,13 @@ class _Connection(asyncio.BufferedProtocol):
             self._refuse(400, f"malformed HTTP request: {error}")
 
     def _take_known(self, data: bytes) -> bool:
-        """Take a GET whose headers are those of the last one, as a client's mostly are: it need not be parsed again."""
-        if not data.endswith(self._known_end) or not data.startswith(b"GET /") or self._requests or self._closing:
+        """Take a request whose headers are those of the last one, as a client's mostly are: it need not be parsed again."""
+        if self._requests or self._closing:
+            return False
+        return self._take_with_body(data) if self._known_start else self._take_get(data)
+
+    def _take_get(self, data: bytes) -> bool:
+        if not data.endswith(self._known_end) or not data.startswith(b"GET /"):
             return False
         url = data[4 : -len(self._known_end)]
         if not _URL.fullmatch(url):
@@ -286,12 +294,33 @@ class _Connection(asyncio.BufferedProtocol):
         self._queue(request, keep_alive=True)
         return True
 
+    def _take_with_body(self, data: bytes) -> bool:
+        end = data.find(b"\r\n\r\n")
+        line, _, headers = data[:end].partition(b"\r\n")
+        found = _LINE.fullmatch(line)
+        if found is None or not headers.startswith(self._known_start) or not headers.endswith(self._known_end):
+            return False
+        length = headers[len(self._known_start) : len(headers) - len(self._known_end)]
+        if not length.isdigit() or end + 4 + int(length) != len(data) or int(length) > self._body_limit:
+            return False
+        path, _, query = found[2].decode("latin-1").partition("?")
+        known = {**self._known, "content-length": length.decode()}
+        method = found[1].decode()
+        self._queue(Request(method, path, query, known, data[end + 4 :], self._certificate, self._remote), keep_alive=True)
+        return True
+
     def _remember(self, data: bytes) -> None:
         """The headers of the one request that was in `data`, if it was whole and nothing comes of them but what they say."""
-        line, _, headers = data.partition(b"\r\n")
-        is_plain = line.startswith(b"GET /") and line.endswith(_VERSION) and data.endswith(b"\r\n\r\n")
-        if is_plain and self._headers.keys().isdisjoint(_SPECIAL):
-            self._known_end, self._known = b"%b\r\n%b" % (_VERSION, headers), self._headers
+        line, _, rest = data.partition(b"\r\n")
+        special = _SPECIAL & self._headers.keys()
+        if line.startswith(b"GET /") and line.endswith(_VERSION) and not special and data.endswith(b"\r\n\r\n"):
+            self._known_start, self._known_end, self._known = b"", b"%b\r\n%b" % (_VERSION, rest), self._headers
+        elif special == {"content-length"} and _LINE.fullmatch(line):
+            headers = rest[: rest.find(b"\r\n\r\n")]
+            lengths = list(_LENGTH.finditer(headers))
+            if len(lengths) == 1:
+                start, end = lengths[0].span(1)
+                self._known_start, self._known_end, self._known = headers[:start], headers[end:], self._headers
 
     def eof_received(self) -> bool:
         if self._stream is not None:

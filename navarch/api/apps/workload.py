@@ -16,7 +16,7 @@ def default_template(spec: Object) -> None:
     """Defaults of `spec.template`. Changes `spec`."""
     template = spec.setdefault("template", {})
     template.setdefault("metadata", {})
-    podspec.default(template.setdefault("spec", {}))
+    template["spec"] = podspec.with_defaults(template.get("spec") or {})
 
 
 def validate_counts(status: Object, *fields: str) -> Iterator[FieldError]:

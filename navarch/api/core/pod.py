@@ -37,7 +37,7 @@ def default(pod: Object) -> Object:
     return pod
 
 
-@remember.copies
+@remember.shared
 def _with_defaults(spec: Object) -> Object:
     if spec.get("enableServiceLinks") is None:
         spec["enableServiceLinks"] = True
@@ -57,7 +57,7 @@ def _with_defaults(spec: Object) -> Object:
 def prepare_create(pod: Object) -> Object:
     spec = podscheduling.with_label_keys(pod["spec"], meta.labels(pod))
     spec = podannotations.with_apparmor_fields(spec, meta.annotations(pod))
-    status: Object = {"phase": "Pending", "qosClass": podqos.class_of(spec)}
+    status: Object = {"phase": "Pending", "qosClass": remember.of(spec, podqos.class_of, lambda: podqos.class_of(spec))}
     if spec.get("schedulingGates"):
         status["conditions"] = [GATED]
     return {**pod, "spec": spec, "status": status}

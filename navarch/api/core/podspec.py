@@ -68,6 +68,10 @@ def default(spec: Object) -> Object:
     return spec
 
 
+with_defaults = remember.shared(default)
+"""The same of a spec that is not to be changed. Returns one that many share."""
+
+
 # Validation
 
 

@@ -68,12 +68,8 @@ def of_template(template: Object | None, path: str) -> Iterator[str]:
 def _warnings(pod: Object, prefix: str) -> Sequence[str]:
     annotations = (pod.get("metadata") or meta.EMPTY).get("annotations") or meta.EMPTY
     telling = {key: "" for key in annotations if key in _ANNOTATIONS or key.startswith(_TELLING)}
-    return _remembered([pod.get("spec") or {}, telling, prefix])
-
-
-@remember.by_value
-def _remembered(arguments: tuple[Fields, Fields, str]) -> Sequence[str]:
-    return list(_found(*arguments))
+    spec = pod.get("spec") or {}
+    return remember.of(spec, (_found, tuple(telling), prefix), lambda: list(_found(spec, telling, prefix)))
 
 
 def _found(spec: Fields, annotations: Fields, prefix: str) -> Iterator[str]:

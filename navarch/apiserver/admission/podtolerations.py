@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from navarch.api.core import pod as pods
+from navarch.apimachinery import remember
 from navarch.apimachinery.errors import Object
 from navarch.apiserver.admission.chain import AdmissionPlugin, Attributes
 
@@ -14,15 +15,18 @@ class DefaultTolerationSeconds(AdmissionPlugin):
     async def mutate(self, attributes: Attributes, obj: Object, old: Object | None) -> Object:
         if attributes.kind is not pods.KIND or attributes.operation != "CREATE" or attributes.subresource:
             return obj
-        present = obj["spec"].get("tolerations") or []
-        added = [
-            {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": TOLERATION_SECONDS}
-            for key in TAINTS
-            if not any(_covers(toleration, key) for toleration in present)
-        ]
-        if not added:
-            return obj
-        return {**obj, "spec": {**obj["spec"], "tolerations": [*present, *added]}}
+        spec = obj["spec"]
+        return {**obj, "spec": remember.changed(spec, _tolerating, lambda: _tolerating(spec))}
+
+
+def _tolerating(spec: Object) -> Object:
+    present = spec.get("tolerations") or []
+    added = [
+        {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": TOLERATION_SECONDS}
+        for key in TAINTS
+        if not any(_covers(toleration, key) for toleration in present)
+    ]
+    return {**spec, "tolerations": [*present, *added]} if added else spec
 
 
 def _covers(toleration: Object, key: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from navarch.api.core import pod as pods
 from navarch.api.scheduling import priorityclass
-from navarch.apimachinery import errors
+from navarch.apimachinery import errors, remember
 from navarch.apimachinery.errors import Object
 from navarch.apiserver.admission.chain import AdmissionPlugin, Attributes
 from navarch.storage.store import Store
@@ -17,19 +17,17 @@ class Priority(AdmissionPlugin):
     async def mutate(self, attributes: Attributes, obj: Object, old: Object | None) -> Object:
         if attributes.kind is not pods.KIND or attributes.operation != "CREATE" or attributes.subresource:
             return obj
-        spec = dict(obj["spec"])
+        spec = obj["spec"]
         chosen = self._class(spec.get("priorityClassName", ""), attributes)
-        value, policy = 0, "PreemptLowerPriority"
+        name, value, policy = "", 0, "PreemptLowerPriority"
         if chosen is not None:
-            spec["priorityClassName"] = chosen["metadata"]["name"]
-            value, policy = chosen["value"], chosen.get("preemptionPolicy", policy)
+            name, value, policy = chosen["metadata"]["name"], chosen["value"], chosen.get("preemptionPolicy", policy)
         if spec.get("priority") is not None and spec["priority"] != value:
             text = f"the integer value of priority ({spec['priority']}) must not be provided in pod spec; "
             text += f"priority admission controller computed {value} from the given PriorityClass name"
             raise errors.forbidden("", "pods", attributes.name, text)
-        spec["priority"] = value
-        spec.setdefault("preemptionPolicy", policy)
-        return {**obj, "spec": spec}
+        ranked = remember.changed(spec, (_ranked, name, value, policy), lambda: _ranked(spec, name, value, policy))
+        return {**obj, "spec": ranked}
 
     def _class(self, name: str, attributes: Attributes) -> Object | None:
         kind = priorityclass.KIND
@@ -58,3 +56,9 @@ class Priority(AdmissionPlugin):
         if present is not None and (old is None or present["metadata"]["name"] != name):
             text = f"PriorityClass {present['metadata']['name']} is already marked as default. Only one default can exist"
             raise errors.forbidden(attributes.kind.group, attributes.kind.plural, name, text)
+
+
+def _ranked(spec: Object, name: str, value: int, policy: str) -> Object:
+    """A pod's spec with what the class of that name gives it; "" is none."""
+    named = {"priorityClassName": name} if name else {}
+    return {**spec, **named, "priority": value, "preemptionPolicy": spec.get("preemptionPolicy", policy)}

@@ -6,10 +6,11 @@ from functools import lru_cache
 
 from navarch.api.core import pod as pods
 from navarch.api.core import serviceaccount as accounts
-from navarch.apimachinery import errors, meta
+from navarch.apimachinery import errors, meta, remember
 from navarch.apimachinery.errors import Object
 from navarch.apiserver.admission.chain import AdmissionPlugin, Attributes
 from navarch.component import clock
+from navarch.storage.mvcc import Record
 from navarch.storage.store import Store
 
 TOKEN_MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -30,19 +31,15 @@ class ServiceAccount(AdmissionPlugin):
             return obj
         if MIRROR_ANNOTATION in meta.annotations(obj):
             return obj
-        spec = dict(obj["spec"])
-        name = spec.setdefault("serviceAccountName", "default")
-        spec["serviceAccount"] = name
+        sent = obj["spec"]
+        name = sent.get("serviceAccountName", "default")
         key = accounts.KIND.key(attributes.namespace, name)
         record = self._store.latest(accounts.KIND.key_prefix, key)
         if record is None:
             text = f'error looking up service account {attributes.namespace}/{name}: serviceaccount "{name}" not found'
             raise errors.forbidden("", "pods", attributes.name, text)
-        account = record.object()
-        if _wants_token(spec, account):
-            spec = _with_token(spec, self._volume_name(key, spec))
-        if not spec.get("imagePullSecrets") and account.get("imagePullSecrets"):
-            spec["imagePullSecrets"] = account["imagePullSecrets"]
+        volume = self._volume_name(key, sent)
+        spec = remember.changed(sent, (_for_account, record.data, volume), lambda: _for_account(sent, name, record, volume))
         return {**obj, "spec": spec}
 
     def _volume_name(self, account: str, spec: Object) -> str:
@@ -53,6 +50,17 @@ class ServiceAccount(AdmissionPlugin):
                 self._volume_names.clear()
             name = self._volume_names[account] = f"kube-api-access-{clock.name_suffix()}"
         return name
+
+
+def _for_account(spec: Object, name: str, record: Record, volume: str) -> Object:
+    """A pod's spec as that account's pods have it."""
+    account = record.object()
+    spec = {**spec, "serviceAccountName": name, "serviceAccount": name}
+    if _wants_token(spec, account):
+        spec = _with_token(spec, volume)
+    if not spec.get("imagePullSecrets") and account.get("imagePullSecrets"):
+        spec["imagePullSecrets"] = account["imagePullSecrets"]
+    return spec
 
 
 def _wants_token(spec: Object, account: Object) -> bool:
