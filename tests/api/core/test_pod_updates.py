@@ -284,7 +284,7 @@ def test_a_resize_is_about_the_same_containers() -> None:
 def test_a_resize_takes_nothing_else_along() -> None:
     old = made("pods", BURSTABLE)
     sent = made("pods", sized({"requests": {"cpu": "2", "memory": "1Gi"}, "limits": {"cpu": "2"}}, command=["other"]))
-    sent["spec"]["nodeName"] = "elsewhere"
+    sent["spec"] = {**sent["spec"], "nodeName": "elsewhere"}
     sent["status"] = {"phase": "Failed"}
     prepared = podresize.prepare(sent, old)
     assert prepared["status"] == old["status"] and "nodeName" not in prepared["spec"]
