@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Iterator
-from functools import lru_cache, wraps
+from functools import wraps
 
 DNS1123_LABEL_LIMIT = 63
 DNS1123_SUBDOMAIN_LIMIT = 253
@@ -94,13 +94,18 @@ def too_long(limit: int, unit: str = "characters") -> str:
 def _remembered(check: Callable[[str], Iterator[str]]) -> Callable[[str], tuple[str, ...]]:
     """The check, asked once about each of the values that come often."""
 
-    @lru_cache(maxsize=REMEMBERED)
-    def remembered(value: str) -> tuple[str, ...]:
-        return tuple(check(value))
+    known: dict[str, tuple[str, ...]] = {}
 
     @wraps(check)
     def checked(value: str) -> tuple[str, ...]:
-        return remembered(value) if len(value) <= REMEMBERED_CHARACTERS_LIMIT else tuple(check(value))
+        found = known.get(value)
+        if found is None:
+            found = tuple(check(value))
+            if len(value) <= REMEMBERED_CHARACTERS_LIMIT:
+                if len(known) >= REMEMBERED:
+                    known.clear()
+                known[value] = found
+        return found
 
     return checked
 
