@@ -6,12 +6,8 @@ anything is written all that it needs has been asked for, so that nothing is wri
 
 from __future__ import annotations
 
-import base64
-import ssl
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
-
-import orjson
 
 from navarch.api.apiextensions.conversion import ConversionNeeded
 from navarch.api.kind import Kind
@@ -19,10 +15,9 @@ from navarch.apimachinery.errors import Object, StatusError
 from navarch.apiserver.request import Answer, APIRequest, ListAnswer, ObjectAnswer, WatchAnswer
 from navarch.apiserver.resources import Resources
 from navarch.apiserver.selection import Selection
-from navarch.apiserver.subresources import proxy
 from navarch.apiserver.watch import Event
+from navarch.apiserver.webhookclient import CallError, WebhookClient
 from navarch.component import clock
-from navarch.component.httpclient import HTTPClient
 from navarch.storage.mvcc import Record
 
 T = TypeVar("T")
@@ -32,14 +27,13 @@ ATTEMPTS_LIMIT = 32
 BATCH_LIMIT = 500
 """How many objects one review has at most."""
 _WHOLE = frozenset({"list", "watch", "deletecollection"})
-_HEADERS = {"Content-Type": "application/json", "Accept": "application/json, */*"}
 
 
 async def execute(
     resources: Resources, request: APIRequest, kind: Kind, run: Callable[[APIRequest, Kind], Awaitable[Answer]]
 ) -> Answer:
     """What `run` answers, with every object converted."""
-    converter = _Converter(resources)
+    converter = Converter(resources.webhooks)
 
     def beside() -> Iterable[Object]:
         """What else such a request will need."""
@@ -61,9 +55,11 @@ async def execute(
     return answer
 
 
-class _Converter:
-    def __init__(self, resources: Resources) -> None:
-        self._resources = resources
+class Converter:
+    """Does what needs conversions, and has webhooks make them."""
+
+    def __init__(self, webhooks: WebhookClient) -> None:
+        self._webhooks = webhooks
 
     async def repeated(self, run: Callable[[], Awaitable[T]], beside: Callable[[], Iterable[Object]] = tuple) -> T:
         """What `run` returns once it has all that it needs. Raises StatusError."""
@@ -129,70 +125,9 @@ class _Converter:
         for begin in range(0, len(objects), BATCH_LIMIT):
             batch = objects[begin : begin + BATCH_LIMIT]
             uid = clock.uid()
+            review = conversions.review(uid, batch, target)
             try:
-                answer = await self._ask(conversions.config, conversions.review(uid, batch, target))
-            except _CallError as error:
+                answer = await self._webhooks.call(conversions.config, review, TIMEOUT_SECONDS)
+            except CallError as error:
                 raise conversions.failure(batch, f"failed: {error}") from None
             conversions.keep(batch, target, conversions.converted(uid, batch, target, answer))
-
-    async def _ask(self, config: Object, review: Object) -> object:
-        """What a webhook answers. Raises _CallError."""
-        url, where, name = self._address(config)
-        bundle = config.get("caBundle")
-        tls = ssl.create_default_context(cadata=base64.b64decode(bundle).decode() if bundle else None)
-        client = HTTPClient(where, tls=tls, server_name=name)
-        target = f"{'/' + url.partition('://')[2].partition('/')[2]}?timeout={TIMEOUT_SECONDS}s"
-        try:
-            answer = await client.request(
-                "POST", target, headers=_HEADERS, body=orjson.dumps(review), timeout_seconds=TIMEOUT_SECONDS
-            )
-        except OSError as error:
-            raise _CallError(f'Post "{url}?timeout={TIMEOUT_SECONDS}s": {_reason(client, error)}') from None
-        finally:
-            client.close()
-        if answer.status not in (200, 201):
-            raise _CallError(_refused(answer.status, answer.body))
-        try:
-            return orjson.loads(answer.body)
-        except ValueError as error:
-            raise _CallError(f"couldn't get version/kind; json parse error: {error}") from None
-
-    def _address(self, config: Object) -> tuple[str, str, str | None]:
-        """(what it is called, where it is reached, whose certificate it shows). Raises _CallError."""
-        service = config.get("service")
-        if service is None:
-            url = str(config["url"])
-            return url, url, None
-        name = f"{service['name']}.{service['namespace']}.svc"
-        port = service.get("port") or 443
-        url = f"https://{name}:{port}/{(service.get('path') or '').removeprefix('/')}"
-        try:
-            host, number = proxy.endpoint(self._resources.store, service["namespace"], service["name"], str(port))
-        except StatusError as error:
-            raise _CallError(f'Post "{url}?timeout={TIMEOUT_SECONDS}s": {error}') from None
-        return url, f"https://[{host}]:{number}" if ":" in host else f"https://{host}:{number}", name
-
-
-class _CallError(Exception):
-    """A webhook was not reached, or did not do what it was asked to."""
-
-
-def _reason(client: HTTPClient, error: OSError) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"tls: failed to verify certificate: x509: {error.verify_message}"
-    if isinstance(error, TimeoutError):
-        return "context deadline exceeded"
-    return proxy.reason(client, error)
-
-
-def _refused(status: int, body: bytes) -> str:
-    """In the words of client-go, for answers that are no Status."""
-    match status:
-        case 400 | 422:
-            return "the server rejected our request for an unknown reason"
-        case 404:
-            return "the server could not find the requested resource"
-        case _ if status >= 500:
-            said = body.decode(errors="replace").strip()
-            return f'an error on the server ("{said}") has prevented the request from succeeding'
-    return "unknown"

@@ -67,7 +67,7 @@ def _queried_options(request: APIRequest) -> Object:
 async def _delete(resources: Resources, request: APIRequest, kind: Kind, base: Record, options: Object) -> ObjectAnswer:
     old, rules = base.object(), kind.stored
     check_preconditions(kind, old, options.get("preconditions") or {})
-    attributes = Attributes(request, kind, "DELETE", meta.namespace(old), meta.name(old))
+    attributes = Attributes(request, kind, "DELETE", meta.namespace(old), meta.name(old), options=options)
     await resources.admission.validate(attributes, None, old)
     new = _marked(rules, old, options)
     if request.dry_run:

@@ -17,7 +17,7 @@ from navarch.api.kind import Kind
 from navarch.api.protobuf import encoder
 from navarch.apimachinery import errors
 from navarch.apimachinery.errors import StatusError
-from navarch.apiserver import deletion, impersonation, inflight, patching, respond, reviews, websockets
+from navarch.apiserver import connecting, deletion, impersonation, inflight, patching, respond, reviews, websockets
 from navarch.apiserver.authentication import Authenticator
 from navarch.apiserver.authorization import AuthorizerChain
 from navarch.apiserver.componentstatuses import ComponentStatuses
@@ -199,7 +199,11 @@ class Pipeline:
             remote_address=request.remote_address,
             unacceptable=unacceptable,
         )
-        answer = await self.execute(asked)
+        try:
+            answer = await self.execute(asked)
+        except StatusError as error:
+            error.headers |= respond.warning_headers(asked)
+            raise
         response = await respond.respond(asked, answer, representation)
         if isinstance(answer, WatchAnswer) and websocket.is_websocket(request.headers):
             return websockets.serve_watch(asked, response)
@@ -302,6 +306,8 @@ class Pipeline:
             raise errors.not_found(kind.group, kind.plural, info.name)
         if info.subresource not in kind.subresources or not info.name:
             raise errors.no_such_path()
+        if info.subresource in connecting.OPTIONS:
+            await connecting.ask(self.resources, request, kind)
         if info.subresource in _STREAMS:
             return await self._tunnel.serve(request)
         if info.subresource == "proxy":

@@ -75,6 +75,8 @@ class APIRequest:
     remote_address: str = ""
     warnings: list[str] = field(default_factory=list)
     """For the client, as Warning headers."""
+    annotations: dict[str, str] | None = None
+    """What admission has to say of the request in an audit log; the first word on each key stands."""
     unacceptable: StatusError | None = None
     """406, where the client accepts no form in which it could be answered."""
     also_needs: Callable[[str], None] = _allow
@@ -85,6 +87,12 @@ class APIRequest:
         for text in texts if self.headers else ():
             if text not in self.warnings:
                 self.warnings.append(text)
+
+    def annotate(self, key: str, value: str) -> None:
+        """Say something of the request in an audit log."""
+        if self.annotations is None:
+            self.annotations = {}
+        self.annotations.setdefault(key, value)
 
     def option(self, name: str, default: str = "") -> str:
         """The first value of a query parameter."""

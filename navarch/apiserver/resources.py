@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable
 from functools import lru_cache
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import orjson
 
@@ -27,6 +27,9 @@ from navarch.apiserver.request import APIRequest, ObjectAnswer
 from navarch.component import clock
 from navarch.storage.mvcc import ConflictError, Record, Write
 from navarch.storage.store import Store
+
+if TYPE_CHECKING:
+    from navarch.apiserver.webhookclient import WebhookClient
 
 NAME_GENERATION_ATTEMPTS = 8
 # Of many that change one object at once, all come to their turn.
@@ -90,10 +93,11 @@ def _differs(new: Object, old: Object, path: str) -> bool:
 class Resources:
     """Stored objects of every kind, under the rules of the API."""
 
-    def __init__(self, store: Store, admission: AdmissionChain) -> None:
+    def __init__(self, store: Store, admission: AdmissionChain, webhooks: WebhookClient) -> None:
         self.store = store
         self.reading = Reading(store)
         self.admission = admission
+        self.webhooks = webhooks
         self.allocators: dict[Kind, Allocator] = {}
         self.guards: dict[Kind, Guard] = {}
 
@@ -332,6 +336,8 @@ class Resources:
         obj = self._carry_over(rules, obj, old, subresource)
         attributes = Attributes(request, kind, "UPDATE", request.info.namespace, request.info.name, subresource)
         obj = await self.admission.mutate(attributes, obj, old)
+        if attributes.is_changed:
+            obj = self._carry_over(rules, dict(obj), old, subresource)
         problems = [*self._guarded(attributes, obj, old), *objectmeta.validate_update(obj, old)]
         problems += objectmeta.validate(rules, obj)
         if subresource == "status":

@@ -47,6 +47,16 @@ def encoded(obj: Object, representation: Representation) -> bytes:
     return orjson.dumps(obj, option=orjson.OPT_APPEND_NEWLINE)
 
 
+def warning_headers(request: APIRequest) -> dict[str, str]:
+    """What goes with an error, in one header."""
+    return {"Warning": ", ".join(map(_shown, request.warnings))} if request.warnings else {}
+
+
+def _shown(warning: str) -> str:
+    escaped = warning.replace("\\", "\\\\").replace('"', '\\"')
+    return f'299 - "{escaped}"'
+
+
 async def respond(request: APIRequest, answer: Answer, representation: Representation) -> Response:
     """An answer as a response."""
     if isinstance(answer, Response):
@@ -54,9 +64,7 @@ async def respond(request: APIRequest, answer: Answer, representation: Represent
     if isinstance(answer, WatchAnswer):
         return watchstream.respond(request, answer, representation)
     headers: list[tuple[str, str]] = [("Content-Type", representation.media_type)]
-    for warning in request.warnings:
-        escaped = warning.replace("\\", "\\\\").replace('"', '\\"')
-        headers.append(("Warning", f'299 - "{escaped}"'))
+    headers += [("Warning", _shown(warning)) for warning in request.warnings]
     if isinstance(answer, ObjectAnswer):
         return Response(answer.status, headers, _object_body(request, answer, representation))
     if representation.media_type == PROTOBUF:

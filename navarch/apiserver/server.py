@@ -31,11 +31,12 @@ from navarch.apiserver.admission.resourcequota import ResourceQuota
 from navarch.apiserver.admission.runtimeclass import RuntimeClass
 from navarch.apiserver.admission.serviceaccount import ServiceAccount
 from navarch.apiserver.admission.storageprotection import StorageObjectInUseProtection
+from navarch.apiserver.admission.webhooks import MutatingAdmissionWebhook, ValidatingAdmissionWebhook
 from navarch.apiserver.allocation import ServiceAllocator
 from navarch.apiserver.authentication import ANONYMOUS_USER
 from navarch.apiserver.authorization import Authenticated, AuthorizerChain, PublicPaths, SystemMasters
 from navarch.apiserver.componentstatuses import ComponentStatuses
-from navarch.apiserver.customresources import CustomResources
+from navarch.apiserver.customresources import CustomResources, all_kinds
 from navarch.apiserver.definitions import Definitions, Names
 from navarch.apiserver.deviceaccess import DeviceAccess
 from navarch.apiserver.health import Check, Health, version
@@ -52,6 +53,7 @@ from navarch.apiserver.subresources import forwarding
 from navarch.apiserver.subresources.forwarding import Forward
 from navarch.apiserver.subresources.nodetunnel import NodeTunnel
 from navarch.apiserver.tokens import TokenAuthority
+from navarch.apiserver.webhookclient import WebhookClient
 from navarch.client.client import Client
 from navarch.client.events import EventRecorder
 from navarch.component import httpserver
@@ -120,6 +122,7 @@ class APIServer:
         self._recorders: tuple[EventRecorder, ...] = ()
         self._leases: MasterLeases | None = None
         self._definitions: Definitions | None = None
+        self._webhooks: WebhookClient | None = None
         self._tasks = Tasks("apiserver")
 
     async def start(self) -> None:
@@ -130,6 +133,11 @@ class APIServer:
         store.start()
         custom = CustomResources(store)
         authorizer = AuthorizerChain((SystemMasters(), PublicPaths(), Authenticated()))
+        webhooks = self._webhooks = WebhookClient(store)
+        asking = (lambda: all_kinds(registry.kinds(), custom.kinds), webhooks, authorizer, self._metrics.registry)
+        mutating, validating = MutatingAdmissionWebhook(store, *asking), ValidatingAdmissionWebhook(store, *asking)
+        for plugin in (mutating, validating):
+            custom.on_change(plugin.hooks.forget)
         plugins = (
             NamespaceLifecycle(store),
             LimitRanger(store),
@@ -143,10 +151,12 @@ class APIServer:
             Certificates(authorizer),
             DefaultIngressClass(store),
             DeviceTaints(),
+            mutating,
+            validating,
             ResourceQuota(store, custom.find),
         )
         asked = [plugin for plugin in plugins if type(plugin).__name__ not in config.disable_admission_plugins]
-        resources = Resources(store, AdmissionChain(asked))
+        resources = Resources(store, AdmissionChain(asked), webhooks)
         names = Names(store)
         resources.allocators[customresourcedefinition.KIND] = names
         allocator = ServiceAllocator(store)
@@ -251,6 +261,8 @@ class APIServer:
         await self._tasks.stop()
         if self._definitions is not None:
             await self._definitions.stop()
+        if self._webhooks is not None:
+            self._webhooks.close()
         for recorder in self._recorders:
             await recorder.stop()
         if self._server is not None:

@@ -25,6 +25,10 @@ CLOSING_TURNS_LIMIT = 1000
 UNREAD_LIMIT_BYTES = 1024 * 1024
 
 
+class AnswerTooLargeError(ConnectionError):
+    """The body of an answer is over the caller's limit."""
+
+
 @dataclass(slots=True)
 class Answer:
     """An answer whose body has been read."""
@@ -84,13 +88,14 @@ class HTTPClient:
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
         timeout_seconds: float | None = REQUEST_TIMEOUT_SECONDS,
+        limit_bytes: int | None = None,
     ) -> Answer:
-        """One request, its answer read whole. `target` is path and query."""
+        """One request, its answer read whole, if it is within the limit. `target` is path and query."""
         try:
             async with asyncio.timeout(timeout_seconds):
                 connection = await self._send(method, target, headers, body)
                 try:
-                    content = b"".join([chunk async for chunk in connection.body()])
+                    content = await _whole(connection, limit_bytes)
                 except BaseException:
                     connection.close()
                     raise
@@ -119,6 +124,16 @@ class HTTPClient:
         content = b"".join([chunk async for chunk in connection.body()])
         connection.close()
         return Answer(connection.status, connection.headers, content)
+
+    @property
+    def keeps_connections(self) -> bool:
+        """Whether the next request goes over a connection that was used before."""
+        return bool(self._idle)
+
+    def drop_kept(self) -> None:
+        """Close the connections over which nothing is asked at the moment."""
+        while self._idle:
+            self._idle.pop().close()
 
     def close(self) -> None:
         """Drop every connection."""
@@ -181,6 +196,17 @@ class HTTPClient:
             self._idle.append(connection)
         else:
             connection.close()
+
+
+async def _whole(connection: _Connection, limit_bytes: int | None) -> bytes:
+    """Raises AnswerTooLargeError."""
+    chunks, size = [], 0
+    async for chunk in connection.body():
+        size += len(chunk)
+        if limit_bytes is not None and size > limit_bytes:
+            raise AnswerTooLargeError(f"the answer is larger than {limit_bytes} bytes")
+        chunks.append(chunk)
+    return b"".join(chunks)
 
 
 class _Connection(asyncio.Protocol):

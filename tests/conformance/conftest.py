@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from navarch.apiserver import conversion
+from navarch.apiserver import webhookclient
 from tests.conformance.customresources import Converting
 from tests.conformance.realtime import RealTime
 from tests.conformance.world import Space, World
@@ -39,5 +39,5 @@ def space(world: World) -> Space:
 @pytest.fixture
 def converting(monkeypatch: pytest.MonkeyPatch) -> Converting:
     found = Converting()
-    monkeypatch.setattr(conversion, "HTTPClient", found.client)
+    monkeypatch.setattr(webhookclient, "HTTPClient", found.client)
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from typing import Any
 
 import orjson
@@ -14,6 +15,7 @@ from navarch.component.httpclient import Answer
 from tests.conformance.world import Space
 
 DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
+_numbers = count()
 PRESERVING: Object = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 
 
@@ -88,8 +90,11 @@ def defined(space: Space, wanted: Object) -> Iterator[Defined]:
 class Converting:
     """A webhook that is pretended, as no time passes while something is waited for."""
 
+    keeps_connections = False
+
     def __init__(self) -> None:
-        config = {"url": "https://hook.example.com/crdconvert"}
+        self._host = f"https://hook-{next(_numbers)}.example.com"
+        config = {"url": f"{self._host}/crdconvert"}
         self.conversion: Object = {
             "strategy": "Webhook",
             "webhook": {"conversionReviewVersions": ["v1"], "clientConfig": config},
@@ -98,7 +103,7 @@ class Converting:
         """What it does to an object that is to be in version `target`."""
 
     def client(self, url: str, **options: Any) -> Converting:
-        assert url == "https://hook.example.com/crdconvert"
+        assert url == f"{self._host}/crdconvert"
         return self
 
     async def request(self, method: str, target: str, *, body: bytes, **options: Any) -> Answer:

@@ -1,9 +1,13 @@
-"""The admission chain: plugins that may change a write, then plugins that may refuse it, in a fixed order."""
+"""The admission chain: plugins that may change a write, then plugins that may refuse it, in a fixed order.
+
+Plugins that ask others (webhooks, policies) may want the changing half gone through once more, since what they have changed
+others have not seen: at most once, and they decide themselves whom to ask again.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -14,7 +18,36 @@ from navarch.apiserver.request import APIRequest
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
+class Asked:
+    """Who was asked about one write by one plugin, in upstream's terms the reinvocation context of that plugin."""
+
+    before: set[Hashable] = field(default_factory=set)
+    """Of those who want to be asked again, who was asked since the object last changed."""
+    again: set[Hashable] = field(default_factory=set)
+    """Who is to be asked again."""
+    last: Object | None = None
+    """The object as the plugin left it."""
+
+    def changed(self) -> None:
+        """The object has: whoever was asked before has not seen that."""
+        self.again |= self.before
+        self.before.clear()
+
+
+@dataclass(slots=True)
+class Reinvocation:
+    """What is known of one write that has been changed by those whom plugins ask."""
+
+    is_wanted: bool = False
+    is_second: bool = False
+    plugins: dict[str, Asked] = field(default_factory=dict)
+
+    def of(self, plugin: str) -> Asked:
+        return self.plugins.setdefault(plugin, Asked())
+
+
+@dataclass(slots=True)
 class Attributes:
     """What a write is about."""
 
@@ -25,12 +58,24 @@ class Attributes:
     namespace: str
     name: str
     subresource: str = ""
+    options: Object | None = None
+    """Of a deletion."""
     settle: list[Callable[[bool], Awaitable[None]]] = field(default_factory=list)
     """What is called once it is known whether the object has been stored."""
+    reinvocation: Reinvocation | None = None
+    """There where anybody was asked who may have changed the object."""
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether somebody who was asked has changed the object."""
+        return self.reinvocation is not None and self.reinvocation.is_wanted
 
 
 class AdmissionPlugin:
     """One rule, which overrides what it has to say. Objects must not be mutated; refuse with a StatusError."""
+
+    asks_others = False
+    """Whether what it says comes from webhooks or policies: these hear also of what is done to a part of an object."""
 
     async def mutate(self, attributes: Attributes, obj: Object, old: Object | None) -> Object:
         """The object as it should be."""
@@ -47,15 +92,29 @@ class AdmissionChain:
         # Most say something of one half only, and every write goes through all of them.
         self._mutating = [plugin.mutate for plugin in plugins if type(plugin).mutate is not AdmissionPlugin.mutate]
         self._validating = [plugin.validate for plugin in plugins if type(plugin).validate is not AdmissionPlugin.validate]
+        self._asking = [plugin for plugin in plugins if plugin.asks_others]
 
     async def mutate(self, attributes: Attributes, obj: Object, old: Object | None) -> Object:
         for mutate in self._mutating:
             obj = await mutate(attributes, obj, old)
+        reinvocation = attributes.reinvocation
+        if reinvocation is not None and reinvocation.is_wanted:
+            reinvocation.is_second = True
+            for mutate in self._mutating:
+                obj = await mutate(attributes, obj, old)
         return obj
 
     async def validate(self, attributes: Attributes, obj: Object | None, old: Object | None) -> None:
         for validate in self._validating:
             await validate(attributes, obj, old)
+
+    async def ask(self, attributes: Attributes, obj: Object) -> Object:
+        """What webhooks and policies make of something that is not stored itself, such as an Eviction, if they allow it."""
+        for plugin in self._asking:
+            obj = await plugin.mutate(attributes, obj, None)
+        for plugin in self._asking:
+            await plugin.validate(attributes, obj, None)
+        return obj
 
     async def store_accepted(
         self, attributes: Attributes, obj: Object, old: Object | None, store: Callable[[], Awaitable[T]]

@@ -9,6 +9,7 @@ from navarch.api.kind import Kind
 from navarch.apimachinery import errors, meta
 from navarch.apimachinery.errors import Object
 from navarch.apiserver import body
+from navarch.apiserver.admission.chain import Attributes
 from navarch.apiserver.request import APIRequest, ObjectAnswer
 from navarch.apiserver.resources import MISMATCHED_NAMESPACE, Resources
 from navarch.component import clock
@@ -21,11 +22,10 @@ async def serve(resources: Resources, request: APIRequest, kind: Kind) -> Object
     if request.info.verb != "create":
         raise errors.method_not_allowed()
     binding = body.decode_definition(request, BINDING)
-    target, metadata = binding.get("target") or {}, binding.get("metadata") or {}
-    name = request.info.name
+    metadata, name = binding.get("metadata") or {}, request.info.name
     if metadata.get("name", name) != name:
         raise errors.bad_request(f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})")
-    return await _bind(resources, request, kind, target, metadata)
+    return await _bind(resources, request, kind, binding)
 
 
 async def serve_collection(resources: Resources, request: APIRequest) -> ObjectAnswer:
@@ -35,10 +35,13 @@ async def serve_collection(resources: Resources, request: APIRequest) -> ObjectA
     if metadata.get("namespace", namespace) != namespace:
         raise errors.bad_request(MISMATCHED_NAMESPACE)
     info = replace(request.info, resource=pods.KIND.plural, name=metadata.get("name", ""), subresource="binding")
-    return await _bind(resources, replace(request, info=info), pods.KIND, binding.get("target") or {}, metadata)
+    return await _bind(resources, replace(request, info=info), pods.KIND, binding)
 
 
-async def _bind(resources: Resources, request: APIRequest, kind: Kind, target: Object, metadata: Object) -> ObjectAnswer:
+async def _bind(resources: Resources, request: APIRequest, kind: Kind, binding: Object) -> ObjectAnswer:
+    attributes = Attributes(request, kind, "CREATE", request.info.namespace, request.info.name, "binding")
+    binding = await resources.admission.ask(attributes, binding)
+    target, metadata = binding.get("target") or {}, binding.get("metadata") or {}
     _check(target, request.info.name)
 
     def transform(pod: Object) -> Object:

@@ -7,6 +7,7 @@ from navarch.api.kind import Kind
 from navarch.apimachinery import errors, meta, selectors
 from navarch.apimachinery.errors import Object
 from navarch.apiserver import body, deletion, fieldmanagement
+from navarch.apiserver.admission.chain import Attributes
 from navarch.apiserver.request import APIRequest, ObjectAnswer
 from navarch.apiserver.resources import Resources
 from navarch.component import clock
@@ -29,6 +30,9 @@ async def serve(resources: Resources, request: APIRequest, kind: Kind) -> Object
     options = eviction.get("deleteOptions") or {}
     if options.get("dryRun"):
         request.query = {**request.query, "dryRun": list(options["dryRun"])}
+    attributes = Attributes(request, kind, "CREATE", request.info.namespace, name, "eviction")
+    eviction = await resources.admission.ask(attributes, eviction)
+    options = eviction.get("deleteOptions") or {}
     pod = resources.reading.get(request, kind).decoded()
     if not _needs_no_budget(pod):
         budgets = _budgets_of(resources, pod)

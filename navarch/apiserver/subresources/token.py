@@ -9,6 +9,7 @@ from navarch.api.kind import Kind
 from navarch.apimachinery import errors, meta
 from navarch.apimachinery.errors import Object
 from navarch.apiserver import body
+from navarch.apiserver.admission.chain import Attributes
 from navarch.apiserver.request import APIRequest, ObjectAnswer
 from navarch.apiserver.resources import Resources
 from navarch.apiserver.tokens import EXPIRATION_MAX_SECONDS, EXPIRATION_MIN_SECONDS, TokenAuthority
@@ -25,6 +26,8 @@ async def serve(resources: Resources, tokens: TokenAuthority, request: APIReques
     if request.info.verb != "create":
         raise errors.method_not_allowed()
     asked = body.decode_definition(request, TOKEN_REQUEST)
+    attributes = Attributes(request, kind, "CREATE", request.info.namespace, request.info.name, "token")
+    asked = await resources.admission.ask(attributes, asked)
     account = resources.reading.get(request, kind).decoded()
     spec = asked.get("spec") or {}
     seconds = spec.get("expirationSeconds") or DEFAULT_SECONDS

@@ -1,0 +1,60 @@
+"""What is counted of webhooks and policies, under kube-apiserver's names (k8s.io/apiserver/pkg/admission/metrics)."""
+
+from __future__ import annotations
+
+from navarch.component.metrics import Registry
+
+DURATION_BUCKETS_SECONDS = (0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 10, 25)
+CHECK_BUCKETS_SECONDS = (0.0000005, 0.001, 0.01, 0.1, 1.0)
+
+
+class WebhookMetrics:
+    """Of both kinds of webhooks; type is ``admit`` or ``validating``."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._durations = registry.histogram(
+            "apiserver_admission_webhook_admission_duration_seconds",
+            "Admission webhook latency histogram in seconds, identified by name and broken out for each operation and API "
+            "resource and type (validate or admit).",
+            *("name", "type", "operation", "rejected"),
+            buckets=DURATION_BUCKETS_SECONDS,
+        )
+        self._requests = registry.counter(
+            "apiserver_admission_webhook_request_total",
+            "Admission webhook request total, identified by name and broken out for each admission type (validating or "
+            "mutating) and operation. "
+            "Additional labels specify whether the request was rejected or not and an HTTP status code.",
+            *("name", "type", "operation", "code", "rejected"),
+        )
+        self._rejections = registry.counter(
+            "apiserver_admission_webhook_rejection_count",
+            "Admission webhook rejection count, identified by name and broken out for each admission type (validating or "
+            "admit) and operation. Additional labels specify an error type and optionally a non-zero rejection code.",
+            *("name", "type", "operation", "error_type", "rejection_code"),
+        )
+        self._failed_open = registry.counter(
+            "apiserver_admission_webhook_fail_open_count",
+            "Admission webhook fail open count, identified by name and broken out for each admission type (validating or "
+            "admit).",
+            *("name", "type"),
+        )
+        self._excluded = registry.counter(
+            "apiserver_admission_match_condition_exclusions_total",
+            "Admission match condition evaluation exclusions count, identified by name of resource containing the match "
+            "condition and broken out for each kind containing matchConditions, operation and admission type.",
+            *("name", "kind", "type", "operation"),
+        )
+
+    def asked(self, name: str, type_: str, operation: str, code: int, rejected: bool, seconds: float) -> None:
+        verdict = "true" if rejected else "false"
+        self._durations.observe(seconds, name, type_, operation, verdict)
+        self._requests.add(1, name, type_, operation, str(min(code, 600)), verdict)
+
+    def rejected(self, name: str, type_: str, operation: str, error_type: str, code: int) -> None:
+        self._rejections.add(1, name, type_, operation, error_type, str(min(code, 600)))
+
+    def failed_open(self, name: str, type_: str) -> None:
+        self._failed_open.add(1, name, type_)
+
+    def excluded(self, name: str, type_: str, operation: str) -> None:
+        self._excluded.add(1, name, "webhook", type_, operation)
