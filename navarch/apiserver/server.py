@@ -24,6 +24,7 @@ from navarch.apiserver.admission.defaultingressclass import DefaultIngressClass
 from navarch.apiserver.admission.defaultstorageclass import DefaultStorageClass
 from navarch.apiserver.admission.devicetaints import DeviceTaints
 from navarch.apiserver.admission.limitranger import LimitRanger
+from navarch.apiserver.admission.mutatingpolicy import MutatingAdmissionPolicy
 from navarch.apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from navarch.apiserver.admission.podtolerations import DefaultTolerationSeconds
 from navarch.apiserver.admission.priority import Priority
@@ -31,6 +32,7 @@ from navarch.apiserver.admission.resourcequota import ResourceQuota
 from navarch.apiserver.admission.runtimeclass import RuntimeClass
 from navarch.apiserver.admission.serviceaccount import ServiceAccount
 from navarch.apiserver.admission.storageprotection import StorageObjectInUseProtection
+from navarch.apiserver.admission.validatingpolicy import ValidatingAdmissionPolicy
 from navarch.apiserver.admission.webhooks import MutatingAdmissionWebhook, ValidatingAdmissionWebhook
 from navarch.apiserver.allocation import ServiceAllocator
 from navarch.apiserver.authentication import ANONYMOUS_USER
@@ -135,9 +137,20 @@ class APIServer:
         authorizer = AuthorizerChain((SystemMasters(), PublicPaths(), Authenticated()))
         webhooks = self._webhooks = WebhookClient(store)
         asking = (lambda: all_kinds(registry.kinds(), custom.kinds), webhooks, authorizer, self._metrics.registry)
-        mutating, validating = MutatingAdmissionWebhook(store, *asking), ValidatingAdmissionWebhook(store, *asking)
-        for plugin in (mutating, validating):
-            custom.on_change(plugin.hooks.forget)
+        # Who changes before who refuses; among each, expressions before webhooks.
+        asking_others = (
+            mutating_policies := MutatingAdmissionPolicy(store, *asking),
+            mutating_webhooks := MutatingAdmissionWebhook(store, *asking),
+            validating_policies := ValidatingAdmissionPolicy(store, *asking),
+            validating_webhooks := ValidatingAdmissionWebhook(store, *asking),
+        )
+        for follows in (
+            mutating_policies.policies,
+            mutating_webhooks.hooks,
+            validating_policies.policies,
+            validating_webhooks.hooks,
+        ):
+            custom.on_change(follows.forget)
         plugins = (
             NamespaceLifecycle(store),
             LimitRanger(store),
@@ -151,8 +164,7 @@ class APIServer:
             Certificates(authorizer),
             DefaultIngressClass(store),
             DeviceTaints(),
-            mutating,
-            validating,
+            *asking_others,
             ResourceQuota(store, custom.find),
         )
         asked = [plugin for plugin in plugins if type(plugin).__name__ not in config.disable_admission_plugins]

@@ -58,3 +58,29 @@ class WebhookMetrics:
 
     def excluded(self, name: str, type_: str, operation: str) -> None:
         self._excluded.add(1, name, "webhook", type_, operation)
+
+
+class PolicyMetrics:
+    """Of ``validating`` or ``mutating`` admission policies."""
+
+    def __init__(self, registry: Registry, type_: str) -> None:
+        labels = ("policy", "policy_binding", "error_type", "enforcement_action")[: 4 if type_ == "validating" else 3]
+        self._has_actions = type_ == "validating"
+        self._checks = registry.counter(
+            f"apiserver_{type_}_admission_policy_check_total",
+            f"{type_.title()} admission policy check total, labeled by policy and further identified by binding.",
+            *labels,
+        )
+        self._durations = registry.histogram(
+            f"apiserver_{type_}_admission_policy_check_duration_seconds",
+            f"{type_.title()} admission latency for individual {type_} expressions in seconds, labeled by policy and further "
+            "including binding and error type.",
+            *labels,
+            buckets=CHECK_BUCKETS_SECONDS,
+        )
+
+    def checked(self, policy: str, binding: str, failed: bool, action: str, seconds: float) -> None:
+        error = "invalid_error" if failed else "no_error"
+        labels = (policy, binding, error, action) if self._has_actions else (policy, binding, error)
+        self._checks.add(1, *labels)
+        self._durations.observe(seconds, *labels)

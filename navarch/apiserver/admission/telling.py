@@ -7,9 +7,9 @@ not write by way of a webhook either: status where the kind keeps it apart.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -25,8 +25,10 @@ from navarch.apiserver.admission.chain import Attributes
 from navarch.apiserver.fieldmanagement import FIELD
 from navarch.apiserver.spoken import Spoken, speaks
 from navarch.apiserver.subresources import scale
+from navarch.apiserver.webhookclient import WebhookClient
 from navarch.storage.store import Store
 
+T = TypeVar("T")
 SCALE = "scale"
 _BINDING, _EVICTION = "binding", "eviction"
 _OPTIONS = {"CREATE": "CreateOptions", "UPDATE": "UpdateOptions", "DELETE": "DeleteOptions"}
@@ -148,6 +150,18 @@ def _stored(kind: Kind, obj: Object) -> Object:
             raise errors.invalid(kind.group, kind.kind, meta.name(obj), problems)
         obj = kind.to_stored(obj)
     return kind.stored.default(obj)
+
+
+async def converted(run: Callable[[], T], kind: Kind, webhooks: WebhookClient) -> T:
+    """What `run` returns, once a webhook has converted for it what there is to convert. Raises StatusError."""
+    if not kind.by_webhook:
+        return run()
+    from navarch.apiserver.conversion import Converter
+
+    async def running() -> T:
+        return run()
+
+    return await Converter(webhooks).repeated(running)
 
 
 def review_request(attributes: Attributes, form: Form) -> Object:

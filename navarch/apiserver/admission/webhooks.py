@@ -108,15 +108,7 @@ class _Asking(AdmissionPlugin):
         return await self._converted(lambda: form.show(obj), form)
 
     async def _converted(self, run: Callable[[], T], form: Form) -> T:
-        if not form.kind.by_webhook:
-            return run()
-
-        from navarch.apiserver.conversion import Converter
-
-        async def running() -> T:
-            return run()
-
-        return await Converter(self._webhooks).repeated(running)
+        return await telling.converted(run, form.kind, self._webhooks)
 
     async def _ask(self, hook: Hook, form: Form, attributes: Attributes, shown: tuple[Object | None, Object | None]) -> Verdict:
         """What a hook says. Raises _CalledInVainError, _Refused, StatusError."""
