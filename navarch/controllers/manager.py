@@ -38,6 +38,7 @@ from navarch.controllers import (
     storageprotection,
     tainteviction,
     ttlafterfinished,
+    validatingadmissionpolicystatus,
 )
 from navarch.controllers.config import ControllerConfig
 from navarch.controllers.controller import Controller, Runner
@@ -79,6 +80,7 @@ def controllers(config: ControllerConfig) -> tuple[Controller, ...]:
         storageprotection.CLAIM_PROTECTION,
         storageprotection.VOLUME_PROTECTION,
         storageprotection.CLASS_PROTECTION,
+        validatingadmissionpolicystatus.CONTROLLER,
         namespace.CONTROLLER,
     )
 
