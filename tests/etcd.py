@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 
 from navarch.component.pki import PKI
+from navarch.storage.encryption.transformers import PLAIN, Transformers
 from navarch.storage.etcd.client import EtcdClient
 from navarch.storage.etcd.config import EtcdConfig
 from navarch.storage.etcd.store import EtcdStore
@@ -116,9 +117,9 @@ class Etcd:
     def client(self) -> EtcdClient:
         return EtcdClient(self.config)
 
-    def store(self) -> EtcdStore:
+    def store(self, transformers: Transformers = PLAIN) -> EtcdStore:
         """Another server's store, not loaded yet."""
-        return EtcdStore(self.client())
+        return EtcdStore(self.client(), transformers)
 
     # As somebody else would do it: over etcd's JSON gateway
 
@@ -130,6 +131,11 @@ class Etcd:
     def write(self, key: str, value: bytes) -> None:
         encoded = base64.b64encode(key.encode()).decode()
         self._ask("kv/put", {"key": encoded, "value": base64.b64encode(value).decode()})
+
+    def read(self, key: str) -> bytes:
+        """What is stored, byte for byte."""
+        (found,) = self._ask("kv/range", {"key": base64.b64encode(key.encode()).decode()})["kvs"]
+        return base64.b64decode(found["value"])
 
     def compact(self) -> int:
         """Forget everything that is past; returns the revision that is left."""

@@ -3,6 +3,9 @@
     ?group=G&resource=R&namespace=N&name=X        every version known, oldest first
     ?userAgent=A&since=MILLISECONDS               changes by user agents that begin so, oldest first
 
+DELETE with the first query removes for good what was in earlier versions, as far as the store can; it needs the right to
+delete the object.
+
 Whoever asks must be allowed to read the path and, as the objects say it all, also each object that is shown.
 """
 
@@ -40,6 +43,8 @@ class HistoryPath:
 
     async def serve(self, request: APIRequest) -> Response:
         """Raises 400 for a question that makes no sense, 403."""
+        if request.method == "DELETE":
+            return await self._purge(request)
         if request.method != "GET":
             raise errors.method_not_allowed()
         agent = request.option("userAgent")
@@ -51,6 +56,20 @@ class HistoryPath:
         return Response(200, (("Content-Type", JSON),), orjson.dumps(content))
 
     async def _versions(self, request: APIRequest) -> Object:
+        kind, namespace, name = self._named(request, "get")
+        with storage_errors():
+            await self._store.fresh()
+            versions = await self._store.versions(kind.key_prefix, kind.key(namespace, name))
+        return {"versions": [_shown(kind, version) for version in versions]}
+
+    async def _purge(self, request: APIRequest) -> Response:
+        kind, namespace, name = self._named(request, "delete")
+        with storage_errors():
+            count = await self._store.purge(kind.key_prefix, kind.key(namespace, name))
+        return Response(200, (("Content-Type", JSON),), orjson.dumps({"purged": count}))
+
+    def _named(self, request: APIRequest, verb: str) -> tuple[Kind, str, str]:
+        """The object that is meant, by its kind, namespace and name, which may be asked so."""
         group, plural = request.option("group"), request.option("resource")
         kind = self._by_resource.get((group, plural))
         if kind is None:
@@ -58,11 +77,8 @@ class HistoryPath:
         namespace, name = request.option("namespace"), request.option("name")
         if not name or bool(namespace) != kind.namespaced:
             raise errors.bad_request("an object is named by its name and, if its kind has them, its namespace")
-        self._require(request, kind, namespace, name)
-        with storage_errors():
-            await self._store.fresh()
-            versions = await self._store.versions(kind.key_prefix, kind.key(namespace, name))
-        return {"versions": [_shown(kind, version) for version in versions]}
+        self._require(request, kind, namespace, name, verb)
+        return kind, namespace, name
 
     async def _written_by(self, request: APIRequest, agent: str) -> Object:
         since_ms = request.integer("since")
@@ -81,8 +97,8 @@ class HistoryPath:
                 shown.append(change)
         return {"versions": shown, "isComplete": len(versions) <= CHANGES_LIMIT}
 
-    def _require(self, request: APIRequest, kind: Kind, namespace: str, name: str) -> None:
-        info = RequestInfo(request.info.path, "get", True, kind.group, kind.version, namespace, kind.plural, name)
+    def _require(self, request: APIRequest, kind: Kind, namespace: str, name: str, verb: str = "get") -> None:
+        info = RequestInfo(request.info.path, verb, True, kind.group, kind.version, namespace, kind.plural, name)
         self._authorizer.require(request.user, info)
 
 

@@ -369,7 +369,7 @@ class Resources:
         if not subresource:
             obj = self._allocated(kind.stored, obj, old)
         obj["metadata"] = {**obj["metadata"], "resourceVersion": old["metadata"]["resourceVersion"]}
-        if fieldmanagement.is_same(obj, old):
+        if fieldmanagement.is_same(obj, old) and not self.store.is_stale(base.key):
             return ObjectAnswer.of(kind, base, old)
         if request.dry_run:
             return ObjectAnswer.of(kind, obj=obj)

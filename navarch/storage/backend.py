@@ -89,5 +89,11 @@ class Backend(Protocol):
     def forget(self, dropped: Sequence[Dropped], compacted: int) -> None:
         """Remove these entries and note the mark `compacted`; need not be durable. Raises StorageError."""
 
+    def purge(self, key: str) -> int:
+        """Remove for good what is in versions of a key that were forgotten; how many there were.
+
+        Takes as long as writing everything anew. Raises StorageError.
+        """
+
     def close(self) -> None:
         """Give back what it holds."""

@@ -29,6 +29,8 @@ class Checkpointer:
     def __init__(self, path: Path) -> None:
         """Raises sqlite3.Error, OSError."""
         self.gate = threading.Lock()
+        self.copying = threading.Lock()
+        """Held during a checkpoint. Who takes both takes this first."""
         self._path = path
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         # Closed only behind every connection: closing any descriptor of a file gives up the process's locks on it.
@@ -63,7 +65,8 @@ class Checkpointer:
             if self._ending:
                 return
             try:
-                self._checkpoint()
+                with self.copying:
+                    self._checkpoint()
             except (sqlite3.Error, OSError) as error:
                 # Nothing is lost: it all is in the log. The next try comes with the next commits.
                 logger.error("the write-ahead log of %s stays as it is until the next try: %s", self._path, error)

@@ -16,6 +16,8 @@ import orjson
 
 from navarch.storage.author import UNKNOWN, Author
 from navarch.storage.backend import Past, StorageError, Version
+from navarch.storage.encryption.providers import EncryptionError
+from navarch.storage.encryption.transformers import Transformers
 from navarch.storage.mvcc import Dropped, Record
 
 SCHEMA = """
@@ -47,6 +49,8 @@ ROW_BYTES = 128
 # Of one step, beyond as many as have come in.
 TRIM_STEP = 100
 AUTHORS_LIMIT = 10_000
+PURGED = b""
+"""What a version holds whose content was purged. That there was one, and who wrote it, is still known."""
 _DAY_MS = 24 * 3600 * 1000
 
 
@@ -110,6 +114,22 @@ class HistoryWriter:
         """The transaction is done."""
         self.bytes = size_bytes
 
+    def purge(self, key: str) -> tuple[int, int]:
+        """Empty all versions of a key; how many there were, and the new size, for `taken`."""
+        query = "SELECT count(*), coalesce(sum(length(data)), 0) FROM history WHERE key = ? AND data <> ?"
+        count, content_bytes = self._connection.execute(query, (key, PURGED)).fetchone()
+        self._connection.execute("UPDATE history SET data = ? WHERE key = ?", (PURGED, key))
+        size: int = self.bytes - content_bytes
+        self._connection.execute("INSERT OR REPLACE INTO meta VALUES ('history_bytes', ?)", (size,))
+        return count, size
+
+    def measured(self) -> int:
+        """The size, where versions have been stored otherwise, for `taken`."""
+        query = f"SELECT coalesce(sum(length(data) + {ROW_BYTES}), 0) FROM history"
+        size: int = self._connection.execute(query).fetchone()[0]
+        self._connection.execute("INSERT OR REPLACE INTO meta VALUES ('history_bytes', ?)", (size,))
+        return size
+
     def _trimmed(self, size: int, now_ms: int, limit: int) -> int:
         oldest_ms = now_ms - int(self._retention.days * _DAY_MS)
         query = f"SELECT id, ended, ended_ms, length(data) + {ROW_BYTES} FROM history ORDER BY id LIMIT ?"
@@ -127,8 +147,9 @@ class HistoryWriter:
 class HistoryReader:
     """Reads the file beside the one who writes it; blocks. Each question sees one state of the file. Raises StorageError."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, transformers: Transformers) -> None:
         self._path = path
+        self._transformers = transformers
 
     def keeps(self, key: str) -> bool:
         return not key.startswith(WITHOUT_HISTORY)
@@ -151,14 +172,17 @@ class HistoryReader:
             "WHERE key >= ? AND key < ? AND revision <= ? AND ended > ? AND NOT deleted"
         )
         rows, marks = self._ask(query, under, under[:-1] + chr(ord("/") + 1), revision, revision)
-        records = [Record(*row) for row in rows]  # type: ignore[arg-type]
+        if any(data == PURGED for _, data, _, _ in rows):
+            # What was there then is not known any more.
+            return Past([], revision + 1, marks.get("compacted", 0))
+        records = [Record(key, self._decoded(key, data), revision, created) for key, data, revision, created in rows]  # type: ignore[arg-type]
         return Past(records, marks.get("history_since", 0), marks.get("compacted", 0))
 
     def versions(self, key: str, logged: Sequence[int]) -> list[Version]:
         """All there are of a key, oldest first; `logged` are the revisions of the log where it may be."""
         chosen = "v.key = ?1 AND v.revision IN (SELECT value FROM json_each(?2))"
         return self._versions(
-            f"SELECT {_COLUMNS} FROM history v LEFT JOIN authors a ON a.id = v.author WHERE v.key = ?1 UNION "
+            f"SELECT {_COLUMNS} FROM history v LEFT JOIN authors a ON a.id = v.author WHERE v.key = ?1 AND {_KEPT} UNION "
             f"SELECT {_COLUMNS} FROM log v LEFT JOIN authors a ON a.id = v.author WHERE {chosen} ORDER BY 1",
             key,
             orjson.dumps(logged).decode(),
@@ -168,17 +192,23 @@ class HistoryReader:
         """Changes by user agents that begin so, since a time, oldest first, at most so many."""
         chosen = "substr(a.agent, 1, length(?1)) = ?1 AND v.written_ms >= ?2"
         return self._versions(
-            f"SELECT {_COLUMNS} FROM history v JOIN authors a ON a.id = v.author WHERE {chosen} UNION "
+            f"SELECT {_COLUMNS} FROM history v JOIN authors a ON a.id = v.author WHERE {chosen} AND {_KEPT} UNION "
             f"SELECT {_COLUMNS} FROM log v JOIN authors a ON a.id = v.author WHERE {chosen} ORDER BY 1 LIMIT ?3",
             agent,
             since_ms,
             limit,
         )
 
+    def _decoded(self, key: str, data: bytes) -> bytes:
+        try:
+            return self._transformers.decode(key, data)[0]
+        except EncryptionError as error:
+            raise StorageError(f"an earlier version of {key} in {self._path} cannot be read: {error}") from error
+
     def _versions(self, query: str, *values: object) -> list[Version]:
         found = []
         for revision, key, created, deleted, written_ms, data, user, manager, agent in self._ask(query, *values)[0]:
-            record = Record(key, data, revision, created)  # type: ignore[arg-type]
+            record = Record(key, self._decoded(key, data), revision, created)  # type: ignore[arg-type]
             author = UNKNOWN if user is None else Author(user, manager, agent)  # type: ignore[arg-type]
             found.append(Version(record, bool(deleted), written_ms or None, author))  # type: ignore[arg-type]
         return found
@@ -189,4 +219,5 @@ _MOVE = (
     "SELECT revision, ?2, key, created, deleted, author, written_ms, ?3, data FROM log WHERE revision = ?1"
     + "".join(f" AND key NOT GLOB '{prefix}*'" for prefix in WITHOUT_HISTORY)
 )
+_KEPT = "v.data <> x''"
 _COLUMNS = "v.revision, v.key, v.created, v.deleted, v.written_ms, v.data, a.user, a.manager, a.agent"

@@ -25,5 +25,8 @@ class MemoryBackend:
     def forget(self, dropped: Sequence[Dropped], compacted: int) -> None:
         pass
 
+    def purge(self, key: str) -> int:
+        return 0
+
     def close(self) -> None:
         pass

@@ -440,8 +440,10 @@ class MVCC:
             or len(self._history) > HISTORY_EVENTS_LIMIT * HISTORY_SLACK
         )
 
-    def compact(self, now_seconds: float, limit: int, before: int | None = None) -> list[Dropped] | None:
-        """Drop up to `limit` changes (older than revision `before`, if given) that have left the window.
+    def compact(
+        self, now_seconds: float, limit: int, before: int | None = None, *, everything: bool = False
+    ) -> list[Dropped] | None:
+        """Drop up to `limit` changes (older than revision `before`, if given) that have left the window, or any.
 
         Returns the versions no longer needed for anything; None means that nothing has left it.
         """
@@ -450,7 +452,7 @@ class MVCC:
             history = self._history
             return (
                 bool(history)
-                and not self._is_retained(history[0], now_seconds)
+                and (everything or not self._is_retained(history[0], now_seconds))
                 and (before is None or history[0].revision < before)
             )
 

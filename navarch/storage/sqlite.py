@@ -15,10 +15,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from navarch.component import clock
-from navarch.storage import history
+from navarch.storage import history, rewriting
 from navarch.storage.author import Author
 from navarch.storage.backend import Marks, StorageError, StorageFullError
 from navarch.storage.checkpoints import ROW_BYTES, Checkpointer
+from navarch.storage.encryption.providers import ENCRYPTED, EncryptionError
+from navarch.storage.encryption.transformers import PLAIN, Transformers
 from navarch.storage.history import Authors, HistoryReader, HistoryWriter, Retention
 from navarch.storage.mvcc import Change, Dropped, Record
 
@@ -49,18 +51,38 @@ INSERT INTO meta SELECT 'history_since', value FROM meta WHERE name = 'compacted
 class SQLiteBackend:
     """The log in one file. Raises StorageError at once for a file that is not ours, too new, or in use."""
 
-    def __init__(self, path: Path, retention: Retention = Retention()) -> None:  # noqa: B008 (it is immutable)
+    def __init__(
+        self,
+        path: Path,
+        retention: Retention = Retention(),  # noqa: B008 (it is immutable)
+        transformers: Transformers = PLAIN,
+    ) -> None:
+        """What is there already is stored by `transformers` before anything else is done."""
         self._path = path
+        self._transformers = transformers
         self._lock = self._take_lock()
         try:
             self._connection = self._open()
+            self._restore_secrecy()
             self._checkpointer = self._start_checkpointer()
         except BaseException:
             os.close(self._lock)
             raise
         self._authors = Authors(self._connection)
         self._history_writer = HistoryWriter(self._connection, retention)
-        self.history = HistoryReader(path)
+        self.history = HistoryReader(path, transformers)
+
+    def _restore_secrecy(self) -> None:
+        """Where it is not stored as it shall be, it is now; with nothing left of how it was."""
+        try:
+            rewriting.rewrite(self._connection, self._transformers)
+        except BaseException as error:
+            self._connection.close()
+            if isinstance(error, EncryptionError):
+                raise StorageError(f"{self._path}: {error}; nothing was changed") from error
+            if isinstance(error, sqlite3.Error):
+                raise _write_error(self._path, error) from error
+            raise
 
     def _start_checkpointer(self) -> Checkpointer:
         try:
@@ -126,7 +148,13 @@ class SQLiteBackend:
     def load(self) -> Iterator[Change]:
         present: dict[str, Record] = {}
         rows = self._connection.execute("SELECT revision, key, created, deleted, data FROM log ORDER BY revision")
+        is_plain, decode = self._transformers.is_plain, self._transformers.decode
         for revision, key, created, deleted, data in rows:
+            if not is_plain or data.startswith(ENCRYPTED):
+                try:
+                    data, _ = decode(key, data)
+                except EncryptionError as error:
+                    raise StorageError(f"{self._path}: {key} at revision {revision} cannot be read: {error}") from error
             record = Record(key, data, revision, created)
             yield Change(record, present.get(key), bool(deleted))
             if deleted:
@@ -141,6 +169,7 @@ class SQLiteBackend:
     def append(self, changes: Sequence[Change], reserved: int | None = None) -> None:
         now_ms, new = _now_ms(), []
         rows, size = [], 0
+        is_plain, encode = self._transformers.is_plain, self._transformers.encode
         last: Author | None = None
         for change in changes:
             record = change.record
@@ -150,8 +179,9 @@ class SQLiteBackend:
                 number, is_new = self._authors.number(last)
                 if is_new:
                     new.append(last)
-            rows.append((record.revision, record.key, record.created, int(change.deleted), number, now_ms, record.data))
-            size += len(record.data) + ROW_BYTES
+            data = record.data if is_plain else encode(record.key, record.data)
+            rows.append((record.revision, record.key, record.created, int(change.deleted), number, now_ms, data))
+            size += len(data) + ROW_BYTES
         with self._transaction(new):
             self._connection.executemany(_APPEND, rows)
             if new:
@@ -197,12 +227,26 @@ class SQLiteBackend:
                         self._connection.execute("ROLLBACK")
                     raise
         except sqlite3.Error as error:
-            if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
-                raise StorageFullError(f"no space left for {self._path}") from error
-            raise StorageError(f"cannot write to {self._path}: {error}") from error
+            raise _write_error(self._path, error) from error
         finally:
             if new and not is_done:
                 self._authors.unwrite(new)
+
+    def purge(self, key: str) -> int:
+        with self._transaction():
+            count, size = self._history_writer.purge(key)
+        self._history_writer.taken(size)
+        try:
+            # Also where there was nothing: what was purged before a crash may still be in free pages.
+            with self._checkpointer.copying, self._checkpointer.gate:
+                if not rewriting.scrub(self._connection):
+                    raise StorageError(
+                        f"{count} versions were emptied, but what was in them is still in free space of {self._path}, as "
+                        "somebody reads the file (a backup?): purge once more"
+                    )
+        except sqlite3.Error as error:
+            raise _write_error(self._path, error) from error
+        return count
 
     def close(self) -> None:
         self._checkpointer.end()
@@ -212,6 +256,13 @@ class SQLiteBackend:
 
 
 _APPEND = "INSERT INTO log (revision, key, created, deleted, author, written_ms, data) VALUES (?, ?, ?, ?, ?, ?, ?)"
+
+
+def _write_error(path: Path, error: sqlite3.Error) -> StorageError:
+    # An error that SQLite did not give has no code.
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+        return StorageFullError(f"no space left for {path}")
+    return StorageError(f"cannot write to {path}: {error}")
 
 
 def _now_ms() -> int:

@@ -15,6 +15,9 @@ from pathlib import Path
 import orjson
 
 from navarch.storage.backend import StorageError
+from navarch.storage.encryption.providers import ENCRYPTED, EncryptionError
+from navarch.storage.encryption.transformers import Transformers
+from navarch.storage.history import PURGED
 from navarch.storage.sqlite import APPLICATION_ID, FORMAT_VERSION
 
 # Clients that saw revisions after the backup was made must not meet them again with other contents.
@@ -58,16 +61,19 @@ def summary(path: Path) -> Summary:
     return Summary(revision, objects, path.stat().st_size)
 
 
-def check(path: Path) -> Iterator[str]:
-    """What is wrong with a file, at most PROBLEMS_LIMIT things. Raises StorageError for one that cannot be read at all."""
+def check(path: Path, transformers: Transformers | None = None) -> Iterator[str]:
+    """What is wrong with a file, at most PROBLEMS_LIMIT things. Raises StorageError for one that cannot be read at all.
+
+    Without `transformers`, encrypted objects are not looked into.
+    """
     with closing(_open(path)) as connection:
-        problems = _problems(connection)
+        problems = _problems(connection, transformers)
         yield from itertools.islice(problems, PROBLEMS_LIMIT)
         if next(problems, None) is not None:
             yield "and more"
 
 
-def _problems(connection: sqlite3.Connection) -> Iterator[str]:
+def _problems(connection: sqlite3.Connection, transformers: Transformers | None) -> Iterator[str]:
     try:
         for (text,) in connection.execute(f"PRAGMA integrity_check({PROBLEMS_LIMIT})"):
             if text != "ok":
@@ -82,31 +88,41 @@ def _problems(connection: sqlite3.Connection) -> Iterator[str]:
                 yield f"revision {revision}: the key {key!r} is none of the API's"
             if not 0 < created <= revision:
                 yield f"revision {revision} of {key}: created at revision {created}"
-            yield from (f"revision {revision} of {key}: {text}" for text in _object_problems(revision, data))
+            yield from (f"revision {revision} of {key}: {text}" for text in _object_problems(revision, key, data, transformers))
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > 1:
-            yield from _history_problems(connection)
+            yield from _history_problems(connection, transformers)
         if last > reserved:
             yield f"revision {last} is beyond those that are reserved ({reserved})"
     except sqlite3.Error as error:
         yield f"the file is damaged: {error}"
 
 
-def _history_problems(connection: sqlite3.Connection) -> Iterator[str]:
+def _history_problems(connection: sqlite3.Connection, transformers: Transformers | None) -> Iterator[str]:
     rows = connection.execute("SELECT revision, ended, key, data FROM history ORDER BY id")
     before = 0
     for revision, ended, key, data in rows:
         if not before <= ended or revision > ended:
             yield f"revision {revision} of {key}, in the history: ended at revision {ended}"
         before = ended
-        yield from (f"revision {revision} of {key}, in the history: {text}" for text in _object_problems(revision, data))
+        if data != PURGED:
+            problems = _object_problems(revision, key, data, transformers)
+            yield from (f"revision {revision} of {key}, in the history: {text}" for text in problems)
     known = "author = 0 OR author IN (SELECT id FROM authors)"
     for table in ("log", "history"):
         for revision, author in connection.execute(f"SELECT revision, author FROM {table} WHERE NOT ({known})"):
             yield f"revision {revision}: its author ({author}) is not known"
 
 
-def _object_problems(revision: int, data: bytes) -> Iterator[str]:
+def _object_problems(revision: int, key: str, data: bytes, transformers: Transformers | None) -> Iterator[str]:
+    if transformers is not None:
+        try:
+            data, _ = transformers.decode(key, data)
+        except EncryptionError as error:
+            yield f"it cannot be read: {error}"
+            return
+    elif data.startswith(ENCRYPTED):
+        return
     try:
         metadata = orjson.loads(data)["metadata"]
         if metadata["resourceVersion"] != str(revision):

@@ -110,6 +110,15 @@ class Store(Protocol):
         Raises StorageError.
         """
 
+    async def purge(self, prefix: str, key: str) -> int:
+        """Remove for good what was in earlier versions of an object; how many there were. The window ends now.
+
+        Raises StorageError.
+        """
+
+    def is_stale(self, key: str) -> bool:
+        """Whether an object is stored otherwise than it would be now: then writing it unchanged is of use."""
+
     def watch(
         self,
         prefix: str,
@@ -185,7 +194,8 @@ class LocalStore(IndexedStore):
         self._window_full = asyncio.Event()
         self._compaction = asyncio.Lock()
         self._busy = False
-        self._compacting = False
+        self._in_thread = False
+        """Whether the backend is used there: commits are made there too then."""
         self._unforgotten: list[Dropped] = []
         """What the index has dropped and the backend not yet."""
         self._flush_due_seconds = 0.0
@@ -270,6 +280,24 @@ class LocalStore(IndexedStore):
         history = self._backend.history
         return [] if history is None else await asyncio.to_thread(history.written_by, agent, since_ms, limit)
 
+    async def purge(self, prefix: str, key: str) -> int:
+        # Renewals that are not durable hold the window open.
+        while self._lazy:
+            await self._durable([])
+        async with self._compaction:
+            await self._compact(everything=True)
+            if self._unforgotten:
+                raise StorageError("earlier versions cannot leave the log: " + (self.problem or "see the server's log"))
+            self._in_thread = True
+            try:
+                return await asyncio.get_running_loop().run_in_executor(self._thread, self._backend.purge, key)
+            finally:
+                self._in_thread = False
+
+    def is_stale(self, key: str) -> bool:
+        """What is stored was brought up to date before anything was read."""
+        return False
+
     async def fresh(self) -> bool:
         return False
 
@@ -352,11 +380,11 @@ class LocalStore(IndexedStore):
         lazy, self._lazy = self._lazy, {}
         rows = sorted((*lazy.values(), *changes), key=lambda change: change.revision) if lazy else changes
         reserve = None
-        if rows[-1].revision > self._reserved - REVISIONS_RESERVED // 2:
+        if rows and rows[-1].revision > self._reserved - REVISIONS_RESERVED // 2:
             reserve = rows[-1].revision + REVISIONS_RESERVED
         started = clock.monotonic()
         try:
-            if self._commit_seconds < INLINE_COMMIT_SECONDS and not self._compacting:
+            if self._commit_seconds < INLINE_COMMIT_SECONDS and not self._in_thread:
                 self._backend.append(rows, reserve)
             else:
                 await asyncio.get_running_loop().run_in_executor(self._thread, self._backend.append, rows, reserve)
@@ -404,12 +432,14 @@ class LocalStore(IndexedStore):
         async with self._compaction:
             await self._compact()
 
-    async def _compact(self) -> None:
+    async def _compact(self, *, everything: bool = False) -> None:
         # What lazy changes replaced stays until they are durable themselves.
-        while (dropped := self.index.compact(clock.monotonic(), COMPACTION_STEP, self._lazy_since)) is not None:
+        while (
+            dropped := self.index.compact(clock.monotonic(), COMPACTION_STEP, self._lazy_since, everything=everything)
+        ) is not None:
             self._unforgotten += dropped
             # A commit that comes meanwhile goes to the same thread and waits for one bounded step.
-            self._compacting = True
+            self._in_thread = True
             try:
                 await asyncio.get_running_loop().run_in_executor(
                     self._thread, self._backend.forget, self._unforgotten, self.index.compacted
@@ -419,7 +449,7 @@ class LocalStore(IndexedStore):
                 logger.error("old revisions stay in the log until the next try: %s", error)
                 return
             finally:
-                self._compacting = False
+                self._in_thread = False
 
 
 @contextmanager

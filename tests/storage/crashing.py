@@ -4,6 +4,7 @@
 
 The process that is killed tells over a pipe what it begins, what was acknowledged and what its watcher saw; whoever killed it
 reads on to the pipe's end and looks at the file, which the next process then opens. What is told is thus what clients knew.
+Every few lives what is stored is to be stored otherwise: encrypted by another key, or as it is.
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ from typing import Any
 import orjson
 
 from navarch.storage import checkpoints, mvcc, sqlitefile
+from navarch.storage.encryption.transformers import Transformers
 from navarch.storage.mvcc import Change, CompactedError, Write
 from navarch.storage.sqlite import SQLiteBackend
 from navarch.storage.store import LocalStore
+from tests.storage.encrypting import GCM_ONE, GCM_TWO, IDENTITY, everything
 
 PREFIX, LEASES = "/registry/configmaps/", "/registry/leases/"
 LANES, NAMES = 12, 20
@@ -37,6 +40,14 @@ COMPACTION_SECONDS = 0.005
 WINDOW = 300
 # How many revisions are looked back to after some of the restarts.
 LOOKED_BACK, LOOKED_BACK_EVERY = 3, 4
+WRITERS = (IDENTITY, GCM_ONE, GCM_TWO)
+LIVES_OF_A_KEY = 5
+
+
+def transformers(life: int) -> Transformers:
+    """How that life stores what it has, and what it finds."""
+    first = WRITERS[life // LIVES_OF_A_KEY % len(WRITERS)]
+    return everything(first, *(provider for provider in WRITERS if provider is not first))
 
 
 # What is killed
@@ -73,7 +84,7 @@ class Life:
         self._connection.send_bytes(orjson.dumps(words))
 
     async def run(self) -> None:
-        self.db = LocalStore(SQLiteBackend(self._path))
+        self.db = LocalStore(SQLiteBackend(self._path, transformers=transformers(self._life)))
         await self.db.load()
         self.db.start()
         self.tell("started", self.db.revision)
@@ -146,12 +157,14 @@ class Survivor:
         self.writes = 0
         self.highest = 0
         self._checked = 0
+        self.life = 0
         self.looked_back = 0
         # Forked from a process that has everything imported: a life begins within milliseconds.
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([__name__])
 
     def kill_once(self, life: int) -> None:
+        self.life = life
         receiving, sending = self._context.Pipe(duplex=False)
         since = self.seen[-1] if self.seen else 0
         process = self._context.Process(target=live, args=(sending, self.path, life, since))
@@ -210,7 +223,7 @@ class Survivor:
     def check(self) -> None:
         """The file, as the next server finds it."""
         # A life that was killed before it had made its first commit leaves no file, or an empty one.
-        backend = SQLiteBackend(self.path)
+        backend = SQLiteBackend(self.path, transformers=transformers(self.life))
         log, compacted = list(backend.load()), backend.marks().compacted
         backend.close()
         revisions = [change.revision for change in log]
@@ -238,7 +251,7 @@ class Survivor:
             self._checked = self.seen[-1]
 
     async def look_back(self) -> None:
-        db = LocalStore(SQLiteBackend(self.path))
+        db = LocalStore(SQLiteBackend(self.path, transformers=transformers(self.life)))
         await db.load()
         for revision, state in self.random.choices(self.past, k=LOOKED_BACK):
             try:
@@ -259,7 +272,7 @@ def crash(path: Path, kills: int, seed: int, tell: Callable[[str], None] = lambd
         survivor.kill_once(life)
         if life % 100 == 99:
             tell(f"{life + 1} kills, {survivor.writes} writes, {len(survivor.seen)} events")
-    assert list(sqlitefile.check(path)) == []
+    assert list(sqlitefile.check(path, transformers(kills - 1))) == []
     return survivor
 
 

@@ -16,6 +16,7 @@ from navarch.storage.memory import MemoryBackend
 from navarch.storage.mvcc import Change, CompactedError, ConflictError, FutureRevisionError, Write
 from navarch.storage.sqlite import SQLiteBackend
 from navarch.storage.store import LocalStore, Store
+from tests.storage.encrypting import GCM_ONE, everything
 from tests.storage.stores import PREFIX, encoder, opened, put, remove, run, value_of
 
 New = Callable[[], Store]
@@ -27,16 +28,18 @@ def maker(request: pytest.FixtureRequest, tmp_path: Path) -> New:
         return lambda: LocalStore(MemoryBackend())
     if request.param == "sqlite":
         return lambda: LocalStore(SQLiteBackend(tmp_path / "navarch.db"))
+    if request.param == "encrypted":
+        return lambda: LocalStore(SQLiteBackend(tmp_path / "navarch.db", transformers=everything(GCM_ONE)))
     made: New = request.getfixturevalue("etcd").store
     return made
 
 
-@pytest.fixture(params=["memory", "sqlite", "etcd"])
+@pytest.fixture(params=["memory", "sqlite", "encrypted", "etcd"])
 def new(request: pytest.FixtureRequest, tmp_path: Path) -> New:
     return maker(request, tmp_path)
 
 
-@pytest.fixture(params=["sqlite", "etcd"])
+@pytest.fixture(params=["sqlite", "encrypted", "etcd"])
 def new_durable(request: pytest.FixtureRequest, tmp_path: Path) -> New:
     return maker(request, tmp_path)
 

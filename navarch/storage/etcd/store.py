@@ -24,6 +24,8 @@ from navarch.component import clock
 from navarch.component.tasks import Tasks
 from navarch.storage.author import UNKNOWN
 from navarch.storage.backend import StorageError, StorageFullError, StorageUnavailableError, Version
+from navarch.storage.encryption.providers import EncryptionError
+from navarch.storage.encryption.transformers import PLAIN, Transformers
 from navarch.storage.etcd import compaction, values
 from navarch.storage.etcd import etcd_pb2 as pb
 from navarch.storage.etcd.client import EtcdClient, EtcdError
@@ -57,13 +59,14 @@ INDEX_COMPACTION_STEP = 500
 class _Attempt:
     """A write under way: the watch notes here the change that looks like it."""
 
-    __slots__ = ("based_on", "change", "ended", "value", "write")
+    __slots__ = ("based_on", "change", "ended", "stored", "value", "write")
 
-    def __init__(self, write: Write) -> None:
+    def __init__(self, write: Write, transformers: Transformers) -> None:
         self.write = write
         self.based_on = write.base.revision if write.base is not None else 0
         """The key's revision before; 0: there is none."""
         self.value = b"" if write.deletes else write.data(None)
+        self.stored = b"" if write.deletes else transformers.encode(write.key, self.value)
         self.change: Change | None = None
         self.ended: asyncio.Future[None] | None = None
         """There if somebody waits for it."""
@@ -84,7 +87,7 @@ class _Attempt:
             operation.request_delete_range.key = key
         else:
             put = operation.request_put
-            put.key, put.value = key, self.value
+            put.key, put.value = key, self.stored
 
     def done_at(self, revision: int) -> Change:
         """The change, as etcd has made it."""
@@ -108,9 +111,14 @@ class EtcdStore(IndexedStore):
 
     is_shared = True
 
-    def __init__(self, client: EtcdClient) -> None:
+    def __init__(self, client: EtcdClient, transformers: Transformers = PLAIN) -> None:
         super().__init__()
         self._client = client
+        self._transformers = transformers
+        self._stale: set[str] = set()
+        """Keys of objects that would be stored otherwise now."""
+        self._unreadable: dict[str, str] = {}
+        """Keys of objects that another server has stored so that this one cannot read them, and why."""
         self._watch_problem = "etcd has not been read yet"
         self._call_problem = ""
         self._attempts: dict[str, _Attempt] = {}
@@ -131,7 +139,7 @@ class EtcdStore(IndexedStore):
 
     @property
     def problem(self) -> str:
-        return self._watch_problem or self._call_problem
+        return self._watch_problem or self._call_problem or next(iter(self._unreadable.values()), "")
 
     # Start and stop
 
@@ -210,7 +218,7 @@ class EtcdStore(IndexedStore):
                 if error.is_compacted:
                     break
                 raise _unavailable(error) from error
-            record = _record(response.kvs[0]) if response.kvs else None
+            record = self._record(response.kvs[0]) if response.kvs else None
             if record is None:
                 break
             if deleted_at and not found:
@@ -223,6 +231,15 @@ class EtcdStore(IndexedStore):
 
     async def written_by(self, agent: str, since_ms: int, limit: int) -> list[Version]:
         return []
+
+    async def purge(self, prefix: str, key: str) -> int:
+        raise StorageError(
+            "etcd keeps earlier versions of all objects until it is compacted, and their bytes until it is defragmented: "
+            "etcdctl compact, then etcdctl defrag"
+        )
+
+    def is_stale(self, key: str) -> bool:
+        return key in self._stale
 
     # How far the index is
 
@@ -324,7 +341,7 @@ class EtcdStore(IndexedStore):
             ended = others[0].ended = others[0].ended or asyncio.get_running_loop().create_future()
             await asyncio.shield(ended)
         self._raise_conflict(writes)
-        attempts = [_Attempt(write) for write in writes]
+        attempts = [_Attempt(write, self._transformers) for write in writes]
         for attempt in attempts:
             self._attempts[attempt.write.key] = attempt
         try:
@@ -338,6 +355,7 @@ class EtcdStore(IndexedStore):
 
     def _done(self, attempts: Iterable[_Attempt], revision: int) -> None:
         """etcd has made a write: what the watch will tell of it is known already, and can be published in its turn."""
+        self._stale.difference_update(attempt.write.key for attempt in attempts)
         if revision > self.revision:
             self._made[revision] = [attempt.done_at(revision) for attempt in attempts]
             self._publish_made()
@@ -471,7 +489,10 @@ class EtcdStore(IndexedStore):
         key = _object_key(kv.key)
         if key is None:
             return None
-        revision, value = kv.mod_revision, kv.value
+        revision = kv.mod_revision
+        value = self._decoded(key, kv.value, deleted=deleted)
+        if value is None:
+            return None
         previous = newest[key] if key in newest else self.index.get(collection_prefix(key), key)
         if deleted and previous is None:
             return None
@@ -495,10 +516,27 @@ class EtcdStore(IndexedStore):
             attempt.change = change
         return change
 
+    def _decoded(self, key: str, stored: bytes, *, deleted: bool) -> bytes | None:
+        """A value that the watch has brought; None where it cannot be read, which is a problem from then on."""
+        self._unreadable.pop(key, None)
+        if deleted:
+            self._stale.discard(key)
+            return b""
+        try:
+            value, is_stale = self._transformers.decode(key, stored)
+        except EncryptionError as error:
+            text = self._unreadable[key] = f"{key} in etcd cannot be read: {error}"
+            logger.error("%s", text)
+            return None
+        (self._stale.add if is_stale else self._stale.discard)(key)
+        return value
+
     # Reading everything
 
     async def _read_everything(self) -> None:
         """Raises EtcdError; StorageError for what is not ours."""
+        self._stale.clear()
+        self._unreadable.clear()
         while True:
             try:
                 records, revision = await self._pages(ROOT, _range_end(ROOT), 0)
@@ -516,7 +554,7 @@ class EtcdStore(IndexedStore):
     async def _pages(self, start: str, end: bytes, revision: int) -> tuple[list[Record], int]:
         """Everything in a range at one revision (0: the newest), and which that is. Raises CompactedError, EtcdError."""
         records: list[Record] = []
-        first = start.encode()
+        first, is_newest = start.encode(), not revision
         while True:
             request = pb.RangeRequest(key=first, range_end=end, limit=PAGE_LIMIT, revision=revision)
             try:
@@ -526,10 +564,28 @@ class EtcdStore(IndexedStore):
                     raise CompactedError from error
                 raise
             revision = revision or int(response.header.revision)
-            records += [record for kv in response.kvs if (record := _record(kv)) is not None]
+            records += [record for kv in response.kvs if (record := self._record(kv, is_newest=is_newest)) is not None]
             if not response.more:
                 return records, revision
             first = bytes(response.kvs[-1].key) + b"\0"
+
+    def _record(self, kv: pb.KeyValue, *, is_newest: bool = False) -> Record | None:
+        """Raises StorageError for what was not written by us, or by other keys."""
+        key = _object_key(kv.key)
+        if key is None:
+            return None
+        try:
+            value, is_stale = self._transformers.decode(key, kv.value)
+            data = values.with_revision(value, kv.mod_revision)
+        except EncryptionError as error:
+            raise StorageError(f"{key} in etcd cannot be read: {error}") from error
+        except ValueError as error:
+            raise StorageError(
+                f"{key} in etcd is not an object in JSON ({error}): navarch cannot go on with another program's data"
+            ) from error
+        if is_newest and is_stale:
+            self._stale.add(key)
+        return Record(key, data, kv.mod_revision, kv.create_revision)
 
     # Beside
 
@@ -554,20 +610,6 @@ def _object_key(key: bytes) -> str | None:
         return key.decode()
     except ValueError:
         return None
-
-
-def _record(kv: pb.KeyValue) -> Record | None:
-    """Raises StorageError for what was not written by us."""
-    key = _object_key(kv.key)
-    if key is None:
-        return None
-    try:
-        data = values.with_revision(kv.value, kv.mod_revision)
-    except ValueError as error:
-        raise StorageError(
-            f"{key} in etcd is not an object in JSON ({error}): navarch cannot go on with another program's data"
-        ) from error
-    return Record(key, data, kv.mod_revision, kv.create_revision)
 
 
 def _deletion(old: Record, revision: int) -> Change:
