@@ -2,7 +2,7 @@
 
 A backup holds all API objects, certificates and keys, and what nodes there are: what is needed to bring the same cluster up
 again on this or another machine. It is made while the cluster runs. It does not hold containers, images and volumes of nodes.
-Keep it as safe as the cluster itself: it holds every secret.
+Keep it as safe as the cluster itself: it holds every secret; those that are encrypted at rest it holds so, without their key.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ import orjson
 from navarch import __version__
 from navarch.cli.cluster import STATE_FILE, Cluster, CommandError, load, locked, require
 from navarch.cli.down import running
+from navarch.cli.storesettings import transformers
 from navarch.component import clock
 from navarch.storage import sqlitefile
 from navarch.storage.backend import StorageError
+from navarch.storage.encryption.config import ConfigError
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -57,6 +59,10 @@ def backup(data_dir: Path, target: Path) -> int:
         archive.replace(target)
     size = target.stat().st_size
     print(f"{target}: {found.objects} objects, revision {found.revision}, {size / 1e6:.1f} MB")
+    if cluster.store.encryption_file is not None:
+        print(
+            f"What is encrypted in it needs {cluster.data_dir / cluster.store.encryption_file}, which is not in it: keep both."
+        )
     return 0
 
 
@@ -82,6 +88,10 @@ def restore(data_dir: Path, source: Path) -> int:
             # The state file last: it is what says that there is a cluster.
             for name in ("pki", DATABASE, STATE_FILE):
                 Path(scratch, name).replace(data_dir / name)
+    restored = require(data_dir)
+    key_file = restored.store.encryption_file
+    if key_file is not None and not (data_dir / key_file).exists():
+        print(f"Some of it is encrypted: put the file with the key to {data_dir / key_file} before navarch up.")
     print(f"{manifest['objects']} objects as of {manifest['created']}. Bring the cluster up with: navarch up")
     return 0
 
@@ -92,9 +102,9 @@ def check(data_dir: Path) -> int:
     _refuse_etcd(cluster)
     database = cluster.database
     try:
-        problems = list(sqlitefile.check(database))
+        problems = list(sqlitefile.check(database, transformers(cluster.store, data_dir)))
         found = sqlitefile.summary(database)
-    except StorageError as error:
+    except (StorageError, ConfigError) as error:
         raise CommandError(str(error)) from error
     for problem in problems:
         print(problem)

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from navarch.cli.storesettings import DEFAULTS, StoreSettings, from_rest
 from navarch.storage.etcd.config import EtcdConfig
 
 DATA_DIR = Path("/var/lib/navarch")
@@ -71,6 +72,8 @@ class Cluster:
     """Where the API's objects are; None: in a file of the data directory."""
     leader_elect: bool = False
     """Whether controllers and scheduler compete with those of other servers, also without an etcd."""
+    store: StoreSettings = DEFAULTS
+    """How the API's objects are kept."""
 
     # Where things are
 
@@ -174,6 +177,7 @@ class Cluster:
             "nodes": [asdict(node) for node in self.nodes],
             "leaderElect": self.leader_elect,
             "datastore": _datastore_at_rest(self.datastore),
+            "store": self.store.at_rest(),
         }
         temporary = self.state_file.with_suffix(".new")
         temporary.write_text(json.dumps(content, indent=2) + "\n")
@@ -195,6 +199,7 @@ def load(data_dir: Path) -> Cluster | None:
             nodes=tuple(Node(**node) for node in content["nodes"]),
             datastore=_datastore(content.get("datastore")),
             leader_elect=bool(content.get("leaderElect", False)),
+            store=from_rest(content.get("store", {})),
         )
     except FileNotFoundError:
         return None

@@ -16,6 +16,7 @@ from pathlib import Path
 from navarch.cli import cleanup, kubeconfig, topology
 from navarch.cli.cluster import DATA_DIR, RUN_DIR, STATE_FILE, Cluster, CommandError, Node, load, locked
 from navarch.cli.runtime import containerd_config
+from navarch.cli.storesettings import OWN_FILE
 from navarch.component import processes
 from navarch.component.processes import Process
 from navarch.cri.containerd import Containerd
@@ -25,7 +26,18 @@ STOP_TIMEOUT_SECONDS = 5.0
 # How long containers may take to end by themselves at `down`, all together.
 CONTAINER_GRACE_SECONDS = 2.0
 # What a data directory holds: nothing else is ever deleted from it.
-OWN_ENTRIES = ("pki", "kubeconfig", "images", "log", "nodes", "host-sysctls.json", "certs.d", "merged-kubeconfigs", STATE_FILE)
+OWN_ENTRIES = (
+    "pki",
+    "kubeconfig",
+    "images",
+    "log",
+    "nodes",
+    "host-sysctls.json",
+    "certs.d",
+    "merged-kubeconfigs",
+    OWN_FILE,
+    STATE_FILE,
+)
 DATABASE = "navarch.db"
 # What stands in the command line of every process of navarch.
 MODULE = "navarch.cli.main"

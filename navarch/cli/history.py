@@ -115,6 +115,14 @@ def history(cluster: Cluster, target: Named, *, diff: Sequence[int] | None, revi
     return 0
 
 
+def purge(cluster: Cluster, target: Named) -> int:
+    """Remove what was in earlier versions, and say where it may still be."""
+    answer = with_api(cluster, lambda api: api.request("DELETE", PATH, query=target.query))
+    print(f"{target}: {answer['purged']} earlier versions were purged, in all files of the database.")
+    print("The present one is not touched. What was purged may still be in backups, in memory, and in free blocks of the disk.")
+    return 0
+
+
 def _version(found: list[Object], target: Named, revision: int) -> Object:
     for version in found:
         if version["revision"] == revision:

@@ -10,7 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from navarch import __version__
+from navarch.cli import storesettings
 from navarch.cli.cluster import DATA_DIR, CommandError, require
+from navarch.cli.storesettings import StoreSettings
 from navarch.storage.etcd.config import EtcdConfig, parse
 
 KUBERNETES_VERSION = "v1.36"
@@ -53,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_cluster_commands(commands)
     _add_history_commands(commands)
+    _add_encryption_commands(commands)
     _add_node_commands(commands)
     _add_image_commands(commands)
     version = commands.add_parser("version", help="print the version")
@@ -71,6 +74,7 @@ def _add_cluster_commands(commands: Subparsers[argparse.ArgumentParser]) -> None
     up.add_argument("--merge-kubeconfig", action="store_true", help="also make it the current context of your own kubeconfig")
     up.add_argument("-v", "--verbose", action="count", default=0, help="more in the logs")
     _add_datastore_options(up)
+    storesettings.add_options(up)
     _command(commands, "down", _down, "stop everything; the cluster's state is kept")
     _command(commands, "status", _status, "show what runs")
     reset = _command(commands, "reset", _reset, "stop everything and delete the cluster with all its state")
@@ -95,10 +99,12 @@ def _add_cluster_commands(commands: Subparsers[argparse.ArgumentParser]) -> None
     server = _command(commands, "server", _server, "run the control plane in the foreground (`up` does this)")
     _add_process_options(server)
     _add_datastore_options(server)
+    storesettings.add_options(server)
 
 
 def _add_history_commands(commands: Subparsers[argparse.ArgumentParser]) -> None:
     history = _command(commands, "history", _history, "list the versions of an object: who wrote them, when, what changed")
+    history.add_argument("words", metavar="purge", nargs="?", help="remove what is in its earlier versions, for good")
     history.add_argument("kind", metavar="KIND", help="such as deploy, Deployment or deployments.apps")
     history.add_argument("name", metavar="[NS/]NAME", help="the object (default namespace: default)")
     shown = history.add_mutually_exclusive_group()
@@ -118,6 +124,13 @@ def _add_history_commands(commands: Subparsers[argparse.ArgumentParser]) -> None
     undo.add_argument("--user-agent", metavar="TEXT", help="take back what user agents that begin so have changed")
     undo.add_argument("--since", metavar="TIME", help="from when on: 10m, 2h, 1d ago, or 2026-01-02T03:04:05Z")
     undo.add_argument("--dry-run", action="store_true", help="only say what would be done")
+
+
+def _add_encryption_commands(commands: Subparsers[argparse.ArgumentParser]) -> None:
+    encryption = commands.add_parser("encryption", help="show what is encrypted at rest, or change the key")
+    actions = encryption.add_subparsers(title="actions", metavar="ACTION", required=True)
+    _command(actions, "status", _encryption_status, "show what is encrypted at rest, and how")
+    _command(actions, "rotate", _encryption_rotate, "make a new key and store everything by it")
 
 
 def _add_node_commands(commands: Subparsers[argparse.ArgumentParser]) -> None:
@@ -196,6 +209,14 @@ def _datastore(parsed: argparse.Namespace) -> EtcdConfig | None:
         raise CommandError(str(error)) from error
 
 
+def _store(parsed: argparse.Namespace) -> StoreSettings:
+    """Raises CommandError for what cannot be meant."""
+    try:
+        return storesettings.parsed(parsed)
+    except ValueError as error:
+        raise CommandError(str(error)) from error
+
+
 def _data_dir(parsed: argparse.Namespace) -> Path:
     path: Path = parsed.data_dir
     return path.absolute()
@@ -214,6 +235,7 @@ def _up(parsed: argparse.Namespace) -> int:
             verbosity=parsed.verbose,
             datastore=_datastore(parsed),
             leader_elect=parsed.leader_elect,
+            store=_store(parsed),
         )
     )
 
@@ -267,6 +289,10 @@ def _history(parsed: argparse.Namespace) -> int:
     if parsed.output and parsed.revision is None:
         raise CommandError("-o yaml goes together with --revision")
     cluster = require(_data_dir(parsed))
+    if parsed.words is not None:
+        if parsed.words != "purge" or parsed.diff is not None or parsed.revision is not None:
+            raise CommandError("name an object (KIND [NS/]NAME), or what is to be purged (purge KIND [NS/]NAME)")
+        return history.purge(cluster, history.named(parsed.kind, parsed.name))
     return history.history(cluster, history.named(parsed.kind, parsed.name), diff=parsed.diff, revision=parsed.revision)
 
 
@@ -284,6 +310,19 @@ def _undo(parsed: argparse.Namespace) -> int:
         raise CommandError("name an object (KIND [NS/]NAME), or a --user-agent and a time (--since)")
     target = named(parsed.kind, parsed.name)
     return undo.undo(require(_data_dir(parsed)), target, parsed.to, dry_run=parsed.dry_run)
+
+
+def _encryption_status(parsed: argparse.Namespace) -> int:
+    from navarch.cli import encryption
+
+    return encryption.status(_data_dir(parsed))
+
+
+def _encryption_rotate(parsed: argparse.Namespace) -> int:
+    from navarch.cli import encryption
+
+    _require_root()
+    return encryption.rotate(_data_dir(parsed))
 
 
 def _status(parsed: argparse.Namespace) -> int:
@@ -318,6 +357,7 @@ def _server(parsed: argparse.Namespace) -> int:
         cluster,
         datastore=_datastore(parsed) or cluster.datastore,
         leader_elect=parsed.leader_elect or cluster.leader_elect,
+        store=_store(parsed).over(cluster.store),
     )
     return server.main(cluster, Reporter(parsed.progress_fd), verbosity=parsed.verbose)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from navarch.cli.cluster import CLUSTER_DOMAIN, POD_CIDR, SERVICE_CIDR, Cluster
 from navarch.cli.progress import Reporter
+from navarch.cli.storesettings import transformers
 from navarch.component import clock, garbage, logs
 
 if TYPE_CHECKING:
@@ -36,11 +37,12 @@ def main(cluster: Cluster, reporter: Reporter, *, verbosity: int = 0) -> int:
     import uvloop
 
     from navarch.storage.backend import StorageError
+    from navarch.storage.encryption.config import ConfigError
 
     logs.configure(verbosity)
     try:
         uvloop.run(_run(cluster, reporter))
-    except (OSError, StorageError) as error:
+    except (OSError, StorageError, ConfigError) as error:
         logger.error("cannot serve: %s", error)
         reporter.fail(str(error))
         return 1
@@ -79,16 +81,17 @@ async def _run(cluster: Cluster, reporter: Reporter) -> None:
 
 
 def _store(cluster: Cluster) -> Store:
-    """Where the cluster's objects are. Raises StorageError."""
+    """Where the cluster's objects are. Raises ConfigError, StorageError."""
+    found = transformers(cluster.store, cluster.data_dir)
     if cluster.datastore is not None:
         from navarch.storage.etcd.client import EtcdClient
         from navarch.storage.etcd.store import EtcdStore
 
-        return EtcdStore(EtcdClient(cluster.datastore))
+        return EtcdStore(EtcdClient(cluster.datastore), found)
     from navarch.storage.sqlite import SQLiteBackend
     from navarch.storage.store import LocalStore
 
-    return LocalStore(SQLiteBackend(cluster.database))
+    return LocalStore(SQLiteBackend(cluster.database, cluster.store.retention, found))
 
 
 async def _listen(server: APIServer, reporter: Reporter, stopped: asyncio.Event) -> bool:

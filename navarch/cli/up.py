@@ -38,6 +38,7 @@ from navarch.cli.cluster import (
 )
 from navarch.cli.progress import Listener, Told, since_start_seconds
 from navarch.cli.runtime import containerd_config
+from navarch.cli.storesettings import DEFAULTS, OWN_FILE, StoreSettings
 from navarch.component import processes
 from navarch.component.pki import PKI, PKIError, cluster_leaves, node_leaves
 from navarch.component.processes import Process
@@ -64,6 +65,7 @@ class Options:
     verbosity: int = 0
     datastore: EtcdConfig | None = None
     leader_elect: bool = False
+    store: StoreSettings = DEFAULTS
 
 
 class Steps:
@@ -122,9 +124,12 @@ def _decide(options: Options) -> Cluster:
         cluster,
         datastore=options.datastore or cluster.datastore,
         leader_elect=options.leader_elect or cluster.leader_elect,
+        store=options.store.over(cluster.store),
     )
     if known is not None and _process_settings(known) != _process_settings(cluster) and down.running(known):
-        raise CommandError("the cluster runs with another port, run directory or datastore: navarch down first")
+        raise CommandError(
+            "the cluster runs with another port, run directory, datastore, encryption or history: navarch down first"
+        )
     if len(str(cluster.run_dir)) > RUN_DIR_LIMIT_CHARACTERS:
         raise CommandError(
             f"--run-dir {cluster.run_dir} is too long: sockets below it must have short paths; "
@@ -135,7 +140,7 @@ def _decide(options: Options) -> Cluster:
 
 def _process_settings(cluster: Cluster) -> tuple[object, ...]:
     """What takes effect when processes start."""
-    return cluster.run_dir, cluster.port, cluster.datastore, cluster.leader_elect
+    return cluster.run_dir, cluster.port, cluster.datastore, cluster.leader_elect, cluster.store
 
 
 def host_address() -> str:
@@ -174,6 +179,7 @@ def _bring_up(cluster: Cluster, options: Options) -> int:
         directory.mkdir(mode=0o711, parents=True, exist_ok=True)
     cluster.boot_file.write_text(processes.boot_id())
     _certificates(cluster, steps)
+    _encryption(cluster, steps)
     launcher = Launcher(cluster, options.verbosity)
     try:
         _images(cluster, steps)
@@ -243,6 +249,15 @@ def _certificates(cluster: Cluster, steps: Steps) -> None:
         raise CommandError(str(error)) from error
     kubeconfig.write(cluster)
     steps.done("certificates", f"{len(made)} made" if made else "all there and valid")
+
+
+def _encryption(cluster: Cluster, steps: Steps) -> None:
+    if cluster.store.encryption_file != OWN_FILE:
+        return
+    from navarch.cli import encryption
+
+    if encryption.ensure_file(cluster.data_dir):
+        steps.done("encryption", f"made {cluster.data_dir / OWN_FILE}; keep a copy elsewhere: no backup holds it")
 
 
 def _images(cluster: Cluster, steps: Steps) -> None:

@@ -149,3 +149,15 @@ def test_questions_that_make_no_sense_and_askers_who_may_not(api: Bench) -> None
     assert api.call("GET", PATH, user=None, **asked).status in (401, 403)
     assert api.call("POST", PATH, {}, **asked).status == 405
     assert api.call("GET", PATH, **asked).json["versions"] == []
+
+
+def test_who_may_delete_an_object_may_purge_its_past(api: Bench) -> None:
+    first = revision_of(api.made("configmaps", configmap("a", "secret")))
+    api.put("configmaps", configmap("a", "2"))
+    asked = {"resource": "configmaps", "namespace": "default", "name": "a"}
+    assert api.call("DELETE", PATH, user=None, **asked).status in (401, 403)
+    answer = api.call("DELETE", PATH, **asked)
+    assert (answer.status, answer.json) == (200, {"purged": 1})
+    assert [version["object"]["data"] for version in api.call("GET", PATH, **asked).json["versions"]] == [{"value": "2"}]
+    assert api.get("configmaps", "a", **exact(first)).status == 410
+    assert api.get("configmaps", "a").json["data"] == {"value": "2"}

@@ -16,6 +16,7 @@ from navarch.storage.history import HistoryReader
 from navarch.storage.mvcc import CompactedError, Record
 from navarch.storage.sqlite import SQLiteBackend
 from navarch.storage.store import LocalStore
+from tests.apiserver.bench import bench
 from tests.etcd import Etcd
 from tests.storage.encrypting import GCM_ONE, GCM_TWO, IDENTITY, SECRETS, transformers
 from tests.storage.stores import PREFIX, encoder, opened, put, remove, run, value_of
@@ -323,6 +324,18 @@ def test_what_is_stored_by_an_old_key_in_etcd_is_stale_until_it_is_written_again
             assert value_of(db.get(SECRETS, KEY)) == 1 and not db.is_stale(KEY)
 
     run(test)
+
+
+def test_a_secret_that_is_replaced_by_itself_is_stored_by_the_new_key(etcd: Etcd, tmp_path: Path) -> None:
+    body = {"metadata": {"name": "a", "namespace": "default"}, "stringData": {"word": WORD}}
+    with bench(tmp_path, store=etcd.store(ONE)) as api:
+        made = api.made("secrets", body)
+    with bench(tmp_path, store=etcd.store(TWO)) as api:
+        assert etcd.read(SECRETS + "default/a").startswith(b"k8s:enc:aesgcm:v1:one:")
+        replaced = api.put("secrets", made).json
+        assert etcd.read(SECRETS + "default/a").startswith(b"k8s:enc:aesgcm:v1:two:")
+        assert replaced["metadata"]["resourceVersion"] != made["metadata"]["resourceVersion"]
+        assert api.put("secrets", replaced).json == replaced, "once is enough"
 
 
 def test_records_are_what_they_were(tmp_path: Path) -> None:
