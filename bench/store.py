@@ -260,6 +260,7 @@ async def start(path: Path) -> dict[str, float]:
     count = len(local.store.collection(PREFIX).records)
     figures = {"start_objects": count, "start_ready_seconds": ready, "start_cpu_seconds": cpu}
     figures["start_rss_kb_per_object"] = (rss_bytes() - before) / count / 1e3
+    figures["start_rss_mb_per_10000"] = figures["start_rss_kb_per_object"] * 10
     figures["start_gc_pause_ms"] = max(pauses, default=0.0) * 1000
     pauses.clear()
 
@@ -267,7 +268,10 @@ async def start(path: Path) -> dict[str, float]:
         for index in range(WRITES_AFTER_START // IN_FLIGHT):
             await local.write(f"default/more-{number}-{index}", OBJECT_BYTES)
 
+    before = rss_bytes()
     await asyncio.gather(*(lane(number) for number in range(IN_FLIGHT)))
+    # With the window of changes that watches can start from, which shares the objects' bytes.
+    figures["writes_rss_kb_per_object"] = (rss_bytes() - before) / (WRITES_AFTER_START // IN_FLIGHT * IN_FLIGHT) / 1e3
     figures["writes_gc_pause_ms"] = max(pauses, default=0.0) * 1000
     gc.callbacks.remove(note)
     await local.store.stop()

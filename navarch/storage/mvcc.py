@@ -375,9 +375,19 @@ class MVCC:
         Revisions go on after `reserved`.
         """
         self.compacted = self._known_since = compacted
+        prefix, collection = "", Collection("", 0)
         for change in changes:
-            self._apply(self.collection(collection_prefix(change.record.key)), change)
-            if change.revision > compacted:
+            record = change.record
+            # Mostly of the same collection as the one before; no prefix is the beginning of another.
+            if not prefix or not record.key.startswith(prefix):
+                prefix = collection_prefix(record.key)
+                collection = self.collection(prefix)
+            if change.deleted:
+                collection.remove(record.key)
+            else:
+                collection.put(record)
+            collection.revision = self.revision = max(self.revision, record.revision)
+            if record.revision > compacted:
                 self._remember(change, now_seconds)
         self.revision = max(self.revision, reserved)
         self.next_revision = self.revision + 1
