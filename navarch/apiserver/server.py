@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -48,6 +49,7 @@ from navarch.apiserver.kubernetesservice import KubernetesService
 from navarch.apiserver.masterleases import MasterLeases
 from navarch.apiserver.monitoring import RequestMetrics
 from navarch.apiserver.pipeline import Pipeline
+from navarch.apiserver.replication import ReadReplica, Replicas
 from navarch.apiserver.request import AUTHENTICATED_GROUP, MASTERS_GROUP, APIRequest, User
 from navarch.apiserver.requestinfo import parse, parse_query
 from navarch.apiserver.resources import Resources
@@ -62,7 +64,7 @@ from navarch.component import httpserver
 from navarch.component.tasks import Tasks
 from navarch.storage.backend import StorageError
 from navarch.storage.mvcc import ConflictError, Write
-from navarch.storage.store import Store
+from navarch.storage.store import LocalStore, Store
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +95,10 @@ class APIServerConfig:
     requests_in_flight_limit: int = READ_ONLY_LIMIT
     """So many requests that only read may be under way at once."""
     mutating_requests_in_flight_limit: int = MUTATING_LIMIT
+    shares_port: bool = False
+    """Whether other processes of the same user listen on the same port too."""
+    leader: Path | None = None
+    """Where the sockets of the server that writes are; this one is a read replica of it then."""
 
 
 class APIServer:
@@ -125,13 +131,16 @@ class APIServer:
         self._leases: MasterLeases | None = None
         self._definitions: Definitions | None = None
         self._webhooks: WebhookClient | None = None
+        self._replica: ReadReplica | None = None
+        self._replicas: Replicas | None = None
         self._tasks = Tasks("apiserver")
 
     async def start(self) -> None:
         """Load the store and build the pipeline: from here on in-process clients work. Raises StorageError."""
         store, config = self.store, self.config
         await store.load()
-        await self._make_consistent()
+        if config.leader is None:
+            await self._make_consistent()
         store.start()
         custom = CustomResources(store)
         authorizer = AuthorizerChain((SystemMasters(), PublicPaths(), Authenticated()))
@@ -175,7 +184,8 @@ class APIServer:
         resources.allocators[services.KIND] = allocator
         for kind in (resourceclaim.KIND, resourceclaimtemplate.KIND):
             resources.guards[kind] = DeviceAccess(store, authorizer)
-        self._repair.follow(allocator)
+        if config.leader is None:
+            self._repair.follow(allocator)
         self.pipeline = Pipeline(
             registry.kinds(),
             resources,
@@ -189,6 +199,10 @@ class APIServer:
             lambda: self.external_address,
         )
         custom.begin()
+        if config.leader is not None:
+            self._replica = ReadReplica(self.pipeline, store, config.leader)
+            self._is_started = True
+            return
         self._definitions = Definitions(resources, names, custom, LOOPBACK_USER)
         self._definitions.begin()
         self._definitions.start()
@@ -215,9 +229,16 @@ class APIServer:
         """Serve HTTPS; `start` if that has not been done, being not ready meanwhile. Raises OSError, StorageError."""
         config = self.config
         tls = self._serving_tls() if config.certificate_file is not None else None
+        if config.leader is not None:
+            # Until it can answer, others do.
+            await self.start()
+        shared = self._shared_socket() if config.shares_port else None
         self._server = await httpserver.serve(
-            self._handle, config.bind_address, config.port, tls=tls, at_once=self._answer_at_once
+            self._handle, config.bind_address, config.port, sock=shared, tls=tls, at_once=self._answer_at_once
         )
+        if config.leader is not None:
+            self._hooks_done = True
+            return
         if not self._is_started:
             await self.start()
         client = Client(self.transport())
@@ -232,10 +253,26 @@ class APIServer:
         self._tasks.run_forever(lambda: self._repair.run(repairs), name="address-repair")
 
     def _handle(self, request: httpserver.Request) -> Awaitable[httpserver.Response]:
+        if self._replica is not None:
+            return self._replica.handle(request)
         return self.pipeline.handle(request) if self._is_started else self._not_ready(request)
 
     def _answer_at_once(self, request: httpserver.Request) -> bytes | None:
-        return self.pipeline.answer_at_once(request) if self._is_started else None
+        is_alone = self._is_started and self._replica is None
+        return self.pipeline.answer_at_once(request) if is_alone else None
+
+    def _shared_socket(self) -> socket.socket:
+        """Connections come to any of the processes that listen so. Raises OSError."""
+        config = self.config
+        family = socket.AF_INET6 if ":" in config.bind_address else socket.AF_INET
+        return socket.create_server((config.bind_address, config.port), family=family, reuse_port=True)
+
+    async def serve_replicas(self, directory: Path) -> Replicas:
+        """Let read replicas follow, and take what they cannot answer, over sockets in a directory. Raises OSError."""
+        assert isinstance(self.store, LocalStore), "where several servers share a store, each follows that"
+        self._replicas = Replicas(self.store.index, self.pipeline.handle, directory)
+        await self._replicas.listen()
+        return self._replicas
 
     async def _not_ready(self, request: httpserver.Request) -> httpserver.Response:
         """What is answered while the store is being read."""
@@ -277,6 +314,10 @@ class APIServer:
             self._webhooks.close()
         for recorder in self._recorders:
             await recorder.stop()
+        if self._replicas is not None:
+            await self._replicas.close()
+        if self._replica is not None:
+            self._replica.close()
         if self._server is not None:
             await self._server.close()
         if self._leases is not None:

@@ -12,7 +12,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ API_SERVICE_IP = "10.96.0.1"
 DNS_SERVICE_IP = "10.96.0.10"
 CLUSTER_DOMAIN = "cluster.local"
 NODES_LIMIT = 100
+REPLICAS_LIMIT = 16
 
 # The network that joins nodes which are network namespaces.
 BRIDGE = "navarch0"
@@ -74,6 +75,8 @@ class Cluster:
     """Whether controllers and scheduler compete with those of other servers, also without an etcd."""
     store: StoreSettings = DEFAULTS
     """How the API's objects are kept."""
+    read_replicas: int = 0
+    """How many processes answer reads beside the server."""
 
     # Where things are
 
@@ -114,6 +117,11 @@ class Cluster:
     def boot_file(self) -> Path:
         """Of which boot of the machine the run directory is."""
         return self.run_dir / "boot"
+
+    @property
+    def replicas_dir(self) -> Path:
+        """Sockets by which read replicas reach the server."""
+        return self.run_dir / "replicas"
 
     @property
     def server_pid_file(self) -> Path:
@@ -178,6 +186,7 @@ class Cluster:
             "leaderElect": self.leader_elect,
             "datastore": _datastore_at_rest(self.datastore),
             "store": self.store.at_rest(),
+            "readReplicas": self.read_replicas,
         }
         temporary = self.state_file.with_suffix(".new")
         temporary.write_text(json.dumps(content, indent=2) + "\n")
@@ -200,6 +209,7 @@ def load(data_dir: Path) -> Cluster | None:
             datastore=_datastore(content.get("datastore")),
             leader_elect=bool(content.get("leaderElect", False)),
             store=from_rest(content.get("store", {})),
+            read_replicas=int(content.get("readReplicas", 0)),
         )
     except FileNotFoundError:
         return None
@@ -233,6 +243,17 @@ def require(data_dir: Path) -> Cluster:
     if cluster is None:
         raise CommandError(f"there is no cluster in {data_dir}; make one with: navarch up")
     return cluster
+
+
+def with_replicas(cluster: Cluster, count: int | None) -> Cluster:
+    """With so many read replicas (None: as many as it had). Raises CommandError where there can be none."""
+    found = cluster if count is None else replace(cluster, read_replicas=count)
+    if found.read_replicas and found.datastore is not None:
+        raise CommandError(
+            "read replicas follow the file's server; with etcd every server answers reads: run another one there "
+            "(navarch up --datastore URL), or say --read-replicas 0"
+        )
+    return found
 
 
 def plan_nodes(count: int, host_name: str, host_address: str) -> tuple[Node, ...]:

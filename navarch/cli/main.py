@@ -11,7 +11,7 @@ from pathlib import Path
 
 from navarch import __version__
 from navarch.cli import storesettings
-from navarch.cli.cluster import DATA_DIR, CommandError, require
+from navarch.cli.cluster import DATA_DIR, REPLICAS_LIMIT, CommandError, require, with_replicas
 from navarch.cli.storesettings import StoreSettings
 from navarch.storage.etcd.config import EtcdConfig, parse
 
@@ -100,6 +100,7 @@ def _add_cluster_commands(commands: Subparsers[argparse.ArgumentParser]) -> None
     _add_process_options(server)
     _add_datastore_options(server)
     storesettings.add_options(server)
+    server.add_argument("--replica-of", type=Path, help=argparse.SUPPRESS)
 
 
 def _add_history_commands(commands: Subparsers[argparse.ArgumentParser]) -> None:
@@ -194,6 +195,12 @@ def _add_datastore_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--leader-elect", action="store_true", help="let controllers and scheduler compete for leases (always so with etcd)"
     )
+    command.add_argument(
+        "--read-replicas",
+        type=int,
+        metavar="N",
+        help="so many processes answer reads and watches beside the server, on the same port (default: 0)",
+    )
 
 
 def _datastore(parsed: argparse.Namespace) -> EtcdConfig | None:
@@ -217,6 +224,14 @@ def _store(parsed: argparse.Namespace) -> StoreSettings:
         raise CommandError(str(error)) from error
 
 
+def _read_replicas(parsed: argparse.Namespace) -> int | None:
+    """Raises CommandError."""
+    count: int | None = parsed.read_replicas
+    if count is not None and not 0 <= count <= REPLICAS_LIMIT:
+        raise CommandError(f"--read-replicas must be from 0 to {REPLICAS_LIMIT}, not {count}")
+    return count
+
+
 def _data_dir(parsed: argparse.Namespace) -> Path:
     path: Path = parsed.data_dir
     return path.absolute()
@@ -236,6 +251,7 @@ def _up(parsed: argparse.Namespace) -> int:
             datastore=_datastore(parsed),
             leader_elect=parsed.leader_elect,
             store=_store(parsed),
+            read_replicas=_read_replicas(parsed),
         )
     )
 
@@ -359,6 +375,9 @@ def _server(parsed: argparse.Namespace) -> int:
         leader_elect=parsed.leader_elect or cluster.leader_elect,
         store=_store(parsed).over(cluster.store),
     )
+    cluster = with_replicas(cluster, _read_replicas(parsed))
+    if parsed.replica_of is not None:
+        return server.replica(cluster, parsed.replica_of, verbosity=parsed.verbose)
     return server.main(cluster, Reporter(parsed.progress_fd), verbosity=parsed.verbose)
 
 

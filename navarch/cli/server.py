@@ -9,8 +9,10 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from navarch.cli.cluster import CLUSTER_DOMAIN, POD_CIDR, SERVICE_CIDR, Cluster
@@ -19,7 +21,7 @@ from navarch.cli.storesettings import transformers
 from navarch.component import clock, garbage, logs
 
 if TYPE_CHECKING:
-    from navarch.apiserver.server import APIServer
+    from navarch.apiserver.server import APIServer, APIServerConfig
     from navarch.client.informer import Informers
     from navarch.client.transport import Transport
     from navarch.storage.store import Store
@@ -41,7 +43,7 @@ def main(cluster: Cluster, reporter: Reporter, *, verbosity: int = 0) -> int:
 
     logs.configure(verbosity)
     try:
-        uvloop.run(_run(cluster, reporter))
+        uvloop.run(_run(cluster, reporter, verbosity))
     except (OSError, StorageError, ConfigError) as error:
         logger.error("cannot serve: %s", error)
         reporter.fail(str(error))
@@ -49,17 +51,36 @@ def main(cluster: Cluster, reporter: Reporter, *, verbosity: int = 0) -> int:
     return 0
 
 
-async def _run(cluster: Cluster, reporter: Reporter) -> None:
+def replica(cluster: Cluster, leader: Path, *, verbosity: int = 0) -> int:
+    """Answer reads for the server whose sockets are in a directory, until that ends, or SIGTERM or SIGINT."""
+    import uvloop
+
+    from navarch.storage.backend import StorageError
+
+    logs.configure(verbosity)
+    try:
+        uvloop.run(_follow(cluster, leader))
+    except (OSError, StorageError) as error:
+        logger.error("cannot follow: %s", error)
+        return 1
+    return 0
+
+
+def _stopping() -> asyncio.Event:
+    """Set by the signals that end a process."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
+    return stopped
 
-    from navarch.apiserver.server import APIServer, APIServerConfig
+
+def _config(cluster: Cluster, leader: Path | None = None) -> APIServerConfig:
+    from navarch.apiserver.server import APIServerConfig
     from navarch.component.pki import PKI
 
     pki = PKI(cluster.pki_dir)
-    config = APIServerConfig(
+    return APIServerConfig(
         service_account_key_file=pki.service_account_key,
         certificate_file=pki.certificate("apiserver"),
         key_file=pki.key("apiserver"),
@@ -70,14 +91,62 @@ async def _run(cluster: Cluster, reporter: Reporter) -> None:
         port=cluster.port,
         advertise_address=cluster.advertise_address,
         service_cidr=SERVICE_CIDR,
+        shares_port=cluster.read_replicas > 0 or leader is not None,
+        leader=leader,
     )
-    server = APIServer(config, _store(cluster))
+
+
+async def _run(cluster: Cluster, reporter: Reporter, verbosity: int) -> None:
+    stopped = _stopping()
+
+    from navarch.apiserver.server import APIServer
+
+    server = APIServer(_config(cluster), _store(cluster))
     try:
         if await _listen(server, reporter, stopped):
             reporter.step("API", cluster.server_url)
-            await _run_components(cluster, server, reporter, stopped)
+            async with _replicas(cluster, server, verbosity):
+                await _run_components(cluster, server, reporter, stopped)
     finally:
         await server.stop()
+
+
+@asynccontextmanager
+async def _replicas(cluster: Cluster, server: APIServer, verbosity: int) -> AsyncIterator[None]:
+    """With read replicas beside the server."""
+    if not cluster.read_replicas:
+        yield
+        return
+    from navarch.cli.replicas import Supervisor
+
+    await server.serve_replicas(cluster.replicas_dir)
+    supervisor = Supervisor(cluster, cluster.replicas_dir, verbosity)
+    supervisor.start()
+    try:
+        yield
+    finally:
+        await supervisor.stop()
+
+
+async def _follow(cluster: Cluster, leader: Path) -> None:
+    stopped = _stopping()
+
+    from navarch.apiserver.replication import FEED
+    from navarch.apiserver.server import APIServer
+    from navarch.storage.replica.store import ReplicaStore
+
+    store = ReplicaStore(leader / FEED)
+    server = APIServer(_config(cluster, leader), store)
+    await server.listen()
+    gc.collect()
+    gc.freeze()
+    stopping, lost = asyncio.ensure_future(stopped.wait()), asyncio.ensure_future(store.lost())
+    await asyncio.wait((stopping, lost), return_when=asyncio.FIRST_COMPLETED)
+    if not lost.done():
+        lost.cancel()
+        await server.stop()
+    # Else at once, with all its connections: what is here gets older.
+    stopping.cancel()
 
 
 def _store(cluster: Cluster) -> Store:

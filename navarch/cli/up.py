@@ -35,6 +35,7 @@ from navarch.cli.cluster import (
     machine_locked,
     plan_nodes,
     resize,
+    with_replicas,
 )
 from navarch.cli.progress import Listener, Told, since_start_seconds
 from navarch.cli.runtime import containerd_config
@@ -66,6 +67,7 @@ class Options:
     datastore: EtcdConfig | None = None
     leader_elect: bool = False
     store: StoreSettings = DEFAULTS
+    read_replicas: int | None = None
 
 
 class Steps:
@@ -126,9 +128,11 @@ def _decide(options: Options) -> Cluster:
         leader_elect=options.leader_elect or cluster.leader_elect,
         store=options.store.over(cluster.store),
     )
+    cluster = with_replicas(cluster, options.read_replicas)
     if known is not None and _process_settings(known) != _process_settings(cluster) and down.running(known):
         raise CommandError(
-            "the cluster runs with another port, run directory, datastore, encryption or history: navarch down first"
+            "the cluster runs with another port, run directory, datastore, encryption, history or number of read replicas: "
+            "navarch down first"
         )
     if len(str(cluster.run_dir)) > RUN_DIR_LIMIT_CHARACTERS:
         raise CommandError(
@@ -140,7 +144,7 @@ def _decide(options: Options) -> Cluster:
 
 def _process_settings(cluster: Cluster) -> tuple[object, ...]:
     """What takes effect when processes start."""
-    return cluster.run_dir, cluster.port, cluster.datastore, cluster.leader_elect, cluster.store
+    return cluster.run_dir, cluster.port, cluster.datastore, cluster.leader_elect, cluster.store, cluster.read_replicas
 
 
 def host_address() -> str:

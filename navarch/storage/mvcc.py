@@ -198,6 +198,8 @@ class MVCC:
         self._history: deque[Change] = deque()
         self._history_bytes = 0
         self._recent: deque[Change] = deque()
+        self.followers: list[Callable[[list[Change]], None]] = []
+        """Are told of everything that is published."""
 
     def collection(self, prefix: str) -> Collection:
         """The collection of a prefix that ends in a slash, such as ``/registry/pods/``."""
@@ -298,6 +300,8 @@ class MVCC:
             self._apply(self.collection(prefix), change)
             self._remember(change, now_seconds)
             by_prefix.setdefault(prefix, []).append(change)
+        for tell in self.followers:
+            tell(changes)
         for prefix, batch in by_prefix.items():
             for watcher in list(self.collection(prefix).watchers):
                 if watcher.prefix == prefix:
