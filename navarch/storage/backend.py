@@ -77,8 +77,8 @@ class Backend(Protocol):
     def history(self) -> History | None:
         """What it still knows of what it was told to forget, if anything."""
 
-    def load(self) -> Iterator[Change]:
-        """Every retained change, oldest first."""
+    def load(self) -> Iterator[tuple[Record, bool]]:
+        """Every retained version, and whether it is a deletion; oldest first."""
 
     def marks(self) -> Marks:
         """What was noted beside the log."""

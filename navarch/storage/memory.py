@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from navarch.storage.backend import Marks
-from navarch.storage.mvcc import Change, Dropped
+from navarch.storage.mvcc import Change, Dropped, Record
 
 
 class MemoryBackend:
@@ -13,7 +13,7 @@ class MemoryBackend:
 
     history = None
 
-    def load(self) -> Iterator[Change]:
+    def load(self) -> Iterator[tuple[Record, bool]]:
         return iter(())
 
     def marks(self) -> Marks:

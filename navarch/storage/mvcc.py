@@ -373,26 +373,26 @@ class MVCC:
 
     # Loading and compaction
 
-    def load(self, changes: Iterable[Change], compacted: int, reserved: int, now_seconds: float) -> None:
-        """Take in the log of a backend, oldest first; it is complete after `compacted`.
+    def load(self, versions: Iterable[tuple[Record, bool]], compacted: int, reserved: int, now_seconds: float) -> None:
+        """Take in the log of a backend, oldest first, with whether each is a deletion; it is complete after `compacted`.
 
         Revisions go on after `reserved`.
         """
         self.compacted = self._known_since = compacted
         prefix, collection = "", Collection("", 0)
-        for change in changes:
-            record = change.record
+        for record, deleted in versions:
+            key = record.key
             # Mostly of the same collection as the one before; no prefix is the beginning of another.
-            if not prefix or not record.key.startswith(prefix):
-                prefix = collection_prefix(record.key)
+            if not prefix or not key.startswith(prefix):
+                prefix = collection_prefix(key)
                 collection = self.collection(prefix)
-            if change.deleted:
-                collection.remove(record.key)
+            if record.revision > compacted:
+                self._remember(Change(record, collection.records.get(key), deleted), now_seconds)
+            if deleted:
+                collection.remove(key)
             else:
                 collection.put(record)
-            collection.revision = self.revision = max(self.revision, record.revision)
-            if record.revision > compacted:
-                self._remember(change, now_seconds)
+            collection.revision = self.revision = record.revision
         self.revision = max(self.revision, reserved)
         self.next_revision = self.revision + 1
 

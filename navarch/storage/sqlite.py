@@ -145,8 +145,7 @@ class SQLiteBackend:
                 "use the newer navarch that wrote it"
             )
 
-    def load(self) -> Iterator[Change]:
-        present: dict[str, Record] = {}
+    def load(self) -> Iterator[tuple[Record, bool]]:
         rows = self._connection.execute("SELECT revision, key, created, deleted, data FROM log ORDER BY revision")
         is_plain, decode = self._transformers.is_plain, self._transformers.decode
         for revision, key, created, deleted, data in rows:
@@ -155,12 +154,7 @@ class SQLiteBackend:
                     data, _ = decode(key, data)
                 except EncryptionError as error:
                     raise StorageError(f"{self._path}: {key} at revision {revision} cannot be read: {error}") from error
-            record = Record(key, data, revision, created)
-            yield Change(record, present.get(key), bool(deleted))
-            if deleted:
-                present.pop(key, None)
-            else:
-                present[key] = record
+            yield Record(key, data, revision, created), bool(deleted)
 
     def marks(self) -> Marks:
         rows = dict(self._connection.execute("SELECT name, value FROM meta"))

@@ -226,26 +226,27 @@ class Survivor:
         backend = SQLiteBackend(self.path, transformers=transformers(self.life))
         log, compacted = list(backend.load()), backend.marks().compacted
         backend.close()
-        revisions = [change.revision for change in log]
+        revisions = [record.revision for record, _ in log]
         assert revisions == sorted(set(revisions))
-        newest = {change.record.key: change for change in log}
+        newest = {record.key: (record, deleted) for record, deleted in log}
         for key, (revision, deleted, value) in self.acknowledged.items():
             found = newest.get(key)
             if found is None:
                 assert deleted, f"{key}, acknowledged at {revision}, is not there"
             else:
-                assert found.revision >= revision, f"{key} is older than was acknowledged"
-                if found.revision == revision:
-                    assert (found.deleted, value_of(found.record.data)) == (deleted, value)
-        for key, change in newest.items():
+                record, is_deleted = found
+                assert record.revision >= revision, f"{key} is older than was acknowledged"
+                if record.revision == revision:
+                    assert (is_deleted, value_of(record.data)) == (deleted, value)
+        for key, (record, _) in newest.items():
             if key.startswith(PREFIX):
-                assert value_of(change.record.data) in self.begun[key], f"{key} is what nobody wrote"
+                assert value_of(record.data) in self.begun[key], f"{key} is what nobody wrote"
         together = [newest.get(f"{PREFIX}together/{side}") for side in ("a", "b", "c")]
-        assert len({None if change is None else value_of(change.record.data) for change in together}) == 1, "half a commit"
+        assert len({None if found is None else value_of(found[0].data) for found in together}) == 1, "half a commit"
         if self.seen:
             # All that was told to watchers is there, and all that is there was told.
             told = set(self.seen)
-            kept = {c.revision for c in log if c.record.key.startswith(PREFIX) and compacted < c.revision <= self.seen[-1]}
+            kept = {r.revision for r, _ in log if r.key.startswith(PREFIX) and compacted < r.revision <= self.seen[-1]}
             assert kept <= told, "a watcher has missed something"
             assert {revision for revision in told if revision > max(compacted, self._checked)} <= kept, "seen and not stored"
             self._checked = self.seen[-1]

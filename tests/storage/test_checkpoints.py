@@ -34,7 +34,7 @@ def test_the_log_is_begun_anew_while_commits_go_on(tmp_path: Path, monkeypatch: 
     assert largest < written / 4
     backend.close()
     again = SQLiteBackend(tmp_path / "navarch.db")
-    assert [change.revision for change in again.load()] == list(range(1, written // len(DATA) + 1))
+    assert [record.revision for record, _ in again.load()] == list(range(1, written // len(DATA) + 1))
     again.close()
 
 

@@ -241,7 +241,7 @@ def test_compactions_at_once_forget_everything(tmp_path: Path, monkeypatch: pyte
             monkeypatch.setattr(store, "COMPACTION_STEP", 3)
             await asyncio.gather(*(db.compact() for _ in range(4)))
         backend = SQLiteBackend(tmp_path / "navarch.db")
-        assert [change.record.object()["value"] for change in backend.load()] == [19]
+        assert [record.object()["value"] for record, _ in backend.load()] == [19]
         backend.close()
 
     run(test)

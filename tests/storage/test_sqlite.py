@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from navarch.storage.backend import Marks, StorageError, StorageFullError
-from navarch.storage.mvcc import Change, Record
+from navarch.storage.mvcc import MVCC, Change, Record
 from navarch.storage.sqlite import APPLICATION_ID, FORMAT_VERSION, SQLiteBackend
 from navarch.storage.store import LocalStore
 
@@ -28,8 +28,16 @@ def test_the_log_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     backend.forget([(1, 1)], 1)
     backend.close()
     backend = SQLiteBackend(tmp_path / "navarch.db")
-    found = [(c.revision, c.record.data, c.deleted, c.previous and c.previous.revision) for c in backend.load()]
-    assert found == [(2, b"two", False, None), (3, b"three", False, None), (4, b"gone", True, 2)]
+    found = [(record.revision, record.data, deleted) for record, deleted in backend.load()]
+    assert found == [(2, b"two", False), (3, b"three", False), (4, b"gone", True)]
+    index = MVCC()
+    index.load(backend.load(), 1, 100, 0.0)
+    changes = index.changes_since("/registry/pods/", 1)
+    assert [(c.revision, c.type, c.previous and c.previous.revision) for c in changes] == [
+        (2, "ADDED", None),
+        (3, "ADDED", None),
+        (4, "DELETED", 2),
+    ]
     assert backend.marks() == Marks(reserved=100, compacted=1)
     backend.close()
 
@@ -39,7 +47,7 @@ def test_a_batch_is_stored_whole_or_not_at_all(tmp_path: Path) -> None:
     backend.append([change(2)])
     with pytest.raises(StorageError, match="cannot write to"):
         backend.append([change(1), change(2)])
-    assert [c.revision for c in backend.load()] == [2]
+    assert [record.revision for record, _ in backend.load()] == [2]
     backend.append([change(3)])
     backend.close()
 
