@@ -73,14 +73,24 @@ class Local:
         self.path = path
         backend = SQLiteBackend(path)
         self.commits: list[float] = []
-        self._append = backend.append
+        self._append, self._forget = backend.append, backend.forget
         backend.append = self._timed  # type: ignore[method-assign, assignment]
+        self.steps: list[float] = []
+        self.steps_cpu: list[float] = []
+        """Of compaction: how long each took, and for how long of it the processor was at work for it."""
+        backend.forget = self._timed_step  # type: ignore[method-assign, assignment]
         self.store = LocalStore(backend)
 
     def _timed(self, changes: Any, *others: Any) -> None:
         began = time.perf_counter()
         self._append(changes, *others)
         self.commits.append(time.perf_counter() - began)
+
+    def _timed_step(self, *arguments: Any) -> None:
+        began, cpu = time.perf_counter(), time.thread_time()
+        self._forget(*arguments)
+        self.steps.append(time.perf_counter() - began)
+        self.steps_cpu.append(time.thread_time() - cpu)
 
     async def open(self) -> None:
         await self.store.load()
@@ -213,6 +223,8 @@ async def churn(path: Path, seconds: float) -> dict[str, float]:
     await local.store.stop()
     figures = {"churn_written_mb": written / 1e6, "churn_per_second": len(took) / seconds / CHURN_MEASURED}
     figures |= times("churn_ms", took) | times("churn_commit_ms", local.commits) | times("churn_baseline_sync_ms", syncs.took)
+    if local.steps:
+        figures |= times("churn_compaction_step_ms", local.steps) | times("churn_compaction_step_cpu_ms", local.steps_cpu)
     halves = max(sizes[: CHURN_MEASURED // 2]), max(sizes[CHURN_MEASURED // 2 :])
     return {**figures, "churn_file_mb": halves[1] / 1e6, "churn_file_growth_ratio": halves[1] / halves[0]}
 

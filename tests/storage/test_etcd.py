@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import shutil
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
@@ -718,5 +719,57 @@ def test_a_server_that_etcd_does_not_trust_or_that_does_not_trust_etcd_says_why(
         loading.cancel()
         await asyncio.gather(loading, return_exceptions=True)
         await db.stop()
+
+    run(test)
+
+
+def test_an_etcd_that_comes_back_with_another_authority_is_refused_under_load_and_taken_back_with_its_own(
+    secured: Etcd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = PKI(tmp_path / "pki")
+    others.ensure(cluster_leaves(addresses=["127.0.0.1"], host_names=["localhost"]))
+    own = secured._pki
+    config = secured.config
+    acknowledged: dict[str, int] = {}
+    refused: list[str] = []
+    # What is in doubt is so for less long.
+    monkeypatch.setattr(etcd_store, "WRITE_TIMEOUT_SECONDS", 1.0)
+
+    async def restart(pki: PKI | None) -> None:
+        # In a thread: the others go on meanwhile.
+        await asyncio.to_thread(secured.kill)
+        secured._pki = pki
+        await asyncio.to_thread(secured.start)
+
+    async def test() -> None:
+        async with opened(EtcdStore(EtcdClient(config))) as db:
+            ending = asyncio.Event()
+
+            async def write(lane: int) -> None:
+                for count in itertools.count():
+                    if ending.is_set():
+                        return
+                    try:
+                        change = await put(db, f"tls/{lane}-{count}", count)
+                        acknowledged[change.record.key] = change.revision
+                    except StorageError as error:
+                        refused.append(str(error))
+                        await asyncio.sleep(0.01)
+
+            lanes = [asyncio.ensure_future(write(lane)) for lane in range(8)]
+            await until(lambda: len(acknowledged) > 50)
+            await restart(others)
+            before = len(acknowledged)
+            await until(lambda: any("CERTIFICATE_VERIFY_FAILED" in text for text in refused))
+            assert secured.endpoint in db.problem and all(secured.endpoint in text for text in refused)
+            assert len(acknowledged) == before and len(db.collection(PREFIX).records) >= before
+            await restart(own)
+            await until(lambda: len(acknowledged) > before + 50)
+            ending.set()
+            await asyncio.gather(*lanes)
+            await until(lambda: not db.problem)
+        async with opened(EtcdStore(EtcdClient(config))) as db:
+            found = {key: record.revision for key, record in db.collection(PREFIX).records.items()}
+            assert acknowledged.items() <= found.items()
 
     run(test)

@@ -16,9 +16,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from navarch.storage import mvcc
 from navarch.storage.mvcc import Change, CompactedError, ConflictError, Write
+from navarch.storage.replica.store import ReplicaStore
 from navarch.storage.sqlite import SQLiteBackend
 from navarch.storage.store import LocalStore, Store
 from tests.etcd import Etcd
+from tests.storage.following import FollowedStore
 from tests.storage.stores import encoder, value_of
 
 T = TypeVar("T")
@@ -223,14 +225,33 @@ class LocalMachine(StoreMachine):
 
     @rule()
     def crash(self) -> None:
-        async def die() -> None:
-            assert isinstance(self.db, LocalStore)
-            await self.db._tasks.stop()
-            self.db._thread.shutdown()
-            self.db._backend.close()
-
-        self.run(die())
+        self.run(self.die())
         self.reopen(self.durable)
+
+    async def die(self) -> None:
+        assert isinstance(self.db, LocalStore)
+        await kill(self.db)
+
+
+async def kill(db: LocalStore) -> None:
+    """What waits is not stored any more."""
+    await db._tasks.stop()
+    db._thread.shutdown()
+    db._backend.close()
+
+
+class ReplicaMachine(LocalMachine):
+    """The same, read by a replica of it."""
+
+    def new(self) -> Store:
+        (self.directory / "feed").unlink(missing_ok=True)
+        return FollowedStore(SQLiteBackend(self.directory / "navarch.db"), self.directory / "feed")
+
+    async def die(self) -> None:
+        assert isinstance(self.db, FollowedStore)
+        await ReplicaStore.stop(self.db)
+        await self.db.feed.close()
+        await kill(self.db.leader)
 
 
 class EtcdMachine(StoreMachine):
@@ -290,6 +311,10 @@ def check(machine: type[StoreMachine], examples: int, steps: int) -> None:
 
 def test_a_local_store_does_what_the_model_says() -> None:
     check(LocalMachine, 40, 30)
+
+
+def test_a_replica_shows_what_the_model_says() -> None:
+    check(ReplicaMachine, 12, 30)
 
 
 def test_a_store_over_etcd_does_what_the_model_says(etcd_server: Etcd, monkeypatch: pytest.MonkeyPatch) -> None:
