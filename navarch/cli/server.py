@@ -160,7 +160,8 @@ def _store(cluster: Cluster) -> Store:
     from navarch.storage.sqlite import SQLiteBackend
     from navarch.storage.store import LocalStore
 
-    return LocalStore(SQLiteBackend(cluster.database, cluster.store.retention, found))
+    backend = SQLiteBackend(cluster.database, cluster.store.retention, found)
+    return LocalStore(backend, may_be_lazy=not cluster.store.durable_leases)
 
 
 async def _listen(server: APIServer, reporter: Reporter, stopped: asyncio.Event) -> bool:

@@ -20,6 +20,7 @@ _NAMES = {
     "encryption_file": "encryptionProviderConfig",
     "retention_seconds": "historyRetentionSeconds",
     "max_bytes": "historyMaxBytes",
+    "durable_leases": "durableLeases",
 }
 
 
@@ -33,6 +34,8 @@ class StoreSettings:
     """So long after it was replaced, a version of an object is kept."""
     max_bytes: int | None = None
     """So much all earlier versions may take."""
+    durable_leases: bool | None = None
+    """Whether renewals of Leases are on disk before they are acknowledged, as all else is."""
 
     def over(self, known: StoreSettings) -> StoreSettings:
         """What is said here, and for the rest what was known before."""
@@ -77,6 +80,13 @@ def add_options(command: argparse.ArgumentParser) -> None:
         "--history-max-bytes", metavar="SIZE", help="how much all of them may take, such as 256Mi (default: 64Mi)"
     )
 
+    command.add_argument(
+        "--durable-leases",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="have renewals of Leases on disk before they are acknowledged (default: a crash may lose the last minute of them)",
+    )
+
 
 def parsed(options: argparse.Namespace) -> StoreSettings:
     """Raises ValueError, with a text for people, for what cannot be meant."""
@@ -87,7 +97,7 @@ def parsed(options: argparse.Namespace) -> StoreSettings:
         file = OWN_FILE
     elif file:
         file = str(Path(file).absolute())
-    return StoreSettings(file, _seconds(options.history_retention), _bytes(options.history_max_bytes))
+    return StoreSettings(file, _seconds(options.history_retention), _bytes(options.history_max_bytes), options.durable_leases)
 
 
 def transformers(settings: StoreSettings, data_dir: Path) -> Transformers:

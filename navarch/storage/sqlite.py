@@ -148,13 +148,17 @@ class SQLiteBackend:
     def load(self) -> Iterator[tuple[Record, bool]]:
         rows = self._connection.execute("SELECT revision, key, created, deleted, data FROM log ORDER BY revision")
         is_plain, decode = self._transformers.is_plain, self._transformers.decode
-        for revision, key, created, deleted, data in rows:
-            if not is_plain or data.startswith(ENCRYPTED):
-                try:
+        revision = 0
+        try:
+            for revision, key, created, deleted, data in rows:
+                if not is_plain or data.startswith(ENCRYPTED):
                     data, _ = decode(key, data)
-                except EncryptionError as error:
-                    raise StorageError(f"{self._path}: {key} at revision {revision} cannot be read: {error}") from error
-            yield Record(key, data, revision, created), bool(deleted)
+                yield Record(key, data, revision, created), bool(deleted)
+        except EncryptionError as error:
+            raise StorageError(f"{self._path}: {key} at revision {revision} cannot be read: {error}") from error
+        except sqlite3.Error as error:
+            text = f"cannot read {self._path} after revision {revision}: {error}; the file is damaged: restore a backup of it"
+            raise StorageError(text) from error
 
     def marks(self) -> Marks:
         rows = dict(self._connection.execute("SELECT name, value FROM meta"))

@@ -181,9 +181,11 @@ class LocalStore(IndexedStore):
 
     is_shared = False
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, *, may_be_lazy: bool = True) -> None:
+        """Unless it `may_be_lazy`, lazy changes are like any other."""
         super().__init__()
         self._backend = backend
+        self._may_be_lazy = may_be_lazy
         self.problem = ""
         """Why the last commit failed, as long as none has succeeded since."""
         self._queue: list[_Staged] = []
@@ -322,7 +324,7 @@ class LocalStore(IndexedStore):
         """
         (change,) = self.index.stage([Write(prefix, key, data, base, obj)])
         # Nothing may be published before what was staged earlier, nor beyond what is reserved.
-        if lazy and not self._busy and not self._queue and change.revision < self._reserved:
+        if lazy and self._may_be_lazy and not self._busy and not self._queue and change.revision < self._reserved:
             self._publish_lazily(change)
         else:
             await self._durable([change])

@@ -80,7 +80,7 @@ def test_what_cannot_be_meant_is_refused_at_once(
 
 
 @pytest.mark.parametrize(
-    "settings", [StoreSettings(), OWN, StoreSettings("/etc/x.yaml", 3600, 1 << 20), StoreSettings(None, 0, 0)]
+    "settings", [StoreSettings(), OWN, StoreSettings("/etc/x.yaml", 3600, 1 << 20, True), StoreSettings(None, 0, 0, False)]
 )
 def test_a_cluster_remembers_how_its_objects_are_kept(settings: StoreSettings, cluster: Cluster) -> None:
     replace(cluster, store=settings).save()
@@ -95,6 +95,13 @@ def test_a_cluster_remembers_how_its_objects_are_kept(settings: StoreSettings, c
 def test_the_budget_of_the_history_is_what_was_asked_for() -> None:
     assert StoreSettings().retention == Retention()
     assert StoreSettings(retention_seconds=43200, max_bytes=1 << 28).retention == Retention(bytes=1 << 28, days=0.5)
+
+
+def test_leases_are_durable_where_that_was_asked_for(cluster: Cluster) -> None:
+    for settings, may_be_lazy in ((StoreSettings(), True), (StoreSettings(durable_leases=True), False)):
+        db = store(replace(cluster, store=settings))
+        assert db._may_be_lazy == may_be_lazy
+        db._backend.close()
 
 
 def test_the_budget_holds_in_the_store(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:

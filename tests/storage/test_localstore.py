@@ -93,6 +93,23 @@ class Failing(MemoryBackend):
         self.forgotten += [revision for revision, _ in dropped]
 
 
+def test_where_nothing_may_be_lazy_a_lazy_change_is_durable_before_it_is_acknowledged(tmp_path: Path) -> None:
+    async def test() -> None:
+        db = LocalStore(SQLiteBackend(tmp_path / "navarch.db"), may_be_lazy=False)
+        await db.load()
+        db.start()
+        await put(db, "a/1", 1)
+        await put(db, "a/1", 2, lazy=True)
+        # As after a crash: nothing that waits is stored.
+        await db._tasks.stop()
+        db._thread.shutdown()
+        db._backend.close()
+        async with opened(LocalStore(SQLiteBackend(tmp_path / "navarch.db"))) as again:
+            assert value_of(again.get(PREFIX, PREFIX + "a/1")) == 2
+
+    run(test)
+
+
 def test_a_refused_commit_leaves_no_trace_and_the_next_one_succeeds() -> None:
     async def test() -> None:
         backend = Failing()

@@ -116,6 +116,21 @@ def test_revisions_handed_out_before_a_crash_are_not_used_again(tmp_path: Path) 
     assert third == second + 1, "a stop skips nothing"
 
 
+def test_a_page_that_is_damaged_refuses_the_start_and_says_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "navarch.db"
+    backend = SQLiteBackend(path)
+    backend.append([change(revision, data=b"x" * 1000) for revision in range(1, 200)])
+    backend.close()
+    content = bytearray(path.read_bytes())
+    place = content.index(b"x" * 1000, len(content) // 2) // 4096 * 4096
+    content[place : place + 4096] = b"\xff" * 4096
+    path.write_bytes(content)
+    db = LocalStore(SQLiteBackend(path))
+    with pytest.raises(StorageError, match=r"cannot read .* after revision \d+: .*; the file is damaged: restore a backup"):
+        asyncio.run(db.load())
+    asyncio.run(db.stop())
+
+
 # A full disk
 
 
