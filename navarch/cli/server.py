@@ -138,8 +138,7 @@ async def _follow(cluster: Cluster, leader: Path) -> None:
     store = ReplicaStore(leader / FEED)
     server = APIServer(_config(cluster, leader), store)
     await server.listen()
-    gc.collect()
-    gc.freeze()
+    garbage.settle()
     stopping, lost = asyncio.ensure_future(stopped.wait()), asyncio.ensure_future(store.lost())
     await asyncio.wait((stopping, lost), return_when=asyncio.FIRST_COMPLETED)
     if not lost.done():
