@@ -8,6 +8,7 @@ again costs a look-up, and so does everything that is found from there on.
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable, Hashable
 from functools import lru_cache
 from typing import Any, NoReturn, TypeVar
@@ -22,14 +23,19 @@ RESULTS_LIMIT = 64
 """Of one object; with more, all are forgotten."""
 
 
+_numbers = itertools.count()
+
+
 class Shared(dict[str, Any]):
     """An object that many hold, so that nobody may change it, nor anything in it."""
 
-    __slots__ = ("results",)
+    __slots__ = ("number", "results")
 
     def __init__(self, value: dict[str, Any]) -> None:
         super().__init__(value)
         self.results: dict[Hashable, Any] = {}
+        self.number = next(_numbers)
+        """No other has, or will have, the same."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Any]:
         """A copy is its owner's own."""

@@ -8,19 +8,20 @@ client-side apply; an empty list, or one empty entry, makes the server forget al
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from functools import lru_cache
 
 import orjson
 
 from navarch.api import registry, schemas
 from navarch.api.kind import Kind
-from navarch.apimachinery import errors, meta, remember
+from navarch.apimachinery import errors, meta
 from navarch.apimachinery.apply import fields, lastapplied, managers, structure
 from navarch.apimachinery.apply.fields import Fields
 from navarch.apimachinery.apply.managers import ApplyConflictError, Claim, Claims, ManagersError, Versions, Writer
 from navarch.apimachinery.apply.structure import Structure, StructureError
 from navarch.apimachinery.errors import FieldError, Object, StatusError
+from navarch.apimachinery.remember import Shared
 from navarch.apimachinery.schema import decode
 from navarch.apiserver.request import APIRequest
 from navarch.component import clock
@@ -29,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 NAME_LIMIT_BYTES = 128
 PRODUCTS_REMEMBERED = 256
+SHAPES_REMEMBERED = 512
 FIELD = "managedFields"
 SERVER = "kube-apiserver"
 _OPTIONS = {"POST": "CreateOptions", "PUT": "UpdateOptions", "PATCH": "PatchOptions"}
@@ -100,6 +102,7 @@ class _Versions:
         siblings = (sibling for sibling in known if kind.family is not None or sibling.stored is kind.stored)
         self._kinds = {served.api_version: served for served in (*siblings, kind.stored, kind)}
         self._structures: dict[str, Structure] = {}
+        self._made: dict[Hashable, Fields] = {}
 
     def structure(self, api_version: str) -> Structure | None:
         found = self._structures.get(api_version)
@@ -116,11 +119,36 @@ class _Versions:
         whole: Object = decode(obj, schemas.of(self._kinds[source])).object
         return self._kinds[target].from_stored(self._kinds[source].to_stored(whole))
 
-    def made(self, new: Object, who: Writer) -> Fields:
-        """What who makes an object manages of it. Raises StructureError."""
-        taken_apart = self.structure(who.api_version)
-        assert taken_apart is not None, "a kind is served in the version of the request"
-        return managers.create(new, who, taken_apart)
+    def made(self, new: Object, kind: Kind, who: Writer) -> Fields:
+        """What who makes an object, in its stored form, manages of it. Raises StructureError."""
+        shape = (kind.api_version, _shape(new))
+        found = self._made.get(shape)
+        if found is None:
+            taken_apart = self.structure(who.api_version)
+            assert taken_apart is not None, "a kind is served in the version of the request"
+            found = Shared(managers.create(without_managers(kind.from_stored(new)), who, taken_apart))
+            if len(self._made) >= SHAPES_REMEMBERED:
+                self._made.clear()
+            self._made[shape] = found
+        return found
+
+
+def _shape(obj: Object) -> Hashable:
+    """All that decides what an object's maker manages of it: which fields there are, which of them are empty, and lists."""
+    parts: list[Hashable] = []
+    for key, value in obj.items():
+        kind = type(value)
+        if kind is str:
+            parts.append(key if value else (key, None))
+        elif kind is dict:
+            parts.append((key, _shape(value)))
+        elif kind is Shared:
+            parts.append((key, value.number))
+        elif kind is list:
+            parts.append((key, orjson.dumps(value)))
+        else:
+            parts.append(key if value else (key, None))
+    return tuple(parts)
 
 
 @lru_cache(schemas.KINDS_REMEMBERED)
@@ -135,26 +163,12 @@ def created(request: APIRequest, kind: Kind, obj: Object) -> Object:
     """A new object, in its stored form, with its managers."""
     who = _writer(request, kind, "")
     try:
-        made = _made(kind, obj, who)
+        made = _versions(kind).made(obj, kind, who)
     except StructureError as error:
         logger.error("%s %s: nobody manages it: %s", kind.resource, meta.key(obj), error)
         made = {}
     claims = {who.manager(managers.UPDATE): Claim(made, who.api_version, who.time)} if made else {}
     return with_managers(obj, managers.encode(claims))
-
-
-def _made(kind: Kind, obj: Object, who: Writer) -> Fields:
-    """What who makes an object manages of it. Raises StructureError."""
-
-    def compute() -> Fields:
-        return _versions(kind).made(without_managers(kind.from_stored(obj)), who)
-
-    metadata = obj["metadata"]
-    # Beside the spec: which keys there are, and the values of what is managed by its value.
-    keys = tuple(tuple(metadata.get(field) or ()) for field in ("labels", "annotations", "finalizers"))
-    owners = metadata.get("ownerReferences")
-    shape = (kind.api_version, tuple(obj), tuple(metadata), keys, orjson.dumps(owners) if owners else b"")
-    return remember.changed(obj.get("spec") or {}, shape, compute)
 
 
 def updated(request: APIRequest, kind: Kind, new: Object, old: Object, subresource: str) -> Object:
