@@ -64,15 +64,21 @@ def api_services(store: Store, kinds: Iterable[Kind]) -> list[Write]:
 
 
 def custom_services(store: Store, kinds: Iterable[Kind]) -> list[Write]:
-    """Writes after which there is an APIService of every version of these custom kinds, and of none that there was."""
+    """Writes after which every version of these custom kinds has an APIService, as it should be, and none that is gone."""
     kind = apiservice.KIND
     served = {(found.group, found.version): None for found in kinds}
     wanted = {apiservice.name_of(*version): apiservice.of_definitions(*version) for version in served}
     writes = missing(store, ((kind, obj) for obj in wanted.values()))
     for key, record in store.collection(kind.key_prefix).records.items():
         present = record.object()
-        if meta.labels(present).get(apiservice.MANAGED_LABEL) == apiservice.MANAGED and meta.name(present) not in wanted:
+        if meta.labels(present).get(apiservice.MANAGED_LABEL) != apiservice.MANAGED:
+            continue
+        right = wanted.get(meta.name(present))
+        if right is None:
             writes.append(Write(kind.key_prefix, key, versioned(present), record, present, deletes=True))
+        elif right["spec"] != present["spec"]:
+            new = {**present, "metadata": dict(present["metadata"]), "spec": right["spec"]}
+            writes.append(Write(kind.key_prefix, key, versioned(new), record, new))
     return writes
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from navarch.api.apiextensions import customresourcedefinition
 from navarch.api.apiextensions.customresourcedefinition import ESTABLISHED, FINALIZER, TERMINATING, with_condition
+from navarch.api.apiregistration import apiservice
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object, StatusError
 from navarch.apiserver import bootstrap, deletion, fieldmanagement
@@ -85,6 +86,8 @@ class Definitions:
             self._look_at(record.object())
         self._store.watch(prefix, prefix, self._store.revision, self._changed)
         self._custom.on_change(lambda: self._queue.add(_API_SERVICES))
+        services = apiservice.KIND.key_prefix
+        self._store.watch(services, services, self._store.revision, self._services_changed)
         self._queue.add(_API_SERVICES)
 
     def start(self) -> None:
@@ -102,6 +105,12 @@ class Definitions:
                 # It may have given up names that others wait for.
                 for other in self._names.others(change.object):
                     self._look_at(other)
+
+    def _services_changed(self, changes: list[Change]) -> None:
+        """What the server keeps does not stay as somebody else has made it."""
+        labels = (meta.labels(change.object).get(apiservice.MANAGED_LABEL) for change in changes)
+        if apiservice.MANAGED in labels:
+            self._queue.add(_API_SERVICES)
 
     def _look_at(self, definition: Object) -> None:
         if meta.being_deleted(definition):

@@ -9,7 +9,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
@@ -28,15 +30,30 @@ AGGREGATED = {"g": "apidiscovery.k8s.io", "v": "v2", "as": "APIGroupDiscoveryLis
 _AGGREGATED_FORMS = (JSON, YAML)
 # GroupPriorityMinimum of kube-apiserver's own APIServices; equal ones are ordered by name.
 _VERSION = re.compile(r"v([0-9]+)(?:(alpha|beta)([0-9]+))?\Z", re.ASCII)
+CUSTOM_VERSION_PRIORITY = 100
 _STABILITY = {"alpha": 0, "beta": 1, None: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteVersion:
+    """A group version that another server answers for."""
+
+    group: str
+    version: str
+    group_priority: int
+    version_priority: int
+    document: Object
+    """Its APIVersionDiscovery."""
 
 
 class Discovery:
     """Answers under /api and /apis that name no resource. Made anew when kinds come and go."""
 
-    def __init__(self, kinds: Iterable[Kind], external_address: Callable[[], str]) -> None:
-        """`external_address` is where clients reach this server, ``host:port``."""
-        self._groups = _grouped(kinds)
+    def __init__(
+        self, kinds: Iterable[Kind], external_address: Callable[[], str], remote: Iterable[RemoteVersion] = ()
+    ) -> None:
+        """`external_address` is where clients reach this server, ``host:port``; `remote`: what others serve."""
+        self._groups = _grouped(kinds, {(each.group, each.version): each for each in remote})
         self._external_address = external_address
         self._aggregated: dict[tuple[str, Representation], tuple[bytes, str]] = {}
 
@@ -80,7 +97,7 @@ class Discovery:
 
     def _resources(self, group: str, version: str, request: APIRequest) -> Response:
         kinds = self._groups.get(group, {}).get(version)
-        if kinds is None:
+        if kinds is None or isinstance(kinds, RemoteVersion):
             raise errors.no_such_path()
         resources = [entry for kind in kinds for entry in (_resource(kind), *_subresources(kind))]
         group_version = f"{group}/{version}" if group else version
@@ -105,7 +122,9 @@ class Discovery:
         for group, versions in self._groups.items():
             if bool(group) == (root == "apis"):
                 shown = [
-                    {"version": version, "resources": [_aggregated(kind) for kind in kinds], "freshness": "Current"}
+                    kinds.document
+                    if isinstance(kinds, RemoteVersion)
+                    else {"version": version, "resources": [_aggregated(kind) for kind in kinds], "freshness": "Current"}
                     for version, kinds in versions.items()
                 ]
                 items.append({"metadata": {"name": group} if group else {}, "versions": shown})
@@ -113,13 +132,38 @@ class Discovery:
         return {"kind": AGGREGATED["as"], "apiVersion": api_version, "metadata": {}, "items": items}
 
 
-def _grouped(kinds: Iterable[Kind]) -> dict[str, dict[str, list[Kind]]]:
+Groups = dict[str, dict[str, "list[Kind] | RemoteVersion"]]
+
+
+def _grouped(kinds: Iterable[Kind], remote: Mapping[tuple[str, str], RemoteVersion]) -> Groups:
     """Group -> version -> kinds, each in the order in which they are listed."""
-    groups: dict[str, dict[str, list[Kind]]] = {}
+    groups: Groups = {}
     for kind in sorted(kinds, key=lambda kind: kind.plural):
-        groups.setdefault(kind.group, {}).setdefault(kind.version, []).append(kind)
-    ordered = sorted(groups, key=lambda group: (-priorities.GROUPS.get(group, priorities.CUSTOM_GROUP), group))
-    return {group: dict(sorted(groups[group].items(), key=lambda item: version_key(item[0]))) for group in ordered}
+        if (kind.group, kind.version) not in remote:
+            found = groups.setdefault(kind.group, {}).setdefault(kind.version, [])
+            assert isinstance(found, list)
+            found.append(kind)
+    for (group, version), each in remote.items():
+        groups.setdefault(group, {})[version] = each
+
+    def order(group: str) -> tuple[int, str]:
+        highest = max((each.group_priority for each in remote.values() if each.group == group), default=0)
+        served_here = any(isinstance(versions, list) for versions in groups[group].values())
+        own = priorities.GROUPS.get(group, priorities.CUSTOM_GROUP) if served_here else 0
+        return -max(highest, own), group
+
+    def place(group: str, version: str) -> tuple[Any, ...]:
+        if not any(isinstance(each, RemoteVersion) for each in groups[group].values()):
+            return version_key(version)
+        each = groups[group][version]
+        custom = group not in priorities.GROUPS
+        own = CUSTOM_VERSION_PRIORITY if custom else priorities.of_version(group, version)
+        return -(each.version_priority if isinstance(each, RemoteVersion) else own), *version_key(version)
+
+    return {
+        group: {version: groups[group][version] for version in sorted(groups[group], key=lambda version: place(group, version))}
+        for group in sorted(groups, key=order)
+    }
 
 
 def version_key(version: str) -> tuple[int, int, int, str]:

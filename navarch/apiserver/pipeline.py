@@ -18,6 +18,7 @@ from navarch.api.protobuf import encoder
 from navarch.apimachinery import errors
 from navarch.apimachinery.errors import StatusError
 from navarch.apiserver import connecting, deletion, impersonation, inflight, patching, respond, reviews, websockets
+from navarch.apiserver.aggregation.aggregation import Aggregation
 from navarch.apiserver.authentication import Authenticator
 from navarch.apiserver.authorization import AuthorizerChain
 from navarch.apiserver.componentstatuses import ComponentStatuses
@@ -64,6 +65,7 @@ class Pipeline:
         kinds: tuple[Kind, ...],
         resources: Resources,
         custom: CustomResources,
+        aggregation: Aggregation,
         tokens: TokenAuthority,
         authorizer: AuthorizerChain,
         tunnel: NodeTunnel,
@@ -78,6 +80,8 @@ class Pipeline:
         self.resources = resources
         self._custom = custom
         custom.on_change(self._serve_custom)
+        self._aggregation = aggregation
+        aggregation.on_change(self._describe)
         self._authenticator = Authenticator(tokens)
         self._authorizer = authorizer
         self._external_address = external_address
@@ -106,14 +110,20 @@ class Pipeline:
         """Serve what users define now beside what is built in."""
         kinds = all_kinds(self._builtin, self._custom.kinds)
         self._kinds = {(kind.group, kind.version, kind.plural): kind for kind in kinds}
-        self._discovery = Discovery(kinds, self._external_address)
-        self._openapi = OpenAPI(kinds, self._openapi)
+        self._describe()
         self._metrics.serve(kinds)
-        self._quick.serve(self._kinds)
 
     def answer_at_once(self, request: Request) -> bytes | None:
         """The whole response to a GET whose headers are known, if it needs no waiting; else `handle` has to answer it."""
         return self._quick.answer(request)
+
+    def _describe(self) -> None:
+        """Say of what is served, here and elsewhere, what it is."""
+        kinds = tuple(self._kinds.values())
+        here = {place: kind for place, kind in self._kinds.items() if self._aggregation.find(kind.api_path) is None}
+        self._quick.serve(here)
+        self._discovery = Discovery(kinds, self._external_address, self._aggregation.versions())
+        self._openapi = OpenAPI(kinds, self._openapi, self._aggregation.openapi())
 
     async def handle(self, request: Request) -> Response:
         """Answer an HTTP request."""
@@ -225,6 +235,9 @@ class Pipeline:
         info = request.info
         self._authorizer.require(request.user, info)
         request.also_needs = lambda verb: self._authorizer.require(request.user, replace(info, verb=verb))
+        remote = self._aggregation.find(info.path)
+        if remote is not None:
+            return await self._aggregation.serve(request, remote)
         if not info.is_resource:
             return await self._history.serve(request) if info.path == HISTORY_PATH else self._other(request)
         if info.verb not in READ_ONLY_VERBS:

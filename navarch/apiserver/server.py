@@ -35,6 +35,8 @@ from navarch.apiserver.admission.serviceaccount import ServiceAccount
 from navarch.apiserver.admission.storageprotection import StorageObjectInUseProtection
 from navarch.apiserver.admission.validatingpolicy import ValidatingAdmissionPolicy
 from navarch.apiserver.admission.webhooks import MutatingAdmissionWebhook, ValidatingAdmissionWebhook
+from navarch.apiserver.aggregation.aggregation import Aggregation
+from navarch.apiserver.aggregation.trust import Trust
 from navarch.apiserver.allocation import ServiceAllocator
 from navarch.apiserver.authentication import ANONYMOUS_USER
 from navarch.apiserver.authorization import Authenticated, AuthorizerChain, PublicPaths, SystemMasters
@@ -85,6 +87,10 @@ class APIServerConfig:
     """CA of client certificates, also of the kubelets' serving certificates."""
     kubelet_client_certificate_file: Path | None = None
     kubelet_client_key_file: Path | None = None
+    front_proxy_ca_file: Path | None = None
+    """Whose client certificates other API servers are to trust when this one hands requests on to them."""
+    proxy_client_certificate_file: Path | None = None
+    proxy_client_key_file: Path | None = None
     bind_address: str = "0.0.0.0"
     port: int = 6443
     advertise_address: str = "127.0.0.1"
@@ -130,6 +136,7 @@ class APIServer:
         self._recorders: tuple[EventRecorder, ...] = ()
         self._leases: MasterLeases | None = None
         self._definitions: Definitions | None = None
+        self._aggregation: Aggregation | None = None
         self._webhooks: WebhookClient | None = None
         self._replica: ReadReplica | None = None
         self._replicas: Replicas | None = None
@@ -186,10 +193,13 @@ class APIServer:
             resources.guards[kind] = DeviceAccess(store, authorizer)
         if config.leader is None:
             self._repair.follow(allocator)
+        proxy_client = (config.proxy_client_certificate_file, config.proxy_client_key_file)
+        aggregation = self._aggregation = Aggregation(resources, *proxy_client, self._forward, self._metrics.registry)
         self.pipeline = Pipeline(
             registry.kinds(),
             resources,
             custom,
+            aggregation,
             TokenAuthority(store, config.service_account_key_file),
             authorizer,
             NodeTunnel(resources, self._kubelet_tls, self._forward),
@@ -198,11 +208,13 @@ class APIServer:
             self._metrics,
             lambda: self.external_address,
         )
+        aggregation.begin()
         custom.begin()
         if config.leader is not None:
             self._replica = ReadReplica(self.pipeline, store, config.leader)
             self._is_started = True
             return
+        aggregation.start()
         self._definitions = Definitions(resources, names, custom, LOOPBACK_USER)
         self._definitions.begin()
         self._definitions.start()
@@ -250,6 +262,8 @@ class APIServer:
         await service.reconcile()
         self._hooks_done = True
         self._tasks.run_forever(service.run, name="kubernetes-service")
+        trust = Trust(client, config.client_ca_file, config.front_proxy_ca_file)
+        self._tasks.run_forever(trust.run, name="authentication-trust")
         self._tasks.run_forever(lambda: self._repair.run(repairs), name="address-repair")
 
     def _handle(self, request: httpserver.Request) -> Awaitable[httpserver.Response]:
@@ -310,6 +324,8 @@ class APIServer:
         await self._tasks.stop()
         if self._definitions is not None:
             await self._definitions.stop()
+        if self._aggregation is not None:
+            await self._aggregation.stop()
         if self._webhooks is not None:
             self._webhooks.close()
         for recorder in self._recorders:

@@ -90,7 +90,10 @@ class HTTPClient:
         timeout_seconds: float | None = REQUEST_TIMEOUT_SECONDS,
         limit_bytes: int | None = None,
     ) -> Answer:
-        """One request, its answer read whole, if it is within the limit. `target` is path and query."""
+        """One request, its answer read whole, if it is within the limit.
+
+        `target` is path and query; a header that is sent several times has its values parted by newlines.
+        """
         try:
             async with asyncio.timeout(timeout_seconds):
                 connection = await self._send(method, target, headers, body)
@@ -152,7 +155,8 @@ class HTTPClient:
         self, method: str, target: str, headers: Mapping[str, str] | None, body: bytes, *, fresh: bool = False
     ) -> _Connection:
         lines = [f"{method} {target} HTTP/1.1", f"Host: {self.host}:{self.port}"]
-        lines += [f"{name}: {value}" for name, value in {**self._headers, **(headers or {})}.items()]
+        sent = {**self._headers, **(headers or {})}
+        lines += [f"{name}: {value}" for name, values in sent.items() for value in values.split("\n")]
         if body or method in ("POST", "PUT", "PATCH"):
             lines.append(f"Content-Length: {len(body)}")
         head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")

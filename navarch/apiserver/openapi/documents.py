@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,7 +13,7 @@ import orjson
 from navarch.api.kind import Kind
 from navarch.apimachinery import errors
 from navarch.apiserver.negotiation import JSON
-from navarch.apiserver.openapi import custom, operations, protobuf, v2, v3
+from navarch.apiserver.openapi import custom, merging, operations, protobuf, v2, v3
 from navarch.apiserver.openapi.custom import Custom
 from navarch.apiserver.openapi.operations import PathItem
 from navarch.apiserver.request import APIRequest
@@ -41,20 +41,39 @@ class Document:
         return gzip.compress(self.body, 1, mtime=0)
 
 
+@dataclass(frozen=True, slots=True)
+class RemoteOpenAPI:
+    """What another server says of a group version that it serves; b"": nothing."""
+
+    v3: bytes = b""
+    v2: bytes = b""
+    """Of all that it serves."""
+    url: str = ""
+    """Where it has the former."""
+
+
 class OpenAPI:
     """Answers under /openapi."""
 
     paths = (V2, V3, f"{V3}/")
 
-    def __init__(self, kinds: Iterable[Kind], previous: OpenAPI | None = None) -> None:
-        """`previous`: the answers about other kinds, of which what stays the same is kept."""
-        self._kinds = tuple(kinds)
+    def __init__(
+        self,
+        kinds: Iterable[Kind],
+        previous: OpenAPI | None = None,
+        remote: Mapping[str, RemoteOpenAPI] | None = None,
+    ) -> None:
+        """`previous`: the answers about other kinds, of which what stays the same is kept. `remote`: what others serve, by
+        ``apis/group/version``."""
+        self._remote = dict(remote or {})
+        self._kinds = tuple(kind for kind in kinds if kind.api_path.lstrip("/") not in self._remote)
         self._documents: dict[str, Document] = {}
         self._etags: dict[str, str] = {}
         if previous is not None:
             mine, theirs = self._by_root, previous._by_root
             same = {root for root, etag in previous._etags.items() if mine.get(root) == theirs.get(root)}
             same -= {f"apis/{kind.group}" for kind in {*self._kinds} ^ {*previous._kinds}}
+            same -= self._remote.keys() | previous._remote.keys()
             self._etags = {root: etag for root, etag in previous._etags.items() if root in same}
             self._documents = {root: document for root, document in previous._documents.items() if root in same}
 
@@ -71,7 +90,7 @@ class OpenAPI:
             return Response(200, (("Content-Type", JSON), ("Cache-Control", "no-cache, private")), self._index)
         if path.startswith(f"{V3}/"):
             root = path.removeprefix(f"{V3}/")
-            if root not in self._paths:
+            if root not in self._paths and root not in self._remote:
                 raise errors.no_such_path()
             _accept_json(accept)
             document, asked = self._kept(root), request.option("hash")
@@ -100,9 +119,11 @@ class OpenAPI:
     @cached_property
     def _index(self) -> bytes:
         """Where each v3 document is. Whoever wants the index seldom wants them all: they are made again when asked for."""
-        for root in self._paths.keys() - self._etags.keys():
-            self._etags[root] = self._made(root).etag
-        paths = {root: {"serverRelativeURL": _location(root, self._etags[root])} for root in self._paths}
+        roots = [*self._paths, *self._remote]
+        for root in roots:
+            if root not in self._etags:
+                self._etags[root] = self._made(root).etag
+        paths = {root: {"serverRelativeURL": _location(root, self._etags[root])} for root in roots}
         return orjson.dumps({"paths": paths})
 
     def _kept(self, name: str) -> Document:
@@ -113,9 +134,13 @@ class OpenAPI:
     def _made(self, name: str) -> Document:
         if name in (V2, protobuf.MEDIA_TYPE):
             document = v2.document([item for items in self._paths.values() for item in items], self._custom)
+            for root, remote in self._remote.items():
+                document = merging.merged(document, remote.v2, f"/{root}/") if remote.v2 else document
             if name == V2:
                 return Document(JSON, orjson.dumps(document))
             return Document(protobuf.MEDIA_TYPE, protobuf.encode(document))
+        if name in self._remote:
+            return Document(JSON, self._remote[name].v3)
         group_versions = {(kind.group, kind.version) for kind in self._kinds if kind.api_path == f"/{name}"}
         return Document(JSON, v3.encode(self._paths[name], group_versions, self._custom))
 

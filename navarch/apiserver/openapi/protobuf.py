@@ -115,6 +115,52 @@ def encode(document: Mapping[str, Any]) -> bytes:
     return _Writer().message("Document", document)
 
 
+def understood(document: Mapping[str, Any]) -> Any:
+    """What of somebody else's document can be written."""
+    return _understood("Document", document)
+
+
+def _understood(form: str, value: Any) -> Any:
+    """None for what cannot."""
+    kind, _, rest = form.partition(":")
+    if form.endswith("json") and kind != "named":
+        return value
+    if isinstance(value, list) and kind != "strings":
+        return [kept for item in value if (kept := _understood(form, item)) is not None]
+    match kind:
+        case "string":
+            return value if isinstance(value, str) else None
+        case "bool":
+            return value if isinstance(value, bool) else None
+        case "integer":
+            return value if isinstance(value, int) and value >= 0 else None
+        case "double":
+            return float(value) if isinstance(value, int | float) else None
+        case "strings":
+            return value if isinstance(value, list) else None
+        case "in":
+            return _understood(rest.partition(":")[2], value)
+    if not isinstance(value, Mapping):
+        return None
+    match kind:
+        case "named":
+            return {key: kept for key, item in value.items() if (kept := _understood(rest, item)) is not None}
+        case "parameter" | "parameter or reference":
+            if "$ref" in value:
+                return {"$ref": value["$ref"]} if kind != "parameter" else None
+            kind = _PARAMETERS[value["in"]][0] if value.get("in") in _PARAMETERS else ""
+    fields = _MESSAGES.get(kind)
+    if fields is None:
+        return None
+    found: dict[str, Any] = {}
+    for key, item in value.items():
+        if key.startswith(_EXTENSION_PREFIX):
+            found |= {key: item} if _EXTENSION_PREFIX in fields else {}
+        elif key in fields and (kept := _understood(fields[key][1], item)) is not None:
+            found[key] = kept
+    return found
+
+
 class _Writer:
     """Writes one document. Lists and maps that it holds several times, as the same value, are written once and copied."""
 
