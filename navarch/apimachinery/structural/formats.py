@@ -6,20 +6,16 @@ import base64
 import binascii
 import ipaddress
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import date
 from email.utils import parseaddr
-from functools import cache
 
 from navarch.apimachinery import gourl, names
 from navarch.apimachinery.meta import parse_time
-from navarch.apimachinery.structural import gopattern
 
-_LETTER = r"[a-zA-Z0-9\p{S}\p{L}]"
-_HOSTNAME = (
-    rf"^({_LETTER}((-?{_LETTER}{{0,62}})?)"
-    rf"|({_LETTER}(([a-zA-Z0-9\-\p{{S}}\p{{L}}]{{0,61}}{_LETTER})?)\.)+[a-zA-Z\p{{L}}]{{2,63}})$"
-)
+# Of letters as a, and digits and symbols as 0.
+_HOSTNAME = re.compile(r"([a0](-?[a0]{0,62})?|([a0]([a0-]{0,61}[a0])?\.)+a{2,63})\Z")
 _HEX = "[0-9a-fA-F]"
 _UUID = re.compile(rf"{_HEX}{{8}}-?({_HEX}{{4}}-?){{3}}{_HEX}{{12}}\Z")
 _UUID3 = re.compile(rf"{_HEX}{{8}}-?{_HEX}{{4}}-?3{_HEX}{{3}}-?{_HEX}{{4}}-?{_HEX}{{12}}\Z")
@@ -46,13 +42,16 @@ _BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{
 _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)\Z", re.ASCII)
 
 
-@cache
-def _hostname() -> re.Pattern[str]:
-    return gopattern.compiled(_HOSTNAME)
+def _kind(character: str) -> str:
+    category = unicodedata.category(character)[0]
+    if category == "L":
+        return "a"
+    return "0" if category == "S" or (character.isascii() and character.isdigit()) else character
 
 
 def _is_hostname(text: str) -> bool:
-    return len(text) <= 255 and bool(_hostname().match(text)) and all(len(part) <= 63 for part in text.split("."))
+    shown = "".join(_kind(character) if character not in "-." else character for character in text[:256])
+    return len(text) <= 255 and bool(_HOSTNAME.match(shown)) and all(len(part) <= 63 for part in text.split("."))
 
 
 def _is_uri(text: str) -> bool:

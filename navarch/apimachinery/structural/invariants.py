@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from navarch.apimachinery import gopattern
 from navarch.apimachinery.errors import FieldError, forbidden_field, invalid_value, required
-from navarch.apimachinery.structural import gopattern
 from navarch.apimachinery.structural.walking import (
     EMBEDS,
     INT_OR_STRING,

@@ -6,16 +6,14 @@ Of several alternatives (anyOf, oneOf) that all fail, the errors of the one are 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 from typing import Any
 
 import orjson
 
-from navarch.apimachinery import errors
+from navarch.apimachinery import errors, gopattern
 from navarch.apimachinery.errors import FieldError
-from navarch.apimachinery.structural import formats, gopattern
+from navarch.apimachinery.structural import formats
 from navarch.apimachinery.structural.walking import INT_OR_STRING, LIST_MAP_KEYS, LIST_TYPE, Schema, items, properties, values
 
 MISSING: Any = object()
@@ -151,14 +149,9 @@ def _string(value: str, schema: Schema, path: str) -> _Result | None:
         return _Result(errors.too_long(_at(path), longest))
     if shortest is not None and len(value) < shortest:
         return _Result(_invalid(path, value, f"should be at least {shortest} chars long"))
-    if pattern and not _compiled(pattern).search(value):
+    if pattern and not gopattern.matcher(pattern)(value):
         return _Result(_invalid(path, value, f"should match '{pattern}'"))
     return None
-
-
-@lru_cache(1024)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return gopattern.compiled(pattern)
 
 
 def _go_number(number: float) -> str:

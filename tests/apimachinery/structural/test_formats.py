@@ -6,7 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from navarch.apimachinery.structural import formats, gopattern
+from navarch.apimachinery import gopattern
+from navarch.apimachinery.structural import formats
+
+LETTER = r"[a-zA-Z0-9\p{S}\p{L}]"
 
 
 @pytest.mark.parametrize(
@@ -70,6 +73,8 @@ def test_which_formats_are_known() -> None:
         (r"^(?<year>\d{4})$", "2026", "26"),
         (r"^\x{41}\z", "A", "B"),
         (r"^\S+$", "a", "a b"),
+        (r"^\p{Greek}+$", "ω", "w"),
+        (r"^\\C$", "\\C", "C"),
     ],
 )
 def test_patterns_mean_what_they_mean_in_go(pattern: str, matching: str, other: str) -> None:
@@ -85,8 +90,11 @@ def test_patterns_mean_what_they_mean_in_go(pattern: str, matching: str, other: 
         ("[a", "missing closing ]: `[a`"),
         ("*a", "missing argument to repetition operator: `*`"),
         ("(?=a)", "invalid or unsupported Perl syntax: `(?=`"),
-        ("(?<!a)", "invalid or unsupported Perl syntax: `(?<`"),
+        ("(?<!a)", "invalid or unsupported Perl syntax: `(?<!`"),
         (r"\y", "invalid escape sequence: `\\y`"),
+        ("\\", "trailing backslash at end of expression: ``"),
+        (r"a\C", "invalid escape sequence: `\\C`"),
+        ("a{1001}", "invalid repeat count: `{1001}`"),
         (r"\p{Klingon}", "invalid character class range: `\\p{Klingon}`"),
         ("[b-a]", "invalid character class range: `b-a`"),
     ],
@@ -95,6 +103,13 @@ def test_what_is_no_pattern_is_refused_in_gos_words(pattern: str, text: str) -> 
     with pytest.raises(ValueError) as refused:
         gopattern.compiled(pattern)
     assert str(refused.value) == f"error parsing regexp: {text}"
+
+
+def test_a_pattern_too_large_for_a_quick_search_is_searched_for_all_the_same() -> None:
+    pattern = rf"^({LETTER}(([a-zA-Z0-9\-\p{{S}}\p{{L}}]{{0,61}}{LETTER})?)\.)+[a-zA-Z\p{{L}}]{{2,63}}$"
+    assert gopattern.compiled(pattern).programsize > gopattern.QUICK_LIMIT_INSTRUCTIONS
+    found = gopattern.matcher(pattern)
+    assert found("web-1.example.com") and not found("-web.example.com")
 
 
 @given(st.text(max_size=20))
