@@ -131,6 +131,9 @@ class Kind:
     validate_update: ValidateUpdate | None = None
     """Of an update, beside `validate` of the new object: what may not change."""
     validate_status_update: ValidateUpdate = _no_errors
+    is_slow: Callable[[], bool] | None = None
+    """Whether `validate_create`, `validate_update` and `validate_status_update` may take so long that others would notice; then
+    they must be able to run in a thread. None: never."""
     warnings: Warnings = _no_warnings
     """Of a valid object that is to be stored."""
     validate_name: Callable[[str], Iterable[str]] | None = None

@@ -7,6 +7,7 @@ version, everything between decoding and answering is about the stored form (`ki
 
 from __future__ import annotations
 
+import asyncio
 import copy
 from collections.abc import Callable, Iterable
 from functools import lru_cache
@@ -179,7 +180,7 @@ class Resources:
         problems = [*self._guarded(attributes, obj, None), *objectmeta.validate(rules, obj), *rules.validate(obj)]
         validate_create = kind.validate_create or rules.validate_create
         if validate_create is not None:
-            problems += validate_create(obj)
+            problems += await _judged(rules, lambda: validate_create(obj))
         self._refuse_invalid(kind, obj, problems)
         request.warn(rules.warnings(obj, None))
         return await self.admission.store_accepted(
@@ -341,14 +342,14 @@ class Resources:
         problems = [*self._guarded(attributes, obj, old), *objectmeta.validate_update(obj, old)]
         problems += objectmeta.validate(rules, obj)
         if subresource == "status":
-            problems += rules.validate_status_update(obj, old)
+            problems += await _judged(rules, lambda: rules.validate_status_update(obj, old))
         elif update is not None:
             problems += update.validate(obj, old)
         elif not subresource:
             problems += _new_problems(rules, obj, old)
             validate_update = kind.validate_update or rules.validate_update
             if validate_update is not None:
-                problems += validate_update(obj, old)
+                problems += await _judged(rules, lambda: validate_update(obj, old))
         self._refuse_invalid(kind, obj, problems)
         if not subresource:
             request.warn(rules.warnings(obj, old))
@@ -430,6 +431,13 @@ def _new_problems(kind: Kind, obj: Object, old: Object) -> list[FieldError]:
         known = set(kind.validate(kind.default(copy.deepcopy(old))))
         problems = [problem for problem in problems if problem not in known]
     return problems
+
+
+async def _judged(kind: Kind, judge: Callable[[], Iterable[FieldError]]) -> list[FieldError]:
+    """What is wrong with an object; in a thread if finding that out may take long, so that others get their turn."""
+    if kind.is_slow is None or not kind.is_slow():
+        return list(judge())
+    return await asyncio.get_running_loop().run_in_executor(None, lambda: list(judge()))
 
 
 def may_go(kind: Kind, obj: Object) -> bool:

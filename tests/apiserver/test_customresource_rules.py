@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any
 
+import orjson
 import pytest
 
 from navarch.api.apiextensions.objectrules import Validator
 from navarch.apimachinery.errors import Object
-from tests.apiserver.bench import APPLY, Bench, Reply
+from navarch.component.httpserver import Request
+from tests.apiserver.bench import ADMIN, APPLY, MERGE, Bench, Reply
 from tests.apiserver.test_customresources import DEFINITIONS, INTEGER, STRING, Resource, define, definition, version
 
 RULES = "x-kubernetes-validations"
@@ -317,3 +320,24 @@ def test_whoever_has_no_rules_loads_no_language() -> None:
         "sys.exit(any(name.startswith('navarch.apimachinery.cel') for name in sys.modules))\n"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_rules_that_take_long_hold_up_nobody(rules: Rules, api: Bench) -> None:
+    names = array({**STRING, "maxLength": 10}, maxItems=200)
+    slow = rules.define(ruled(obj(names=names), "self.names.all(a, self.names.all(b, a != b || a == b))"))
+
+    async def asked_beside(method: str, path: str, body: Object, content_type: str) -> tuple[int, int]:
+        """The status, and how many turns others had meanwhile."""
+        request = Request(method, path, "", {"content-type": content_type}, orjson.dumps(body), ADMIN)
+        turns, asked = 0, asyncio.ensure_future(api.server.pipeline.handle(request))
+        while not asked.done():
+            turns += 1
+            await asyncio.sleep(0)
+        return asked.result().status, turns
+
+    many = {"names": [str(number) for number in range(150)]}
+    status, turns = api.run(asked_beside("POST", slow.path, slow.body("many", spec=many), "application/json"))
+    assert status == 201 and turns > 20
+    less = {"spec": {"names": many["names"][1:]}}
+    status, turns = api.run(asked_beside("PATCH", f"{slow.path}/many", less, MERGE))
+    assert status == 200 and turns > 20

@@ -136,6 +136,10 @@ class _Version:
 
         return Validator(self.schema)
 
+    def is_slow(self) -> bool:
+        """Whether judging an object by the rules may take long."""
+        return self._validator is not None and self._validator.is_slow
+
     def _repetitions(self, new: Object, old: Object | None) -> Iterable[FieldError]:
         found = list(listtypes.repetitions(new, self.schema))
         return [] if found and old is not None and any(listtypes.repetitions(old, self.schema)) else found
@@ -192,6 +196,7 @@ class _Family:
             has_generation=True,
             spec_fields=(),
             validate_status_update=validate_status_update,
+            is_slow=version.is_slow,
             prepare_update=_prepare_update,
             prepare_status_update=_prepare_status_update,
             warnings=_warnings,

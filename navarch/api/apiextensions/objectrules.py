@@ -33,6 +33,8 @@ from navarch.apimachinery.structural.walking import (
 
 BUDGET = 10_000_000
 """What all rules may cost for one object."""
+QUICK_COST = 10_000
+"""What costs no more takes about a hundredth of a second."""
 MESSAGE_LIMIT_BYTES = 5 * 1024
 _SPENT = "failed due to running out of cost budget, no further validation rules will be run"
 _BLOCKING = frozenset(
@@ -46,7 +48,10 @@ class Validator:
     def __init__(self, schema: Schema, *, is_root: bool = True, budget: int = BUDGET) -> None:
         self._root = _node(schema, is_root=is_root)
         self._budget = budget
-        self._is_metered = _most(self._root, 1) * ESTIMATE_MARGIN > budget
+        most = _most(self._root, 1) * ESTIMATE_MARGIN
+        self._is_metered = most > budget
+        self.is_slow = most > QUICK_COST
+        """Whether judging an object may take so long that others would notice."""
 
     def problems(self, new: Any, old: Any, found: Iterable[FieldError]) -> list[FieldError]:
         """What is wrong with an object by the rules; nothing where nothing has changed since `old`.
