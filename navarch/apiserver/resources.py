@@ -338,6 +338,9 @@ class Resources:
         attributes = Attributes(request, kind, "UPDATE", request.info.namespace, request.info.name, subresource)
         obj = await self.admission.mutate(attributes, obj, old)
         if attributes.is_changed:
+            # Who was asked may have changed what such a request cannot.
+            if update is not None:
+                obj = fieldmanagement.with_managers(update.prepare(obj, old), obj["metadata"].get(fieldmanagement.FIELD, []))
             obj = self._carry_over(rules, dict(obj), old, subresource)
         problems = [*self._guarded(attributes, obj, old), *objectmeta.validate_update(obj, old)]
         problems += objectmeta.validate(rules, obj)

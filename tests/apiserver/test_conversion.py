@@ -18,6 +18,7 @@ from navarch.component import httpserver
 from navarch.component.httpserver import Request, Response
 from navarch.component.pki import PKI, Leaf
 from tests.apiserver.bench import APPLY, MERGE, Bench, Reply
+from tests.apiserver.hooks import MUTATING, HookServer, add, configuration, patched
 
 STRING = {"type": "string"}
 HOSTS = "/apis/example.com/{version}/namespaces/default/hosts"
@@ -295,3 +296,26 @@ def test_a_webhook_behind_a_service(hosts: Hosts, monkeypatch: pytest.MonkeyPatc
     # Endpoints cannot be where this test is; that the certificate is the Service's is looked at all the same.
     monkeypatch.setattr(proxy, "endpoint", endpoint)
     assert hosts.get("v2", "a").json["spec"] == {"name": "one", "port": "80"}
+
+
+def test_admission_sees_the_version_that_it_knows_converted_by_the_webhook(hosts: Hosts, api: Bench, tmp_path: Path) -> None:
+    server = HookServer(api.run, tmp_path)
+    server.answers["/"] = patched(add("/spec/name", "changed.example.com"))
+    rule = {"apiGroups": ["example.com"], "apiVersions": ["v2"], "resources": ["hosts"]}
+    try:
+        api.made(MUTATING, configuration("hosts", server.hook("hosts", "/", rule)))
+        body = {
+            "apiVersion": "example.com/v1",
+            "kind": "Host",
+            "metadata": {"name": "told"},
+            "spec": {"host": "example.com:80"},
+        }
+        made = api.call("POST", hosts.path("v1"), body).json
+        assert made["spec"] == {"host": "changed.example.com:80"}
+        # Whatever has to be begun anew for a conversion: the last time counts.
+        asked = server.about("/")[-1]
+        assert (asked["kind"]["version"], asked["requestKind"]["version"]) == ("v2", "v1")
+        assert asked["object"]["spec"] == {"name": "example.com", "port": "80"}
+    finally:
+        api.delete(MUTATING, "hosts")
+        server.close()

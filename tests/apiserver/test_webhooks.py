@@ -13,7 +13,7 @@ from navarch.api.registry import resource
 from navarch.apimachinery.errors import Object
 from navarch.component.httpserver import Response
 from navarch.storage.sqlite import SQLiteBackend
-from tests.apiserver.bench import ALICE, APPLY, Bench, Reply, bench
+from tests.apiserver.bench import ALICE, APPLY, STRATEGIC, Bench, Reply, bench
 from tests.apiserver.hooks import (
     MUTATING,
     RULE,
@@ -281,6 +281,20 @@ def test_status_and_spec_stay_apart_whatever_webhooks_want(api: Bench, hooks: Ho
     hooks.answers["/"] = patched(add("/spec/replicas", 6))
     changed = api.patch("deployments.apps", "apart", {"metadata": {"labels": {"a": "b"}}}).json
     assert (changed["spec"]["replicas"], changed["metadata"]["generation"]) == (6, before["metadata"]["generation"] + 1)
+
+
+def test_a_part_of_a_pod_stays_the_part_that_is_written(api: Bench, hooks: HookServer, register: Register) -> None:
+    pod = {"metadata": {"name": "debugged", "namespace": "default"}, "spec": {"containers": [{"name": "a", "image": "a"}]}}
+    api.made("pods", pod)
+    added = {"name": "hooked", "image": "b"}
+    hooks.answers["/"] = patched(add("/spec/ephemeralContainers/-", added), add("/spec/containers/0/image", "c"))
+    rule = {"operations": ["UPDATE"], "resources": ["pods/ephemeralcontainers"]}
+    register(MUTATING, "debugs", hooks.hook("debugs", "/", rule))
+    path = "/api/v1/namespaces/default/pods/debugged/ephemeralcontainers"
+    patch = {"spec": {"ephemeralContainers": [{"name": "asked", "image": "d"}]}}
+    spec = api.call("PATCH", path, patch, content_type=STRATEGIC).json["spec"]
+    assert [container["name"] for container in spec["ephemeralContainers"]] == ["asked", "hooked"]
+    assert spec["containers"][0]["image"] == "a"
 
 
 def test_a_scale_is_told_as_one_and_may_be_changed(api: Bench, hooks: HookServer, register: Register) -> None:

@@ -1,1 +1,1 @@
-"""Kinds of the admissionregistration.k8s.io group, one file each. Nothing is called or evaluated for them: they are kept."""
+"""Kinds of the admissionregistration.k8s.io group, one file each; apiserver/admission asks whom they name."""

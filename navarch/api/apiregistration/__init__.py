@@ -1,1 +1,1 @@
-"""Kinds of the apiregistration.k8s.io group. Requests are not passed on to other servers."""
+"""Kinds of the apiregistration.k8s.io group; apiserver/aggregation hands requests on as they say."""
