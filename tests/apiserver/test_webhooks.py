@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from navarch.api.registry import resource
@@ -546,3 +548,19 @@ def test_configurations_are_known_after_a_restart(tmp_path: Path) -> None:
         first.made(VALIDATING, configuration("known", hook))
     with bench(tmp_path, SQLiteBackend(tmp_path / "db")) as second:
         assert "failed calling webhook" in make(second, "refused").message
+
+
+def test_older_reviews_are_spoken_with_webhooks_that_know_no_others(api: Bench, hooks: HookServer, register: Register) -> None:
+    versions: list[str] = []
+
+    def answer(asked: Object) -> Response:
+        operations = base64.b64encode(orjson.dumps([add("/data/older", "x")])).decode()
+        versions.append(str(asked["kind"]["version"]))
+        # Neither uid nor patchType were asked for then.
+        response = {"allowed": True, "patch": operations}
+        return Response(200, body=orjson.dumps({"response": response}))
+
+    hooks.answers["/"] = answer
+    register(MUTATING, "older", hooks.hook("older", "/", admissionReviewVersions=["v1beta1"]))
+    assert make(api, "older", data={"a": "1"}).json["data"] == {"a": "1", "older": "x"}
+    assert versions == ["v1"]
