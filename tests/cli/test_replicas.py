@@ -28,8 +28,8 @@ from navarch.storage.etcd.config import EtcdConfig
 from tests.etcd import free_port
 
 T = TypeVar("T")
-CONNECTIONS = 12
-PATIENCE_SECONDS = 20.0
+CONNECTIONS, CONNECTIONS_LIMIT = 12, 100
+PATIENCE_SECONDS = 60.0
 CONFIGMAPS = "/api/v1/namespaces/default/configmaps"
 
 
@@ -140,20 +140,23 @@ def port_of(client: HTTPClient) -> int:
 
 def test_what_one_connection_has_written_every_other_one_reads(server: Server) -> None:
     async def test() -> None:
-        clients = [server.client() for _ in range(CONNECTIONS)]
-        for client in clients:
-            assert (await ask(client, "GET", "/version"))[0] == 200
-        answering = {server.answering(port_of(client)) for client in clients}
-        assert answering == {server.process.pid, *server.replicas()}, "the kernel gives each its share"
+        clients: list[HTTPClient] = []
+        answering: set[int | None] = set()
+        # The kernel gives each its share.
+        while len(clients) < CONNECTIONS or not {server.process.pid, *server.replicas()} <= answering:
+            assert len(clients) < CONNECTIONS_LIMIT
+            clients.append(server.client())
+            assert (await ask(clients[-1], "GET", "/version"))[0] == 200
+            answering.add(server.answering(port_of(clients[-1])))
         for number in range(60):
             body = {"metadata": {"name": "shared"}, "data": {"number": str(number)}}
-            writer = clients[number % CONNECTIONS]
+            writer = clients[number % len(clients)]
             if number:
                 _, made = await ask(writer, "PUT", f"{CONFIGMAPS}/shared", body)
             else:
                 _, made = await ask(writer, "POST", CONFIGMAPS, body)
             found = await asyncio.gather(*(ask(client, "GET", f"{CONFIGMAPS}/shared") for client in clients))
-            assert found == [(200, made)] * CONNECTIONS
+            assert found == [(200, made)] * len(clients)
         for client in clients:
             client.close()
             await client.wait_closed()
@@ -201,11 +204,9 @@ def test_a_replica_that_dies_is_replaced_and_the_server_answers_meanwhile(server
 
 def test_where_the_server_is_killed_nobody_answers(server: Server) -> None:
     """The last one: nothing is left of it."""
-    (replica,) = server.replicas()
     server.process.kill()
     server.process.wait()
-    until(lambda: not Path(f"/proc/{replica}").exists() or "--replica-of" not in command_line(replica))
-    assert not _sockets(server.cluster.port, "0A")
+    until(lambda: not _sockets(server.cluster.port, "0A"))
 
 
 # Options
