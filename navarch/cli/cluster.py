@@ -77,6 +77,10 @@ class Cluster:
     """How the API's objects are kept."""
     read_replicas: int = 0
     """How many processes answer reads beside the server."""
+    scheduler_config: Path | None = None
+    """The scheduler's configuration file."""
+    scheduler_plugins: tuple[Path, ...] = ()
+    """Python files with plugins of the user's for the scheduler."""
 
     # Where things are
 
@@ -184,6 +188,8 @@ class Cluster:
             "snapshotter": self.snapshotter,
             "nodes": [asdict(node) for node in self.nodes],
             "leaderElect": self.leader_elect,
+            "schedulerConfig": str(self.scheduler_config) if self.scheduler_config else None,
+            "schedulerPlugins": [str(path) for path in self.scheduler_plugins],
             "datastore": _datastore_at_rest(self.datastore),
             "store": self.store.at_rest(),
             "readReplicas": self.read_replicas,
@@ -210,6 +216,8 @@ def load(data_dir: Path) -> Cluster | None:
             leader_elect=bool(content.get("leaderElect", False)),
             store=from_rest(content.get("store", {})),
             read_replicas=int(content.get("readReplicas", 0)),
+            scheduler_config=Path(content["schedulerConfig"]) if content.get("schedulerConfig") else None,
+            scheduler_plugins=tuple(Path(path) for path in content.get("schedulerPlugins") or ()),
         )
     except FileNotFoundError:
         return None

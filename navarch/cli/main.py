@@ -75,6 +75,7 @@ def _add_cluster_commands(commands: Subparsers[argparse.ArgumentParser]) -> None
     up.add_argument("-v", "--verbose", action="count", default=0, help="more in the logs")
     _add_datastore_options(up)
     storesettings.add_options(up)
+    _add_scheduler_options(up)
     _command(commands, "down", _down, "stop everything; the cluster's state is kept")
     _command(commands, "status", _status, "show what runs")
     reset = _command(commands, "reset", _reset, "stop everything and delete the cluster with all its state")
@@ -101,6 +102,7 @@ def _add_cluster_commands(commands: Subparsers[argparse.ArgumentParser]) -> None
     _add_datastore_options(server)
     storesettings.add_options(server)
     server.add_argument("--replica-of", type=Path, help=argparse.SUPPRESS)
+    _add_scheduler_options(server)
 
 
 def _add_history_commands(commands: Subparsers[argparse.ArgumentParser]) -> None:
@@ -203,6 +205,36 @@ def _add_datastore_options(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_scheduler_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--scheduler-config", type=Path, metavar="FILE", help="the scheduler's configuration (KubeSchedulerConfiguration)"
+    )
+    command.add_argument(
+        "--scheduler-plugin",
+        type=Path,
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="a Python file with plugins for the scheduler, which the configuration may enable (may be repeated)",
+    )
+
+
+def _scheduler_files(parsed: argparse.Namespace) -> tuple[Path | None, tuple[Path, ...]]:
+    """The configuration and the plugins. Raises CommandError for what cannot be used."""
+    config: Path | None = parsed.scheduler_config.absolute() if parsed.scheduler_config else None
+    plugins = tuple(path.absolute() for path in parsed.scheduler_plugin)
+    if config is not None or plugins:
+        # Not before it is needed: it takes NumPy with it.
+        from navarch.scheduler.profiles import ConfigurationError
+        from navarch.scheduler.scheduler import load
+
+        try:
+            load(config, plugins)
+        except ConfigurationError as error:
+            raise CommandError(str(error)) from error
+    return config, plugins
+
+
 def _datastore(parsed: argparse.Namespace) -> EtcdConfig | None:
     """Raises CommandError for what cannot be meant."""
     files = [parsed.datastore_cafile, parsed.datastore_certfile, parsed.datastore_keyfile]
@@ -240,6 +272,7 @@ def _data_dir(parsed: argparse.Namespace) -> Path:
 def _up(parsed: argparse.Namespace) -> int:
     from navarch.cli.up import Options, up
 
+    scheduler_config, scheduler_plugins = _scheduler_files(parsed)
     return up(
         Options(
             data_dir=_data_dir(parsed),
@@ -252,6 +285,8 @@ def _up(parsed: argparse.Namespace) -> int:
             leader_elect=parsed.leader_elect,
             store=_store(parsed),
             read_replicas=_read_replicas(parsed),
+            scheduler_config=scheduler_config,
+            scheduler_plugins=scheduler_plugins,
         )
     )
 
@@ -369,11 +404,14 @@ def _server(parsed: argparse.Namespace) -> int:
     from navarch.cli.progress import Reporter
 
     cluster = require(_data_dir(parsed))
+    scheduler_config, scheduler_plugins = _scheduler_files(parsed)
     cluster = replace(
         cluster,
         datastore=_datastore(parsed) or cluster.datastore,
         leader_elect=parsed.leader_elect or cluster.leader_elect,
         store=_store(parsed).over(cluster.store),
+        scheduler_config=scheduler_config or cluster.scheduler_config,
+        scheduler_plugins=scheduler_plugins or cluster.scheduler_plugins,
     )
     cluster = with_replicas(cluster, _read_replicas(parsed))
     if parsed.replica_of is not None:

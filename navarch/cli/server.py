@@ -207,7 +207,8 @@ async def _run_components(cluster: Cluster, server: APIServer, reporter: Reporte
             await manager.stop()
 
     async def schedule(informers: Informers) -> None:
-        scheduler = Scheduler(Client(transport, field_manager="kube-scheduler"), informers)
+        client = Client(transport, field_manager="kube-scheduler")
+        scheduler = Scheduler(client, informers, cluster.scheduler_config, cluster.scheduler_plugins)
         try:
             await scheduler.run()
         finally:

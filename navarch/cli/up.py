@@ -68,6 +68,8 @@ class Options:
     leader_elect: bool = False
     store: StoreSettings = DEFAULTS
     read_replicas: int | None = None
+    scheduler_config: Path | None = None
+    scheduler_plugins: tuple[Path, ...] = ()
 
 
 class Steps:
@@ -127,12 +129,14 @@ def _decide(options: Options) -> Cluster:
         datastore=options.datastore or cluster.datastore,
         leader_elect=options.leader_elect or cluster.leader_elect,
         store=options.store.over(cluster.store),
+        scheduler_config=options.scheduler_config or cluster.scheduler_config,
+        scheduler_plugins=options.scheduler_plugins or cluster.scheduler_plugins,
     )
     cluster = with_replicas(cluster, options.read_replicas)
     if known is not None and _process_settings(known) != _process_settings(cluster) and down.running(known):
         raise CommandError(
-            "the cluster runs with another port, run directory, datastore, encryption, history or number of read replicas: "
-            "navarch down first"
+            "the cluster runs with another port, run directory, datastore, encryption, history, scheduler configuration or "
+            "number of read replicas: navarch down first"
         )
     if len(str(cluster.run_dir)) > RUN_DIR_LIMIT_CHARACTERS:
         raise CommandError(
@@ -144,7 +148,9 @@ def _decide(options: Options) -> Cluster:
 
 def _process_settings(cluster: Cluster) -> tuple[object, ...]:
     """What takes effect when processes start."""
-    return cluster.run_dir, cluster.port, cluster.datastore, cluster.leader_elect, cluster.store, cluster.read_replicas
+    scheduler = cluster.scheduler_config, cluster.scheduler_plugins
+    store = cluster.datastore, cluster.store, cluster.read_replicas
+    return cluster.run_dir, cluster.port, cluster.leader_elect, store, scheduler
 
 
 def host_address() -> str:

@@ -8,24 +8,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from navarch.api import registry
-from navarch.apimachinery import meta, selectors
-from navarch.apimachinery.errors import Object, StatusError
-from navarch.apimachinery.selectors import Selector
+from navarch.apimachinery import meta
+from navarch.apimachinery.errors import Object
 from navarch.client.client import Client
 from navarch.client.events import EventRecorder
-from navarch.client.informer import Informer, Informers
+from navarch.client.informer import Informers
 from navarch.component import clock
 from navarch.component.tasks import Tasks
-from navarch.scheduler import preemption
-from navarch.scheduler.cycle import schedule
-from navarch.scheduler.events import ClusterEvent, node_events
-from navarch.scheduler.framework import Fit
-from navarch.scheduler.plugins import default_plugins
+from navarch.scheduler import binding, events
+from navarch.scheduler.binding import Assumed
+from navarch.scheduler.configuration import Configuration
+from navarch.scheduler.cycle import Decision, schedule
+from navarch.scheduler.events import Action, EventHint
+from navarch.scheduler.framework import Code, Handle, Plugin, Reuse, Status, WaitingPod
+from navarch.scheduler.isolation import PluginError
+from navarch.scheduler.plugins import IN_TREE
 from navarch.scheduler.podinfo import PodInfo
-from navarch.scheduler.queue import Queued, SchedulingQueue
+from navarch.scheduler.profiles import build
+from navarch.scheduler.queue import Queued, Rules, SchedulingQueue
+from navarch.scheduler.reporting import SCHEDULER_ERROR, SCHEDULING_GATED, UNSCHEDULABLE, patch_status, report
 from navarch.scheduler.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
@@ -34,55 +38,101 @@ NAME = "default-scheduler"
 DECISIONS_BEFORE_YIELD = 8
 """How many pods are decided before other tasks get a turn."""
 BINDINGS_IN_FLIGHT = 200
-SELECTOR_CACHE_LIMIT = 4096
 TERMINAL_PHASES = ("Succeeded", "Failed")
-OWNERS = {
-    "ReplicaSet": "replicasets.apps",
-    "StatefulSet": "statefulsets.apps",
-    "ReplicationController": "replicationcontrollers",
-}
-BUDGETS = "poddisruptionbudgets.policy"
 
 
 class Engine:
     """Everything that runs while the scheduler runs."""
 
-    def __init__(self, client: Client, informers: Informers) -> None:
+    def __init__(self, client: Client, informers: Informers, configuration: Configuration | None = None) -> None:
+        """Raises ConfigurationError."""
+        configuration = configuration or Configuration()
         self._client = client
         self._informers = informers
-        self._plugins = default_plugins(self._default_selector)
-        self._recorder = EventRecorder(client, NAME)
         self._tasks = Tasks("scheduler")
         self._bindings = asyncio.Semaphore(BINDINGS_IN_FLIGHT)
         self._wakeup = asyncio.Event()
         self.snapshot = Snapshot()
-        self.queue = SchedulingQueue({plugin.name: plugin.events for plugin in self._plugins})
+        self._recorder = EventRecorder(client, NAME)
         self._assumed: set[str] = set()
-        self._nominated: dict[str, tuple[PodInfo, str]] = {}
-        self._default_selectors: dict[tuple[str, frozenset[tuple[str, str]], str], Selector | None] = {}
-        self._owners: dict[str, Informer] = {}
+        self._followed: set[str] = set()
+        self.handle = Handle(
+            client, informers, self.snapshot, self._recorder, clock.random, clock.monotonic, activate=self._activate
+        )
+        known = {**IN_TREE, **configuration.more_plugins}
+        self.profiles = {
+            profile.scheduler_name: build(profile, self.handle, known, f"profiles[{number}]")
+            for number, profile in enumerate(configuration.profiles)
+        }
+        self._hints = {
+            (name, plugin.name): _hints(plugin) for name, found in self.profiles.items() for plugin in found.plugins.values()
+        }
+        (sorter,) = next(iter(self.profiles.values())).points["queueSort"]
+        rules = Rules(sorter.sort_key, self._hints_of, self._pre_enqueue, self._is_shared)
+        self.queue = SchedulingQueue(
+            rules,
+            backoff_initial_seconds=configuration.backoff_initial_seconds,
+            backoff_max_seconds=configuration.backoff_max_seconds,
+        )
 
     async def start(self) -> None:
         """Take in the cluster and begin."""
-        known = {kind.resource for kind in registry.kinds()}
-        nodes, pods = self._informers.get("nodes"), self._informers.get("pods")
-        namespaces, services = self._informers.get("namespaces"), self._informers.get("services")
-        self._owners = {kind: self._informers.get(name) for kind, name in OWNERS.items() if name in known}
-        self._informers.get(BUDGETS)
-        for informer in (nodes, namespaces, services, pods, *self._owners.values()):
-            await informer.wait_synced()
-        namespaces.add_handler(self._namespace_changed)
-        nodes.add_handler(self._node_changed)
-        for informer in (services, *self._owners.values()):
-            informer.add_handler(self._selecting_changed)
-        pods.add_handler(self._pod_changed)
+        resources = ("nodes", "namespaces", "pods")
+        for resource in resources:
+            self._informers.get(resource)
+        await self._informers.wait_synced()
+        self._informers.get("namespaces").add_handler(self._namespace_changed)
+        self._informers.get("nodes").add_handler(self._node_changed)
+        self._informers.get("pods").add_handler(self._pod_changed)
+        for hints in self._hints.values():
+            for hint in hints or ():
+                self._follow(hint.event.resource)
         self._tasks.run_forever(self._run, name="scheduling")
 
     async def stop(self) -> None:
         await self._tasks.stop()
         await self._recorder.stop()
+        for framework in self.profiles.values():
+            framework.stop()
+
+    # What the queue asks.
+
+    def _hints_of(self, pod: PodInfo, plugin: str) -> Sequence[EventHint] | None:
+        return self._hints.get((pod.scheduler_name, plugin))
+
+    def _is_shared(self, pod: PodInfo, plugins: Collection[str]) -> bool:
+        found = self.profiles[pod.scheduler_name].plugins
+        return all(name in found and found[name].reuse(pod) is not Reuse.NEVER for name in plugins)
+
+    def _pre_enqueue(self, pod: PodInfo) -> Status | None:
+        try:
+            status = self.profiles[pod.scheduler_name].pre_enqueue(pod)
+        except PluginError as error:
+            self._recorder.event(pod.pod, "Warning", "FailedScheduling", str(error))
+            return Status(Code.ERROR, (str(error),), error.plugin)
+        if status is not None and status.plugin == "SchedulingGates":
+            message = "Scheduling is blocked due to non-empty scheduling gates"
+            self._tasks.start(report(self._client, pod, SCHEDULING_GATED, message), name=f"report {pod.key}")
+        return status
+
+    def _activate(self, uids: Iterable[str]) -> None:
+        self.queue.activate(uids, clock.monotonic())
+        self._wakeup.set()
 
     # What happens in the cluster.
+
+    def _follow(self, resource: str) -> None:
+        """Make changes of other objects, which a plugin asked for, events too."""
+        own = (events.POD, events.ASSIGNED_POD, events.NODE, events.NAMESPACE)
+        if resource in own or resource in self._followed or resource not in {kind.resource for kind in registry.kinds()}:
+            return
+        self._followed.add(resource)
+
+        def changed(old: Object | None, new: Object | None) -> None:
+            action = Action.ADD if old is None else Action.DELETE if new is None else Action.UPDATE
+            self._happened(resource, action, old, new)
+
+        self._informers.get(resource).add_handler(changed)
 
     def _pod_changed(self, old: Object | None, new: Object | None) -> None:
         if new is None or _is_terminal(new):
@@ -91,72 +141,90 @@ class Engine:
             self._pod_gone(obj)
         elif new["spec"].get("nodeName"):
             self._pod_assigned(old, new)
-        elif new["spec"].get("schedulerName", NAME) != NAME:
+        elif (new["spec"].get("schedulerName") or NAME) not in self.profiles:
             pass
         elif meta.being_deleted(new):
-            self.queue.delete(meta.uid(new))
-            self._nominated.pop(meta.uid(new), None)
-        elif meta.uid(new) not in self._assumed and (old is None or _schedules_differently(old, new)):
-            info = PodInfo(new)
-            if info.nominated_node_name:
-                self._nominated[info.uid] = (info, info.nominated_node_name)
-            self.queue.set(info, clock.monotonic())
-            self._wakeup.set()
-        else:
-            queued = self.queue.get(meta.uid(new))
-            if queued is not None:
-                queued.info.pod = new  # Its status may be newer.
+            self._forget(meta.uid(new))
+        elif meta.uid(new) not in self._assumed:
+            self._pod_waits(old, new)
+
+    def _pod_waits(self, old: Object | None, new: Object) -> None:
+        queued = self.queue.get(meta.uid(new))
+        if old is not None and queued is not None and not _schedules_differently(old, new):
+            queued.info.pod = new  # Its status may be newer.
+            return
+        info, now = PodInfo(new), clock.monotonic()
+        nominated = info.nominated_node_name
+        if nominated and (old is None or nominated != meta.get_path(old, "status", "nominatedNodeName")):
+            self.snapshot.nominate(info, nominated)
+        self.queue.set(info, now)
+        if old is not None:
+            actions = events.pod_actions(old, new)
+            if actions:
+                self._happened(events.POD, actions, old, new)
+        self._wakeup.set()
+
+    def _forget(self, uid: str) -> None:
+        self.queue.delete(uid, clock.monotonic())
+        self.snapshot.forget_nomination(uid)
+        waiting = self.handle.waiting_pods.get(uid)
+        if waiting is not None:
+            waiting.reject("", "the pod is gone")
 
     def _pod_gone(self, pod: Object) -> None:
         uid = meta.uid(pod)
         was_counted = self.snapshot.placed(uid) is not None
         self.snapshot.remove_pod(uid)
-        self.queue.delete(uid)
         self._assumed.discard(uid)
-        self._nominated.pop(uid, None)
+        self._forget(uid)
         if was_counted:
-            self._happened({ClusterEvent.POD_DELETE})
+            self._happened(events.ASSIGNED_POD, Action.DELETE, pod, None)
 
     def _pod_assigned(self, old: Object | None, new: Object) -> None:
         uid = meta.uid(new)
         placed = self.snapshot.placed(uid)
         is_new = old is None or not old["spec"].get("nodeName")
-        if old is not None and not is_new and not _schedules_differently(old, new) and placed is not None:
+        if old is not None and not is_new and placed is not None and not _schedules_differently(old, new):
+            placed.info.pod = new
             return
         self.snapshot.add_pod(PodInfo(new), new["spec"]["nodeName"])
-        self.queue.delete(uid)
-        self._nominated.pop(uid, None)
-        if uid in self._assumed:
-            self._assumed.discard(uid)
-        elif is_new or (old is not None and meta.labels(old) != meta.labels(new)):
-            self._happened({ClusterEvent.POD_ADD})
+        self.snapshot.forget_nomination(uid)
+        self.queue.delete(uid, clock.monotonic())
+        was_assumed = uid in self._assumed
+        self._assumed.discard(uid)
+        if old is None or is_new:
+            if not was_assumed:
+                self._happened(events.ASSIGNED_POD, Action.ADD, None, new)
+        else:
+            actions = events.pod_actions(old, new)
+            if actions:
+                self._happened(events.ASSIGNED_POD, actions, old, new)
 
     def _node_changed(self, old: Object | None, new: Object | None) -> None:
         if new is None:
             assert old is not None
             self.snapshot.remove_node(meta.name(old))
+            self._happened(events.NODE, Action.DELETE, old, None)
             return
-        events = {ClusterEvent.NODE_ADD} if old is None else node_events(old, new)
-        if events or old is None or meta.get_path(old, "status", "images") != meta.get_path(new, "status", "images"):
+        actions = Action.ADD if old is None else events.node_actions(old, new)
+        if actions or old is None or meta.get_path(old, "status", "images") != meta.get_path(new, "status", "images"):
             self.snapshot.set_node(new)
-        if events:
-            self._happened(events)
+        else:
+            self.snapshot.refresh_node(new)
+        if actions:
+            self._happened(events.NODE, actions, old, new)
 
     def _namespace_changed(self, old: Object | None, new: Object | None) -> None:
         if new is None:
             assert old is not None
-            self.snapshot.namespace_labels.pop(meta.name(old), None)
+            self.snapshot.set_namespace(meta.name(old), None)
         elif old is None or meta.labels(old) != meta.labels(new):
-            self.snapshot.namespace_labels[meta.name(new)] = meta.labels(new)
-            self._happened({ClusterEvent.NAMESPACE_LABEL})
+            self.snapshot.set_namespace(meta.name(new), meta.labels(new))
+            self._happened(events.NAMESPACE, Action.ADD if old is None else Action.LABEL, old, new)
 
-    def _selecting_changed(self, old: Object | None, new: Object | None) -> None:
-        if old is None or new is None or old.get("spec") != new.get("spec"):
-            self._default_selectors.clear()
-
-    def _happened(self, events: set[ClusterEvent]) -> None:
-        self.queue.happened(events, clock.monotonic())
-        self._wakeup.set()
+    def _happened(self, resource: str, actions: Action, old: Object | None, new: Object | None) -> None:
+        if self.queue.happened(resource, actions, old, new):
+            self._wakeup.set()
 
     # Decisions.
 
@@ -168,11 +236,7 @@ class Engine:
                 decided = 0
                 await self._wait()
                 continue
-            try:
-                self._decide(queued)
-            except Exception:
-                logger.exception("scheduling %s failed", queued.info.key)
-                self.queue.put_back_failed(queued, clock.monotonic())
+            self._decide(queued)
             decided += 1
             if decided % DECISIONS_BEFORE_YIELD == 0:
                 await asyncio.sleep(0)
@@ -192,158 +256,134 @@ class Engine:
 
     def _decide(self, queued: Queued) -> None:
         pod = queued.info
-        nominated = [
-            (info, node) for uid, (info, node) in self._nominated.items() if uid != pod.uid and info.priority >= pod.priority
-        ]
-        decision = schedule(self._plugins, pod, self.snapshot, clock.random(), nominated)
-        if not decision.node:
-            self._unschedulable(queued, decision.fit)
-            return
-        self.snapshot.add_pod(pod, decision.node)
-        self._assumed.add(pod.uid)
-        self._nominated.pop(pod.uid, None)
-        self._tasks.start(self._bind(queued, decision.node), name=f"bind {pod.key}")
-
-    def _unschedulable(self, queued: Queued, fit: Fit) -> None:
-        pod, message = queued.info, fit.message
-        nominated = ""
-        if fit.nodes:
-            budgets = self._informers.get(BUDGETS).list()
-            outcome = preemption.find(self._plugins, pod, self.snapshot, fit, budgets, clock.random())
-            if outcome.candidate is not None:
-                nominated = outcome.candidate.node
-                self._nominate(pod, nominated)
-                self._tasks.start(self._preempt(pod, nominated, outcome.candidate.victims), name=f"preempt for {pod.key}")
+        framework = self.profiles[pod.scheduler_name]
+        # Its own nomination takes no room from it.
+        nominated = self.snapshot.forget_nomination(pod.uid)
+        try:
+            decision = schedule(framework, pod, self.snapshot, clock.random(), nominated)
+            if decision.node:
+                self._assume(queued, Assumed(framework, decision.filtered.state, pod, decision.node))
             else:
+                self._unschedulable(queued, decision, nominated)
+        except PluginError as error:
+            self._failed(queued, str(error))
+        except Exception as error:
+            logger.exception("scheduling %s failed", pod.key)
+            self._failed(queued, f"{type(error).__name__}: {error}")
+
+    def _assume(self, queued: Queued, assumed: Assumed) -> None:
+        """The pod counts to its node from now on; Reserve and Permit may still object."""
+        pod = assumed.pod
+        self.snapshot.add_pod(pod, assumed.node)
+        self._assumed.add(pod.uid)
+        try:
+            answer = binding.begin(assumed, self.handle)
+        except PluginError:
+            self._give_up(assumed)
+            raise
+        if isinstance(answer, Status):
+            self._give_up(assumed)
+            self._rejected(queued, answer)
+            return
+        self.queue.placed(queued, clock.monotonic())
+        self._tasks.start(self._bind(queued, assumed, answer), name=f"bind {pod.key}")
+
+    def _unschedulable(self, queued: Queued, decision: Decision, nominated_before: str) -> None:
+        pod, fit = queued.info, decision.fit
+        message = fit.message
+        outcome = self.profiles[pod.scheduler_name].post_filter(decision.filtered, pod, fit) if fit.nodes else None
+        nominated = nominated_before
+        if outcome is not None:
+            nominated = outcome.nominated_node
+            if outcome.message:
                 message = f"{message} {outcome.message}"
-        self.queue.put_back(queued, fit.plugins, clock.monotonic())
+        if nominated:
+            self._nominate(pod, nominated)
+        self.queue.put_back(queued, fit.plugins, clock.monotonic(), got_somewhere=bool(nominated))
+        if outcome is not None and outcome.prepare is not None:
+            self._tasks.start(self._prepare(pod, outcome.prepare()), name=f"preempt for {pod.key}")
         self._recorder.event(pod.pod, "Warning", "FailedScheduling", message)
-        self._tasks.start(self._report(pod, "Unschedulable", message, nominated), name=f"report {pod.key}")
+        self._tasks.start(report(self._client, pod, UNSCHEDULABLE, message, nominated), name=f"report {pod.key}")
 
     def _nominate(self, pod: PodInfo, node: str) -> None:
         """Keep the room on `node` for `pod`, and for none of lower priority that hoped for it."""
-        for uid, (info, name) in list(self._nominated.items()):
-            if name == node and info.priority < pod.priority:
-                del self._nominated[uid]
-        self._nominated[pod.uid] = (pod, node)
+        row = self.snapshot.rows.get(node)
+        for uid, info in list(self.snapshot.nominated.get(-1 if row is None else row, {}).items()):
+            if info.priority < pod.priority:
+                self.snapshot.forget_nomination(uid)
+                self._tasks.start(self._denominate(info), name=f"nomination of {info.key}")
+        self.snapshot.nominate(pod, node)
 
-    # Writes.
+    async def _denominate(self, pod: PodInfo) -> None:
+        await patch_status(self._client, pod, {"nominatedNodeName": None})
 
-    async def _bind(self, queued: Queued, node: str) -> None:
-        pod = queued.info
-        binding: Object = {
-            "apiVersion": "v1",
-            "kind": "Binding",
-            "metadata": {"name": pod.name, "namespace": pod.namespace, "uid": pod.uid},
-            "target": {"kind": "Node", "name": node},
-        }
+    async def _prepare(self, pod: PodInfo, work: object) -> None:
+        """Make room; the pod is then tried again, as soon as the room is there."""
+        assert asyncio.iscoroutine(work)
         try:
-            async with self._bindings:
-                await self._client.create("pods", binding, pod.namespace, name=pod.name, subresource="binding")
-        except (StatusError, OSError) as error:
-            self._undo(queued)
-            if isinstance(error, StatusError) and error.is_not_found:
-                return  # The pod has gone; the informer will say so.
-            logger.info("cannot bind %s to %s: %s", pod.key, node, error)
-            message = f"binding rejected: {error}"
-            self._recorder.event(pod.pod, "Warning", "FailedScheduling", message)
-            await self._report(pod, "SchedulerError", message, "")
-        else:
-            self.queue.delete(pod.uid)
-            self._recorder.event(pod.pod, "Normal", "Scheduled", f"Successfully assigned {pod.key} to {node}")
+            await work
+        finally:
+            queued = self.queue.get(pod.uid)
+            if queued is not None and queued.place == "gated":
+                self._activate((pod.uid,))
 
-    def _undo(self, queued: Queued) -> None:
-        uid = queued.info.uid
-        if uid not in self._assumed:
-            return  # Seen bound, or gone, in the meantime.
-        self._assumed.discard(uid)
-        self.snapshot.remove_pod(uid)
+    def _rejected(self, queued: Queued, status: Status) -> None:
+        """Reserve or Permit said no."""
+        if not status.is_rejected:
+            self._failed(queued, status.message)
+            return
+        self.queue.put_back(queued, {status.plugin}, clock.monotonic())
+        self._wakeup.set()
+        message = f"0/{self.snapshot.count} nodes are available: 1 {status.message}."
+        self._recorder.event(queued.info.pod, "Warning", "FailedScheduling", message)
+        self._tasks.start(report(self._client, queued.info, UNSCHEDULABLE, message), name=f"report {queued.info.key}")
+
+    def _failed(self, queued: Queued, message: str) -> None:
+        """Something went wrong; the pod is tried again after a while."""
         self.queue.put_back_failed(queued, clock.monotonic())
-        self._happened({ClusterEvent.POD_DELETE})
+        self._wakeup.set()
+        self._recorder.event(queued.info.pod, "Warning", "FailedScheduling", message)
+        self._tasks.start(report(self._client, queued.info, SCHEDULER_ERROR, message), name=f"report {queued.info.key}")
 
-    async def _report(self, pod: PodInfo, reason: str, message: str, nominated: str) -> None:
-        """Say in the pod's status why it waits."""
-        present = meta.condition(pod.pod, "PodScheduled") or {}
-        status: Object = {}
-        if (present.get("status"), present.get("reason"), present.get("message")) != ("False", reason, message):
-            since = present.get("lastTransitionTime") if present.get("status") == "False" else None
-            status["conditions"] = [
-                {
-                    "type": "PodScheduled",
-                    "status": "False",
-                    "reason": reason,
-                    "message": message,
-                    "lastProbeTime": None,
-                    "lastTransitionTime": since or clock.timestamp(),
-                }
-            ]
-        if nominated and nominated != pod.nominated_node_name:
-            status["nominatedNodeName"] = nominated
-        if status:
-            await self._patch_status(pod, status)
+    # Bindings.
 
-    async def _patch_status(self, pod: PodInfo, status: Object) -> None:
-        patch = {"metadata": {"uid": pod.uid}, "status": status}
+    async def _bind(self, queued: Queued, assumed: Assumed, waiting: WaitingPod | None) -> None:
+        pod = assumed.pod
         try:
-            await self._client.patch("pods", pod.name, patch, pod.namespace, patch_type="strategic", subresource="status")
-        except StatusError as error:
-            if not error.is_not_found and not error.is_conflict:
-                logger.info("cannot write the status of %s: %s", pod.key, error.message)
-        except OSError as error:
-            logger.debug("cannot write the status of %s: %s", pod.key, error)
+            status = await binding.wait_on_permit(waiting, self.handle) if waiting is not None else None
+            if status is None:
+                async with self._bindings:
+                    status = await binding.finish(assumed)
+        except PluginError as error:
+            status = Status(Code.ERROR, (str(error),), error.plugin)
+        if status is None:
+            self.queue.delete(pod.uid, clock.monotonic())
+            self._recorder.event(pod.pod, "Normal", "Scheduled", f"Successfully assigned {pod.key} to {assumed.node}")
+            return
+        if pod.uid not in self._assumed:
+            return  # Seen bound, or gone, in the meantime.
+        self._give_up(assumed)
+        if self.queue.get(pod.uid) is None:
+            return
+        if status.is_rejected:
+            self._rejected(queued, status)
+        else:
+            logger.info("cannot bind %s to %s: %s", pod.key, assumed.node, status.message)
+            self._failed(queued, f"binding rejected: {status.message}")
 
-    async def _preempt(self, pod: PodInfo, node: str, victims: Sequence[PodInfo]) -> None:
-        for victim in victims:
-            if victim.is_terminating:
-                continue
-            condition = {
-                "type": "DisruptionTarget",
-                "status": "True",
-                "reason": "PreemptionByScheduler",
-                "message": f"{NAME}: preempting to accommodate a higher priority pod",
-                "lastTransitionTime": clock.timestamp(),
-            }
-            await self._patch_status(victim, {"conditions": [condition]})
-            try:
-                await self._client.delete_if_exists("pods", victim.name, victim.namespace, uid=victim.uid)
-            except (StatusError, OSError) as error:
-                logger.info("cannot preempt %s: %s", victim.key, error)
-                self._nominated.pop(pod.uid, None)
-                return
-            self._recorder.event(victim.pod, "Normal", "Preempted", f"Preempted by pod {pod.uid} on node {node}")
+    def _give_up(self, assumed: Assumed) -> None:
+        """The pod is not going to its node after all."""
+        for error in assumed.framework.unreserve(assumed.state, assumed.pod, assumed.node):
+            logger.error("%s", error)
+        self._assumed.discard(assumed.pod.uid)
+        self.snapshot.remove_pod(assumed.pod.uid)
+        self._happened(events.ASSIGNED_POD, Action.DELETE, assumed.pod.pod, None)
 
-    # Which pods belong together, where they don't say so themselves.
 
-    def _default_selector(self, pod: PodInfo) -> Selector | None:
-        owner = meta.controller_of(pod.pod)
-        key = (pod.namespace, frozenset(pod.labels.items()), owner["uid"] if owner else "")
-        if key not in self._default_selectors:
-            if len(self._default_selectors) >= SELECTOR_CACHE_LIMIT:
-                self._default_selectors.clear()
-            self._default_selectors[key] = self._find_default_selector(pod, owner)
-        return self._default_selectors[key]
-
-    def _find_default_selector(self, pod: PodInfo, owner: Object | None) -> Selector | None:
-        labels: dict[str, str] = {}
-        for selector in self._service_selectors(pod.namespace):
-            if all(pod.labels.get(name) == value for name, value in selector.items()):
-                labels |= selector
-        requirements = selectors.from_set(labels).requirements
-        informer = self._owners.get(owner["kind"]) if owner else None
-        controller = informer.get(f"{pod.namespace}/{owner['name']}") if informer is not None and owner else None
-        if controller is not None and meta.uid(controller) == (owner or {}).get("uid"):
-            selector = controller["spec"].get("selector")
-            if controller["kind"] == "ReplicationController":
-                requirements += selectors.from_set(selector).requirements
-            else:
-                requirements += selectors.from_label_selector(selector).requirements
-        return Selector(requirements) if requirements else None
-
-    def _service_selectors(self, namespace: str) -> Iterable[dict[str, str]]:
-        for service in self._informers.get("services").list(namespace):
-            selector = service["spec"].get("selector")
-            if selector:
-                yield selector
+def _hints(plugin: Plugin) -> Sequence[EventHint] | None:
+    if type(plugin).events_to_register is Plugin.events_to_register:
+        return None
+    return plugin.events_to_register()
 
 
 def _is_terminal(pod: Object) -> bool:
@@ -352,10 +392,13 @@ def _is_terminal(pod: Object) -> bool:
 
 def _schedules_differently(old: Object, new: Object) -> bool:
     """Whether a change of a pod matters to the scheduler."""
+    before, after = old.get("status") or meta.EMPTY, new.get("status") or meta.EMPTY
     return (
         meta.uid(old) != meta.uid(new)
         or old["spec"] != new["spec"]
         or meta.labels(old) != meta.labels(new)
         or meta.being_deleted(old) != meta.being_deleted(new)
-        or meta.get_path(old, "status", "nominatedNodeName") != meta.get_path(new, "status", "nominatedNodeName")
+        or before.get("nominatedNodeName") != after.get("nominatedNodeName")
+        or before.get("resourceClaimStatuses") != after.get("resourceClaimStatuses")
+        or bool(events.pod_actions(old, new) & Action.POD_SCALE_DOWN)
     )

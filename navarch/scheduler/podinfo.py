@@ -8,6 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
+from weakref import WeakValueDictionary
+
+import orjson
 
 from navarch.api.core import podresources
 from navarch.apimachinery import meta, quantity, selectors
@@ -17,6 +21,8 @@ from navarch.apimachinery.selectors import Requirement, Selector
 NON_ZERO_CPU_MILLI = 100
 """What a container without a CPU request counts for in scores, so that such pods spread too."""
 NON_ZERO_MEMORY_BYTES = 200 * 1024 * 1024
+
+DEFAULT_SCHEDULER_NAME = "default-scheduler"
 
 HostPort = tuple[str, str, int]
 """(IP, protocol, port); IP 0.0.0.0 is every address."""
@@ -86,13 +92,14 @@ class NodeTerm:
         return not self.labels and not self.names
 
 
-def _amount(resource: str, text: str | int | float) -> int:
+def resource_amount(resource: str, text: str | int | float) -> int:
+    """A quantity of a resource as an integer: CPU in thousandths, all else in whole units, rounded up."""
     return quantity.milli(text) if resource == "cpu" else quantity.value(text)
 
 
 def container_requests(container: Object) -> dict[str, int]:
     found = (container.get("resources") or meta.EMPTY).get("requests") or meta.EMPTY
-    return {name: _amount(name, text) for name, text in found.items()}
+    return {name: resource_amount(name, text) for name, text in found.items()}
 
 
 def _non_zero_requests(container: Object) -> dict[str, int]:
@@ -120,8 +127,8 @@ def pod_requests(spec: Object, of_container: Callable[[Object], dict[str, int]] 
     for name, amount in peak.items():
         total[name] = max(total.get(name, 0), amount)
     for name, text in ((spec.get("resources") or meta.EMPTY).get("requests") or meta.EMPTY).items():
-        total[name] = _amount(name, text)  # What the pod says as a whole stands above its containers' sum.
-    _add(total, {name: _amount(name, text) for name, text in (spec.get("overhead") or meta.EMPTY).items()})
+        total[name] = resource_amount(name, text)  # What the pod says as a whole stands above its containers' sum.
+    _add(total, {name: resource_amount(name, text) for name, text in (spec.get("overhead") or meta.EMPTY).items()})
     return total
 
 
@@ -162,35 +169,29 @@ def _with_label_keys(selector: Selector, keys: Iterable[str], labels: Mapping[st
     return Selector(selector.requirements + more, selector.nothing) if more else selector
 
 
-class PodInfo:
-    """A pod, read for scheduling. Parts that few pods have are read when asked for."""
+class PodTemplate:
+    """What rules say of a pod depends on this: everything of its spec that matters, its labels, namespace and controller.
 
-    def __init__(self, pod: Object) -> None:
-        self.pod = pod
-        metadata, spec = pod["metadata"], pod["spec"]
-        self.uid: str = metadata["uid"]
-        self.name: str = metadata["name"]
+    Pods made from one template share one of these, and so what was read from it and what was concluded about it.
+    """
+
+    __slots__ = ("__dict__", "__weakref__")
+
+    def __init__(self, pod: Object, spec: Object, key: bytes) -> None:
+        self.key = key
+        metadata = pod["metadata"]
+        self.spec = spec
         self.namespace: str = metadata["namespace"]
         self.labels: Mapping[str, str] = metadata.get("labels") or meta.EMPTY
+        self.controller = meta.controller_of(pod)
         self.priority: int = spec.get("priority") or 0
-        self.is_terminating = "deletionTimestamp" in metadata
-        self.node_name: str = spec.get("nodeName") or ""
-        self.requests = pod_requests(podresources.resized_spec(pod))
+        self.requests = pod_requests(spec)
         self.host_ports = host_ports(spec)
-
-    @property
-    def key(self) -> str:
-        return f"{self.namespace}/{self.name}"
-
-    @property
-    def spec(self) -> Object:
-        spec: Object = self.pod["spec"]
-        return spec
 
     @cached_property
     def non_zero_requests(self) -> tuple[int, int]:
         """(CPU, memory) with a floor for containers that ask for none."""
-        found = pod_requests(podresources.resized_spec(self.pod), _non_zero_requests)
+        found = pod_requests(self.spec, _non_zero_requests)
         return found.get("cpu", 0), found.get("memory", 0)
 
     @cached_property
@@ -200,13 +201,8 @@ class PodInfo:
             for t in self.spec.get("tolerations") or ()
         )
 
-    @property
-    def node_selector(self) -> Mapping[str, str]:
-        return self.spec.get("nodeSelector") or meta.EMPTY
-
     @cached_property
     def required_node_terms(self) -> tuple[NodeTerm, ...] | None:
-        """Terms of which one must match; None if the pod has no such rule."""
         required = meta.get_path(self.spec, "affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution")
         return None if required is None else tuple(node_term(term) for term in required.get("nodeSelectorTerms") or ())
 
@@ -249,20 +245,165 @@ class PodInfo:
 
     @cached_property
     def spread_constraints(self) -> tuple[SpreadConstraint, ...]:
-        return tuple(
-            SpreadConstraint(
-                topology_key=item["topologyKey"],
-                max_skew=item["maxSkew"],
-                selector=_with_label_keys(
-                    selectors.from_label_selector(item.get("labelSelector")), item.get("matchLabelKeys") or (), self.labels
-                ),
-                is_hard=item.get("whenUnsatisfiable") == "DoNotSchedule",
-                min_domains=item.get("minDomains") or 1,
-                honors_affinity=item.get("nodeAffinityPolicy", "Honor") == "Honor",
-                honors_taints=item.get("nodeTaintsPolicy", "Ignore") == "Honor",
-            )
-            for item in self.spec.get("topologySpreadConstraints") or ()
-        )
+        return tuple(spread_constraint(item, self.labels) for item in self.spec.get("topologySpreadConstraints") or ())
+
+    @cached_property
+    def class_key(self) -> tuple[Any, ...]:
+        """What rules about other pods look at."""
+        terms = (self.required_affinity, self.required_anti_affinity, self.preferred_affinity, self.preferred_anti_affinity)
+        return self.namespace, frozenset(self.labels.items()), terms if any(terms) else None
+
+
+def spread_constraint(item: Object, labels: Mapping[str, str]) -> SpreadConstraint:
+    return SpreadConstraint(
+        topology_key=item["topologyKey"],
+        max_skew=item["maxSkew"],
+        selector=_with_label_keys(
+            selectors.from_label_selector(item.get("labelSelector")), item.get("matchLabelKeys") or (), labels
+        ),
+        is_hard=item.get("whenUnsatisfiable") == "DoNotSchedule",
+        min_domains=item.get("minDomains") or 1,
+        honors_affinity=item.get("nodeAffinityPolicy", "Honor") == "Honor",
+        honors_taints=item.get("nodeTaintsPolicy", "Ignore") == "Honor",
+    )
+
+
+_templates: WeakValueDictionary[bytes, PodTemplate] = WeakValueDictionary()
+_SPEC_FIELDS = (
+    "priority",
+    "preemptionPolicy",
+    "schedulerName",
+    "nodeSelector",
+    "affinity",
+    "tolerations",
+    "topologySpreadConstraints",
+    "overhead",
+    "resources",
+    "resourceClaims",
+    "schedulingGates",
+    "schedulingGroup",
+    "workloadRef",
+    "hostNetwork",
+    "hostUsers",
+)
+_CONTAINER_FIELDS = ("image", "resources", "ports", "restartPolicy", "restartPolicyRules")
+_DISK_FREE_VOLUMES = frozenset({"name", "configMap", "secret", "projected", "downwardAPI", "emptyDir", "hostPath"})
+
+
+def _template_key(pod: Object, spec: Object) -> bytes:
+    metadata = pod["metadata"]
+    return orjson.dumps(
+        (
+            metadata["namespace"],
+            metadata.get("labels"),
+            [(owner["uid"], owner["kind"]) for owner in metadata.get("ownerReferences") or () if owner.get("controller")],
+            [spec.get(field) for field in _SPEC_FIELDS],
+            [[container.get(field) for field in _CONTAINER_FIELDS] for container in spec.get("containers") or ()],
+            [[container.get(field) for field in _CONTAINER_FIELDS] for container in spec.get("initContainers") or ()],
+            [volume for volume in spec.get("volumes") or () if not volume.keys() <= _DISK_FREE_VOLUMES],
+        ),
+        option=orjson.OPT_SORT_KEYS,
+    )
+
+
+def template_of(pod: Object) -> PodTemplate:
+    """The template of a pod, shared by all that are made from it."""
+    spec = podresources.resized_spec(pod)
+    key = _template_key(pod, spec)
+    template = _templates.get(key)
+    if template is None:
+        template = _templates[key] = PodTemplate(pod, spec, key)
+    return template
+
+
+class PodInfo:
+    """A pod, read for scheduling: the little that is its own, and its template."""
+
+    __slots__ = ("is_terminating", "name", "namespace", "node_name", "pod", "template", "uid")
+
+    def __init__(self, pod: Object) -> None:
+        self.pod = pod
+        metadata = pod["metadata"]
+        self.uid: str = metadata["uid"]
+        self.name: str = metadata["name"]
+        self.namespace: str = metadata["namespace"]
+        self.is_terminating = "deletionTimestamp" in metadata
+        self.node_name: str = pod["spec"].get("nodeName") or ""
+        self.template = template_of(pod)
+
+    def counts_as(self, other: PodInfo) -> bool:
+        """Whether it makes no difference to any rule which of the two is on a node."""
+        return self.template is other.template and self.is_terminating == other.is_terminating
+
+    @property
+    def key(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+    @property
+    def spec(self) -> Object:
+        spec: Object = self.pod["spec"]
+        return spec
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        return self.template.labels
+
+    @property
+    def priority(self) -> int:
+        return self.template.priority
+
+    @property
+    def requests(self) -> Mapping[str, int]:
+        return self.template.requests
+
+    @property
+    def non_zero_requests(self) -> tuple[int, int]:
+        return self.template.non_zero_requests
+
+    @property
+    def host_ports(self) -> tuple[HostPort, ...]:
+        return self.template.host_ports
+
+    @property
+    def tolerations(self) -> tuple[Toleration, ...]:
+        return self.template.tolerations
+
+    @property
+    def node_selector(self) -> Mapping[str, str]:
+        return self.template.spec.get("nodeSelector") or meta.EMPTY
+
+    @property
+    def required_node_terms(self) -> tuple[NodeTerm, ...] | None:
+        """Terms of which one must match; None if the pod has no such rule."""
+        return self.template.required_node_terms
+
+    @property
+    def preferred_node_terms(self) -> tuple[tuple[int, NodeTerm], ...]:
+        return self.template.preferred_node_terms
+
+    @property
+    def required_affinity(self) -> tuple[AffinityTerm, ...]:
+        return self.template.required_affinity
+
+    @property
+    def required_anti_affinity(self) -> tuple[AffinityTerm, ...]:
+        return self.template.required_anti_affinity
+
+    @property
+    def preferred_affinity(self) -> tuple[tuple[int, AffinityTerm], ...]:
+        return self.template.preferred_affinity
+
+    @property
+    def preferred_anti_affinity(self) -> tuple[tuple[int, AffinityTerm], ...]:
+        return self.template.preferred_anti_affinity
+
+    @property
+    def spread_constraints(self) -> tuple[SpreadConstraint, ...]:
+        return self.template.spread_constraints
+
+    @property
+    def class_key(self) -> tuple[Any, ...]:
+        return self.template.class_key, self.is_terminating
 
     @property
     def images(self) -> list[str]:
@@ -270,12 +411,12 @@ class PodInfo:
         return [container.get("image") or "" for container in containers]
 
     @property
-    def is_gated(self) -> bool:
-        return bool(self.spec.get("schedulingGates"))
+    def scheduler_name(self) -> str:
+        return str(self.template.spec.get("schedulerName") or DEFAULT_SCHEDULER_NAME)
 
     @property
     def may_preempt(self) -> bool:
-        return bool(self.spec.get("preemptionPolicy") != "Never")
+        return bool(self.template.spec.get("preemptionPolicy") != "Never")
 
     @property
     def nominated_node_name(self) -> str:

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 import numpy as np
 
 from navarch.apimachinery import meta, selectors
 from navarch.apimachinery.errors import Object
-from navarch.scheduler.framework import Fit, Plugin, run_filters, unavailable
+from navarch.scheduler.cycle import judge_row
 from navarch.scheduler.podinfo import PodInfo
+from navarch.scheduler.runtime import Filtered, Fit, Framework, unavailable
 from navarch.scheduler.snapshot import Snapshot
 
-MIN_CANDIDATES = 100
-MIN_CANDIDATES_PERCENT = 10
 NOT_HELPFUL = "Preemption is not helpful for scheduling"
 NO_VICTIMS = "No preemption victims found for incoming pod"
 
@@ -33,6 +32,20 @@ class Candidate:
     victims: tuple[PodInfo, ...]
     violations: int
     """How many of them a disruption budget protects."""
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What a search for victims is made with."""
+
+    framework: Framework
+    filtered: Filtered
+    pod: PodInfo
+    snapshot: Snapshot
+    budgets: Sequence[Object]
+
+    def fits(self, row: int) -> bool:
+        return judge_row(self.framework, self.filtered, self.pod, self.snapshot, row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +65,19 @@ def ineligible(pod: PodInfo, snapshot: Snapshot) -> str:
     return ""
 
 
-def find(
-    plugins: Sequence[Plugin], pod: PodInfo, snapshot: Snapshot, fit: Fit, budgets: Sequence[Object], random: Random
-) -> Outcome:
-    """Where and whom to preempt for `pod`, which `fit` found no node for."""
+def find(search: Search, fit: Fit, random: Random, *, min_candidates: int, min_percentage: int) -> Outcome:
+    """Where and whom to preempt, given the `fit` that found no node. No more candidates are looked for than configured."""
+    pod, snapshot = search.pod, search.snapshot
     reason = ineligible(pod, snapshot)
     if reason:
         return Outcome(None, f"preemption: {reason}")
-    rows = np.flatnonzero(fit.resolvable & snapshot.valid)
+    rows = np.flatnonzero(fit.resolvable & snapshot.valid[: snapshot.size])
     tried = [int(row) for row in rows if any(p.info.priority < pod.priority for p in snapshot.pods[int(row)].values())]
-    random.shuffle(tried)
-    limit = max(MIN_CANDIDATES, snapshot.count * MIN_CANDIDATES_PERCENT // 100)
-    candidates = []
-    for row in tried:
-        found = _victims(plugins, pod, snapshot, row, budgets)
+    limit = min(max(min_candidates, len(rows) * min_percentage // 100), len(rows))
+    start = random.randrange(len(tried)) if tried else 0
+    candidates: list[Candidate] = []
+    for row in tried[start:] + tried[:start]:
+        found = _victims(search, row)
         if found is not None:
             candidates.append(found)
             if len(candidates) >= limit:
@@ -99,36 +111,45 @@ def _importance(pod: PodInfo) -> tuple[int, float]:
     return -pod.priority, _started(pod)
 
 
-def _victims(
-    plugins: Sequence[Plugin], pod: PodInfo, snapshot: Snapshot, row: int, budgets: Sequence[Object]
-) -> Candidate | None:
-    """The fewest pods that must leave that node so that `pod` fits; None if it would not even then."""
-    lower = sorted((p.info for p in list(snapshot.pods[row].values()) if p.info.priority < pod.priority), key=_importance)
+def _victims(search: Search, row: int) -> Candidate | None:
+    """The fewest pods that must leave that node so that the pod fits; None if it would not even then."""
+    pod, snapshot = search.pod, search.snapshot
+    lower = sorted((p.info for p in snapshot.pods[row].values() if p.info.priority < pod.priority), key=_importance)
     name = snapshot.names[row]
-    for victim in lower:
-        snapshot.remove_pod(victim.uid)
-    try:
-        if not _fits(plugins, pod, snapshot, row):
-            return None
-        protected, free = _split_by_budgets(lower, budgets)
-        victims, violations = [], 0
-        # Put back as many as still leave room, first those that a budget protects, the most important first.
-        for group, is_protected in ((protected, True), (free, False)):
-            for victim in group:
-                snapshot.add_pod(victim, name)
-                if not _fits(plugins, pod, snapshot, row):
-                    snapshot.remove_pod(victim.uid)
-                    victims.append(victim)
-                    violations += is_protected
-        return Candidate(name, tuple(sorted(victims, key=_importance)), violations)
-    finally:
+    state = search.filtered.state.clone()
+    trial = replace(search, filtered=replace(search.filtered, state=state))
+    with snapshot.supposing():
         for victim in lower:
-            if snapshot.placed(victim.uid) is None:
-                snapshot.add_pod(victim, name)
+            _move(trial, victim, name, away=True)
+        try:
+            if not trial.fits(row):
+                return None
+            protected, free = _split_by_budgets(lower, search.budgets)
+            victims, violations = [], 0
+            # Put back as many as still leave room, first those that a budget protects, the most important first.
+            for group, is_protected in ((protected, True), (free, False)):
+                for victim in group:
+                    _move(trial, victim, name, away=False)
+                    if not trial.fits(row):
+                        _move(trial, victim, name, away=True)
+                        victims.append(victim)
+                        violations += is_protected
+            return Candidate(name, tuple(sorted(victims, key=_importance)), violations)
+        finally:
+            for victim in lower:
+                if snapshot.placed(victim.uid) is None:
+                    snapshot.add_pod(victim, name)
 
 
-def _fits(plugins: Sequence[Plugin], pod: PodInfo, snapshot: Snapshot, row: int) -> bool:
-    return bool(run_filters(plugins, pod, snapshot).feasible[row])
+def _move(trial: Search, victim: PodInfo, name: str, *, away: bool) -> None:
+    """Suppose that a pod left the node, or was back there."""
+    if away:
+        trial.snapshot.remove_pod(victim.uid)
+    else:
+        trial.snapshot.add_pod(victim, name)
+    for plugin in trial.framework.points["preFilter"]:
+        change = plugin.remove_pod if away else plugin.add_pod
+        trial.framework.call(plugin, "PreFilter", change, trial.filtered.state, trial.pod, victim, name)
 
 
 def _split_by_budgets(pods: Sequence[PodInfo], budgets: Sequence[Object]) -> tuple[list[PodInfo], list[PodInfo]]:

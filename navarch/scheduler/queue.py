@@ -1,22 +1,30 @@
-"""Pods that wait to be scheduled: ready now, backing off, or unschedulable until something changes.
+"""Pods that wait to be scheduled: ready now, backing off, gated, or unschedulable until something changes.
 
-Pure: the time comes as an argument. The order is that of PrioritySort: higher priority first, then who waits longer. A pod
-leaves `unschedulable` when a change happens that one of the plugins which rejected it asked for, or after five minutes. Pods
-in back-off are taken early when nothing else is ready (KEP-5142), except after errors.
+Pure: the time comes as an argument. A pod leaves `unschedulable` when a change happens that by the hint of a plugin which
+rejected it may help it, or after five minutes. Unschedulable pods of equal template, rejected by the same plugins, are a
+group: what does not help one does not help the others. So an event is weighed once for a group; then one of its pods, the
+scout, goes ahead, and the next follows only if that one got somewhere. Pods in back-off are taken early when nothing else is
+ready (KEP-5142), except after errors.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from navarch.scheduler.events import ClusterEvent
+from navarch.apimachinery.errors import Object
+from navarch.scheduler.events import ANY, Action, EventHint, Hint, on
+from navarch.scheduler.framework import Status
 from navarch.scheduler.podinfo import PodInfo
 
 BACKOFF_INITIAL_SECONDS = 1.0
 BACKOFF_MAX_SECONDS = 10.0
 UNSCHEDULABLE_LIMIT_SECONDS = 300.0
+ANYTHING = "*"
+"""Stands for every resource, where there is no telling what helps."""
+_ANY_EVENT: Sequence[EventHint] = (on(ANYTHING, ANY),)
 
 
 @dataclass(slots=True, eq=False)
@@ -34,29 +42,63 @@ class Queued:
     """When it was last put back."""
     place: str = ""
     """``active``, ``backoff``, ``unschedulable``, ``gated``, or "" while it is being scheduled."""
+    group: Group | None = None
+    """The unschedulable pods it is one of, or goes ahead of."""
+    events_seen: int = 0
+    """How many events there had been when it was taken."""
 
-    @property
-    def backoff_seconds(self) -> float:
-        return min(BACKOFF_INITIAL_SECONDS * 2.0 ** min(self.attempts - 1, 16), BACKOFF_MAX_SECONDS)
 
-    @property
-    def ready_at(self) -> float:
-        return self.left_at + self.backoff_seconds
+@dataclass(slots=True, eq=False)
+class Group:
+    """Unschedulable pods that the same changes may help."""
+
+    key: tuple[Any, ...]
+    hints: Sequence[EventHint]
+    one_by_one: bool
+    """Whether one's failure tells of the others."""
+    pods: dict[str, Queued] = field(default_factory=dict)
+    """By uid, in the order in which they were put there."""
 
 
 @dataclass(slots=True)
-class SchedulingQueue:
-    """`wakers`: which plugins care about which events."""
+class Rules:
+    """What the queue asks plugins."""
 
-    wakers: Mapping[str, Collection[ClusterEvent]]
-    _pods: dict[str, Queued] = field(default_factory=dict)
-    _active: list[tuple[int, float, int, Queued]] = field(default_factory=list)
-    _backoff: list[tuple[float, int, Queued]] = field(default_factory=list)
-    _unschedulable: dict[str, Queued] = field(default_factory=dict)
-    """By uid, in the order in which they were put there."""
-    _waiting: dict[ClusterEvent, dict[str, Queued]] = field(default_factory=dict)
-    """The same by what they wait for, so that an event costs nothing to those whom it does not help."""
-    _sequence: int = 0
+    sort_key: Callable[[PodInfo, float], tuple[Any, ...]]
+    hints: Callable[[PodInfo, str], Sequence[EventHint] | None]
+    """(pod, plugin) -> what it registered for; None: it did not say."""
+    pre_enqueue: Callable[[PodInfo], Status | None] = lambda pod: None
+    is_shared: Callable[[PodInfo, Collection[str]], bool] = lambda pod, plugins: True
+    """Whether what these plugins say of the pod holds for all of its template."""
+    may_fit: Callable[[PodInfo], bool] = lambda pod: True
+    """A closer look at a pod that something might have helped."""
+
+
+class SchedulingQueue:
+    """The pods that are on no node."""
+
+    def __init__(
+        self,
+        rules: Rules,
+        *,
+        backoff_initial_seconds: float = BACKOFF_INITIAL_SECONDS,
+        backoff_max_seconds: float = BACKOFF_MAX_SECONDS,
+    ) -> None:
+        self._rules = rules
+        self._backoff_initial_seconds = backoff_initial_seconds
+        self._backoff_max_seconds = backoff_max_seconds
+        self._pods: dict[str, Queued] = {}
+        self._active: list[tuple[tuple[Any, ...], int, Queued]] = []
+        self._backoff: list[tuple[float, int, Queued]] = []
+        self._groups: dict[tuple[Any, ...], Group] = {}
+        self._listening: dict[str, dict[tuple[Any, ...], Group]] = {}
+        """Resource -> groups that wait for its events."""
+        self._stirred: dict[tuple[Any, ...], Group] = {}
+        """Groups that something may have helped since the last pod was taken."""
+        self._left: dict[str, Queued] = {}
+        """Unschedulable pods, by uid, in the order in which they were put there."""
+        self._sequence = 0
+        self._events = 0
 
     def __len__(self) -> int:
         return len(self._pods)
@@ -67,31 +109,50 @@ class SchedulingQueue:
     def pods(self) -> Collection[Queued]:
         return self._pods.values()
 
+    def backoff_seconds(self, queued: Queued) -> float:
+        return min(self._backoff_initial_seconds * 2.0 ** min(queued.attempts - 1, 16), self._backoff_max_seconds)
+
+    def _ready_at(self, queued: Queued) -> float:
+        return queued.left_at + self.backoff_seconds(queued) if queued.attempts else 0.0
+
+    # Pods come, change and go.
+
     def set(self, info: PodInfo, now: float) -> None:
         """A pod is new, or has changed: what it asks for may be possible now."""
         queued = self._pods.get(info.uid)
         if queued is None:
             queued = self._pods[info.uid] = Queued(info, now)
-            self._settle(queued)
+            self._settle(queued, now)
             return
-        before, queued.info = queued.info, info
-        if queued.place == "gated":
-            self._settle(queued)
-        elif queued.place == "unschedulable" and (before.spec != info.spec or before.labels != info.labels):
-            self._retry(queued, now)
+        is_other = queued.info.template is not info.template
+        if is_other:
+            self._leave_group(queued, now)
+        queued.info = info
+        if queued.place == "gated" or (queued.place == "unschedulable" and is_other):
+            self._settle(queued, now)
 
-    def delete(self, uid: str) -> None:
+    def delete(self, uid: str, now: float) -> None:
         """Forget a pod: it is bound, or gone."""
         queued = self._pods.pop(uid, None)
         if queued is not None:
             queued.place = ""
-            self._stop_waiting(queued)
+            self._leave_group(queued, now)
+
+    def activate(self, uids: Iterable[str], now: float) -> None:
+        """Try these now, whatever they wait for."""
+        for uid in uids:
+            queued = self._pods.get(uid)
+            if queued is not None and queued.place in ("unschedulable", "backoff", "gated"):
+                self._leave_group(queued, now)
+                self._push_active_unless_gated(queued)
+
+    # Pods are taken and put back.
 
     def pop(self, now: float) -> Queued | None:
         """The next pod to schedule, if any is ready; the caller then deletes it or puts it back."""
         self._flush(now)
         while self._active:
-            queued = heapq.heappop(self._active)[3]
+            queued = heapq.heappop(self._active)[2]
             if queued.place == "active":
                 return self._take(queued)
         return self._pop_early()
@@ -112,82 +173,173 @@ class SchedulingQueue:
             heapq.heappush(self._backoff, entry)
         return self._take(found) if found is not None else None
 
-    def put_back(self, queued: Queued, rejected_by: Collection[str], now: float) -> None:
-        """No node could take it."""
-        if queued.info.uid in self._pods:
-            queued.rejected_by, queued.failed, queued.left_at = frozenset(rejected_by), False, now
-            queued.place = "unschedulable"
-            self._unschedulable[queued.info.uid] = queued
-            for event in self._wanted(queued):
-                self._waiting.setdefault(event, {})[queued.info.uid] = queued
+    def put_back(self, queued: Queued, rejected_by: Collection[str], now: float, *, got_somewhere: bool = False) -> None:
+        """No node could take it. `got_somewhere`: room is being made for it, and perhaps for others of its group too."""
+        if self._pods.get(queued.info.uid) is not queued:
+            return
+        before, queued.group = queued.group, None
+        queued.rejected_by, queued.failed, queued.left_at = frozenset(rejected_by), False, now
+        if queued.events_seen != self._events:
+            # Something happened since it was looked at.
+            self._push_backoff(queued)
+        else:
+            self._wait_for_events(queued)
+        if before is not None and (got_somewhere or before is not queued.group):
+            self._stir(before)
 
     def put_back_failed(self, queued: Queued, now: float) -> None:
         """Something went wrong that has nothing to do with where it could go."""
-        if queued.info.uid in self._pods:
-            queued.failed, queued.left_at = True, now
-            self._push_backoff(queued)
+        if self._pods.get(queued.info.uid) is not queued:
+            return
+        queued.failed, queued.left_at = True, now
+        self._leave_group(queued, now)
+        self._push_backoff(queued)
 
-    def happened(self, events: Collection[ClusterEvent], now: float) -> None:
-        """The cluster changed: pods whom that may help get another try."""
-        helped = {
-            uid: queued for event in ClusterEvent if event in events for uid, queued in self._waiting.get(event, {}).items()
-        }
-        for queued in helped.values():
-            self._retry(queued, now)
-
-    def _wanted(self, queued: Queued) -> Collection[ClusterEvent]:
-        """What may help a pod: what the plugins that rejected it asked for; anything, if there was no node at all."""
-        if not queued.rejected_by:
-            return tuple(ClusterEvent)
-        return {event for plugin in queued.rejected_by for event in self.wakers.get(plugin, ())}
-
-    def _stop_waiting(self, queued: Queued) -> None:
-        if self._unschedulable.pop(queued.info.uid, None) is not None:
-            for event in self._wanted(queued):
-                self._waiting.get(event, {}).pop(queued.info.uid, None)
-
-    def next_wake(self) -> float | None:
-        """When a pod becomes ready by itself; None if none will."""
-        times = [entry[0] for entry in self._backoff[:1]]
-        first = next(iter(self._unschedulable.values()), None)
-        if first is not None:
-            times.append(first.left_at + UNSCHEDULABLE_LIMIT_SECONDS)
-        return min(times, default=None)
+    def placed(self, queued: Queued, now: float) -> None:
+        """It is assumed on a node, though not yet bound: the next of its group may follow."""
+        self._leave_group(queued, now)
 
     def _take(self, queued: Queued) -> Queued:
         queued.place = ""
         queued.attempts += 1
+        queued.events_seen = self._events
         return queued
 
-    def _settle(self, queued: Queued) -> None:
-        if queued.info.is_gated:
-            queued.place = "gated"
+    # What happens in the cluster.
+
+    def happened(self, resource: str, actions: Action, old: Object | None, new: Object | None) -> bool:
+        """The cluster changed; whether that may help anyone."""
+        self._events += 1
+        found = False
+        for name in (resource, ANYTHING):
+            for key, group in self._listening.get(name, {}).items():
+                if key not in self._stirred and _may_help(group, resource, actions, old, new):
+                    self._stirred[key] = group
+                    found = True
+        return found
+
+    def next_wake(self) -> float | None:
+        """When a pod becomes ready by itself; None if none will."""
+        times = [entry[0] for entry in self._backoff[:1]]
+        first = next(iter(self._left.values()), None)
+        if first is not None:
+            times.append(first.left_at + UNSCHEDULABLE_LIMIT_SECONDS)
+        return min(times, default=None)
+
+    def _wait_for_events(self, queued: Queued) -> None:
+        info, plugins = queued.info, queued.rejected_by
+        is_gated = queued.place == "gated"
+        one_by_one = not is_gated and self._rules.is_shared(info, plugins)
+        key: tuple[Any, ...] = (info.template.key, plugins) if one_by_one else (info.uid, plugins)
+        group = self._groups.get(key)
+        if group is None:
+            group = self._groups[key] = Group(key, self._hints(info, plugins), one_by_one)
+            for resource in {hint.event.resource for hint in group.hints}:
+                self._listening.setdefault(resource, {})[key] = group
+        group.pods[info.uid] = queued
+        queued.group = group
+        if not is_gated:
+            queued.place = "unschedulable"
+            self._left[info.uid] = queued
+
+    def _hints(self, info: PodInfo, plugins: Collection[str]) -> list[EventHint]:
+        found: list[EventHint] = []
+        for plugin in sorted(plugins):
+            hints = self._rules.hints(info, plugin)
+            found += _ANY_EVENT if hints is None else hints
+        return found if plugins else list(_ANY_EVENT)
+
+    def _leave_group(self, queued: Queued, now: float) -> None:
+        """It is no longer one of its group; if it was the one that went ahead, another takes its turn."""
+        group, queued.group = queued.group, None
+        self._left.pop(queued.info.uid, None)
+        if group is None:
+            return
+        was_waiting = group.pods.pop(queued.info.uid, None) is not None
+        if group.pods:
+            if not was_waiting:
+                self._stir(group)
         else:
-            self._push_active(queued)
+            self._drop(group)
+
+    def _drop(self, group: Group) -> None:
+        if self._groups.pop(group.key, None) is None:
+            return
+        self._stirred.pop(group.key, None)
+        for resource in {hint.event.resource for hint in group.hints}:
+            listening = self._listening[resource]
+            del listening[group.key]
+            if not listening:
+                del self._listening[resource]
+
+    def _stir(self, group: Group) -> None:
+        if group.pods and group.key in self._groups:
+            self._stirred[group.key] = group
+
+    def _advance(self, group: Group, now: float) -> None:
+        """Something may have helped: the first of the group goes ahead; all, if they are not alike."""
+        first = min(group.pods.values(), key=lambda queued: self._rules.sort_key(queued.info, queued.since))
+        if first.place == "gated":
+            self._leave_group(first, now)
+            self._settle(first, now)
+            return
+        if group.one_by_one and not self._rules.may_fit(first.info):
+            return
+        for queued in [first] if group.one_by_one else list(group.pods.values()):
+            del group.pods[queued.info.uid]
+            self._left.pop(queued.info.uid, None)
+            self._retry(queued, now)
+        if not group.pods:
+            # Whoever went ahead remembers it, but there is nobody to follow.
+            self._drop(group)
 
     def _retry(self, queued: Queued, now: float) -> None:
-        self._stop_waiting(queued)
-        if queued.ready_at <= now:
-            self._push_active(queued)
+        if self._ready_at(queued) <= now:
+            self._push_active_unless_gated(queued)
         else:
             self._push_backoff(queued)
 
-    def _push_active(self, queued: Queued) -> None:
+    def _settle(self, queued: Queued, now: float) -> None:
+        """It is new or other than it was."""
+        if self._ready_at(queued) > now and queued.place != "gated":
+            self._push_backoff(queued)
+        else:
+            self._push_active_unless_gated(queued)
+
+    def _push_active_unless_gated(self, queued: Queued) -> None:
+        status = self._rules.pre_enqueue(queued.info)
+        if status is not None:
+            queued.place, queued.rejected_by = "gated", frozenset((status.plugin,))
+            self._wait_for_events(queued)
+            return
         queued.place = "active"
         self._sequence += 1
-        heapq.heappush(self._active, (-queued.info.priority, queued.since, self._sequence, queued))
+        heapq.heappush(self._active, (self._rules.sort_key(queued.info, queued.since), self._sequence, queued))
 
     def _push_backoff(self, queued: Queued) -> None:
         queued.place = "backoff"
         self._sequence += 1
-        heapq.heappush(self._backoff, (queued.ready_at, self._sequence, queued))
+        heapq.heappush(self._backoff, (self._ready_at(queued), self._sequence, queued))
 
     def _flush(self, now: float) -> None:
         while self._backoff and (self._backoff[0][0] <= now or self._backoff[0][2].place != "backoff"):
             queued = heapq.heappop(self._backoff)[2]
             if queued.place == "backoff":
-                self._push_active(queued)
-        for queued in list(self._unschedulable.values()):
+                self._push_active_unless_gated(queued)
+        for queued in list(self._left.values()):
             if queued.left_at + UNSCHEDULABLE_LIMIT_SECONDS > now:
                 break  # In the order in which they were put there.
+            self._leave_group(queued, now)
             self._retry(queued, now)
+        stirred, self._stirred = self._stirred, {}
+        for group in stirred.values():
+            self._advance(group, now)
+
+
+def _may_help(group: Group, resource: str, actions: Action, old: Object | None, new: Object | None) -> bool:
+    pod = next(iter(group.pods.values())).info
+    for hint in group.hints:
+        is_meant = hint.event.resource in (resource, ANYTHING) and hint.event.actions & actions
+        if is_meant and (hint.hint is None or hint.hint(pod, old, new) is Hint.QUEUE):
+            return True
+    return False

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from navarch.client.client import Client
 from navarch.client.informer import Informers
 
 if TYPE_CHECKING:
+    from navarch.scheduler.configuration import Configuration
     from navarch.scheduler.engine import Engine
 
 
 class Scheduler:
-    """Binds pods of ``schedulerName: default-scheduler`` to nodes."""
+    """Binds pods to nodes: those whose `schedulerName` is one of its profiles'; without a configuration, default-scheduler."""
 
-    def __init__(self, client: Client, informers: Informers) -> None:
+    def __init__(
+        self, client: Client, informers: Informers, configuration: Path | None = None, plugins: Sequence[Path] = ()
+    ) -> None:
+        """`configuration` is a `KubeSchedulerConfiguration` file, `plugins` are Python files."""
+        self._configuration = configuration
+        self._plugins = plugins
         self._client = client
         self._informers = informers
         self._engine: Engine | None = None
@@ -25,7 +33,10 @@ class Scheduler:
     async def run(self) -> None:
         """Schedule until `stop`."""
         module = await asyncio.to_thread(importlib.import_module, "navarch.scheduler.engine")
-        engine: Engine = module.Engine(self._client, self._informers)
+        configuration = None
+        if self._configuration is not None or self._plugins:
+            configuration = await asyncio.to_thread(load, self._configuration, self._plugins)
+        engine: Engine = module.Engine(self._client, self._informers, configuration)
         self._engine = engine
         if self._stopped.is_set():
             return
@@ -36,3 +47,11 @@ class Scheduler:
         self._stopped.set()
         if self._engine is not None:
             await self._engine.stop()
+
+
+def load(path: Path | None, plugins: Sequence[Path] = ()) -> Configuration:
+    """Read a configuration, and the users' plugins there are. Raises ConfigurationError."""
+    from navarch.scheduler import configuration, loading
+
+    found = loading.load(plugins)
+    return configuration.Configuration(more_plugins=found) if path is None else configuration.load(path, found)

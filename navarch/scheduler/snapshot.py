@@ -4,13 +4,16 @@ Texts are coded as small integers: a label's column holds for each node the numb
 node's taints are the number of its whole set. So a question about texts is asked once for each distinct text and then looked
 up for all nodes. Pods are counted per node by class (equal namespace, labels and affinity), since pods of one template are
 alike to every rule about other pods.
+
+Every change is noted in a log, so that who has drawn conclusions can find out which rows to look at again: `layout` counts
+changes that may matter to other rows too (nodes come and go, labels, taints, images), `log` has the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,14 +22,15 @@ from numpy.typing import NDArray
 from navarch.apimachinery import meta, quantity
 from navarch.apimachinery.errors import Object
 from navarch.apimachinery.selectors import Selector
-from navarch.scheduler.podinfo import AffinityTerm, HostPort, PodInfo
+from navarch.scheduler.podinfo import AffinityTerm, PodInfo
 
 BoolArray = NDArray[np.bool_]
 IntArray = NDArray[np.int64]
-FloatArray = NDArray[np.float64]
 CodeArray = NDArray[np.int32]
 
 INITIAL_ROWS = 16
+LOG_LIMIT_ENTRIES = 8192
+"""Whoever has not looked for so long starts anew."""
 PODS = "pods"
 ANY_ADDRESS = "0.0.0.0"
 
@@ -42,9 +46,25 @@ class LabelColumn:
         self.codes: CodeArray = np.zeros(capacity, np.int32)
         self.values: list[str | None] = [None]
         self._code_of: dict[str, int] = {}
+        self._uses: list[int] = [0]
+        self._shared = 0
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether any two nodes have the same value."""
+        return self._shared > 0
 
     def set(self, row: int, value: str | None) -> None:
-        self.codes[row] = 0 if value is None else self.code(value)
+        before, code = int(self.codes[row]), 0 if value is None else self.code(value)
+        if code == before:
+            return
+        if before:
+            self._uses[before] -= 1
+            self._shared -= self._uses[before] == 1
+        if code:
+            self._uses[code] += 1
+            self._shared += self._uses[code] == 2
+        self.codes[row] = code
 
     def find(self, value: str) -> int:
         """The number of a value, 0 if no node ever had it."""
@@ -56,6 +76,7 @@ class LabelColumn:
         if code is None:
             code = self._code_of[value] = len(self.values)
             self.values.append(value)
+            self._uses.append(0)
         return code
 
 
@@ -70,8 +91,20 @@ class PodClass:
     required_anti_affinity: tuple[AffinityTerm, ...]
     preferred_affinity: tuple[tuple[int, AffinityTerm], ...]
     preferred_anti_affinity: tuple[tuple[int, AffinityTerm], ...]
-    counts: CodeArray
-    total: int = 0
+    counts: dict[int, int] = field(default_factory=dict)
+    """Row -> how many, where there are any."""
+
+    @property
+    def has_terms(self) -> bool:
+        """Whether it has an opinion on other pods."""
+        return bool(
+            self.required_affinity or self.required_anti_affinity or self.preferred_affinity or self.preferred_anti_affinity
+        )
+
+    def add_to(self, amounts: IntArray, weight: int = 1) -> None:
+        """Add its pods to `amounts` by row."""
+        rows = np.fromiter(self.counts, np.int64, len(self.counts))
+        amounts[rows] += weight * np.fromiter(self.counts.values(), np.int64, len(self.counts))
 
 
 @dataclass(slots=True, eq=False)
@@ -80,7 +113,16 @@ class Placed:
 
     info: PodInfo
     row: int
-    class_key: Any
+    group: PodClass
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What happened to a row: a pod came (`sign` 1) or left (-1), or something else of the row alone (0)."""
+
+    row: int
+    sign: int = 0
+    info: PodInfo | None = None
 
 
 class Snapshot:
@@ -96,25 +138,35 @@ class Snapshot:
         self._free: list[int] = []
         self.resources: dict[str, int] = {"cpu": 0, "memory": 1, "ephemeral-storage": 2, PODS: 3}
         """Resource -> its column in `allocatable` and `requested`."""
-        self._allocatable: IntArray = np.zeros((INITIAL_ROWS, 4), np.int64)
-        self._requested: IntArray = np.zeros((INITIAL_ROWS, 4), np.int64)
-        self._non_zero: IntArray = np.zeros((INITIAL_ROWS, 2), np.int64)
-        self._valid: BoolArray = np.zeros(INITIAL_ROWS, np.bool_)
-        self._unschedulable: BoolArray = np.zeros(INITIAL_ROWS, np.bool_)
-        self._taint_codes: CodeArray = np.zeros(INITIAL_ROWS, np.int32)
+        self.allocatable: IntArray = np.zeros((INITIAL_ROWS, 4), np.int64)
+        self.requested: IntArray = np.zeros((INITIAL_ROWS, 4), np.int64)
+        self.non_zero: IntArray = np.zeros((INITIAL_ROWS, 2), np.int64)
+        self.valid: BoolArray = np.zeros(INITIAL_ROWS, np.bool_)
+        self.unschedulable: BoolArray = np.zeros(INITIAL_ROWS, np.bool_)
+        self.taint_codes: CodeArray = np.zeros(INITIAL_ROWS, np.int32)
         self.taint_sets: list[TaintSet] = [()]
         self._taint_set_code: dict[TaintSet, int] = {(): 0}
         self._labels: dict[str, LabelColumn] = {}
         self._images: dict[str, dict[int, int]] = {}
         self._ports: dict[tuple[str, int], dict[int, dict[str, int]]] = {}
         self._classes: dict[Any, PodClass] = {}
+        self._by_namespace: dict[str, dict[Any, PodClass]] = {}
+        self._opinionated: dict[Any, PodClass] = {}
         self._placed: dict[str, Placed] = {}
         self.pods: list[dict[str, Placed]] = []
         """Row -> its pods by uid."""
         self._homeless: dict[str, dict[str, PodInfo]] = {}
+        self._homeless_at: dict[str, str] = {}
         self.namespace_labels: dict[str, Mapping[str, str]] = {}
+        self.nominated: dict[int, dict[str, PodInfo]] = {}
+        """Row -> pods, by uid, that wait for their victims to leave it."""
+        self._nominated_at: dict[str, tuple[PodInfo, str]] = {}
+        self.layout = 0
+        self.log: list[Change] = []
+        self._log_start = 0
+        self._is_supposing = False
 
-    # Columns.
+    # What is there.
 
     @property
     def count(self) -> int:
@@ -122,77 +174,60 @@ class Snapshot:
         return len(self.rows)
 
     @property
-    def valid(self) -> BoolArray:
-        return self._valid[: self.size]
+    def position(self) -> int:
+        """Where the log ends now."""
+        return self._log_start + len(self.log)
 
-    @property
-    def unschedulable(self) -> BoolArray:
-        return self._unschedulable[: self.size]
+    def changes_since(self, position: int) -> list[Change] | None:
+        """What has happened since; None if that is no longer known."""
+        return self.log[position - self._log_start :] if position >= self._log_start else None
 
-    @property
-    def allocatable(self) -> IntArray:
-        return self._allocatable[: self.size]
+    def forget(self) -> None:
+        """Nothing that anybody has concluded so far is to be relied on."""
+        self.layout += 1
 
-    @property
-    def requested(self) -> IntArray:
-        return self._requested[: self.size]
-
-    @property
-    def non_zero_requested(self) -> IntArray:
-        """(CPU, memory), with a floor for containers that ask for none."""
-        return self._non_zero[: self.size]
-
-    def label_codes(self, key: str) -> CodeArray:
-        """The number of each node's value of that label; 0 where it has none."""
-        return self._label_column(key).codes[: self.size]
-
-    def label_table(self, key: str, test: Callable[[str | None], bool]) -> BoolArray:
-        """Where `test`, asked once for every distinct value (None: no such label), is true."""
-        column = self._label_column(key)
-        table = np.fromiter((test(value) for value in column.values), np.bool_, len(column.values))
-        return table[column.codes[: self.size]]
-
-    def label_in(self, key: str, values: Iterable[str]) -> BoolArray:
-        """Nodes whose label has one of these values; does not look at the other values there are."""
-        column = self._label_column(key)
-        codes = [code for code in map(column.find, values) if code]
-        return np.isin(column.codes[: self.size], codes) if codes else np.zeros(self.size, np.bool_)
-
-    def taint_table(self, test: Callable[[TaintSet], int]) -> IntArray:
-        """What `test`, asked once for every distinct set of taints, says of each node."""
-        table = np.fromiter((test(taints) for taints in self.taint_sets), np.int64, len(self.taint_sets))
-        return table[self._taint_codes[: self.size]]
-
-    def image_sizes(self, image: str) -> Mapping[int, int]:
+    def image_nodes(self, image: str) -> Mapping[int, int]:
         """Row -> bytes, of the nodes that have that image."""
         return self._images.get(image, {})
 
-    def port_conflicts(self, ports: Iterable[HostPort]) -> BoolArray:
-        """Where one of these host ports is taken."""
-        taken = np.zeros(self.size, np.bool_)
-        for address, protocol, port in ports:
-            for row, users in self._ports.get((protocol, port), {}).items():
-                if address == ANY_ADDRESS or address in users or ANY_ADDRESS in users:
-                    taken[row] = True
-        return taken
+    def port_users(self, protocol: str, port: int) -> Mapping[int, Mapping[str, int]]:
+        """Row -> addresses at which that host port is taken."""
+        return self._ports.get((protocol, port), {})
+
+    def label_column(self, key: str) -> LabelColumn:
+        column = self._labels.get(key)
+        if column is None:
+            column = self._labels[key] = LabelColumn(self._capacity)
+            for row, node in enumerate(self.nodes):
+                if node is not None:
+                    column.set(row, meta.labels(node).get(key))
+        return column
 
     def classes(self) -> Iterable[PodClass]:
         return self._classes.values()
 
+    def opinionated_classes(self) -> Iterable[PodClass]:
+        """Those that have affinity or anti-affinity."""
+        return self._opinionated.values()
+
+    def classes_in(self, namespace: str) -> Iterable[PodClass]:
+        return self._by_namespace.get(namespace, {}).values()
+
     def pods_matching(self, namespace: str, selector: Selector) -> IntArray:
-        """How many pods of `namespace` that are not being deleted match, on each node."""
+        """How many pods of `namespace` that are not being deleted match, by row."""
         counts = np.zeros(self.size, np.int64)
-        for found in self._classes.values():
-            if found.namespace == namespace and not found.is_terminating and selector.matches(found.labels):
-                counts += found.counts[: self.size]
+        for found in self.classes_in(namespace):
+            if not found.is_terminating and selector.matches(found.labels):
+                found.add_to(counts)
         return counts
 
-    def by_domain(self, key: str, amounts: NDArray[Any], where: BoolArray | None = None) -> tuple[CodeArray, FloatArray]:
-        """`amounts` summed over each value of the label `key`: (the nodes' value numbers, the sums by number)."""
-        codes = self.label_codes(key)
-        counted = codes > 0 if where is None else (codes > 0) & where
-        sums = np.bincount(codes[counted], weights=amounts[counted], minlength=len(self._label_column(key).values))
-        return codes, sums.astype(np.float64, copy=False)
+    def set_namespace(self, name: str, labels: Mapping[str, str] | None) -> None:
+        """Take in a namespace's labels; None: it is gone."""
+        if labels is None:
+            self.namespace_labels.pop(name, None)
+        else:
+            self.namespace_labels[name] = labels
+        self.layout += 1
 
     # Nodes.
 
@@ -203,23 +238,38 @@ class Snapshot:
         is_new = row is None
         if row is None:
             row = self._new_row(name)
-        self._set_images(row, self.nodes[row], node)
+        before = self.nodes[row]
+        self._set_images(row, before, node)
         self.nodes[row] = node
         spec, status = node.get("spec") or meta.EMPTY, node.get("status") or meta.EMPTY
-        self._allocatable[row] = 0
+        self.allocatable[row] = 0
         for resource, text in (status.get("allocatable") or meta.EMPTY).items():
             amount = quantity.milli(text) if resource == "cpu" else quantity.value(text)
             # A resource seen for the first time gets a new column, and with it a new array.
             number = self._resource(resource)
-            self._allocatable[row, number] = amount
-        self._unschedulable[row] = bool(spec.get("unschedulable"))
-        self._taint_codes[row] = self._taint_code(node_taints(node))
+            self.allocatable[row, number] = amount
+        self.unschedulable[row] = bool(spec.get("unschedulable"))
+        self.taint_codes[row] = self._taint_code(node_taints(node))
         labels = meta.labels(node)
         for key, column in self._labels.items():
             column.set(row, labels.get(key))
+        if before is None or _matters_elsewhere(before, node):
+            self.layout += 1
+        else:
+            self._note(Change(row))
         if is_new:
             for info in self._homeless.pop(name, {}).values():
+                del self._homeless_at[info.uid]
                 self.add_pod(info, name)
+            for uid, (info, node_name) in self._nominated_at.items():
+                if node_name == name:
+                    self.nominated.setdefault(row, {})[uid] = info
+
+    def refresh_node(self, node: Object) -> None:
+        """Take in a node of which nothing has changed that is kept in columns."""
+        row = self.rows.get(meta.name(node))
+        if row is not None:
+            self.nodes[row] = node
 
     def remove_node(self, name: str) -> None:
         """Forget a node. Its pods are kept in mind, should it come back."""
@@ -228,15 +278,17 @@ class Snapshot:
             return
         for placed in list(self.pods[row].values()):
             self.remove_pod(placed.info.uid)
-            self._homeless.setdefault(name, {})[placed.info.uid] = placed.info
+            self._set_homeless(placed.info, name)
+        self.nominated.pop(row, None)
+        self.layout += 1
         del self.rows[name]
         self._set_images(row, self.nodes[row], None)
         self.nodes[row] = None
         self.names[row] = ""
-        self._valid[row] = False
-        self._allocatable[row] = 0
-        self._taint_codes[row] = 0
-        self._unschedulable[row] = False
+        self.valid[row] = False
+        self.allocatable[row] = 0
+        self.taint_codes[row] = 0
+        self.unschedulable[row] = False
         for column in self._labels.values():
             column.set(row, None)
         self._free.append(row)
@@ -254,34 +306,23 @@ class Snapshot:
             self.pods.append({})
         self.rows[name] = row
         self.names[row] = name
-        self._valid[row] = True
+        self.valid[row] = True
         return row
 
     def _grow(self) -> None:
         self._capacity *= 2
-        for field in ("_allocatable", "_requested", "_non_zero", "_valid", "_unschedulable", "_taint_codes"):
-            setattr(self, field, _longer(getattr(self, field), self._capacity))
+        for name in ("allocatable", "requested", "non_zero", "valid", "unschedulable", "taint_codes"):
+            setattr(self, name, _longer(getattr(self, name), self._capacity))
         for column in self._labels.values():
             column.codes = _longer(column.codes, self._capacity)
-        for found in self._classes.values():
-            found.counts = _longer(found.counts, self._capacity)
 
     def _resource(self, name: str) -> int:
         column = self.resources.get(name)
         if column is None:
             column = self.resources[name] = len(self.resources)
             more = np.zeros((self._capacity, 1), np.int64)
-            self._allocatable = np.hstack((self._allocatable, more))
-            self._requested = np.hstack((self._requested, more))
-        return column
-
-    def _label_column(self, key: str) -> LabelColumn:
-        column = self._labels.get(key)
-        if column is None:
-            column = self._labels[key] = LabelColumn(self._capacity)
-            for row, node in enumerate(self.nodes):
-                if node is not None:
-                    column.set(row, meta.labels(node).get(key))
+            self.allocatable = np.hstack((self.allocatable, more))
+            self.requested = np.hstack((self.requested, more))
         return column
 
     def _taint_code(self, taints: TaintSet) -> int:
@@ -313,58 +354,124 @@ class Snapshot:
 
     def add_pod(self, info: PodInfo, node_name: str) -> None:
         """Count a pod to a node, anew if it was counted already."""
-        self.remove_pod(info.uid)
         row = self.rows.get(node_name)
+        before = self._placed.get(info.uid)
+        if before is not None and before.row == row and before.info.counts_as(info):
+            before.info = self.pods[before.row][info.uid].info = info
+            return
+        self.remove_pod(info.uid)
         if row is None:
-            self._homeless.setdefault(node_name, {})[info.uid] = info
+            self._set_homeless(info, node_name)
             return
         self._count(info, row, 1)
-        class_key = _class_key(info)
-        found = self._classes.get(class_key)
-        if found is None:
-            found = self._classes[class_key] = _pod_class(info, self._capacity)
-        found.counts[row] += 1
-        found.total += 1
-        self._placed[info.uid] = self.pods[row][info.uid] = Placed(info, row, class_key)
+        group = self._class_of(info)
+        group.counts[row] = group.counts.get(row, 0) + 1
+        self._placed[info.uid] = self.pods[row][info.uid] = Placed(info, row, group)
+        self._note(Change(row, 1, info))
 
     def remove_pod(self, uid: str) -> None:
         placed = self._placed.pop(uid, None)
         if placed is None:
-            for name, pods in list(self._homeless.items()):
-                pods.pop(uid, None)
-                if not pods:
+            name = self._homeless_at.pop(uid, None)
+            if name is not None:
+                del self._homeless[name][uid]
+                if not self._homeless[name]:
                     del self._homeless[name]
             return
         del self.pods[placed.row][uid]
         self._count(placed.info, placed.row, -1)
-        found = self._classes[placed.class_key]
-        found.counts[placed.row] -= 1
-        found.total -= 1
-        if not found.total:
-            del self._classes[placed.class_key]
+        counts = placed.group.counts
+        counts[placed.row] -= 1
+        if not counts[placed.row]:
+            del counts[placed.row]
+            if not counts:
+                self._drop_class(placed.info)
+        self._note(Change(placed.row, -1, placed.info))
+
+    def _set_homeless(self, info: PodInfo, node_name: str) -> None:
+        """Its node is unknown (yet)."""
+        self._homeless.setdefault(node_name, {})[info.uid] = info
+        self._homeless_at[info.uid] = node_name
+
+    def _class_of(self, info: PodInfo) -> PodClass:
+        key = info.class_key
+        found = self._classes.get(key)
+        if found is None:
+            found = self._classes[key] = _pod_class(info)
+            self._by_namespace.setdefault(info.namespace, {})[key] = found
+            if found.has_terms:
+                self._opinionated[key] = found
+        return found
+
+    def _drop_class(self, info: PodInfo) -> None:
+        key = info.class_key
+        del self._classes[key]
+        self._opinionated.pop(key, None)
+        classes = self._by_namespace[info.namespace]
+        del classes[key]
+        if not classes:
+            del self._by_namespace[info.namespace]
+
+    def nominate(self, info: PodInfo, node_name: str) -> None:
+        """Keep room on that node for a pod."""
+        self.forget_nomination(info.uid)
+        self._nominated_at[info.uid] = (info, node_name)
+        row = self.rows.get(node_name)
+        if row is not None:
+            self.nominated.setdefault(row, {})[info.uid] = info
+            self._note(Change(row))
+
+    def forget_nomination(self, uid: str) -> str:
+        """Keep it no longer; the node's name, "" if there was none."""
+        _, name = self._nominated_at.pop(uid, (None, ""))
+        row = self.rows.get(name)
+        if row is not None and uid in self.nominated.get(row, {}):
+            del self.nominated[row][uid]
+            if not self.nominated[row]:
+                del self.nominated[row]
+            self._note(Change(row))
+        return name
 
     @contextmanager
-    def with_pods(self, infos: Iterable[tuple[PodInfo, str]]) -> Iterator[None]:
-        """As if these pods were on these nodes."""
-        added = []
+    def supposing(self) -> Iterator[None]:
+        """What is added and removed meanwhile is undone by the caller before this ends, and noted nowhere."""
+        before, self._is_supposing = self._is_supposing, True
         try:
-            for info, name in infos:
-                if info.uid not in self._placed and name in self.rows:
-                    self.add_pod(info, name)
-                    added.append(info.uid)
             yield
         finally:
-            for uid in added:
-                self.remove_pod(uid)
+            self._is_supposing = before
+
+    @contextmanager
+    def with_pods(self, infos: Iterable[tuple[PodInfo, str]]) -> Iterator[list[tuple[PodInfo, str]]]:
+        """As if these pods were on these nodes; those that really were added."""
+        added: list[tuple[PodInfo, str]] = []
+        with self.supposing():
+            try:
+                for info, name in infos:
+                    if info.uid not in self._placed and name in self.rows:
+                        self.add_pod(info, name)
+                        added.append((info, name))
+                yield added
+            finally:
+                for info, _ in added:
+                    self.remove_pod(info.uid)
+
+    def _note(self, change: Change) -> None:
+        if self._is_supposing:
+            return
+        self.log.append(change)
+        if len(self.log) > 2 * LOG_LIMIT_ENTRIES:
+            del self.log[:LOG_LIMIT_ENTRIES]
+            self._log_start += LOG_LIMIT_ENTRIES
 
     def _count(self, info: PodInfo, row: int, sign: int) -> None:
         for resource, amount in info.requests.items():
             column = self._resource(resource)
-            self._requested[row, column] += sign * amount
-        self._requested[row, self.resources[PODS]] += sign
+            self.requested[row, column] += sign * amount
+        self.requested[row, self.resources[PODS]] += sign
         cpu, memory = info.non_zero_requests
-        self._non_zero[row, 0] += sign * cpu
-        self._non_zero[row, 1] += sign * memory
+        self.non_zero[row, 0] += sign * cpu
+        self.non_zero[row, 1] += sign * memory
         for address, protocol, port in info.host_ports:
             by_row = self._ports.setdefault((protocol, port), {})
             users = by_row.setdefault(row, {})
@@ -386,16 +493,7 @@ def _longer(array: NDArray[Any], rows: int) -> NDArray[Any]:
     return longer
 
 
-def _class_key(info: PodInfo) -> Any:
-    affinity = (
-        (info.required_affinity, info.required_anti_affinity, info.preferred_affinity, info.preferred_anti_affinity)
-        if info.spec.get("affinity")
-        else None
-    )
-    return info.namespace, frozenset(info.labels.items()), info.is_terminating, affinity
-
-
-def _pod_class(info: PodInfo, capacity: int) -> PodClass:
+def _pod_class(info: PodInfo) -> PodClass:
     return PodClass(
         info.namespace,
         info.labels,
@@ -404,5 +502,15 @@ def _pod_class(info: PodInfo, capacity: int) -> PodClass:
         info.required_anti_affinity,
         info.preferred_affinity,
         info.preferred_anti_affinity,
-        np.zeros(capacity, np.int32),
+    )
+
+
+def _matters_elsewhere(old: Object, new: Object) -> bool:
+    """Whether a change of a node may matter to how other nodes are judged, or to what is kept by node."""
+    before, after = old.get("spec") or meta.EMPTY, new.get("spec") or meta.EMPTY
+    was, now = old.get("status") or meta.EMPTY, new.get("status") or meta.EMPTY
+    return (
+        meta.labels(old) != meta.labels(new)
+        or any(before.get(field) != after.get(field) for field in ("taints", "unschedulable"))
+        or any(was.get(field) != now.get(field) for field in ("images", "declaredFeatures"))
     )

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from navarch.apimachinery import selectors
 from navarch.apimachinery.errors import Object
-from tests.scheduler.world import decide, feasible, node, pod, snapshot
+from tests.scheduler.world import decide, feasible, node, pod, service, snapshot
 
 ZONE, HOST = "topology.kubernetes.io/zone", "kubernetes.io/hostname"
 
@@ -181,7 +180,7 @@ def test_pods_of_one_service_spread_by_default() -> None:
     web = {"app": "web"}
     found = snapshot(node("a"), node("b"), placed={"a": [pod(labels=web), pod(labels=web)], "b": [pod(cpu="1500m")]})
     assert decide(found, pod(labels=web)).node == "a"  # By room alone.
-    assert decide(found, pod(labels=web), default_selector=lambda item: selectors.from_set(web)).node == "b"
+    assert decide(found, pod(labels=web), service(web)).node == "b"
 
 
 def test_nodes_that_have_the_image_are_preferred() -> None:

@@ -7,18 +7,18 @@ from typing import Any
 
 from navarch.apimachinery.errors import Object
 from navarch.scheduler import preemption
-from navarch.scheduler.framework import run_filters
-from navarch.scheduler.plugins import default_plugins
+from navarch.scheduler.cycle import schedule
 from navarch.scheduler.podinfo import PodInfo
 from navarch.scheduler.snapshot import Snapshot
-from tests.scheduler.world import node, pod, snapshot
-
-PLUGINS = default_plugins()
+from tests.scheduler.world import framework, node, pod, snapshot
 
 
 def find(found: Snapshot, item: Object, *budgets: Object) -> preemption.Outcome:
-    info = PodInfo(item)
-    return preemption.find(PLUGINS, info, found, run_filters(PLUGINS, info, found), budgets, Random(1))
+    info, plugins = PodInfo(item), framework(found)
+    decision = schedule(plugins, info, found, Random(1))
+    assert not decision.node
+    search = preemption.Search(plugins, decision.filtered, info, found, budgets)
+    return preemption.find(search, decision.fit, Random(1), min_candidates=100, min_percentage=10)
 
 
 def victims(outcome: preemption.Outcome) -> tuple[str, set[str]]:

@@ -5,16 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from navarch.apimachinery.errors import Object
-from navarch.scheduler.events import ClusterEvent
+from navarch.scheduler.events import ASSIGNED_POD, NODE, Action, on
+from navarch.scheduler.framework import Code, Status
 from navarch.scheduler.podinfo import PodInfo
-from navarch.scheduler.queue import Queued, SchedulingQueue
+from navarch.scheduler.queue import Queued, Rules, SchedulingQueue
 from tests.scheduler.world import pod
 
-WAKERS = {"Fit": {ClusterEvent.POD_DELETE}, "Taint": {ClusterEvent.NODE_TAINT}}
+HINTS = {"Fit": (on(ASSIGNED_POD, Action.DELETE),), "Taint": (on(NODE, Action.NODE_TAINT),), "Gates": ()}
 
 
-def queue() -> SchedulingQueue:
-    return SchedulingQueue(WAKERS)
+def gate(pod: PodInfo) -> Status | None:
+    return Status(Code.UNSCHEDULABLE, plugin="Gates") if pod.spec.get("schedulingGates") else None
+
+
+def queue(**more: Any) -> SchedulingQueue:
+    return SchedulingQueue(Rules(lambda pod, since: (-pod.priority, since), lambda pod, plugin: HINTS[plugin], gate, **more))
 
 
 def info(name: str, **spec: Any) -> PodInfo:
@@ -39,9 +44,9 @@ def test_only_events_that_its_plugins_asked_for_wake_a_pod() -> None:
     waiting = queue()
     waiting.set(info("a"), 0)
     waiting.put_back(take(waiting, 0), {"Fit"}, 0)
-    waiting.happened({ClusterEvent.NODE_TAINT}, 5)
+    waiting.happened(NODE, Action.NODE_TAINT, {}, {})
     assert waiting.pop(5) is None
-    waiting.happened({ClusterEvent.POD_DELETE}, 5)
+    waiting.happened(ASSIGNED_POD, Action.DELETE, {}, None)
     assert take(waiting, 5).attempts == 2
 
 
@@ -49,7 +54,7 @@ def test_a_pod_that_backs_off_comes_after_others_but_does_not_wait_idly() -> Non
     waiting = queue()
     waiting.set(info("a"), 0)
     waiting.put_back(take(waiting, 0), {"Fit"}, 0)
-    waiting.happened({ClusterEvent.POD_DELETE}, 0.1)
+    waiting.happened(ASSIGNED_POD, Action.DELETE, {}, None)
     waiting.set(info("b"), 0.2)
     assert [take(waiting, 0.3).info.name for _ in range(2)] == ["b", "a"]
 
@@ -89,6 +94,6 @@ def test_a_changed_pod_is_tried_again_and_a_gated_one_waits_for_its_gates() -> N
 def test_a_deleted_pod_never_comes() -> None:
     waiting = queue()
     waiting.set(info("a"), 0)
-    waiting.delete("a")
+    waiting.delete("a", 0)
     assert waiting.pop(1) is None
     assert len(waiting) == 0

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import count
 from random import Random
 from typing import Any
 
+from navarch.api import registry
+from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
+from navarch.client.informer import Handler
 from navarch.scheduler.cycle import Decision, schedule
-from navarch.scheduler.plugins import default_plugins
+from navarch.scheduler.framework import Handle
 from navarch.scheduler.podinfo import PodInfo
+from navarch.scheduler.profiles import Profile, build
+from navarch.scheduler.runtime import Framework
 from navarch.scheduler.snapshot import Snapshot
 
 _numbers = count()
@@ -44,10 +50,54 @@ def snapshot(*nodes: Object, placed: dict[str, list[Object]] | None = None) -> S
     return found
 
 
-def decide(found: Snapshot, item: Object, **more: Any) -> Decision:
-    return schedule(default_plugins(**more), PodInfo(item), found, Random(1))
+def framework(found: Snapshot, profile: Profile | None = None, *objects: Object, random: int = 1) -> Framework:
+    """The plugins of a profile over a snapshot; `objects` are what informers know."""
+    informers = Objects(objects)
+    chance = Random(random)
+    handle = Handle(Nobody(), informers, found, Nobody(), lambda: chance, lambda: 0.0)  # type: ignore[arg-type]
+    return build(profile or Profile(), handle)
 
 
-def feasible(found: Snapshot, item: Object) -> set[str]:
-    fit = decide(found, item).fit
+class Nobody:
+    """Stands for the API where nothing is to be written."""
+
+
+class Objects:
+    """Informers that know a few objects."""
+
+    def __init__(self, objects: Sequence[Object]) -> None:
+        self._objects = objects
+
+    def get(self, resource: str) -> Known:
+        kind = registry.resource(resource).kind
+        return Known([obj for obj in self._objects if obj["kind"] == kind])
+
+
+class Known:
+    """One of them."""
+
+    def __init__(self, objects: Sequence[Object]) -> None:
+        self._objects = list(objects)
+
+    def add_handler(self, handler: Handler) -> None:
+        for obj in self._objects:
+            handler(None, obj)
+
+    def get(self, key: str) -> Object | None:
+        return next((obj for obj in self._objects if meta.key(obj) == key), None)
+
+    def list(self, namespace: str = "") -> list[Object]:
+        return [obj for obj in self._objects if namespace in ("", meta.namespace(obj))]
+
+
+def service(labels: Object, name: str = "s", namespace: str = "default") -> Object:
+    return {"kind": "Service", "metadata": {"name": name, "namespace": namespace}, "spec": {"selector": labels}}
+
+
+def decide(found: Snapshot, item: Object, *objects: Object, profile: Profile | None = None) -> Decision:
+    return schedule(framework(found, profile, *objects), PodInfo(item), found, Random(1))
+
+
+def feasible(found: Snapshot, item: Object, *objects: Object, profile: Profile | None = None) -> set[str]:
+    fit = decide(found, item, *objects, profile=profile).fit
     return {name for name, row in found.rows.items() if fit.feasible[row]}

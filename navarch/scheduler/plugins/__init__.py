@@ -1,11 +1,13 @@
-"""The scheduler's rules, one file each."""
+"""The scheduler's rules, one file each, and the list of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from types import MappingProxyType
 
-from navarch.apimachinery.selectors import Selector
 from navarch.scheduler.framework import Plugin
+from navarch.scheduler.plugins.defaultbinder import DefaultBinder
+from navarch.scheduler.plugins.defaultpreemption import DefaultPreemption
 from navarch.scheduler.plugins.imagelocality import ImageLocality
 from navarch.scheduler.plugins.interpodaffinity import InterPodAffinity
 from navarch.scheduler.plugins.nodeaffinity import NodeAffinity
@@ -15,21 +17,26 @@ from navarch.scheduler.plugins.noderesourcesbalancedallocation import NodeResour
 from navarch.scheduler.plugins.noderesourcesfit import NodeResourcesFit
 from navarch.scheduler.plugins.nodeunschedulable import NodeUnschedulable
 from navarch.scheduler.plugins.podtopologyspread import PodTopologySpread
+from navarch.scheduler.plugins.queueing import PrioritySort, SchedulingGates
 from navarch.scheduler.plugins.tainttoleration import TaintToleration
-from navarch.scheduler.podinfo import PodInfo
 
+DEFAULTS: tuple[tuple[type[Plugin], int], ...] = (
+    (SchedulingGates, 0),
+    (PrioritySort, 0),
+    (NodeUnschedulable, 0),
+    (NodeName, 0),
+    (TaintToleration, 3),
+    (NodeAffinity, 2),
+    (NodePorts, 0),
+    (NodeResourcesFit, 1),
+    (PodTopologySpread, 2),
+    (InterPodAffinity, 2),
+    (DefaultPreemption, 0),
+    (NodeResourcesBalancedAllocation, 1),
+    (ImageLocality, 1),
+    (DefaultBinder, 0),
+)
+"""The default profile: every plugin at all its extension points, in this order; and what its scores weigh (0: 1, if it
+scores)."""
 
-def default_plugins(default_selector: Callable[[PodInfo], Selector | None] = lambda pod: None) -> tuple[Plugin, ...]:
-    """The plugins of the default profile, in the order in which they filter."""
-    return (
-        NodeUnschedulable(),
-        NodeName(),
-        TaintToleration(),
-        NodeAffinity(),
-        NodePorts(),
-        NodeResourcesFit(),
-        PodTopologySpread(default_selector),
-        InterPodAffinity(),
-        NodeResourcesBalancedAllocation(),
-        ImageLocality(),
-    )
+IN_TREE: Mapping[str, type[Plugin]] = MappingProxyType({kind.name: kind for kind, _ in DEFAULTS})

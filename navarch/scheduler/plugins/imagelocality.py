@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from navarch.scheduler.framework import MAX_NODE_SCORE, Plugin
+from navarch.scheduler.events import EventHint
+from navarch.scheduler.framework import MAX_NODE_SCORE, SKIP, CycleState, IntArray, Plugin, Reuse, Status
+from navarch.scheduler.nodes import Nodes
 from navarch.scheduler.podinfo import PodInfo
-from navarch.scheduler.snapshot import BoolArray, FloatArray, Snapshot
 
 MEGABYTE = 1024 * 1024
 MIN_BYTES = 23 * MEGABYTE
@@ -16,28 +19,30 @@ MAX_BYTES_PER_CONTAINER = 1000 * MEGABYTE
 
 def normalized_name(image: str) -> str:
     """An image name with its tag, as nodes list it."""
-    return image if "@" in image or image.rfind(":") > image.rfind("/") else f"{image}:latest"
+    return image if image.rfind(":") > image.rfind("/") else f"{image}:latest"
 
 
 class ImageLocality(Plugin):
     name = "ImageLocality"
-    weight = 1
 
-    def score(self, pod: PodInfo, snapshot: Snapshot, feasible: BoolArray) -> FloatArray | None:
-        total: FloatArray | None = None
+    def events_to_register(self) -> Sequence[EventHint]:
+        return ()
+
+    def reuse(self, pod: PodInfo) -> Reuse:
+        return Reuse.NODE
+
+    def pre_score(self, state: CycleState, pod: PodInfo, nodes: Nodes) -> Status | None:
+        snapshot = nodes.snapshot
+        return None if any(snapshot.image_nodes(normalized_name(image)) for image in pod.images) else SKIP
+
+    def score(self, state: CycleState, pod: PodInfo, nodes: Nodes) -> IntArray:
+        total = np.zeros(nodes.size, np.int64)
         images = pod.images
         for image in images:
-            sizes = snapshot.image_sizes(normalized_name(image))
-            if not sizes:
-                continue
-            if total is None:
-                total = np.zeros(snapshot.size)
-            # An image that few nodes have counts for less, lest all its pods crowd there.
-            share = len(sizes) / max(snapshot.count, 1)
-            for row, size in sizes.items():
-                total[row] += int(size * share)
-        if total is None:
-            return None
+            sizes = nodes.snapshot.image_nodes(normalized_name(image))
+            if sizes:
+                # An image that few nodes have counts for less, lest all its pods crowd there.
+                share = len(sizes) / nodes.snapshot.count
+                total += (nodes.by_row(sizes) * share).astype(np.int64)
         highest = MAX_BYTES_PER_CONTAINER * len(images)
-        score: FloatArray = np.floor(MAX_NODE_SCORE * (np.clip(total, MIN_BYTES, highest) - MIN_BYTES) / (highest - MIN_BYTES))
-        return score
+        return MAX_NODE_SCORE * (np.clip(total, MIN_BYTES, highest) - MIN_BYTES) // (highest - MIN_BYTES)

@@ -1,49 +1,195 @@
-"""NodeResourcesFit: nodes whose free resources hold the pod; those with most left are preferred."""
+"""NodeResourcesFit: nodes whose free resources hold the pod; which of them are preferred is up to the scoring strategy."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from fractions import Fraction
+from typing import ClassVar
 
 import numpy as np
 
-from navarch.scheduler.events import ClusterEvent
-from navarch.scheduler.framework import MAX_NODE_SCORE, Plugin, Rejection
-from navarch.scheduler.podinfo import PodInfo
-from navarch.scheduler.snapshot import PODS, BoolArray, FloatArray, Snapshot
+from navarch.apimachinery import meta
+from navarch.apimachinery.errors import Object
+from navarch.scheduler.events import ASSIGNED_POD, NODE, POD, Action, EventHint, Hint, on
+from navarch.scheduler.framework import (
+    MAX_NODE_SCORE,
+    CycleState,
+    Handle,
+    IntArray,
+    Plugin,
+    Rejection,
+    Reuse,
+)
+from navarch.scheduler.nodes import Nodes
+from navarch.scheduler.podinfo import PodInfo, resource_amount
+from navarch.scheduler.snapshot import PODS
 
-CPU, MEMORY = 0, 1
+NATIVE_RESOURCES = frozenset({"cpu", "memory", "ephemeral-storage"})
+CPU_AND_MEMORY: list[Object] = [{"name": "cpu", "weight": 1}, {"name": "memory", "weight": 1}]
+MAX_CUSTOM_SCORE = 10
+"""What a shape's scores go up to."""
+SHARE_PER_CENT = 100
+
+
+def is_extended(resource: str) -> bool:
+    """Whether a resource is one that devices bring, not one of the node's own."""
+    domain, slash, _ = resource.partition("/")
+    return bool(slash) and not (domain == "kubernetes.io" or domain.endswith(".kubernetes.io"))
+
+
+def asked_and_capacity(
+    pod: PodInfo, nodes: Nodes, resource: str, *, floored: bool, with_pod: bool = True
+) -> tuple[IntArray, IntArray] | None:
+    """What would be requested of a resource on each node, with the pod there, and what there is of it.
+
+    `floored`: containers that ask for no CPU or memory count with a floor. None: the resource does not matter to the pod.
+    """
+    column = nodes.resource_column(resource)
+    if column is None:
+        return None
+    own = pod.requests.get(resource, 0)
+    if own == 0 and resource not in NATIVE_RESOURCES:
+        return None
+    requested = nodes.requested[:, column]
+    if floored and column < 2:
+        own, requested = pod.non_zero_requests[column], nodes.non_zero_requested[:, column]
+    return requested + own if with_pod else requested, nodes.allocatable[:, column]
+
+
+def least_allocated(requested: IntArray, capacity: IntArray) -> IntArray:
+    """The share that stays free, in per cent; 0 where there is not enough."""
+    free = np.maximum(capacity - requested, 0)
+    shares: IntArray = free * MAX_NODE_SCORE // np.maximum(capacity, 1)
+    return shares
+
+
+def most_allocated(requested: IntArray, capacity: IntArray) -> IntArray:
+    """The share that is used, in per cent."""
+    return np.minimum(requested, capacity) * MAX_NODE_SCORE // np.maximum(capacity, 1)
+
+
+def broken_line(shape: Sequence[Object]) -> Callable[[IntArray, IntArray], IntArray]:
+    """The function that joins a shape's points by straight lines; integer division goes towards zero, as Go's does."""
+    points = [(int(point["utilization"]), int(point["score"]) * (MAX_NODE_SCORE // MAX_CUSTOM_SCORE)) for point in shape]
+    table = np.fromiter((_on_line(points, share) for share in range(SHARE_PER_CENT + 1)), np.int64, SHARE_PER_CENT + 1)
+
+    def score(requested: IntArray, capacity: IntArray) -> IntArray:
+        share = requested * SHARE_PER_CENT // np.maximum(capacity, 1)
+        is_full = (capacity == 0) | (requested > capacity)
+        found: IntArray = table[np.where(is_full, SHARE_PER_CENT, np.minimum(share, SHARE_PER_CENT))]
+        return found
+
+    return score
+
+
+def _on_line(points: Sequence[tuple[int, int]], share: int) -> int:
+    for number, (at, height) in enumerate(points):
+        if share <= at:
+            if number == 0:
+                return height
+            before_at, before = points[number - 1]
+            return before + int(Fraction((height - before) * (share - before_at), at - before_at))
+    return points[-1][1]
 
 
 class NodeResourcesFit(Plugin):
     name = "NodeResourcesFit"
-    weight = 1
-    events = frozenset({ClusterEvent.NODE_ADD, ClusterEvent.NODE_ALLOCATABLE, ClusterEvent.POD_DELETE})
+    args_defaults: ClassVar[Object] = {
+        "ignoredResources": [],
+        "ignoredResourceGroups": [],
+        "scoringStrategy": {"type": "LeastAllocated", "resources": CPU_AND_MEMORY},
+    }
 
-    def filter(self, pod: PodInfo, snapshot: Snapshot) -> Iterable[Rejection]:
-        column = snapshot.resources[PODS]
-        full = snapshot.requested[:, column] + 1 > snapshot.allocatable[:, column]
-        yield Rejection(full, "Too many pods")
+    def __init__(self, args: Object, handle: Handle) -> None:
+        super().__init__(args, handle)
+        self._ignored = frozenset(args.get("ignoredResources") or ())
+        self._ignored_groups = frozenset(args.get("ignoredResourceGroups") or ())
+        strategy = args.get("scoringStrategy") or self.args_defaults["scoringStrategy"]
+        self._weights = [(item["name"], int(item.get("weight") or 1)) for item in strategy.get("resources") or CPU_AND_MEMORY]
+        self._is_ratio = strategy["type"] == "RequestedToCapacityRatio"
+        if self._is_ratio:
+            self._scorer = broken_line(strategy["requestedToCapacityRatio"]["shape"])
+        else:
+            self._scorer = {"LeastAllocated": least_allocated, "MostAllocated": most_allocated}[strategy["type"]]
+
+    def events_to_register(self) -> Sequence[EventHint]:
+        return (
+            on(ASSIGNED_POD, Action.DELETE | Action.POD_SCALE_DOWN, _frees_something),
+            on(NODE, Action.ADD | Action.NODE_ALLOCATABLE, self._could_hold),
+            on(POD, Action.POD_SCALE_DOWN),
+        )
+
+    def reuse(self, pod: PodInfo) -> Reuse:
+        return Reuse.NODE_AND_PODS
+
+    def is_ignored(self, resource: str) -> bool:
+        if not is_extended(resource):
+            return False
+        return resource in self._ignored or resource.partition("/")[0] in self._ignored_groups
+
+    def filter(self, state: CycleState, pod: PodInfo, nodes: Nodes) -> Iterable[Rejection]:
+        column = nodes.snapshot.resources[PODS]
+        yield Rejection(nodes.requested[:, column] >= nodes.allocatable[:, column], "Too many pods")
         for resource, amount in pod.requests.items():
-            if amount == 0:
+            if amount == 0 or self.is_ignored(resource):
                 continue
-            if resource not in snapshot.resources:
-                yield Rejection(snapshot.valid, f"Insufficient {resource}", is_resolvable=False)
+            found = nodes.resource_column(resource)
+            if found is None:
+                yield Rejection(nodes.valid, f"Insufficient {resource}", is_resolvable=False)
                 continue
-            column = snapshot.resources[resource]
-            allocatable = snapshot.allocatable[:, column]
-            short = amount > allocatable - snapshot.requested[:, column]
+            allocatable = nodes.allocatable[:, found]
+            short = amount > allocatable - nodes.requested[:, found]
             never = amount > allocatable
             yield Rejection(short & ~never, f"Insufficient {resource}")
             # More than the whole node has: no pod's leaving helps.
             yield Rejection(never, f"Insufficient {resource}", is_resolvable=False)
 
-    def score(self, pod: PodInfo, snapshot: Snapshot, feasible: BoolArray) -> FloatArray | None:
-        """LeastAllocated: the mean of the shares of CPU and memory that stay free."""
-        allocatable = snapshot.allocatable[:, (CPU, MEMORY)]
-        requested = snapshot.non_zero_requested + np.asarray(pod.non_zero_requests, np.int64)
-        present = allocatable > 0
-        free = np.maximum(allocatable - requested, 0)
-        shares = np.where(present, free * MAX_NODE_SCORE // np.where(present, allocatable, 1), 0)
-        kinds = present.sum(axis=1)
-        score: FloatArray = np.floor(shares.sum(axis=1) / np.maximum(kinds, 1))
-        return score
+    def score(self, state: CycleState, pod: PodInfo, nodes: Nodes) -> IntArray:
+        total, weights = np.zeros(nodes.size, np.int64), np.zeros(nodes.size, np.int64)
+        for resource, weight in self._weights:
+            found = asked_and_capacity(pod, nodes, resource, floored=True)
+            if found is None:
+                continue
+            requested, capacity = found
+            scores = self._scorer(requested, capacity)
+            counts = capacity > 0
+            if self._is_ratio:
+                counts &= scores > 0
+            total += np.where(counts, scores * weight, 0)
+            weights += counts * weight
+        divisor = np.maximum(weights, 1)
+        # The ratio's mean is rounded, the others' is cut.
+        return (2 * total + divisor) // (2 * divisor) if self._is_ratio else total // divisor
+
+    def _could_hold(self, pod: PodInfo, old: Object | None, new: Object | None) -> Hint:
+        """Whether the node, were it empty, has room now and more than before."""
+        if new is None:
+            return Hint.SKIP
+        now = (new.get("status") or meta.EMPTY).get("allocatable") or meta.EMPTY
+        if not self._holds(pod, now):
+            return Hint.SKIP
+        if old is None:
+            return Hint.QUEUE
+        was = (old.get("status") or meta.EMPTY).get("allocatable") or meta.EMPTY
+        grew = any(_amount(now, resource) > _amount(was, resource) for resource in (*pod.requests, PODS))
+        return Hint.QUEUE if grew else Hint.SKIP
+
+    def _holds(self, pod: PodInfo, allocatable: Mapping[str, str]) -> bool:
+        return _amount(allocatable, PODS) >= 1 and all(
+            amount <= _amount(allocatable, resource)
+            for resource, amount in pod.requests.items()
+            if not self.is_ignored(resource)
+        )
+
+
+def _amount(amounts: Mapping[str, str], resource: str) -> int:
+    return resource_amount(resource, amounts[resource]) if resource in amounts else 0
+
+
+def _frees_something(pod: PodInfo, old: Object | None, new: Object | None) -> Hint:
+    """A pod that leaves makes room for one more; a smaller one, if there is less of what this one asks for."""
+    if new is None or old is None:
+        return Hint.QUEUE
+    before, after = PodInfo(old).requests, PodInfo(new).requests
+    less = any(after.get(resource, 0) < before.get(resource, 0) for resource in pod.requests)
+    return Hint.QUEUE if less else Hint.SKIP

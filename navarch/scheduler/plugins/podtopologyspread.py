@@ -1,123 +1,282 @@
-"""PodTopologySpread: pods of one kind spread evenly over zones, nodes or whatever a label tells apart."""
+"""PodTopologySpread: pods of one kind spread evenly over zones, nodes or whatever a label tells apart.
+
+Matching pods are counted by domain (nodes with equal value of a constraint's topology key), in arrays by the number of that
+value, and the counts follow the pods that come and go.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
+from navarch.apimachinery import meta
+from navarch.apimachinery.errors import Object
 from navarch.apimachinery.selectors import Selector
-from navarch.scheduler.events import ClusterEvent
-from navarch.scheduler.framework import MAX_NODE_SCORE, Plugin, Rejection
+from navarch.scheduler.defaultselector import DefaultSelectors
+from navarch.scheduler.events import ASSIGNED_POD, NODE, POD, Action, EventHint, Hint, on
+from navarch.scheduler.framework import (
+    MAX_NODE_SCORE,
+    SKIP,
+    BoolArray,
+    CycleState,
+    Handle,
+    IntArray,
+    Plugin,
+    Rejection,
+    Reuse,
+    Status,
+)
+from navarch.scheduler.nodes import Nodes
 from navarch.scheduler.plugins.nodeaffinity import matching_nodes
 from navarch.scheduler.plugins.tainttoleration import has_untolerated
-from navarch.scheduler.podinfo import PodInfo, SpreadConstraint
-from navarch.scheduler.snapshot import BoolArray, FloatArray, Snapshot
+from navarch.scheduler.podinfo import PodInfo, SpreadConstraint, spread_constraint
+from navarch.scheduler.snapshot import LabelColumn
 
 HOSTNAME = "kubernetes.io/hostname"
-SYSTEM_DEFAULTS = (("kubernetes.io/hostname", 3), ("topology.kubernetes.io/zone", 5))
-"""(topology key, max skew) of the soft constraints that pods without any get."""
+SYSTEM_DEFAULTS: Sequence[Object] = (
+    {"topologyKey": "kubernetes.io/hostname", "maxSkew": 3, "whenUnsatisfiable": "ScheduleAnyway"},
+    {"topologyKey": "topology.kubernetes.io/zone", "maxSkew": 5, "whenUnsatisfiable": "ScheduleAnyway"},
+)
+REASON = "node(s) didn't match pod topology spread constraints"
+REASON_LABEL = f"{REASON} (missing required label)"
+
+
+@dataclass(slots=True)
+class Spread:
+    """Matching pods by domain, for one constraint."""
+
+    constraint: SpreadConstraint
+    column: LabelColumn
+    counts: IntArray
+    """By the number of the topology key's value; for scores over single nodes by row instead."""
+    eligible: BoolArray
+    """Rows whose pods count."""
+    domains: IntArray
+    """Values that eligible nodes have."""
+    by_row: bool = False
+
+    def clone(self) -> Spread:
+        return Spread(self.constraint, self.column, self.counts.copy(), self.eligible, self.domains, self.by_row)
+
+    @property
+    def lowest(self) -> int:
+        """What the emptiest domain has; 0 if there are fewer domains than there should be."""
+        enough = len(self.domains) >= max(self.constraint.min_domains, 1)
+        return int(self.counts[self.domains].min()) if enough else 0
+
+    def add(self, row: int, amount: int) -> int:
+        """Count a pod of that row; the domain it belongs to, 0 if to none that counts."""
+        if self.by_row:
+            self.counts[row] += amount
+            return 0
+        code = int(self.column.codes[row])
+        if not self.eligible[row] or not code:
+            return 0
+        self.counts[code] += amount
+        return code
+
+
+class Spreads(list[Spread]):
+    """Those of one pod."""
+
+    sizes: Sequence[int] = ()
+    """How many domains the feasible nodes are in, by constraint."""
+    requires_all_keys = True
+
+    def clone(self) -> Spreads:
+        copy = Spreads(item.clone() for item in self)
+        copy.sizes, copy.requires_all_keys = self.sizes, self.requires_all_keys
+        return copy
 
 
 class PodTopologySpread(Plugin):
-    """`default_selector` tells which pods belong with one (those of its Services and its controller); None: nobody knows."""
-
     name = "PodTopologySpread"
-    weight = 2
-    events = frozenset(
-        {
-            ClusterEvent.NODE_ADD,
-            ClusterEvent.NODE_LABEL,
-            ClusterEvent.NODE_TAINT,
-            ClusterEvent.POD_ADD,
-            ClusterEvent.POD_DELETE,
-        }
-    )
+    args_defaults: ClassVar[Object] = {"defaultConstraints": [], "defaultingType": "System"}
+    score_by_feasible = True
+    SCORES = "PodTopologySpread/scores"
 
-    def __init__(self, default_selector: Callable[[PodInfo], Selector | None] = lambda pod: None) -> None:
-        self._default_selector = default_selector
+    def __init__(self, args: Object, handle: Handle) -> None:
+        super().__init__(args, handle)
+        self._system_defaulted = args.get("defaultingType", "System") == "System"
+        self._defaults: Sequence[Object] = SYSTEM_DEFAULTS if self._system_defaulted else args.get("defaultConstraints") or ()
+        self._selectors = DefaultSelectors(handle.informers, handle.snapshot.forget)
 
-    def filter(self, pod: PodInfo, snapshot: Snapshot) -> Iterable[Rejection]:
-        hard = [constraint for constraint in pod.spread_constraints if constraint.is_hard]
-        if not hard:
-            return
-        labelled = _with_all_keys(hard, snapshot)
-        unlabelled = snapshot.valid & ~labelled
-        yield Rejection(
-            unlabelled,
-            "node(s) didn't match pod topology spread constraints (missing required label)",
-            is_resolvable=False,
+    def events_to_register(self) -> Sequence[EventHint]:
+        return (
+            on(ASSIGNED_POD, Action.ADD | Action.DELETE | Action.LABEL, self._counts),
+            on(NODE, Action.ADD | Action.DELETE | Action.NODE_LABEL | Action.NODE_TAINT, self._has_keys),
+            on(POD, Action.LABEL),
         )
-        skewed = np.zeros(snapshot.size, np.bool_)
+
+    def reuse(self, pod: PodInfo) -> Reuse:
+        return Reuse.CLUSTER
+
+    def constraints(self, pod: PodInfo, *, hard: bool) -> list[SpreadConstraint]:
+        """The pod's own, or else the profile's for all pods of its Services and its controller."""
+        found: Iterable[SpreadConstraint] = pod.spread_constraints
+        if not found and self._defaults:
+            selector = self._selectors.of(pod)
+            found = () if selector is None else (_with_selector(item, selector) for item in self._defaults)
+        return [constraint for constraint in found if constraint.is_hard == hard]
+
+    # Filtering.
+
+    def pre_filter(self, state: CycleState, pod: PodInfo, nodes: Nodes) -> Status | None:
+        hard = self.constraints(pod, hard=True)
+        spreads = Spreads()
+        labelled = _with_all_keys(hard, nodes)
         for constraint in hard:
-            eligible = labelled & _eligible(constraint, pod, snapshot)
-            counts = snapshot.pods_matching(pod.namespace, constraint.selector)
-            codes, sums = snapshot.by_domain(constraint.topology_key, counts, eligible)
-            domains = np.unique(codes[eligible])
-            lowest = sums[domains].min() if len(domains) >= constraint.min_domains and len(domains) else 0
-            own = 1 if constraint.selector.matches(pod.labels) else 0
-            skewed |= sums[codes] + own - lowest > constraint.max_skew
-        yield Rejection(skewed & labelled, "node(s) didn't match pod topology spread constraints")
+            eligible = labelled & _eligible(constraint, pod, nodes)
+            spreads.append(_by_domain(constraint, eligible, pod, nodes))
+        state.write(self.name, spreads)
+        return None if hard else SKIP
 
-    def score(self, pod: PodInfo, snapshot: Snapshot, feasible: BoolArray) -> FloatArray | None:
-        constraints: Sequence[SpreadConstraint] = [item for item in pod.spread_constraints if not item.is_hard]
-        is_default = not pod.spread_constraints
-        if is_default:
-            constraints = self._defaults(pod)
-        if not constraints:
-            return None
-        # A pod's own constraints leave aside nodes without one of their labels; the defaults take nodes as they are.
-        labelled = snapshot.valid if is_default else _with_all_keys(constraints, snapshot)
-        counted = feasible & labelled
+    def add_pod(self, state: CycleState, pod: PodInfo, added: PodInfo, node_name: str) -> bool:
+        return self._update(state, pod, added, node_name, 1)
+
+    def remove_pod(self, state: CycleState, pod: PodInfo, removed: PodInfo, node_name: str) -> bool:
+        return self._update(state, pod, removed, node_name, -1)
+
+    def _update(self, state: CycleState, pod: PodInfo, other: PodInfo, node_name: str, amount: int) -> bool:
+        hard: Spreads = state.read(self.name, Spreads)
+        soft: Spreads | None = state.get(self.SCORES)
+        if (not hard and not soft) or other.namespace != pod.namespace or other.is_terminating:
+            return False
+        row, is_wider = self.handle.snapshot.rows[node_name], False
+        for spread in hard:
+            if spread.constraint.selector.matches(other.labels):
+                before = spread.lowest
+                if spread.add(row, amount):
+                    is_wider |= spread.column.is_shared or before != spread.lowest
+        for spread in soft or ():
+            if spread.constraint.selector.matches(other.labels) and spread.add(row, amount):
+                is_wider |= spread.column.is_shared
+        return is_wider
+
+    def filter(self, state: CycleState, pod: PodInfo, nodes: Nodes) -> Iterable[Rejection]:
+        rejected = nodes.none()
+        for spread in state.read(self.name, Spreads):
+            codes = nodes.take(spread.column.codes)
+            missing = (codes == 0) & ~rejected
+            yield Rejection(missing, REASON_LABEL, is_resolvable=False)
+            own = 1 if spread.constraint.selector.matches(pod.labels) else 0
+            skewed = (spread.counts[codes] + own - spread.lowest > spread.constraint.max_skew) & (codes > 0) & ~rejected
+            yield Rejection(skewed, REASON)
+            rejected = rejected | missing | skewed
+
+    # Scoring.
+
+    def pre_score(self, state: CycleState, pod: PodInfo, nodes: Nodes) -> Status | None:
+        spreads: Spreads | None = state.get(self.SCORES)
+        if spreads is None:
+            spreads = self._soft_spreads(pod, Nodes(nodes.snapshot))
+            state.write(self.SCORES, spreads)
+        if not spreads:
+            return SKIP
+        counted = nodes.rows
+        if spreads.requires_all_keys:
+            counted = counted[_with_all_keys([spread.constraint for spread in spreads], nodes)]
+        # A missing label counts as one more value where pods need not have all of them.
+        spreads.sizes = [
+            len(counted) if spread.by_row else int(np.count_nonzero(np.bincount(spread.column.codes[counted])))
+            for spread in spreads
+        ]
+        return None
+
+    def _soft_spreads(self, pod: PodInfo, everything: Nodes) -> Spreads:
+        soft = self.constraints(pod, hard=False)
+        spreads = Spreads()
+        # A pod's own constraints leave aside nodes without one of their labels; the system's take nodes as they are.
+        spreads.requires_all_keys = bool(pod.spread_constraints) or not self._system_defaulted
+        labelled = _with_all_keys(soft, everything) if spreads.requires_all_keys else everything.valid
+        for constraint in soft:
+            if constraint.topology_key == HOSTNAME:
+                counts = everything.snapshot.pods_matching(pod.namespace, constraint.selector)
+                column = everything.snapshot.label_column(HOSTNAME)
+                spreads.append(Spread(constraint, column, counts, labelled, counts[:0], by_row=True))
+            else:
+                eligible = labelled & _eligible(constraint, pod, everything)
+                spreads.append(_by_domain(constraint, eligible, pod, everything))
+        return spreads
+
+    def score(self, state: CycleState, pod: PodInfo, nodes: Nodes) -> IntArray:
+        spreads = state.read(self.SCORES, Spreads)
+        total = np.zeros(nodes.size)
+        for spread, size in zip(spreads, spreads.sizes, strict=True):
+            codes = nodes.take(spread.column.codes)
+            counts = nodes.take(spread.counts) if spread.by_row else spread.counts[codes]
+            weighted = counts * math.log(size + 2) + (spread.constraint.max_skew - 1)
+            total += np.where(codes > 0, weighted, 0.0)
+        return np.floor(total + 0.5).astype(np.int64)
+
+    def normalize_score(self, state: CycleState, pod: PodInfo, scores: IntArray, nodes: Nodes) -> IntArray:
+        spreads = state.read(self.SCORES, Spreads)
+        counted = nodes.valid
+        if spreads.requires_all_keys:
+            counted = _with_all_keys([spread.constraint for spread in spreads], nodes)
         if not counted.any():
-            return None
-        total = np.zeros(snapshot.size)
-        for constraint in constraints:
-            total += _soft_score(constraint, pod, snapshot, labelled, counted)
-        total = np.round(total)
-        low, high = total[counted].min(), total[counted].max()
+            return np.zeros(len(scores), np.int64)
+        low, high = int(scores[counted].min()), int(scores[counted].max())
         if high == 0:
-            return np.where(counted, float(MAX_NODE_SCORE), 0.0)
-        stretched: FloatArray = np.where(counted, np.floor(MAX_NODE_SCORE * (high + low - total) / high), 0.0)
-        return stretched
+            return np.where(counted, MAX_NODE_SCORE, 0)
+        return np.where(counted, MAX_NODE_SCORE * (high + low - scores) // high, 0)
 
-    def _defaults(self, pod: PodInfo) -> list[SpreadConstraint]:
-        selector = self._default_selector(pod)
-        if selector is None or selector.is_everything or selector.nothing:
-            return []
-        return [SpreadConstraint(key, skew, selector, False, 1, True, False) for key, skew in SYSTEM_DEFAULTS]
+    # Queueing.
+
+    def _counts(self, pod: PodInfo, old: Object | None, new: Object | None) -> Hint:
+        """Whether a pod that came, left or has other labels is one that the pod's constraints count."""
+        hard = self.constraints(pod, hard=True)
+        obj = new if new is not None else old
+        if obj is None or meta.namespace(obj) != pod.namespace:
+            return Hint.SKIP
+        before = [c.selector.matches(meta.labels(old)) if old is not None else False for c in hard]
+        after = [c.selector.matches(meta.labels(new)) if new is not None else False for c in hard]
+        return Hint.QUEUE if before != after else Hint.SKIP
+
+    def _has_keys(self, pod: PodInfo, old: Object | None, new: Object | None) -> Hint:
+        """Whether a node counts, or did, for all of the pod's constraints."""
+        hard = self.constraints(pod, hard=True)
+        was, now = (obj is not None and all(c.topology_key in meta.labels(obj) for c in hard) for obj in (old, new))
+        if old is not None and new is not None and was and now:
+            changed = any(meta.labels(old)[c.topology_key] != meta.labels(new)[c.topology_key] for c in hard)
+            taints_count = any(c.honors_taints for c in hard) and old["spec"].get("taints") != new["spec"].get("taints")
+            affinity_counts = meta.labels(old) != meta.labels(new)
+            return Hint.QUEUE if changed or taints_count or affinity_counts else Hint.SKIP
+        return Hint.QUEUE if was or now else Hint.SKIP
 
 
-def _soft_score(
-    constraint: SpreadConstraint, pod: PodInfo, snapshot: Snapshot, labelled: BoolArray, counted: BoolArray
-) -> FloatArray:
-    """The more matching pods a node's domain has, the more; nodes without the label get nothing."""
-    counts = snapshot.pods_matching(pod.namespace, constraint.selector)
-    has_label = snapshot.label_codes(constraint.topology_key) > 0
-    if constraint.topology_key == HOSTNAME:
-        domains, amounts = int(counted.sum()), counts.astype(np.float64)
-    else:
-        eligible = labelled & _eligible(constraint, pod, snapshot)
-        codes, sums = snapshot.by_domain(constraint.topology_key, counts, eligible)
-        domains, amounts = len(np.unique(codes[counted & has_label])), sums[codes]
-    weight = math.log(domains + 2)
-    return np.where(has_label, amounts * weight + (constraint.max_skew - 1), 0.0)
+def _with_selector(constraint: Object, selector: Selector) -> SpreadConstraint:
+    return replace(spread_constraint(constraint, meta.EMPTY), selector=selector)
 
 
-def _with_all_keys(constraints: Iterable[SpreadConstraint], snapshot: Snapshot) -> BoolArray:
-    nodes = snapshot.valid
+def _by_domain(constraint: SpreadConstraint, eligible: BoolArray, pod: PodInfo, nodes: Nodes) -> Spread:
+    snapshot = nodes.snapshot
+    column = snapshot.label_column(constraint.topology_key)
+    codes = nodes.take(column.codes)
+    pods = snapshot.pods_matching(pod.namespace, constraint.selector)
+    counted = eligible & (codes > 0)
+    size = len(column.values)
+    sums = np.bincount(codes[counted], weights=pods[counted], minlength=size).astype(np.int64)
+    return Spread(constraint, column, sums, eligible, np.flatnonzero(np.bincount(codes[counted], minlength=size)))
+
+
+def _with_all_keys(constraints: Iterable[SpreadConstraint], nodes: Nodes) -> BoolArray:
+    found = nodes.valid
     for constraint in constraints:
-        nodes = nodes & (snapshot.label_codes(constraint.topology_key) > 0)
-    return nodes
+        found = found & (nodes.label_codes(constraint.topology_key) > 0)
+    return found
 
 
-def _eligible(constraint: SpreadConstraint, pod: PodInfo, snapshot: Snapshot) -> BoolArray:
+def _eligible(constraint: SpreadConstraint, pod: PodInfo, nodes: Nodes) -> BoolArray:
     """Nodes that count for a constraint, by its policies on node affinity and taints (KEP-3094)."""
-    nodes = snapshot.valid
+    found = nodes.valid
     if constraint.honors_affinity:
-        matching = matching_nodes(pod, snapshot)
-        nodes = nodes if matching is None else nodes & matching
+        matching = matching_nodes(pod, nodes)
+        found = found if matching is None else found & matching
     if constraint.honors_taints:
-        nodes = nodes & ~snapshot.taint_table(lambda taints: has_untolerated(pod, taints)).astype(np.bool_)
-    return nodes
+        found = found & ~nodes.taint_table(lambda taints: has_untolerated(pod, taints)).astype(np.bool_)
+    return found

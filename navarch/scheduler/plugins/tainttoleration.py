@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from navarch.scheduler.events import ClusterEvent
-from navarch.scheduler.framework import Plugin, Rejection, normalized
+from navarch.apimachinery.errors import Object
+from navarch.scheduler.events import NODE, POD, Action, EventHint, Hint, on
+from navarch.scheduler.framework import CycleState, IntArray, Plugin, Rejection, Reuse, normalized
+from navarch.scheduler.nodes import Nodes
 from navarch.scheduler.podinfo import PodInfo
-from navarch.scheduler.snapshot import BoolArray, FloatArray, Snapshot, TaintSet
+from navarch.scheduler.snapshot import TaintSet, node_taints
 
 SOFT = "PreferNoSchedule"
 
@@ -32,15 +34,25 @@ def count_untolerated_soft(pod: PodInfo, taints: TaintSet) -> int:
 
 class TaintToleration(Plugin):
     name = "TaintToleration"
-    weight = 3
-    events = frozenset({ClusterEvent.NODE_ADD, ClusterEvent.NODE_TAINT})
 
-    def filter(self, pod: PodInfo, snapshot: Snapshot) -> Iterable[Rejection]:
-        untolerated = snapshot.taint_table(lambda taints: has_untolerated(pod, taints)).astype(np.bool_)
+    def events_to_register(self) -> Sequence[EventHint]:
+        return on(NODE, Action.ADD | Action.NODE_TAINT, _became_tolerable), on(POD, Action.POD_TOLERATION)
+
+    def reuse(self, pod: PodInfo) -> Reuse:
+        return Reuse.NODE
+
+    def filter(self, state: CycleState, pod: PodInfo, nodes: Nodes) -> Iterable[Rejection]:
+        untolerated = nodes.taint_table(lambda taints: has_untolerated(pod, taints)).astype(np.bool_)
         yield Rejection(untolerated, "node(s) had untolerated taint(s)", is_resolvable=False)
 
-    def score(self, pod: PodInfo, snapshot: Snapshot, feasible: BoolArray) -> FloatArray | None:
-        if not any(effect == SOFT for taints in snapshot.taint_sets for _, _, effect in taints):
-            return None
-        counts = snapshot.taint_table(lambda taints: count_untolerated_soft(pod, taints))
-        return normalized(counts.astype(np.float64), feasible, reverse=True)
+    def score(self, state: CycleState, pod: PodInfo, nodes: Nodes) -> IntArray:
+        return nodes.taint_table(lambda taints: count_untolerated_soft(pod, taints))
+
+    def normalize_score(self, state: CycleState, pod: PodInfo, scores: IntArray, nodes: Nodes) -> IntArray:
+        return normalized(scores, reverse=True)
+
+
+def _became_tolerable(pod: PodInfo, old: Object | None, new: Object | None) -> Hint:
+    was = old is not None and not has_untolerated(pod, node_taints(old))
+    now = new is not None and not has_untolerated(pod, node_taints(new))
+    return Hint.QUEUE if now and not was else Hint.SKIP

@@ -1,0 +1,195 @@
+"""`KubeSchedulerConfiguration` (kubescheduler.config.k8s.io/v1): read from a file, checked, with defaults.
+
+What is unknown or cannot be is refused with the place and the reason; nothing is passed over in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import yaml
+
+from navarch.apimachinery.errors import Object
+from navarch.scheduler.framework import POINTS, Plugin
+from navarch.scheduler.pluginargs import check_args
+from navarch.scheduler.plugins import IN_TREE
+from navarch.scheduler.podinfo import DEFAULT_SCHEDULER_NAME
+from navarch.scheduler.profiles import EVERY, MULTI_POINT, ConfigurationError, PluginSet, Profile, resolve
+
+API_VERSION, KIND = "kubescheduler.config.k8s.io/v1", "KubeSchedulerConfiguration"
+MAX_WEIGHT = 2**31 - 1
+SIZE_LIMIT_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What a scheduler is started with."""
+
+    profiles: tuple[Profile, ...] = (Profile(),)
+    backoff_initial_seconds: float = 1.0
+    backoff_max_seconds: float = 10.0
+    more_plugins: Mapping[str, type[Plugin]] = field(default_factory=dict)
+    """Users' plugins, by name."""
+
+
+def load(path: Path, more_plugins: Mapping[str, type[Plugin]] | None = None) -> Configuration:
+    """Raises ConfigurationError, which names the file."""
+    try:
+        if path.stat().st_size > SIZE_LIMIT_BYTES:
+            raise ConfigurationError(str(path), f"larger than {SIZE_LIMIT_BYTES} bytes")
+        document = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigurationError(str(path), error.strerror or str(error)) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigurationError(str(path), f"not YAML: {error}") from error
+    try:
+        return parse(document, more_plugins or {})
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path}: {error.path}" if error.path else str(path), error.reason) from error
+
+
+def parse(document: Any, more_plugins: Mapping[str, type[Plugin]] = MappingProxyType({})) -> Configuration:
+    """The configuration that a decoded document means. Raises ConfigurationError."""
+    root = Reader(document, "")
+    if root.text("apiVersion") != API_VERSION or root.text("kind") != KIND:
+        raise ConfigurationError("", f"apiVersion {API_VERSION} and kind {KIND} are expected")
+    known = {**IN_TREE, **more_plugins}
+    profiles = tuple(_profile(item, known) for item in root.items("profiles")) or (Profile(),)
+    initial = root.integer("podInitialBackoffSeconds", 1)
+    longest = root.integer("podMaxBackoffSeconds", 10)
+    if initial < 1:
+        raise ConfigurationError("podInitialBackoffSeconds", f"must be greater than 0, got {initial}")
+    if longest < initial:
+        raise ConfigurationError(
+            "podMaxBackoffSeconds", f"must be greater than or equal to PodInitialBackoffSeconds, got {longest}"
+        )
+    if root.integer("parallelism", 16) < 1:
+        raise ConfigurationError("parallelism", "should be an integer value greater than zero")
+    _check_percentage(root)
+    # These are another component's here, or make no difference to a scheduler that always looks at all nodes.
+    for accepted in ("clientConnection", "leaderElection", "healthzBindAddress", "metricsBindAddress"):
+        root.known.add(accepted)
+    for accepted in ("enableProfiling", "enableContentionProfiling", "delayCacheUntilActive", "extenders"):
+        root.known.add(accepted)
+    root.refuse_unknown()
+    _check_profiles(profiles, known)
+    return Configuration(profiles, float(initial), float(longest), dict(more_plugins))
+
+
+def _check_percentage(reader: Reader) -> None:
+    percentage = reader.integer("percentageOfNodesToScore", 0)
+    if not 0 <= percentage <= 100:
+        raise ConfigurationError(reader.at("percentageOfNodesToScore"), "not in valid range [0-100]")
+
+
+def _profile(reader: Reader, known: Mapping[str, type[Plugin]]) -> Profile:
+    name = reader.text("schedulerName", DEFAULT_SCHEDULER_NAME)
+    if not name:
+        raise ConfigurationError(reader.at("schedulerName"), "Required value")
+    _check_percentage(reader)
+    plugins = reader.child("plugins")
+    sets = {}
+    for point in (MULTI_POINT, *POINTS):
+        if point in plugins.fields:
+            sets[point] = _plugin_set(plugins.child(point), known)
+    plugins.known |= {MULTI_POINT, *POINTS}
+    plugins.refuse_unknown()
+    args: dict[str, Object] = {}
+    for item in reader.items("pluginConfig"):
+        plugin = item.text("name")
+        if plugin not in known:
+            raise ConfigurationError(item.at("name"), f'unknown plugin "{plugin}"')
+        if plugin in args:
+            raise ConfigurationError(item.at("name"), f'Duplicate value: "{plugin}"')
+        args[plugin] = check_args(known[plugin], item.fields.get("args"), item.at("args"))
+        item.known.add("args")
+        item.refuse_unknown()
+    reader.refuse_unknown()
+    return Profile(name, sets, args)
+
+
+def _plugin_set(reader: Reader, known: Mapping[str, type[Plugin]]) -> PluginSet:
+    enabled = []
+    for item in reader.items("enabled"):
+        name, weight = item.text("name"), item.integer("weight", 0)
+        if name not in known:
+            raise ConfigurationError(item.at("name"), f'unknown plugin "{name}"')
+        if not 0 <= weight <= MAX_WEIGHT:
+            raise ConfigurationError(item.at("weight"), f"not in valid range [0-{MAX_WEIGHT}], got {weight}")
+        item.refuse_unknown()
+        enabled.append((name, weight))
+    disabled = set()
+    for item in reader.items("disabled"):
+        name = item.text("name")
+        if name not in known and name != EVERY:
+            raise ConfigurationError(item.at("name"), f'unknown plugin "{name}"')
+        item.known.add("weight")
+        item.refuse_unknown()
+        disabled.add(name)
+    reader.refuse_unknown()
+    return PluginSet(tuple(enabled), frozenset(disabled))
+
+
+def _check_profiles(profiles: tuple[Profile, ...], known: Mapping[str, type[Plugin]]) -> None:
+    seen: set[str] = set()
+    sorting = None
+    for number, profile in enumerate(profiles):
+        path = f"profiles[{number}]"
+        if profile.scheduler_name in seen:
+            raise ConfigurationError(f"{path}.schedulerName", f'Duplicate value: "{profile.scheduler_name}"')
+        seen.add(profile.scheduler_name)
+        points, _ = resolve(profile, known, path)
+        chosen = (points["queueSort"], [profile.args.get(name) for name in points["queueSort"]])
+        if sorting is not None and chosen != sorting:
+            raise ConfigurationError(f"{path}.plugins.queueSort", "must be the same for all profiles")
+        sorting = chosen
+
+
+class Reader:
+    """A mapping of a document, read field by field; what nobody asked for is unknown."""
+
+    def __init__(self, value: Any, path: str) -> None:
+        if value is None:
+            value = {}
+        if not isinstance(value, dict):
+            raise ConfigurationError(path, "an object is expected")
+        self.fields: Object = value
+        self.path = path
+        self.known: set[str] = set()
+
+    def at(self, field_name: str) -> str:
+        return f"{self.path}.{field_name}" if self.path else field_name
+
+    def refuse_unknown(self) -> None:
+        for name in self.fields:
+            if name not in self.known:
+                raise ConfigurationError(self.at(str(name)), f'unknown field "{name}"')
+
+    def _get(self, name: str, default: Any, is_right: Callable[[Any], bool], expected: str) -> Any:
+        self.known.add(name)
+        value = self.fields.get(name)
+        if value is None:
+            return default
+        if not is_right(value):
+            raise ConfigurationError(self.at(name), f"{expected} is expected")
+        return value
+
+    def text(self, name: str, default: str = "") -> str:
+        value: str = self._get(name, default, lambda value: isinstance(value, str), "a string")
+        return value
+
+    def integer(self, name: str, default: int) -> int:
+        value: int = self._get(name, default, lambda value: type(value) is int, "an integer")
+        return value
+
+    def child(self, name: str) -> Reader:
+        self.known.add(name)
+        return Reader(self.fields.get(name), self.at(name))
+
+    def items(self, name: str) -> list[Reader]:
+        found = self._get(name, [], lambda value: isinstance(value, list), "a list")
+        return [Reader(value, f"{self.at(name)}[{number}]") for number, value in enumerate(found)]

@@ -1,0 +1,205 @@
+"""Plugins of every kind, through the whole scheduler."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import pytest
+
+from navarch.apimachinery.errors import Object
+from navarch.client.client import Client
+from navarch.client.informer import Informers
+from navarch.scheduler.configuration import Configuration
+from navarch.scheduler.engine import Engine
+from navarch.scheduler.events import EventHint
+from navarch.scheduler.framework import CycleState, PerNode, Plugin, Status, unschedulable, wait
+from navarch.scheduler.isolation import Guard
+from navarch.scheduler.nodes import NodeInfo
+from navarch.scheduler.podinfo import PodInfo
+from navarch.scheduler.profiles import PluginSet, Profile
+from tests.fakeapi import Bench, bench
+from tests.scheduler.test_scheduler import condition, events, node, pod, where
+
+
+class Running:
+    """An engine as a component."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._stopped = asyncio.Event()
+
+    async def run(self) -> None:
+        await self.engine.start()
+        await self._stopped.wait()
+
+    async def stop(self) -> None:
+        self._stopped.set()
+        await self.engine.stop()
+
+
+def running(*kinds: type[Plugin], profiles: Sequence[Profile] = ()) -> Any:
+    """A scheduler whose default profile has these plugins too."""
+    enabled = PluginSet(tuple((kind.name, 0) for kind in kinds))
+    chosen = tuple(profiles) or (Profile(plugins={"multiPoint": enabled}),)
+    configuration = Configuration(chosen, more_plugins={kind.name: kind for kind in kinds})
+
+    def make(found: Bench) -> Running:
+        client: Client = found.client
+        informers: Informers = found.informers
+        return Running(Engine(client, informers, configuration))
+
+    return make
+
+
+class OnlyOdd(PerNode):
+    """Nodes with odd numbers, the higher the better."""
+
+    name = "OnlyOdd"
+
+    def filter_node(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> Status | None:
+        return None if int(node.name[-1]) % 2 else unschedulable("node(s) were even")
+
+    def score_node(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> int:
+        return 10 * int(node.name[-1])
+
+
+def test_a_plugin_may_judge_one_node_at_a_time() -> None:
+    async def main() -> None:
+        async with bench(running(OnlyOdd)) as found:
+            for number in range(6):
+                found.api.put(node(f"node-{number}"))
+            found.api.put(pod("web"))
+            await found.until(lambda: where(found, "web") == "node-5")
+
+    asyncio.run(main())
+
+
+class Broken(Plugin):
+    """Fails for one pod, hangs for another."""
+
+    name = "Broken"
+
+    def pre_filter(self, state: CycleState, pod: PodInfo, nodes: Any) -> None:
+        if pod.name == "bad":
+            raise ValueError("it went wrong")
+        if pod.name == "slow":
+            while True:
+                pass
+
+
+def test_a_plugin_that_fails_or_hangs_fails_only_that_pod(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("navarch.scheduler.profiles.Guard", lambda: Guard(0.05))
+
+    async def main() -> None:
+        async with bench(running(Broken)) as found:
+            found.api.put(node())
+            for name in ("bad", "slow", "good"):
+                found.api.put(pod(name))
+            await found.until(lambda: where(found, "good"))
+            await found.until(lambda: condition(found, "bad") and condition(found, "slow"))
+            await found.until(lambda: len(events(found, "FailedScheduling")) >= 2)
+            messages = {event["involvedObject"]["name"]: event["message"] for event in events(found, "FailedScheduling")}
+            assert messages["bad"] == 'running PreFilter plugin "Broken": it went wrong'
+            assert messages["slow"] == 'running PreFilter plugin "Broken": gave no answer within 0.05s'
+            assert condition(found, "bad")["reason"] == "SchedulerError"
+            assert not where(found, "bad")
+
+    asyncio.run(main())
+
+
+class Protocolled(Plugin):
+    """Notes what it is called for."""
+
+    name = "Protocolled"
+    log: ClassVar[list[str]] = []
+    instance: ClassVar[Plugin]
+
+    def __init__(self, args: Object, handle: Any) -> None:
+        super().__init__(args, handle)
+        Protocolled.instance = self
+
+    def events_to_register(self) -> Sequence[EventHint]:
+        return ()
+
+    def reserve(self, state: CycleState, pod: PodInfo, node_name: str) -> Status | None:
+        self.log.append(f"reserve {pod.name} {node_name}")
+        return None
+
+    def unreserve(self, state: CycleState, pod: PodInfo, node_name: str) -> None:
+        self.log.append(f"unreserve {pod.name}")
+
+    def permit(self, state: CycleState, pod: PodInfo, node_name: str) -> Status | None:
+        return wait(0.05 if pod.name == "late" else 60)
+
+    async def pre_bind(self, state: CycleState, pod: PodInfo, node_name: str) -> Status | None:
+        self.log.append(f"pre_bind {pod.name}")
+        return None
+
+    async def post_bind(self, state: CycleState, pod: PodInfo, node_name: str) -> None:
+        self.log.append(f"post_bind {pod.name}")
+
+
+def test_a_pod_waits_at_permit_until_it_is_allowed_and_no_longer_than_it_may() -> None:
+    async def main() -> None:
+        Protocolled.log.clear()
+        async with bench(running(Protocolled)) as found:
+            found.api.put(node())
+            found.api.put(pod("web"))
+            found.api.put(pod("late"))
+            waiting = Protocolled.instance.handle.waiting_pods
+            await found.until(
+                lambda: [pod.pod.name for pod in waiting.values()] == ["web"] and "unreserve late" in Protocolled.log
+            )
+            assert not where(found, "web")
+            next(iter(waiting.values())).allow("Protocolled")
+            await found.until(lambda: "post_bind web" in Protocolled.log)
+            order = [entry for entry in Protocolled.log if "web" in entry]
+            assert order == ["reserve web node-1", "pre_bind web", "post_bind web"]
+            await found.until(lambda: condition(found, "late"))
+            assert "rejected due to timeout after waiting at plugin" in condition(found, "late")["message"]
+
+    asyncio.run(main())
+
+
+def test_several_profiles_are_several_schedulers() -> None:
+    most = {"scoringStrategy": {"type": "MostAllocated", "resources": [{"name": "cpu", "weight": 1}]}}
+    packing = Profile("packing", {"score": PluginSet((("NodeResourcesFit", 9),), frozenset({"*"}))}, {"NodeResourcesFit": most})
+
+    async def main() -> None:
+        async with bench(running(profiles=(Profile(), packing))) as found:
+            for number in range(3):
+                found.api.put(node(f"node-{number}"))
+            for number in range(3):
+                found.api.put(pod(f"packed-{number}", schedulerName="packing"))
+            await found.until(lambda: all(where(found, f"packed-{number}") for number in range(3)))
+            assert len({where(found, f"packed-{number}") for number in range(3)}) == 1
+            for number in range(2):
+                found.api.put(pod(f"spread-{number}"))
+            await found.until(lambda: all(where(found, f"spread-{number}") for number in range(2)))
+            used = {where(found, f"spread-{number}") for number in range(2)}
+            assert len(used) == 2
+            assert where(found, "packed-0") not in used
+
+    asyncio.run(main())
+
+
+def test_a_guard_gives_up_what_takes_too_long_and_goes_on_after() -> None:
+    guard = Guard(0.02)
+    with pytest.raises(TimeoutError, match="gave no answer"):
+        guard.call(_spin)
+    deadline = time.monotonic() + 5
+    while True:
+        try:
+            assert guard.call(lambda: 7) == 7
+            break
+        except TimeoutError:
+            assert time.monotonic() < deadline
+    guard.stop()
+
+
+def _spin() -> None:
+    while True:
+        pass
