@@ -1,4 +1,7 @@
-"""One scheduling cycle: filter all nodes, score those that are left, take the best; ties are decided at random."""
+"""One scheduling cycle: filter all nodes, score those that are left, take the best; ties are decided at random.
+
+What may be kept from earlier pods of equal template comes from `vectors.py`; plugins that allow no such thing are asked here.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,12 @@ from random import Random
 
 import numpy as np
 
-from navarch.scheduler.framework import CycleState, IntArray, Plugin
+from navarch.scheduler.framework import CycleState, IntArray, Plugin, Rejection
 from navarch.scheduler.nodes import Nodes
 from navarch.scheduler.podinfo import PodInfo
-from navarch.scheduler.runtime import Filtered, Fit, Framework, listed, pre_filter
+from navarch.scheduler.runtime import Filtered, Fit, Framework, keeps_room, listed, pre_filter
 from navarch.scheduler.snapshot import Snapshot
+from navarch.scheduler.vectors import Templates, Vectors, tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,80 +32,157 @@ class Decision:
         return self.filtered.state
 
 
-def schedule(framework: Framework, pod: PodInfo, snapshot: Snapshot, random: Random, nominated: str = "") -> Decision:
+def schedule(framework: Framework, templates: Templates, pod: PodInfo, random: Random, nominated: str = "") -> Decision:
     """Decide for one pod. `nominated`: the node it waits to be freed for it, if any. Raises PluginError."""
-    state = CycleState()
-    filtered = pre_filter(framework, pod, snapshot, state)
-    fit = run_filters(framework, pod, snapshot, filtered)
-    rows = np.flatnonzero(fit.feasible)
+    vectors = templates.of(framework, pod)
+    filtered = _for_this_pod(framework, pod, vectors)
+    snapshot = vectors.snapshot
+    fresh = [plugin for plugin in vectors.fresh_filters if plugin.name not in filtered.skipped]
+    if filtered.rejected is not None:
+        return Decision("", _rejected(filtered, snapshot), filtered)
+    if filtered.wanted is not None and (not vectors.is_worth_it or filtered.wanted is not vectors.filtered.wanted):
+        fit = run_filters(framework, pod, snapshot, filtered)
+        rows = np.flatnonzero(fit.feasible)
+        return _choose(framework, filtered, pod, snapshot, fit, rows, random, nominated)
+    count = np.count_nonzero(vectors.feasible)
+    if fresh or vectors.fresh_scores or nominated or pod.nominated_node_name or count <= 1:
+        kept = rows = np.flatnonzero(vectors.feasible)
+        if fresh and count:
+            rows = kept[_accepted(framework, fresh, filtered.state, pod, Nodes(snapshot, kept))]
+        if not len(rows):
+            fit = run_filters(framework, pod, snapshot, filtered, vectors) if fresh else vectors.fit()
+            return Decision("", fit, filtered)
+        fit = Fit(vectors.feasible, snapshot.count)
+        if len(rows) < count or vectors.fresh_scores or nominated or pod.nominated_node_name:
+            return _choose(framework, filtered, pod, snapshot, fit, rows, random, nominated)
+    rows = vectors.best(pod)
+    return Decision(snapshot.names[_one_of(rows, random)], Fit(vectors.feasible, snapshot.count), filtered)
+
+
+def _for_this_pod(framework: Framework, pod: PodInfo, vectors: Vectors) -> Filtered:
+    """What PreFilter says of the template, and what plugins say that want to see each pod."""
+    kept = vectors.filtered
+    state = CycleState(vectors.state)
+    plugins = vectors.fresh_pre_filters
+    if not plugins or kept.rejected is not None:
+        return Filtered(state, kept.active, kept.skipped, kept.wanted, kept.narrowing, kept.rejected)
+    own = pre_filter(framework, pod, vectors.snapshot, state, plugins)
+    skipped = kept.skipped | own.skipped
+    active = [plugin for plugin in framework.points["filter"] if plugin.name not in skipped]
+    wanted = kept.wanted if own.wanted is None else own.wanted
+    if kept.wanted is not None and own.wanted is not None:
+        wanted = np.intersect1d(kept.wanted, own.wanted)
+    return Filtered(state, active, skipped, wanted, [*kept.narrowing, *own.narrowing], own.rejected)
+
+
+def _rejected(filtered: Filtered, snapshot: Snapshot) -> Fit:
+    """PreFilter has rejected the pod as such."""
+    status = filtered.rejected
+    assert status is not None
+    nothing = np.zeros(snapshot.size, np.bool_)
+    return Fit(nothing, snapshot.count, plugins={status.plugin}, resolvable=nothing, pre_filter_message=status.message)
+
+
+def _choose(
+    framework: Framework,
+    filtered: Filtered,
+    pod: PodInfo,
+    snapshot: Snapshot,
+    fit: Fit,
+    rows: IntArray,
+    random: Random,
+    nominated: str,
+) -> Decision:
+    """The best of these rows, by scores that are made for this one pod."""
     if not len(rows):
         return Decision("", fit, filtered)
     row = snapshot.rows.get(nominated or pod.nominated_node_name)
-    if row is not None and fit.feasible[row]:
+    if row is not None and row in rows:
         # What it took victims for comes first, if it still fits.
         return Decision(snapshot.names[row], fit, filtered)
     if len(rows) > 1:
-        scores = run_scores(framework, state, pod, snapshot, rows)
+        # Of a copy: what is kept for the template knows of other feasible nodes.
+        scores = run_scores(framework, filtered.state.clone(), pod, snapshot, rows)
         rows = rows[scores == scores.max()]
-    return Decision(snapshot.names[rows[random.randrange(len(rows)) if len(rows) > 1 else 0]], fit, filtered)
+    return Decision(snapshot.names[_one_of(rows, random)], fit, filtered)
 
 
-def run_filters(framework: Framework, pod: PodInfo, snapshot: Snapshot, filtered: Filtered) -> Fit:
-    """Ask every plugin; a node's reasons are those of the first plugin that rejects it."""
+def _one_of(rows: IntArray, random: Random) -> int:
+    return int(rows[random.randrange(len(rows)) if len(rows) > 1 else 0])
+
+
+def run_filters(
+    framework: Framework, pod: PodInfo, snapshot: Snapshot, filtered: Filtered, vectors: Vectors | None = None
+) -> Fit:
+    """Ask every plugin; a node's reasons are those of the first plugin that rejects it. `vectors`: what is known already."""
     fit = Fit(snapshot.valid[: snapshot.size].copy(), snapshot.count, resolvable=np.zeros(snapshot.size, np.bool_))
-    if filtered.rejected is not None:
-        fit.feasible[:] = False
-        fit.plugins.add(filtered.rejected.plugin)
-        fit.pre_filter_message = filtered.rejected.message
-        return fit
     if filtered.wanted is not None:
         dropped = snapshot.count - len(filtered.wanted)
         if dropped:
             fit.plugins.update(filtered.narrowing)
             fit.reasons[f"node(s) didn't satisfy plugin(s) {listed(filtered.narrowing)}"] += dropped
-        narrowed = np.zeros(snapshot.size, np.bool_)
-        narrowed[filtered.wanted] = True
-        fit.feasible &= narrowed
-    crowded = np.array(sorted(row for row, pods in snapshot.nominated.items() if _keeps_room(pods, pod)), np.int64)
-    crowded = crowded[fit.feasible[crowded]]
-    for row in crowded.tolist():
+        fit.feasible[:] = False
+        fit.feasible[filtered.wanted] = True
+    for row in [row for row, pods in snapshot.nominated.items() if fit.feasible[row] and keeps_room(pods, pod)]:
         _ask_with_nominated(framework, pod, snapshot, filtered, fit, row)
-    _ask(framework, filtered.active, filtered.state, pod, Nodes(snapshot), fit)
+    known = {} if vectors is None else {verdict.plugin.name: verdict for verdict in vectors.verdicts}
+    for plugin in filtered.active:
+        rows = np.flatnonzero(fit.feasible)
+        if not len(rows):
+            break
+        if plugin.name in known:
+            tell(fit, plugin, known[plugin.name].reasons, fit.feasible)
+            fit.feasible &= ~known[plugin.name].failed
+        else:
+            _ask(framework, (plugin,), filtered.state, pod, Nodes(snapshot, rows), fit)
     return fit
 
 
 def judge_row(framework: Framework, filtered: Filtered, pod: PodInfo, snapshot: Snapshot, row: int) -> bool:
     """Whether the pod fits that node as things are (or are supposed to be)."""
     fit = Fit(snapshot.valid[: snapshot.size].copy(), snapshot.count, resolvable=np.zeros(snapshot.size, np.bool_))
-    if _keeps_room(snapshot.nominated.get(row, {}), pod):
+    if keeps_room(snapshot.nominated.get(row, {}), pod):
         _ask_with_nominated(framework, pod, snapshot, filtered, fit, row)
-    _ask(framework, filtered.active, filtered.state, pod, Nodes(snapshot, np.array([row])), fit)
-    return bool(fit.feasible[row])
+    return bool(fit.feasible[row]) and bool(
+        _accepted(framework, filtered.active, filtered.state, pod, Nodes(snapshot, np.array([row])))[0]
+    )
 
 
-def _keeps_room(pods: dict[str, PodInfo], pod: PodInfo) -> bool:
-    """Whether a node is to be looked at as if these, which wait for its victims to go, were there already."""
-    return any(other.priority >= pod.priority and other.uid != pod.uid for other in pods.values())
+def _accepted(
+    framework: Framework, plugins: Sequence[Plugin], state: CycleState, pod: PodInfo, nodes: Nodes
+) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Which of these nodes none of the plugins rejects."""
+    accepted = ~nodes.none()
+    for plugin in plugins:
+        for rejection in framework.filter_nodes(plugin, state, pod, nodes):
+            accepted &= ~rejection.nodes
+    return accepted
 
 
 def _ask(framework: Framework, plugins: Sequence[Plugin], state: CycleState, pod: PodInfo, nodes: Nodes, fit: Fit) -> None:
+    """Ask about some nodes; what rejects them goes into `fit`."""
     for plugin in plugins:
-        alive = nodes.take(fit.feasible)
-        if not alive.any():
-            return
-        failed, unresolvable = nodes.none(), nodes.none()
+        alive = np.zeros(len(fit.feasible), np.bool_)
+        alive[nodes.rows] = fit.feasible[nodes.rows]
+        reasons: dict[tuple[str, bool], np.ndarray[tuple[int], np.dtype[np.bool_]]] = {}
         for rejection in framework.filter_nodes(plugin, state, pod, nodes):
-            hit = rejection.nodes & alive
-            count = int(hit.sum())
-            if count:
-                fit.reasons[rejection.reason] += count
-                failed |= hit
-                if not rejection.is_resolvable:
-                    unresolvable |= hit
-        if failed.any():
-            fit.plugins.add(plugin.name)
-            fit.resolvable[nodes.rows[failed & ~unresolvable]] = True
-            fit.feasible[nodes.rows[failed]] = False
+            _spread(rejection, nodes, len(alive), reasons)
+        tell(fit, plugin, reasons, alive)
+        for hits in reasons.values():
+            fit.feasible &= ~hits
+
+
+def _spread(
+    rejection: Rejection,
+    nodes: Nodes,
+    size: int,
+    reasons: dict[tuple[str, bool], np.ndarray[tuple[int], np.dtype[np.bool_]]],
+) -> None:
+    """A rejection of some nodes as one of all rows."""
+    key = (rejection.reason, rejection.is_resolvable)
+    if key not in reasons:
+        reasons[key] = np.zeros(size, np.bool_)
+    reasons[key][nodes.rows] |= rejection.nodes
 
 
 def _ask_with_nominated(framework: Framework, pod: PodInfo, snapshot: Snapshot, filtered: Filtered, fit: Fit, row: int) -> None:
@@ -112,7 +193,7 @@ def _ask_with_nominated(framework: Framework, pod: PodInfo, snapshot: Snapshot, 
     ]
     with snapshot.with_pods(waiting) as added:
         for info, _ in added:
-            for plugin in framework.points["preFilter"]:
+            for plugin in framework.followers:
                 framework.call(plugin, "AddPod", plugin.add_pod, state, pod, info, name)
         _ask(framework, filtered.active, state, pod, Nodes(snapshot, np.array([row])), fit)
 

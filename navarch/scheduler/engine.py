@@ -31,6 +31,7 @@ from navarch.scheduler.profiles import build
 from navarch.scheduler.queue import Queued, Rules, SchedulingQueue
 from navarch.scheduler.reporting import SCHEDULER_ERROR, SCHEDULING_GATED, UNSCHEDULABLE, patch_status, report
 from navarch.scheduler.snapshot import Snapshot
+from navarch.scheduler.vectors import Templates
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ class Engine:
         self._bindings = asyncio.Semaphore(BINDINGS_IN_FLIGHT)
         self._wakeup = asyncio.Event()
         self.snapshot = Snapshot()
+        self.templates = Templates(self.snapshot)
         self._recorder = EventRecorder(client, NAME)
         self._assumed: set[str] = set()
         self._followed: set[str] = set()
@@ -260,7 +262,7 @@ class Engine:
         # Its own nomination takes no room from it.
         nominated = self.snapshot.forget_nomination(pod.uid)
         try:
-            decision = schedule(framework, pod, self.snapshot, clock.random(), nominated)
+            decision = schedule(framework, self.templates, pod, clock.random(), nominated)
             if decision.node:
                 self._assume(queued, Assumed(framework, decision.filtered.state, pod, decision.node))
             else:

@@ -98,7 +98,8 @@ class PreFilterResult:
 class Rejection:
     """Nodes that a plugin rules out, for one reason. `nodes` is as long as the `Nodes` it was asked about."""
 
-    nodes: BoolArray
+    nodes: Any
+    """A BoolArray; of a `OneNode` a bool."""
     reason: str
     is_resolvable: bool = True
     """Whether taking other pods off such a node might help."""
@@ -132,10 +133,13 @@ class CycleState:
         return self._parent.get(key) if value is None and self._parent is not None else value
 
     def clone(self) -> CycleState:
-        copy = CycleState(self._parent)
-        for key, value in self._values.items():
+        copy = CycleState()
+        for key, value in self._all().items():
             copy._values[key] = value.clone() if hasattr(value, "clone") else value
         return copy
+
+    def _all(self) -> dict[str, Any]:
+        return self._values if self._parent is None else {**self._parent._all(), **self._values}
 
 
 class Reuse(Enum):
@@ -206,6 +210,8 @@ class Plugin:
     name: ClassVar[str] = ""
     args_defaults: ClassVar[Object] = {}
     """The fields of its args (kind `<name>Args`) and their defaults."""
+    scalar: ClassVar[bool] = False
+    """Whether Filter and Score also take a `OneNode`, and then answer with plain booleans and numbers in place of arrays."""
     score_by_feasible: ClassVar[bool] = False
     """Whether PreScore and Score depend on which nodes are feasible."""
 
@@ -231,6 +237,7 @@ class Plugin:
     # The scheduling cycle: filtering.
 
     def reuse(self, pod: PodInfo) -> Reuse:
+        """How far what is said of the pod may be kept; a matter of its template alone."""
         return Reuse.NEVER
 
     def pre_filter(self, state: CycleState, pod: PodInfo, nodes: Nodes) -> PreFilterResult | Status | None:
@@ -259,8 +266,8 @@ class Plugin:
         """Before `score`; `nodes` are the feasible ones."""
         return None
 
-    def score(self, state: CycleState, pod: PodInfo, nodes: Nodes) -> IntArray:
-        """How good each node is; after `normalize_score`, from 0 to 100."""
+    def score(self, state: CycleState, pod: PodInfo, nodes: Nodes) -> Any:
+        """How good each node is (an IntArray); after `normalize_score`, from 0 to 100."""
         raise NotImplementedError
 
     def normalize_score(self, state: CycleState, pod: PodInfo, scores: IntArray, nodes: Nodes) -> IntArray:

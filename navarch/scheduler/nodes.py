@@ -129,6 +129,16 @@ class Nodes:
         """(CPU, memory), with a floor for containers that ask for none."""
         return self._keep("non_zero")
 
+    def allocatable_of(self, column: int) -> Any:
+        """One resource of `allocatable`: an array; of a `OneNode` a plain number, which the same operators apply to."""
+        return self.allocatable[:, column]
+
+    def requested_of(self, column: int) -> Any:
+        return self.requested[:, column]
+
+    def non_zero_of(self, column: int) -> Any:
+        return self.non_zero_requested[:, column]
+
     def resource_column(self, resource: str) -> int | None:
         """Where in `allocatable` and `requested`; None: nobody has or wants it."""
         return self.snapshot.resources.get(resource)
@@ -179,3 +189,47 @@ class Nodes:
                 if address == ANY_ADDRESS or address in users or ANY_ADDRESS in users:
                     taken[row] = True
         return self.take(taken)
+
+
+class OneNode(Nodes):
+    """A single row, whose amounts are plain numbers: for a few of them, Python's arithmetic is far faster than NumPy's.
+
+    Only for plugins that are `scalar`, which use nothing but operators on what `…_of` gives.
+    """
+
+    def __init__(self, snapshot: Snapshot, row: int) -> None:
+        self.snapshot = snapshot
+        self.row = row
+        self.size = 1
+        self._kept = {}
+        self._rows = None
+        self._amounts: dict[str, list[int]] = {}
+
+    @property
+    def is_all(self) -> bool:
+        return False
+
+    @property
+    def rows(self) -> IntArray:
+        return np.array([self.row], np.int64)
+
+    def take(self, column: NDArray[Any]) -> NDArray[Any]:
+        return column[self.row : self.row + 1]
+
+    def _amount(self, name: str, column: int) -> int:
+        amounts = self._amounts.get(name)
+        if amounts is None:
+            amounts = self._amounts[name] = getattr(self.snapshot, name)[self.row].tolist()
+        return amounts[column]
+
+    def allocatable_of(self, column: int) -> int:
+        return self._amount("allocatable", column)
+
+    def requested_of(self, column: int) -> int:
+        return self._amount("requested", column)
+
+    def non_zero_of(self, column: int) -> int:
+        return self._amount("non_zero", column)
+
+    def position(self, name: str) -> int | None:
+        return 0 if self.snapshot.rows.get(name) == self.row else None

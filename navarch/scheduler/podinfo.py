@@ -248,6 +248,12 @@ class PodTemplate:
         return tuple(spread_constraint(item, self.labels) for item in self.spec.get("topologySpreadConstraints") or ())
 
     @cached_property
+    def has_terms(self) -> bool:
+        """Whether it has an opinion on other pods."""
+        terms = (self.required_affinity, self.required_anti_affinity, self.preferred_affinity, self.preferred_anti_affinity)
+        return any(terms)
+
+    @cached_property
     def class_key(self) -> tuple[Any, ...]:
         """What rules about other pods look at."""
         terms = (self.required_affinity, self.required_anti_affinity, self.preferred_affinity, self.preferred_anti_affinity)

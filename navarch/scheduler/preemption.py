@@ -147,7 +147,7 @@ def _move(trial: Search, victim: PodInfo, name: str, *, away: bool) -> None:
         trial.snapshot.remove_pod(victim.uid)
     else:
         trial.snapshot.add_pod(victim, name)
-    for plugin in trial.framework.points["preFilter"]:
+    for plugin in trial.framework.followers:
         change = plugin.remove_pod if away else plugin.add_pod
         trial.framework.call(plugin, "PreFilter", change, trial.filtered.state, trial.pod, victim, name)
 

@@ -75,6 +75,8 @@ class Framework:
         self.weights = weights
         self.guards = guards or {}
         self.plugins: dict[str, Plugin] = {plugin.name: plugin for found in self.points.values() for plugin in found}
+        self.followers = tuple(plugin for plugin in self.points["preFilter"] if _follows(plugin))
+        """Plugins that keep count of pods that come and go."""
 
     def call(self, plugin: Plugin, point: str, function: Callable[..., Any], *args: Any) -> Any:
         """`function(*args)`, a method of `plugin`; what it raises becomes a PluginError."""
@@ -108,6 +110,8 @@ class Framework:
             return list(plugin.filter(state, pod, nodes))
 
         found: list[Rejection] = self.call(plugin, "Filter", judge)
+        if plugin.name not in self.guards:
+            return found
         for rejection in found:
             if rejection.nodes.shape != (nodes.size,) or rejection.nodes.dtype != np.bool_:
                 raise PluginError(plugin.name, "Filter", f"{nodes.size} booleans were expected")
@@ -141,12 +145,18 @@ class Framework:
 
     def score_nodes(self, plugin: Plugin, state: CycleState, pod: PodInfo, nodes: Nodes) -> IntArray:
         scores: IntArray = self.call(plugin, "Score", plugin.score, state, pod, nodes)
+        if plugin.name not in self.guards:
+            return scores
         if scores.shape != (nodes.size,) or scores.dtype != np.int64:
             raise PluginError(plugin.name, "Score", f"{nodes.size} integers were expected")
         return scores
 
+    @staticmethod
+    def normalizes(plugin: Plugin) -> bool:
+        return type(plugin).normalize_score is not Plugin.normalize_score
+
     def normalize(self, plugin: Plugin, state: CycleState, pod: PodInfo, scores: IntArray, nodes: Nodes) -> IntArray:
-        if type(plugin).normalize_score is Plugin.normalize_score:
+        if not self.normalizes(plugin):
             return scores
         found: IntArray = self.call(plugin, "NormalizeScore", plugin.normalize_score, state, pod, scores, nodes)
         return found
@@ -198,6 +208,7 @@ class Filtered:
     state: CycleState
     active: list[Plugin]
     """Filter plugins that have not skipped the pod."""
+    skipped: set[str] = field(default_factory=set)
     wanted: IntArray | None = None
     """Rows that PreFilter leaves; None: all."""
     narrowing: list[str] = field(default_factory=list)
@@ -215,13 +226,14 @@ class Failure:
     fit: Fit
 
 
-def pre_filter(framework: Framework, pod: PodInfo, snapshot: Snapshot, state: CycleState) -> Filtered:
-    """Ask every PreFilter plugin about the pod."""
+def pre_filter(
+    framework: Framework, pod: PodInfo, snapshot: Snapshot, state: CycleState, plugins: Iterable[Plugin] | None = None
+) -> Filtered:
+    """Ask PreFilter plugins, all if not told which, about the pod."""
     everything = Nodes(snapshot)
-    skipped: set[str] = set()
     names: frozenset[str] | None = None
     found = Filtered(state, [])
-    for plugin in framework.points["preFilter"]:
+    for plugin in framework.points["preFilter"] if plugins is None else plugins:
         answer = framework.pre_filter(plugin, state, pod, everything)
         if isinstance(answer, PreFilterResult):
             names = answer.node_names if names is None else names & answer.node_names
@@ -231,14 +243,24 @@ def pre_filter(framework: Framework, pod: PodInfo, snapshot: Snapshot, state: Cy
                 found.rejected = Status(Code.UNSCHEDULABLE_AND_UNRESOLVABLE, (reason,), plugin.name)
                 return found
         elif answer is not None and answer.code is Code.SKIP:
-            skipped.add(plugin.name)
+            found.skipped.add(plugin.name)
         elif answer is not None and answer.is_rejected:
             found.rejected = Status(answer.code, answer.reasons, plugin.name)
             return found
-    found.active = [plugin for plugin in framework.points["filter"] if plugin.name not in skipped]
+    found.active = [plugin for plugin in framework.points["filter"] if plugin.name not in found.skipped]
     if names is not None:
         found.wanted = np.array(sorted(snapshot.rows[name] for name in names if name in snapshot.rows), np.int64)
     return found
+
+
+def _follows(plugin: Plugin) -> bool:
+    kind = type(plugin)
+    return kind.add_pod is not Plugin.add_pod or kind.remove_pod is not Plugin.remove_pod
+
+
+def keeps_room(pods: Mapping[str, PodInfo], pod: PodInfo) -> bool:
+    """Whether a node is to be looked at as if these, which wait for its victims to go, were there already."""
+    return any(other.priority >= pod.priority and other.uid != pod.uid for other in pods.values())
 
 
 def listed(names: Iterable[str]) -> str:

@@ -10,12 +10,13 @@ from navarch.scheduler import preemption
 from navarch.scheduler.cycle import schedule
 from navarch.scheduler.podinfo import PodInfo
 from navarch.scheduler.snapshot import Snapshot
+from navarch.scheduler.vectors import Templates
 from tests.scheduler.world import framework, node, pod, snapshot
 
 
 def find(found: Snapshot, item: Object, *budgets: Object) -> preemption.Outcome:
     info, plugins = PodInfo(item), framework(found)
-    decision = schedule(plugins, info, found, Random(1))
+    decision = schedule(plugins, Templates(found), info, Random(1))
     assert not decision.node
     search = preemption.Search(plugins, decision.filtered, info, found, budgets)
     return preemption.find(search, decision.fit, Random(1), min_candidates=100, min_percentage=10)

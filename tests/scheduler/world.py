@@ -17,6 +17,7 @@ from navarch.scheduler.podinfo import PodInfo
 from navarch.scheduler.profiles import Profile, build
 from navarch.scheduler.runtime import Framework
 from navarch.scheduler.snapshot import Snapshot
+from navarch.scheduler.vectors import Templates
 
 _numbers = count()
 
@@ -95,7 +96,7 @@ def service(labels: Object, name: str = "s", namespace: str = "default") -> Obje
 
 
 def decide(found: Snapshot, item: Object, *objects: Object, profile: Profile | None = None) -> Decision:
-    return schedule(framework(found, profile, *objects), PodInfo(item), found, Random(1))
+    return schedule(framework(found, profile, *objects), Templates(found), PodInfo(item), Random(1))
 
 
 def feasible(found: Snapshot, item: Object, *objects: Object, profile: Profile | None = None) -> set[str]:

@@ -153,6 +153,8 @@ class InterPodAffinity(Plugin):
         return self._update(state, pod, removed, node_name, -1)
 
     def _update(self, state: CycleState, pod: PodInfo, other: PodInfo, node_name: str, amount: int) -> bool:
+        if not (pod.template.has_terms or other.template.has_terms):
+            return False
         snapshot, counts = self.handle.snapshot, state.read(self.name, Counts)
         spaces, row = snapshot.namespace_labels, snapshot.rows[node_name]
         is_wider = False

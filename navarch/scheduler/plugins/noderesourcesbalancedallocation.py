@@ -6,16 +6,14 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from navarch.apimachinery.errors import Object
 from navarch.scheduler.events import EventHint
-from navarch.scheduler.framework import MAX_NODE_SCORE, SKIP, CycleState, Handle, IntArray, Plugin, Reuse, Status
+from navarch.scheduler.framework import MAX_NODE_SCORE, SKIP, CycleState, Handle, Plugin, Reuse, Status
 from navarch.scheduler.nodes import Nodes
-from navarch.scheduler.plugins.noderesourcesfit import CPU_AND_MEMORY, asked_and_capacity
+from navarch.scheduler.plugins.noderesourcesfit import CPU_AND_MEMORY, Amounts, asked_and_capacity
 from navarch.scheduler.podinfo import PodInfo
 
-FloatArray = NDArray[np.float64]
 HALF = MAX_NODE_SCORE // 2
 
 
@@ -24,6 +22,7 @@ class NodeResourcesBalancedAllocation(Plugin):
     their standard deviation. A node where nothing changes has 75 points."""
 
     name = "NodeResourcesBalancedAllocation"
+    scalar = True
     args_defaults: ClassVar[Object] = {"resources": CPU_AND_MEMORY}
 
     def __init__(self, args: Object, handle: Handle) -> None:
@@ -40,36 +39,37 @@ class NodeResourcesBalancedAllocation(Plugin):
         # A pod that asks for nothing unbalances nothing.
         return None if any(pod.requests.get(resource) for resource in self._resources) else SKIP
 
-    def score(self, state: CycleState, pod: PodInfo, nodes: Nodes) -> IntArray:
+    def score(self, state: CycleState, pod: PodInfo, nodes: Nodes) -> Amounts:
         after = self._evenness(pod, nodes, with_pod=True)
         before = self._evenness(pod, nodes, with_pod=False)
-        return HALF + (HALF + after - before) // 2
+        return as_integers(HALF + (HALF + after - before) // 2)
 
-    def _evenness(self, pod: PodInfo, nodes: Nodes, *, with_pod: bool) -> IntArray:
-        columns = []
+    def _evenness(self, pod: PodInfo, nodes: Nodes, *, with_pod: bool) -> Amounts:
+        """100 where all degrees are equal, as a whole number in floating point."""
+        degrees: list[tuple[Amounts, Amounts]] = []
         for resource in self._resources:
             found = asked_and_capacity(pod, nodes, resource, floored=False, with_pod=with_pod)
             if found is not None:
-                columns.append(found)
-        if len(columns) == 2:
-            return _evenness_of_two(*columns[0], *columns[1])
-        if not columns:
-            return np.full(nodes.size, MAX_NODE_SCORE, np.int64)
-        requested = np.stack([column for column, _ in columns]).astype(np.float64)
-        capacity = np.stack([column for _, column in columns])
-        has = capacity > 0
-        degrees = np.where(has, np.minimum(requested / np.maximum(capacity, 1), 1.0), 0.0)
-        kinds = has.sum(axis=0)
-        mean = degrees.sum(axis=0) / np.maximum(kinds, 1)
-        squares = np.where(has, (degrees - mean) ** 2, 0.0).sum(axis=0)
-        pair = np.abs(np.where(has, degrees, 0.0).max(axis=0) - np.where(has, degrees, 1.0).min(axis=0)) / 2
-        deviation = np.where(kinds > 2, np.sqrt(squares / np.maximum(kinds, 1)), np.where(kinds == 2, pair, 0.0))
-        return ((1 - deviation) * MAX_NODE_SCORE).astype(np.int64)
+                requested, capacity = found
+                has = capacity > 0
+                degree = requested / (capacity + (capacity == 0))
+                is_less = degree < 1
+                degrees.append((has, has * (is_less * degree + (1 - is_less))))
+        return (1 - _deviation(degrees)) * MAX_NODE_SCORE // 1
 
 
-def _evenness_of_two(asked: IntArray, capacity: IntArray, other_asked: IntArray, other_capacity: IntArray) -> IntArray:
-    """The standard deviation of two numbers is half their distance."""
-    one = np.minimum(asked / np.maximum(capacity, 1), 1.0)
-    other = np.minimum(other_asked / np.maximum(other_capacity, 1), 1.0)
-    deviation = np.where((capacity > 0) & (other_capacity > 0), np.abs((one - other) / 2), 0.0)
-    return ((1 - deviation) * MAX_NODE_SCORE).astype(np.int64)
+def _deviation(degrees: list[tuple[Amounts, Amounts]]) -> Amounts:
+    """The standard deviation of those degrees of which there is any capacity."""
+    if len(degrees) == 2:
+        # That of two numbers is half their distance.
+        (has, one), (has_other, other) = degrees
+        return has * has_other * abs((one - other) / 2)
+    kinds: Amounts = sum(has for has, _ in degrees)
+    divisor = kinds + (kinds == 0)
+    mean = sum(degree for _, degree in degrees) / divisor
+    variance = sum(has * (degree - mean) ** 2 for has, degree in degrees) / divisor
+    return (kinds > 1) * variance**0.5
+
+
+def as_integers(numbers: Amounts) -> Amounts:
+    return numbers.astype(np.int64) if isinstance(numbers, np.ndarray) else int(numbers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from navarch.scheduler.framework import (
     MAX_NODE_SCORE,
     CycleState,
     Handle,
-    IntArray,
     Plugin,
     Rejection,
     Reuse,
@@ -30,6 +29,9 @@ MAX_CUSTOM_SCORE = 10
 """What a shape's scores go up to."""
 SHARE_PER_CENT = 100
 
+Amounts = Any
+"""An IntArray, or (of a `OneNode`) an int. What is computed of amounts is written with operators that do the same to both."""
+
 
 def is_extended(resource: str) -> bool:
     """Whether a resource is one that devices bring, not one of the node's own."""
@@ -39,7 +41,7 @@ def is_extended(resource: str) -> bool:
 
 def asked_and_capacity(
     pod: PodInfo, nodes: Nodes, resource: str, *, floored: bool, with_pod: bool = True
-) -> tuple[IntArray, IntArray] | None:
+) -> tuple[Amounts, Amounts] | None:
     """What would be requested of a resource on each node, with the pod there, and what there is of it.
 
     `floored`: containers that ask for no CPU or memory count with a floor. None: the resource does not matter to the pod.
@@ -50,34 +52,33 @@ def asked_and_capacity(
     own = pod.requests.get(resource, 0)
     if own == 0 and resource not in NATIVE_RESOURCES:
         return None
-    requested = nodes.requested[:, column]
     if floored and column < 2:
-        own, requested = pod.non_zero_requests[column], nodes.non_zero_requested[:, column]
-    return requested + own if with_pod else requested, nodes.allocatable[:, column]
+        own, requested = pod.non_zero_requests[column], nodes.non_zero_of(column)
+    else:
+        requested = nodes.requested_of(column)
+    return requested + own if with_pod else requested, nodes.allocatable_of(column)
 
 
-def least_allocated(requested: IntArray, capacity: IntArray) -> IntArray:
+def least_allocated(requested: Amounts, capacity: Amounts) -> Amounts:
     """The share that stays free, in per cent; 0 where there is not enough."""
-    free = np.maximum(capacity - requested, 0)
-    shares: IntArray = free * MAX_NODE_SCORE // np.maximum(capacity, 1)
-    return shares
+    return (capacity > requested) * (capacity - requested) * MAX_NODE_SCORE // (capacity + (capacity == 0))
 
 
-def most_allocated(requested: IntArray, capacity: IntArray) -> IntArray:
+def most_allocated(requested: Amounts, capacity: Amounts) -> Amounts:
     """The share that is used, in per cent."""
-    return np.minimum(requested, capacity) * MAX_NODE_SCORE // np.maximum(capacity, 1)
+    is_less = requested < capacity
+    return (is_less * requested + (1 - is_less) * capacity) * MAX_NODE_SCORE // (capacity + (capacity == 0))
 
 
-def broken_line(shape: Sequence[Object]) -> Callable[[IntArray, IntArray], IntArray]:
+def broken_line(shape: Sequence[Object]) -> Callable[[Amounts, Amounts], Amounts]:
     """The function that joins a shape's points by straight lines; integer division goes towards zero, as Go's does."""
     points = [(int(point["utilization"]), int(point["score"]) * (MAX_NODE_SCORE // MAX_CUSTOM_SCORE)) for point in shape]
     table = np.fromiter((_on_line(points, share) for share in range(SHARE_PER_CENT + 1)), np.int64, SHARE_PER_CENT + 1)
 
-    def score(requested: IntArray, capacity: IntArray) -> IntArray:
-        share = requested * SHARE_PER_CENT // np.maximum(capacity, 1)
-        is_full = (capacity == 0) | (requested > capacity)
-        found: IntArray = table[np.where(is_full, SHARE_PER_CENT, np.minimum(share, SHARE_PER_CENT))]
-        return found
+    def score(requested: Amounts, capacity: Amounts) -> Amounts:
+        is_less = (requested <= capacity) & (capacity > 0)
+        share = is_less * (requested * SHARE_PER_CENT // (capacity + (capacity == 0))) + (1 - is_less) * SHARE_PER_CENT
+        return table[share]
 
     return score
 
@@ -94,6 +95,7 @@ def _on_line(points: Sequence[tuple[int, int]], share: int) -> int:
 
 class NodeResourcesFit(Plugin):
     name = "NodeResourcesFit"
+    scalar = True
     args_defaults: ClassVar[Object] = {
         "ignoredResources": [],
         "ignoredResourceGroups": [],
@@ -129,7 +131,7 @@ class NodeResourcesFit(Plugin):
 
     def filter(self, state: CycleState, pod: PodInfo, nodes: Nodes) -> Iterable[Rejection]:
         column = nodes.snapshot.resources[PODS]
-        yield Rejection(nodes.requested[:, column] >= nodes.allocatable[:, column], "Too many pods")
+        yield Rejection(nodes.requested_of(column) >= nodes.allocatable_of(column), "Too many pods")
         for resource, amount in pod.requests.items():
             if amount == 0 or self.is_ignored(resource):
                 continue
@@ -137,27 +139,26 @@ class NodeResourcesFit(Plugin):
             if found is None:
                 yield Rejection(nodes.valid, f"Insufficient {resource}", is_resolvable=False)
                 continue
-            allocatable = nodes.allocatable[:, found]
-            short = amount > allocatable - nodes.requested[:, found]
+            allocatable = nodes.allocatable_of(found)
             never = amount > allocatable
-            yield Rejection(short & ~never, f"Insufficient {resource}")
+            short = (amount > allocatable - nodes.requested_of(found)) & (never ^ True)
+            yield Rejection(short, f"Insufficient {resource}")
             # More than the whole node has: no pod's leaving helps.
             yield Rejection(never, f"Insufficient {resource}", is_resolvable=False)
 
-    def score(self, state: CycleState, pod: PodInfo, nodes: Nodes) -> IntArray:
-        total, weights = np.zeros(nodes.size, np.int64), np.zeros(nodes.size, np.int64)
+    def score(self, state: CycleState, pod: PodInfo, nodes: Nodes) -> Amounts:
+        total: Amounts = 0
+        weights: Amounts = 0
         for resource, weight in self._weights:
             found = asked_and_capacity(pod, nodes, resource, floored=True)
             if found is None:
                 continue
             requested, capacity = found
             scores = self._scorer(requested, capacity)
-            counts = capacity > 0
-            if self._is_ratio:
-                counts &= scores > 0
-            total += np.where(counts, scores * weight, 0)
-            weights += counts * weight
-        divisor = np.maximum(weights, 1)
+            counts = (capacity > 0) & (scores > 0) if self._is_ratio else capacity > 0
+            total = total + counts * scores * weight
+            weights = weights + counts * weight
+        divisor = weights + (weights == 0)
         # The ratio's mean is rounded, the others' is cut.
         return (2 * total + divisor) // (2 * divisor) if self._is_ratio else total // divisor
 

@@ -142,9 +142,11 @@ class PodTopologySpread(Plugin):
         return self._update(state, pod, removed, node_name, -1)
 
     def _update(self, state: CycleState, pod: PodInfo, other: PodInfo, node_name: str, amount: int) -> bool:
+        if other.namespace != pod.namespace or other.is_terminating:
+            return False
         hard: Spreads = state.read(self.name, Spreads)
         soft: Spreads | None = state.get(self.SCORES)
-        if (not hard and not soft) or other.namespace != pod.namespace or other.is_terminating:
+        if not hard and not soft:
             return False
         row, is_wider = self.handle.snapshot.rows[node_name], False
         for spread in hard:
