@@ -39,6 +39,7 @@ class EventRecorder:
         self._tasks = Tasks(f"events-{component}")
         self._started = False
         self._stamp = 0
+        self._dropped = 0
 
     def event(self, obj: Object, type_: str, reason: str, message: str, *, field_path: str = "") -> None:
         """Note that something happened to `obj`.
@@ -46,6 +47,10 @@ class EventRecorder:
         `type_` is Normal or Warning; `reason` a CamelCase word; `field_path` the part of the object, such as
         ``spec.containers{name}``.
         """
+        if self._queue.full():
+            # As in client-go, what cannot be sent as fast as it happens is dropped.
+            self._dropped += 1
+            return
         metadata = obj["metadata"]
         involved: Object = {
             "kind": obj["kind"],
@@ -82,10 +87,7 @@ class EventRecorder:
         if not self._started:
             self._started = True
             self._tasks.run_forever(self._send_all, name="sender")
-        try:
-            self._queue.put_nowait(event)
-        except asyncio.QueueFull:
-            logger.warning("too many events wait to be sent, dropped: %s %s", reason, message)
+        self._queue.put_nowait(event)
 
     def _next_stamp(self) -> int:
         """Nanoseconds since the epoch, each only once: events that are listed by name are then listed in their order."""
@@ -113,6 +115,9 @@ class EventRecorder:
     async def _send_all(self) -> None:
         while True:
             event = await self._queue.get()
+            if self._dropped and self._queue.qsize() < QUEUE_LIMIT // 2:
+                logger.warning("too many events waited to be sent, %d dropped", self._dropped)
+                self._dropped = 0
             try:
                 await self._send(event)
             finally:

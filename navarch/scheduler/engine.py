@@ -189,10 +189,13 @@ class Engine:
         if old is not None and not is_new and placed is not None and not _schedules_differently(old, new):
             placed.info.pod = new
             return
-        self.snapshot.add_pod(PodInfo(new), new["spec"]["nodeName"])
+        was_assumed = uid in self._assumed
+        # All that a binding changes is the node: nothing of the template.
+        is_bound = was_assumed and placed is not None and old is not None and _is_but_bound(old, new)
+        info = PodInfo(new, placed.info.template if is_bound and placed is not None else None)
+        self.snapshot.add_pod(info, new["spec"]["nodeName"])
         self.snapshot.forget_nomination(uid)
         self.queue.delete(uid, clock.monotonic())
-        was_assumed = uid in self._assumed
         self._assumed.discard(uid)
         if old is None or is_new:
             if not was_assumed:
@@ -386,6 +389,15 @@ def _hints(plugin: Plugin) -> Sequence[EventHint] | None:
     if type(plugin).events_to_register is Plugin.events_to_register:
         return None
     return plugin.events_to_register()
+
+
+def _is_but_bound(old: Object, new: Object) -> bool:
+    before, after = old["metadata"], new["metadata"]
+    return bool(
+        before.get("generation") == after.get("generation")
+        and before.get("labels") == after.get("labels")
+        and before.get("ownerReferences") == after.get("ownerReferences")
+    )
 
 
 def _is_terminal(pod: Object) -> bool:

@@ -327,7 +327,8 @@ class PodInfo:
 
     __slots__ = ("is_terminating", "name", "namespace", "node_name", "pod", "template", "uid")
 
-    def __init__(self, pod: Object) -> None:
+    def __init__(self, pod: Object, template: PodTemplate | None = None) -> None:
+        """`template`, where it is known already."""
         self.pod = pod
         metadata = pod["metadata"]
         self.uid: str = metadata["uid"]
@@ -335,7 +336,7 @@ class PodInfo:
         self.namespace: str = metadata["namespace"]
         self.is_terminating = "deletionTimestamp" in metadata
         self.node_name: str = pod["spec"].get("nodeName") or ""
-        self.template = template_of(pod)
+        self.template = template if template is not None else template_of(pod)
 
     def counts_as(self, other: PodInfo) -> bool:
         """Whether it makes no difference to any rule which of the two is on a node."""

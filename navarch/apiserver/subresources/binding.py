@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from navarch.api.core import pod as pods
 from navarch.api.kind import Kind
@@ -11,17 +13,25 @@ from navarch.apimachinery.errors import Object
 from navarch.apiserver import body
 from navarch.apiserver.admission.chain import Attributes
 from navarch.apiserver.request import APIRequest, ObjectAnswer
-from navarch.apiserver.resources import MISMATCHED_NAMESPACE, Resources
+from navarch.apiserver.resources import MISMATCHED_NAMESPACE, WRITE_ATTEMPTS, Resources
 from navarch.component import clock
+from navarch.storage.mvcc import ConflictError, Record
 
 BINDING = "io.k8s.api.core.v1.Binding"
+_PLAIN: Mapping[str, frozenset[str]] = {
+    "apiVersion": frozenset(),
+    "kind": frozenset(),
+    "metadata": frozenset({"name", "namespace", "uid"}),
+    "target": frozenset({"kind", "name"}),
+}
 SUCCESS: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 
 
 async def serve(resources: Resources, request: APIRequest, kind: Kind) -> ObjectAnswer:
     if request.info.verb != "create":
         raise errors.method_not_allowed()
-    binding = body.decode_definition(request, BINDING)
+    binding = request.decoded if _is_plain(request.decoded) else body.decode_definition(request, BINDING)
+    assert binding is not None
     metadata, name = binding.get("metadata") or {}, request.info.name
     if metadata.get("name", name) != name:
         raise errors.bad_request(f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})")
@@ -48,8 +58,49 @@ async def _bind(resources: Resources, request: APIRequest, kind: Kind, binding: 
         return _bound(kind, pod, target["name"], metadata)
 
     # Whoever binds manages nothing of the pod.
-    await resources.change(request, kind, transform, subresource="binding", knows_managers=True)
+    if metadata.get("annotations") or kind.stored in resources.guards:
+        await resources.change(request, kind, transform, subresource="binding", knows_managers=True)
+    else:
+        await _store(resources, request, kind, transform)
     return ObjectAnswer(kind, object=SUCCESS, status=201)
+
+
+async def _store(resources: Resources, request: APIRequest, kind: Kind, transform: Callable[[Object], Object]) -> None:
+    """What `Resources.change` does, without looking again for faults of a pod of which only the node is new."""
+    info = request.info
+    attributes = Attributes(request, kind, "UPDATE", info.namespace, info.name, "binding")
+    for _ in range(WRITE_ATTEMPTS):
+        base = resources.latest(kind, info.namespace, info.name)
+        old = base.object()
+        bound = transform(old)
+        if await resources.admission.mutate(attributes, bound, old) is not bound:
+            await resources.change(request, kind, transform, subresource="binding", knows_managers=True)
+            return
+
+        async def put(base: Record = base, bound: Object = bound) -> None:
+            if not request.dry_run:
+                await resources.put(kind, base.key, bound, base)
+
+        try:
+            await resources.admission.store_accepted(attributes, bound, old, put)
+        except ConflictError:
+            continue
+        return
+    raise errors.conflict(kind.group, kind.plural, info.name, errors.MODIFIED)
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a decoded body has nothing but what schedulers write, so that it need not be read by the schema."""
+    if not isinstance(value, dict) or not value.keys() <= _PLAIN.keys():
+        return False
+    for name, fields in _PLAIN.items():
+        part = value.get(name, {} if fields else name)
+        if not fields:
+            if not isinstance(part, str):
+                return False
+        elif not isinstance(part, dict) or not part.keys() <= fields or not all(type(text) is str for text in part.values()):
+            return False
+    return value.get("kind", "Binding") in ("Binding", "")
 
 
 def _check(target: Object, name: str) -> None:
