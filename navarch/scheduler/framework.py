@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import Enum, Flag, auto
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -155,6 +155,15 @@ class Reuse(Enum):
     """On anything else: it is asked anew for each pod."""
 
 
+class Wider(Flag):
+    """What a pod that came or left may change on other nodes too, as `add_pod` and `remove_pod` tell."""
+
+    NOTHING = 0
+    VERDICTS = auto()
+    SCORES = auto()
+    EVERYTHING = VERDICTS | SCORES
+
+
 @dataclass(frozen=True, slots=True)
 class PostFilterResult:
     """A node where the pod may fit soon ("" if there is none), and what to say."""
@@ -244,13 +253,13 @@ class Plugin:
         """Look at the pod once, before nodes; `nodes` is the whole cluster."""
         return None
 
-    def add_pod(self, state: CycleState, pod: PodInfo, added: PodInfo, node_name: str) -> bool:
-        """AddPod of PreFilterExtensions: `added` now counts to a node. Whether verdicts or scores of other nodes may differ."""
-        return False
+    def add_pod(self, state: CycleState, pod: PodInfo, added: PodInfo, node_name: str) -> Wider:
+        """AddPod of PreFilterExtensions: `added` now counts to a node. What may differ on other nodes."""
+        return Wider.NOTHING
 
-    def remove_pod(self, state: CycleState, pod: PodInfo, removed: PodInfo, node_name: str) -> bool:
+    def remove_pod(self, state: CycleState, pod: PodInfo, removed: PodInfo, node_name: str) -> Wider:
         """RemovePod of PreFilterExtensions, likewise."""
-        return False
+        return Wider.NOTHING
 
     def filter(self, state: CycleState, pod: PodInfo, nodes: Nodes) -> Iterable[Rejection]:
         """Which nodes cannot take the pod. Where reasons overlap, a node has several."""

@@ -91,11 +91,12 @@ class Nodes:
             if self.snapshot.valid[row]:
                 yield position, NodeInfo(self.snapshot, row)
 
-    def take(self, column: NDArray[Any]) -> NDArray[Any]:
-        """Of an array by row, the entries of these nodes."""
+    def take(self, column: NDArray[Any]) -> Any:
+        """Of an array by row, the entries of these nodes; of a `OneNode` the one entry."""
         return column[: self.size] if self._rows is None else column[self._rows]
 
     def none(self) -> BoolArray:
+        """No node: False for each."""
         return np.zeros(self.size, np.bool_)
 
     def _keep(self, name: str) -> NDArray[Any]:
@@ -145,7 +146,8 @@ class Nodes:
 
     def label_codes(self, key: str) -> CodeArray:
         """The number of each node's value of that label; 0 where it has none."""
-        return self.take(self.snapshot.label_column(key).codes)
+        codes: CodeArray = self.take(self.snapshot.label_column(key).codes)
+        return codes
 
     def label_table(self, key: str, test: Callable[[str | None], bool]) -> BoolArray:
         """Where `test`, asked once for every distinct value (None: no such label), is true."""
@@ -179,7 +181,8 @@ class Nodes:
         """An array of what a few rows have."""
         found = np.zeros(self.snapshot.size, np.int64)
         found[np.fromiter(amounts, np.int64, len(amounts))] = np.fromiter(amounts.values(), np.int64, len(amounts))
-        return self.take(found)
+        amounts_of_these: IntArray = self.take(found)
+        return amounts_of_these
 
     def port_conflicts(self, ports: Iterable[HostPort]) -> BoolArray:
         """Where one of these host ports is taken."""
@@ -188,13 +191,17 @@ class Nodes:
             for row, users in self.snapshot.port_users(protocol, port).items():
                 if address == ANY_ADDRESS or address in users or ANY_ADDRESS in users:
                     taken[row] = True
-        return self.take(taken)
+        found: BoolArray = self.take(taken)
+        return found
+
+
+NOT_THIS = np.bool_(False)
 
 
 class OneNode(Nodes):
-    """A single row, whose amounts are plain numbers: for a few of them, Python's arithmetic is far faster than NumPy's.
+    """A single row, with numbers in place of arrays: for a few of them, that is far faster.
 
-    Only for plugins that are `scalar`, which use nothing but operators on what `…_of` gives.
+    Only for plugins that are `scalar`, which use nothing but operators and `take`.
     """
 
     def __init__(self, snapshot: Snapshot, row: int) -> None:
@@ -213,8 +220,11 @@ class OneNode(Nodes):
     def rows(self) -> IntArray:
         return np.array([self.row], np.int64)
 
-    def take(self, column: NDArray[Any]) -> NDArray[Any]:
-        return column[self.row : self.row + 1]
+    def take(self, column: NDArray[Any]) -> Any:
+        return column[self.row]
+
+    def none(self) -> Any:
+        return NOT_THIS
 
     def _amount(self, name: str, column: int) -> int:
         amounts = self._amounts.get(name)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from navarch.scheduler.framework import BoolArray, CycleState, IntArray, Plugin, Rejection, Reuse
+from navarch.scheduler.framework import BoolArray, CycleState, IntArray, Plugin, Rejection, Reuse, Wider
 from navarch.scheduler.nodes import Nodes, OneNode
 from navarch.scheduler.podinfo import PodInfo, PodTemplate
 from navarch.scheduler.runtime import Fit, Framework, keeps_room, listed, pre_filter
@@ -54,10 +54,11 @@ class Verdict:
         for rejection in found:
             self._note(rejection, rows, size)
 
-    def take_row(self, found: list[Rejection], size: int, row: int) -> bool:
-        """Note what was found of one row; whether it is accepted."""
-        for hits in self.reasons.values():
-            hits[row] = False
+    def take_row(self, found: list[Rejection], size: int, row: int) -> None:
+        """Note what was found of one row."""
+        if self.failed[row]:
+            for hits in self.reasons.values():
+                hits[row] = False
         is_failed = False
         for rejection in found:
             if rejection.nodes:
@@ -67,7 +68,6 @@ class Verdict:
                     self.reasons[key] = np.zeros(size, np.bool_)
                 self.reasons[key][row] = True
         self.failed[row] = is_failed
-        return not is_failed
 
     def _note(self, rejection: Rejection, rows: IntArray | slice, size: int) -> None:
         if rejection.nodes.any():
@@ -117,7 +117,7 @@ class Vectors:
         self.verdicts: list[Verdict] = []
         self.scores: list[Score] = []
         self.feasible: BoolArray = np.zeros(self._size, np.bool_)
-        self.total: IntArray = np.zeros(0, np.int64)
+        self._sums: IntArray = np.zeros(0, np.int64)
         self._has_scores = False
         if self.is_worth_it:
             self._begin(pod)
@@ -162,92 +162,56 @@ class Vectors:
         return True
 
     def _take(self, pod: PodInfo, changes: list[Change]) -> None:
-        rows = np.array(sorted({change.row for change in changes}), np.int64)
-        wider = self._follow(pod, changes)
         self._fit = None
-        if len(rows) <= SINGLE_ROWS and not wider and not any(row in self.snapshot.nominated for row in rows.tolist()):
-            for row in rows.tolist():
-                self._take_row(pod, row)
-            return
-        partly = [v for v in self.verdicts if v.reuse is not Reuse.NODE and v.plugin not in wider]
-        before = self.feasible.copy() if wider else self.feasible[rows]
-        self._judge(pod, rows, partly)
-        wholly = [verdict for verdict in self.verdicts if verdict.plugin in wider]
+        wider, scored_wider = self._follow(pod, changes)
+        rows = np.array(sorted({change.row for change in changes}), np.int64)
+        ones = [OneNode(self.snapshot, row) for row in rows.tolist()] if len(rows) <= SINGLE_ROWS else []
+        if any(one.row in self.snapshot.nominated for one in ones):
+            ones = []
+        partly = [verdict for verdict in self._moving if verdict.plugin not in wider]
+        wholly = [verdict for verdict in self._moving if verdict.plugin in wider]
+        for one in ones:
+            self._judge_one(pod, one, partly)
+        if not ones:
+            self._judge(pod, rows, partly)
         self._judge(pod, None, wholly)
+        before = self.feasible.copy()
         self._sum_up(None if wholly else rows)
-        is_same = bool((before == (self.feasible if wider else self.feasible[rows])).all())
-        if self._has_scores and not self.feasible.any():
-            self._has_scores = False  # There is nothing to score, nor to normalize by.
+        is_same = bool((before == self.feasible).all())
+        if not is_same:
+            self._has_scores = self._has_scores and bool(self.feasible.any())  # With none there is nothing to normalize by.
         if self._has_scores:
-            self._rescore(pod, rows, wider, is_same)
+            self._rescore(pod, rows, ones, scored_wider, is_same)
 
-    def _take_row(self, pod: PodInfo, row: int) -> None:
-        """What `_take` does, for one row that no other depends on."""
-        one, alone = OneNode(self.snapshot, row), None
-        was_feasible, is_feasible = bool(self.feasible[row]), bool(self._settled[row])
-        for verdict in self._moving:
+    def _judge_one(self, pod: PodInfo, one: OneNode, verdicts: list[Verdict]) -> None:
+        for verdict in verdicts:
             if verdict.plugin.name in self.filtered.skipped:
                 continue
             if verdict.plugin.scalar:
-                found = self._framework.filter_nodes(verdict.plugin, self.state, pod, one)
+                verdict.take_row(self._framework.filter_nodes(verdict.plugin, self.state, pod, one), self._size, one.row)
             else:
-                alone = alone or Nodes(self.snapshot, one.rows)
-                found = self._framework.filter_nodes(verdict.plugin, self.state, pod, alone)
-            is_feasible &= verdict.take_row(found, self._size, row)
-        self.feasible[row] = is_feasible
-        if not self._has_scores:
-            return
-        if was_feasible != is_feasible:
-            self._has_scores = bool(self.feasible.any())  # With none there is nothing to normalize by.
-            if self._has_scores:
-                self._rescore(pod, one.rows, set(), is_same=False)
-            return
-        self._rescore_row(pod, one, alone)
+                found = self._framework.filter_nodes(verdict.plugin, self.state, pod, Nodes(self.snapshot, one.rows))
+                verdict.take(found, self._size, one.rows)
 
-    def _rescore_row(self, pod: PodInfo, one: OneNode, alone: Nodes | None) -> None:
-        row, total, stale = one.row, 0, []
-        for score in self.scores:
-            if score.is_silent:
-                continue
-            if score.reuse is not Reuse.NODE:
-                if score.plugin.scalar:
-                    fresh = self._framework.score_nodes(score.plugin, self.state, pod, one)
-                else:
-                    alone = alone or Nodes(self.snapshot, one.rows)
-                    fresh = self._framework.score_nodes(score.plugin, self.state, pod, alone)[0]
-                if score.is_normalized:
-                    if fresh != score.raw[row]:
-                        stale.append(score)
-                        score.is_flat = False
-                else:
-                    score.final[row] = fresh * score.weight
-                score.raw[row] = fresh
-            total += int(score.final[row])
-        if stale:
-            chosen = Nodes(self.snapshot, np.flatnonzero(self.feasible))
-            for score in stale:
-                self._finish(pod, score, chosen)
-            self._total(None)
-        else:
-            self.total[row] = total if self.feasible[row] else -1
-
-    def _follow(self, pod: PodInfo, changes: list[Change]) -> set[Plugin]:
-        """Let plugins that look at other nodes know who came and left; those that must look at all rows again."""
-        wider: set[Plugin] = set()
+    def _follow(self, pod: PodInfo, changes: list[Change]) -> tuple[set[Plugin], set[Plugin]]:
+        """Let plugins that look at other nodes know who came and left; those whose verdicts, and scores, may differ anywhere."""
+        verdicts: set[Plugin] = set()
+        scores: set[Plugin] = set()
         names = self.snapshot.names
         for plugin in self._followers:
-            skipped = plugin.name in self.filtered.skipped
-            is_wider = False
+            wider = Wider(0)
             for change in changes:
                 if change.info is not None:
                     point, follow = ("AddPod", plugin.add_pod) if change.sign > 0 else ("RemovePod", plugin.remove_pod)
-                    is_wider |= self._framework.call(plugin, point, follow, self.state, pod, change.info, names[change.row])
-            if is_wider:
-                wider.add(plugin)
-                if skipped:
+                    wider |= self._framework.call(plugin, point, follow, self.state, pod, change.info, names[change.row])
+            if wider & Wider.VERDICTS:
+                verdicts.add(plugin)
+                if plugin.name in self.filtered.skipped:
                     # It had nothing to say about such pods; now it may have.
                     self._unskip(pod, plugin)
-        return wider
+            if wider & Wider.SCORES:
+                scores.add(plugin)
+        return verdicts, scores
 
     def _unskip(self, pod: PodInfo, plugin: Plugin) -> None:
         again = pre_filter(self._framework, pod, self.snapshot, self.state, [plugin])
@@ -290,10 +254,14 @@ class Vectors:
                         verdict.take(found, self._size, rows)
 
     def _sum_up(self, rows: IntArray | None) -> None:
+        if rows is not None and len(rows) <= SINGLE_ROWS:
+            for row in rows.tolist():
+                self.feasible[row] = self._settled[row] and not any(verdict.failed[row] for verdict in self._moving)
+            return
         at = slice(None) if rows is None else rows
         feasible = self._settled[at].copy()
-        for verdict in self.verdicts:
-            if verdict.reuse is not Reuse.NODE and verdict.reasons:
+        for verdict in self._moving:
+            if verdict.reasons:
                 feasible &= ~verdict.failed[at]
         self.feasible[at] = feasible
 
@@ -324,28 +292,38 @@ class Vectors:
         if not self._has_scores:
             self._score_all(pod)
             self._has_scores = True
-        return np.flatnonzero(self.total == self.total.max())
+        totals = self.totals()
+        return np.flatnonzero(totals == totals.max())
+
+    def totals(self) -> IntArray:
+        """The weighed sum of all scores by row; -1 where a row is not feasible."""
+        return np.where(self.feasible, self._sums, -1)
 
     def _score_all(self, pod: PodInfo) -> None:
         framework = self._framework
-        before = {plugin.name for plugin in framework.points["preScore"]}
         self.scores = [
             Score(plugin, plugin.reuse(pod), framework.weights[plugin.name], framework.normalizes(plugin))
             for plugin in framework.points["score"]
         ]
         chosen = Nodes(self.snapshot, np.flatnonzero(self.feasible))
         for score in self.scores:
-            self._ask(pod, score, chosen, score.plugin.name in before)
+            self._ask(pod, score, chosen)
             self._finish(pod, score, chosen)
-        self._total(None)
+        self._sums = self._summed()
 
-    def _ask(self, pod: PodInfo, score: Score, chosen: Nodes, has_pre_score: bool) -> None:
-        plugin = score.plugin
-        score.is_silent = has_pre_score and not self._framework.pre_score(plugin, self.state, pod, chosen)
-        if score.is_silent:
-            score.is_flat, score.final = True, np.zeros(0, np.int64)
-        else:
-            score.raw = self._framework.score_nodes(plugin, self.state, pod, Nodes(self.snapshot)).copy()
+    def _summed(self) -> IntArray:
+        sums = np.zeros(self._size, np.int64)
+        for score in self.scores:
+            if not score.is_silent:
+                sums += score.final
+        return sums
+
+    def _ask(self, pod: PodInfo, score: Score, chosen: Nodes) -> None:
+        plugin, framework = score.plugin, self._framework
+        asks_before = plugin in framework.points["preScore"]
+        score.is_silent = asks_before and not framework.pre_score(plugin, self.state, pod, chosen)
+        if not score.is_silent:
+            score.raw = framework.score_nodes(plugin, self.state, pod, Nodes(self.snapshot)).copy()
             score.is_flat = not score.raw.any()
 
     def _finish(self, pod: PodInfo, score: Score, chosen: Nodes) -> None:
@@ -362,43 +340,48 @@ class Vectors:
             # Whichever nodes are feasible, it is the same for all.
             score.final[:] = score.final[chosen.rows[0]]
 
-    def _rescore(self, pod: PodInfo, rows: IntArray, wider: set[Plugin], is_same: bool) -> None:
+    def _rescore(self, pod: PodInfo, rows: IntArray, ones: list[OneNode], wider: set[Plugin], is_same: bool) -> None:
         """Scores after a change: of those rows, and what depends on which rows are feasible."""
-        framework = self._framework
-        everything_changed = False
-        some, chosen = Nodes(self.snapshot, rows), None
-        before = {plugin.name for plugin in framework.points["preScore"]}
+        chosen, is_whole = None, False
         for score in self.scores:
-            plugin, is_stale = score.plugin, False
-            if plugin in wider or (plugin.score_by_feasible and not is_same and not score.is_silent):
+            was_silent = score.is_silent
+            if score.plugin in wider or (score.plugin.score_by_feasible and not is_same and not was_silent):
                 chosen = chosen or Nodes(self.snapshot, np.flatnonzero(self.feasible))
-                self._ask(pod, score, chosen, plugin.name in before)
-                is_stale = True
-            elif not score.is_silent and score.reuse is not Reuse.NODE:
-                fresh = framework.score_nodes(plugin, self.state, pod, some)
-                is_stale = score.is_normalized and bool((fresh != score.raw[rows]).any())
-                score.raw[rows] = fresh
-                score.is_flat = score.is_flat and not fresh.any()
-                if not score.is_normalized:
-                    score.final[rows] = fresh * score.weight
-            if score.is_silent:
-                everything_changed |= is_stale
-            elif is_stale or (score.is_normalized and not is_same and not score.is_flat):
+                self._ask(pod, score, chosen)
+                is_stale = not (was_silent and score.is_silent)
+            elif was_silent:
+                continue
+            else:
+                is_stale = score.reuse is not Reuse.NODE and self._rescore_rows(pod, score, rows, ones)
+                is_stale |= score.is_normalized and not is_same and not score.is_flat
+            if is_stale:
                 chosen = chosen or Nodes(self.snapshot, np.flatnonzero(self.feasible))
                 self._finish(pod, score, chosen)
-                everything_changed = True
-        self._total(None if everything_changed or wider else rows)
+                is_whole = True
+        if is_whole:
+            self._sums = self._summed()
+            return
+        for row in rows.tolist():
+            self._sums[row] = sum(int(score.final[row]) for score in self.scores if not score.is_silent)
 
-    def _total(self, rows: IntArray | None) -> None:
-        at = slice(None) if rows is None else rows
-        if rows is None:
-            self.total = np.zeros(self._size, np.int64)
+    def _rescore_rows(self, pod: PodInfo, score: Score, rows: IntArray, ones: list[OneNode]) -> bool:
+        """Scores of a few rows; whether others have to be normalized anew."""
+        plugin, framework = score.plugin, self._framework
+        is_changed = False
+        if plugin.scalar and ones:
+            for one in ones:
+                fresh = int(framework.score_nodes(plugin, self.state, pod, one))
+                is_changed |= fresh != score.raw[one.row]
+                score.raw[one.row] = fresh
+                score.is_flat = score.is_flat and fresh == 0
         else:
-            self.total[rows] = 0
-        for score in self.scores:
-            if not score.is_silent:
-                self.total[at] += score.final[at]
-        self.total[at] = np.where(self.feasible[at], self.total[at], -1)
+            found = framework.score_nodes(plugin, self.state, pod, Nodes(self.snapshot, rows))
+            is_changed = bool((found != score.raw[rows]).any())
+            score.raw[rows] = found
+            score.is_flat = score.is_flat and not found.any()
+        if not score.is_normalized:
+            score.final[rows] = score.raw[rows] * score.weight
+        return is_changed and score.is_normalized
 
 
 def tell(fit: Fit, plugin: Plugin, reasons: dict[tuple[str, bool], BoolArray], alive: BoolArray) -> None:

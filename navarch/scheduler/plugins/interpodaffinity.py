@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from navarch.scheduler.framework import (
     Rejection,
     Reuse,
     Status,
+    Wider,
 )
 from navarch.scheduler.nodes import Nodes
 from navarch.scheduler.podinfo import AffinityTerm, PodInfo
@@ -66,10 +67,9 @@ class Domains:
         self.amounts[code] = before + amount
         return (before > 0) != (before + amount > 0)
 
-    def of(self, nodes: Nodes) -> IntArray:
+    def of(self, nodes: Nodes) -> Any:
         """Each node's domain's amount."""
-        found: IntArray = self.amounts[nodes.take(self.column.codes)]
-        return found
+        return self.amounts[nodes.take(self.column.codes)]
 
     @property
     def are_shared(self) -> bool:
@@ -102,6 +102,7 @@ class Counts:
 
 class InterPodAffinity(Plugin):
     name = "InterPodAffinity"
+    scalar = True
     args_defaults: ClassVar[Object] = {
         "hardPodAffinityWeight": DEFAULT_HARD_POD_AFFINITY_WEIGHT,
         "ignorePreferredTermsOfExistingPods": False,
@@ -146,15 +147,15 @@ class InterPodAffinity(Plugin):
         state.write(self.name, counts)
         return SKIP if counts.is_empty else None
 
-    def add_pod(self, state: CycleState, pod: PodInfo, added: PodInfo, node_name: str) -> bool:
+    def add_pod(self, state: CycleState, pod: PodInfo, added: PodInfo, node_name: str) -> Wider:
         return self._update(state, pod, added, node_name, 1)
 
-    def remove_pod(self, state: CycleState, pod: PodInfo, removed: PodInfo, node_name: str) -> bool:
+    def remove_pod(self, state: CycleState, pod: PodInfo, removed: PodInfo, node_name: str) -> Wider:
         return self._update(state, pod, removed, node_name, -1)
 
-    def _update(self, state: CycleState, pod: PodInfo, other: PodInfo, node_name: str, amount: int) -> bool:
+    def _update(self, state: CycleState, pod: PodInfo, other: PodInfo, node_name: str, amount: int) -> Wider:
         if not (pod.template.has_terms or other.template.has_terms):
-            return False
+            return Wider.NOTHING
         snapshot, counts = self.handle.snapshot, state.read(self.name, Counts)
         spaces, row = snapshot.namespace_labels, snapshot.rows[node_name]
         is_wider = False
@@ -171,7 +172,8 @@ class InterPodAffinity(Plugin):
                 was_empty = counts.is_empty
                 domains = _of_key(counts.existing, term.topology_key, snapshot)
                 is_wider |= (domains.add(row, amount) and domains.are_shared) or was_empty
-        return is_wider | self._update_scores(state, pod, other, row, amount)
+        found = Wider.VERDICTS if is_wider else Wider.NOTHING
+        return found | Wider.SCORES if self._update_scores(state, pod, other, row, amount) else found
 
     def filter(self, state: CycleState, pod: PodInfo, nodes: Nodes) -> Iterable[Rejection]:
         # A node is told the first of the three reasons that holds.
@@ -205,10 +207,10 @@ class InterPodAffinity(Plugin):
             state.write(self.SCORES, self._wishes(pod, nodes.snapshot))
         return None if state.get(self.SCORES) else SKIP
 
-    def score(self, state: CycleState, pod: PodInfo, nodes: Nodes) -> IntArray:
-        total = np.zeros(nodes.size, np.int64)
+    def score(self, state: CycleState, pod: PodInfo, nodes: Nodes) -> Any:
+        total: Any = 0
         for domains in state.read(self.SCORES, dict).values():
-            total += domains.of(nodes)
+            total = total + domains.of(nodes)
         return total
 
     def normalize_score(self, state: CycleState, pod: PodInfo, scores: IntArray, nodes: Nodes) -> IntArray:
@@ -295,7 +297,7 @@ def _of_key(found: dict[str, Domains], key: str, snapshot: Snapshot) -> Domains:
 
 
 def _any_positive(several: Iterable[Domains], nodes: Nodes) -> BoolArray:
-    found = nodes.none()
+    found: BoolArray = nodes.none()
     for domains in several:
-        found |= domains.of(nodes) > 0
+        found = found | (domains.of(nodes) > 0)
     return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from navarch.scheduler.framework import (
     Rejection,
     Reuse,
     Status,
+    Wider,
 )
 from navarch.scheduler.nodes import Nodes
 from navarch.scheduler.plugins.nodeaffinity import matching_nodes
@@ -68,6 +69,11 @@ class Spread:
         enough = len(self.domains) >= max(self.constraint.min_domains, 1)
         return int(self.counts[self.domains].min()) if enough else 0
 
+    def too_full(self, pod: PodInfo) -> BoolArray:
+        """Which domains, by number, have as many as they may: one more of the pod's kind would be too many."""
+        own = 1 if self.constraint.selector.matches(pod.labels) else 0
+        return self.counts + own - self.lowest > self.constraint.max_skew
+
     def add(self, row: int, amount: int) -> int:
         """Count a pod of that row; the domain it belongs to, 0 if to none that counts."""
         if self.by_row:
@@ -95,6 +101,7 @@ class Spreads(list[Spread]):
 
 class PodTopologySpread(Plugin):
     name = "PodTopologySpread"
+    scalar = True
     args_defaults: ClassVar[Object] = {"defaultConstraints": [], "defaultingType": "System"}
     score_by_feasible = True
     SCORES = "PodTopologySpread/scores"
@@ -135,29 +142,27 @@ class PodTopologySpread(Plugin):
         state.write(self.name, spreads)
         return None if hard else SKIP
 
-    def add_pod(self, state: CycleState, pod: PodInfo, added: PodInfo, node_name: str) -> bool:
+    def add_pod(self, state: CycleState, pod: PodInfo, added: PodInfo, node_name: str) -> Wider:
         return self._update(state, pod, added, node_name, 1)
 
-    def remove_pod(self, state: CycleState, pod: PodInfo, removed: PodInfo, node_name: str) -> bool:
+    def remove_pod(self, state: CycleState, pod: PodInfo, removed: PodInfo, node_name: str) -> Wider:
         return self._update(state, pod, removed, node_name, -1)
 
-    def _update(self, state: CycleState, pod: PodInfo, other: PodInfo, node_name: str, amount: int) -> bool:
+    def _update(self, state: CycleState, pod: PodInfo, other: PodInfo, node_name: str, amount: int) -> Wider:
         if other.namespace != pod.namespace or other.is_terminating:
-            return False
+            return Wider.NOTHING
         hard: Spreads = state.read(self.name, Spreads)
         soft: Spreads | None = state.get(self.SCORES)
-        if not hard and not soft:
-            return False
-        row, is_wider = self.handle.snapshot.rows[node_name], False
+        wider, row = Wider.NOTHING, self.handle.snapshot.rows[node_name]
         for spread in hard:
             if spread.constraint.selector.matches(other.labels):
-                before = spread.lowest
-                if spread.add(row, amount):
-                    is_wider |= spread.column.is_shared or before != spread.lowest
+                before = spread.too_full(pod)
+                if spread.add(row, amount) and not np.array_equal(before, spread.too_full(pod)):
+                    wider |= Wider.VERDICTS
         for spread in soft or ():
-            if spread.constraint.selector.matches(other.labels) and spread.add(row, amount):
-                is_wider |= spread.column.is_shared
-        return is_wider
+            if spread.constraint.selector.matches(other.labels) and spread.add(row, amount) and spread.column.is_shared:
+                wider |= Wider.SCORES
+        return wider
 
     def filter(self, state: CycleState, pod: PodInfo, nodes: Nodes) -> Iterable[Rejection]:
         rejected = nodes.none()
@@ -165,8 +170,7 @@ class PodTopologySpread(Plugin):
             codes = nodes.take(spread.column.codes)
             missing = (codes == 0) & ~rejected
             yield Rejection(missing, REASON_LABEL, is_resolvable=False)
-            own = 1 if spread.constraint.selector.matches(pod.labels) else 0
-            skewed = (spread.counts[codes] + own - spread.lowest > spread.constraint.max_skew) & (codes > 0) & ~rejected
+            skewed = spread.too_full(pod)[codes] & (codes > 0) & ~rejected
             yield Rejection(skewed, REASON)
             rejected = rejected | missing | skewed
 
@@ -205,14 +209,14 @@ class PodTopologySpread(Plugin):
                 spreads.append(_by_domain(constraint, eligible, pod, everything))
         return spreads
 
-    def score(self, state: CycleState, pod: PodInfo, nodes: Nodes) -> IntArray:
+    def score(self, state: CycleState, pod: PodInfo, nodes: Nodes) -> Any:
         spreads = state.read(self.SCORES, Spreads)
-        total = np.zeros(nodes.size)
+        total: Any = 0.0
         for spread, size in zip(spreads, spreads.sizes, strict=True):
             codes = nodes.take(spread.column.codes)
             counts = nodes.take(spread.counts) if spread.by_row else spread.counts[codes]
             weighted = counts * math.log(size + 2) + (spread.constraint.max_skew - 1)
-            total += np.where(codes > 0, weighted, 0.0)
+            total = total + (codes > 0) * weighted
         return np.floor(total + 0.5).astype(np.int64)
 
     def normalize_score(self, state: CycleState, pod: PodInfo, scores: IntArray, nodes: Nodes) -> IntArray:
