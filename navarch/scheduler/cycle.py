@@ -59,6 +59,15 @@ def schedule(framework: Framework, templates: Templates, pod: PodInfo, random: R
     return Decision(snapshot.names[_one_of(rows, random)], Fit(vectors.feasible, snapshot.count), filtered)
 
 
+def may_fit(framework: Framework, templates: Templates, pod: PodInfo) -> bool:
+    """Whether some node may take a pod; for certain only as far as plugins let it be known of all pods of the template."""
+    vectors = templates.of(framework, pod)
+    if not vectors.is_worth_it or vectors.feasible.any():
+        return True
+    row = vectors.snapshot.rows.get(vectors.snapshot.nomination_of(pod.uid))
+    return row is not None and judge_row(framework, _for_this_pod(framework, pod, vectors), pod, vectors.snapshot, row)
+
+
 def _for_this_pod(framework: Framework, pod: PodInfo, vectors: Vectors) -> Filtered:
     """What PreFilter says of the template, and what plugins say that want to see each pod."""
     kept = vectors.filtered

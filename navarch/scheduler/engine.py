@@ -18,10 +18,10 @@ from navarch.client.events import EventRecorder
 from navarch.client.informer import Informers
 from navarch.component import clock
 from navarch.component.tasks import Tasks
-from navarch.scheduler import binding, events
+from navarch.scheduler import binding, events, preemption
 from navarch.scheduler.binding import Assumed
 from navarch.scheduler.configuration import Configuration
-from navarch.scheduler.cycle import Decision, schedule
+from navarch.scheduler.cycle import Decision, may_fit, schedule
 from navarch.scheduler.events import Action, EventHint
 from navarch.scheduler.framework import Code, Handle, Plugin, Reuse, Status, WaitingPod
 from navarch.scheduler.isolation import PluginError
@@ -70,7 +70,7 @@ class Engine:
             (name, plugin.name): _hints(plugin) for name, found in self.profiles.items() for plugin in found.plugins.values()
         }
         (sorter,) = next(iter(self.profiles.values())).points["queueSort"]
-        rules = Rules(sorter.sort_key, self._hints_of, self._pre_enqueue, self._is_shared)
+        rules = Rules(sorter.sort_key, self._hints_of, self._pre_enqueue, self._is_shared, self._may_fit)
         self.queue = SchedulingQueue(
             rules,
             backoff_initial_seconds=configuration.backoff_initial_seconds,
@@ -105,6 +105,14 @@ class Engine:
     def _is_shared(self, pod: PodInfo, plugins: Collection[str]) -> bool:
         found = self.profiles[pod.scheduler_name].plugins
         return all(name in found and found[name].reuse(pod) is not Reuse.NEVER for name in plugins)
+
+    def _may_fit(self, pod: PodInfo) -> bool:
+        """Whether a pod that something may have helped has a chance now: if so, it is tried, if not, nobody is told again."""
+        framework = self.profiles[pod.scheduler_name]
+        try:
+            return may_fit(framework, self.templates, pod) or preemption.may_help(pod, self.snapshot)
+        except PluginError:
+            return True
 
     def _pre_enqueue(self, pod: PodInfo) -> Status | None:
         try:
@@ -299,7 +307,8 @@ class Engine:
         outcome = self.profiles[pod.scheduler_name].post_filter(decision.filtered, pod, fit) if fit.nodes else None
         nominated = nominated_before
         if outcome is not None:
-            nominated = outcome.nominated_node
+            if outcome.nominated_node is not None:
+                nominated = outcome.nominated_node
             if outcome.message:
                 message = f"{message} {outcome.message}"
         if nominated:
@@ -329,8 +338,11 @@ class Engine:
             await work
         finally:
             queued = self.queue.get(pod.uid)
-            if queued is not None and queued.place == "gated":
+            if queued is not None and (queued.place == "gated" or not self.snapshot.nomination_of(pod.uid)):
                 self._activate((pod.uid,))
+            elif queued is not None:
+                self.queue.stir(pod.uid)
+                self._wakeup.set()
 
     def _rejected(self, queued: Queued, status: Status) -> None:
         """Reserve or Permit said no."""

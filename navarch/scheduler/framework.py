@@ -166,9 +166,9 @@ class Wider(Flag):
 
 @dataclass(frozen=True, slots=True)
 class PostFilterResult:
-    """A node where the pod may fit soon ("" if there is none), and what to say."""
+    """A node where the pod may fit soon ("": there is none; None: what was said before holds), and what to say."""
 
-    nominated_node: str = ""
+    nominated_node: str | None = None
     message: str = ""
     prepare: Callable[[], Any] | None = None
     """Makes room there: a function that gives a coroutine, which runs while other pods are decided. Until it has ended the
@@ -221,6 +221,8 @@ class Plugin:
     """The fields of its args (kind `<name>Args`) and their defaults."""
     scalar: ClassVar[bool] = False
     """Whether Filter and Score also take a `OneNode`, and then answer with plain booleans and numbers in place of arrays."""
+    amounts_only: ClassVar[bool] = False
+    """Whether a verdict depends on what a node has and what is requested there, and on nothing else about its pods."""
     score_by_feasible: ClassVar[bool] = False
     """Whether PreScore and Score depend on which nodes are feasible."""
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
 from navarch.scheduler.podinfo import HostPort, PodInfo
-from navarch.scheduler.snapshot import ANY_ADDRESS, BoolArray, CodeArray, IntArray, Snapshot, TaintSet
+from navarch.scheduler.snapshot import ANY_ADDRESS, PODS, BoolArray, CodeArray, IntArray, Snapshot, TaintSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +231,18 @@ class OneNode(Nodes):
         if amounts is None:
             amounts = self._amounts[name] = getattr(self.snapshot, name)[self.row].tolist()
         return amounts[column]
+
+    def suppose(self, info: PodInfo, sign: int) -> None:
+        """As if a pod were there too (1) or were not (-1); holds for amounts only."""
+        self._amount("requested", 0)
+        self._amount("non_zero", 0)
+        requested, non_zero, columns = self._amounts["requested"], self._amounts["non_zero"], self.snapshot.resources
+        for resource, amount in info.requests.items():
+            if resource in columns:
+                requested[columns[resource]] += sign * amount
+        requested[columns[PODS]] += sign
+        non_zero[0] += sign * info.non_zero_requests[0]
+        non_zero[1] += sign * info.non_zero_requests[1]
 
     def allocatable_of(self, column: int) -> int:
         return self._amount("allocatable", column)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from random import Random
 
 import numpy as np
@@ -16,6 +17,8 @@ import numpy as np
 from navarch.apimachinery import meta, selectors
 from navarch.apimachinery.errors import Object
 from navarch.scheduler.cycle import judge_row
+from navarch.scheduler.framework import Plugin, Reuse
+from navarch.scheduler.nodes import OneNode
 from navarch.scheduler.podinfo import PodInfo
 from navarch.scheduler.runtime import Filtered, Fit, Framework, unavailable
 from navarch.scheduler.snapshot import Snapshot
@@ -32,6 +35,8 @@ class Candidate:
     victims: tuple[PodInfo, ...]
     violations: int
     """How many of them a disruption budget protects."""
+    cost: tuple[int, int, int, int, float] = (0, 0, 0, 0, 0.0)
+    """How much they matter; the least is chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +52,44 @@ class Search:
     def fits(self, row: int) -> bool:
         return judge_row(self.framework, self.filtered, self.pod, self.snapshot, row)
 
+    @property
+    def moving(self) -> list[Plugin]:
+        """Filter plugins to whom it matters which pods are on a node."""
+        return [plugin for plugin in self.filtered.active if plugin.reuse(self.pod) is not Reuse.NODE]
+
+    @property
+    def keeps(self) -> bool:
+        """Whether what is found of a node holds until something changes there."""
+        return all(plugin.reuse(self.pod) in (Reuse.NODE, Reuse.NODE_AND_PODS) for plugin in self.filtered.active)
+
+
+@dataclass(slots=True)
+class Kept:
+    """Nodes that have been looked at for pods of one template, and what was found of them."""
+
+    layout: int
+    position: int
+    budgets: int
+    found: dict[int, Candidate | None] = field(default_factory=dict)
+
+    def update(self, snapshot: Snapshot, budgets: int) -> bool:
+        """Forget what may have changed; False: everything."""
+        changes = snapshot.changes_since(self.position)
+        if snapshot.layout != self.layout or budgets != self.budgets or changes is None:
+            return False
+        for change in changes:
+            self.found.pop(change.row, None)
+        self.position = snapshot.position
+        return True
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     candidate: Candidate | None
     message: str
     """What to say where there is none."""
+    is_eligible: bool = True
+    """Whether anything was looked at."""
 
 
 def ineligible(pod: PodInfo, snapshot: Snapshot) -> str:
@@ -65,45 +102,64 @@ def ineligible(pod: PodInfo, snapshot: Snapshot) -> str:
     return ""
 
 
-def find(search: Search, fit: Fit, random: Random, *, min_candidates: int, min_percentage: int) -> Outcome:
-    """Where and whom to preempt, given the `fit` that found no node. No more candidates are looked for than configured."""
+def may_help(pod: PodInfo, snapshot: Snapshot) -> bool:
+    """Whether there are pods anywhere that this one might take the place of."""
+    lowest = snapshot.lowest_priority[: snapshot.size]
+    return not snapshot.nomination_of(pod.uid) and pod.may_preempt and bool((lowest < pod.priority).any())
+
+
+def find(
+    search: Search, fit: Fit, random: Random, *, min_candidates: int, min_percentage: int, kept: Kept | None = None
+) -> Outcome:
+    """Where and whom to preempt, given the `fit` that found no node. No more candidates are looked for than configured.
+
+    `kept`, which must be up to date, spares looking at nodes again; what is found out is added to it.
+    """
     pod, snapshot = search.pod, search.snapshot
     reason = ineligible(pod, snapshot)
     if reason:
-        return Outcome(None, f"preemption: {reason}")
-    rows = np.flatnonzero(fit.resolvable & snapshot.valid[: snapshot.size])
-    tried = [int(row) for row in rows if any(p.info.priority < pod.priority for p in snapshot.pods[int(row)].values())]
+        return Outcome(None, f"preemption: {reason}", is_eligible=False)
+    helpful = fit.resolvable & snapshot.valid[: snapshot.size]
+    rows = np.flatnonzero(helpful)
+    tried = np.flatnonzero(helpful & (snapshot.lowest_priority[: snapshot.size] < pod.priority))
     limit = min(max(min_candidates, len(rows) * min_percentage // 100), len(rows))
-    start = random.randrange(len(tried)) if tried else 0
-    candidates: list[Candidate] = []
-    for row in tried[start:] + tried[:start]:
-        found = _victims(search, row)
-        if found is not None:
-            candidates.append(found)
-            if len(candidates) >= limit:
-                break
+    found = kept.found if kept is not None and search.keeps else {}
+    candidates = [candidate for row, candidate in found.items() if candidate is not None and helpful[row]]
+    if len(candidates) < limit and len(tried):
+        start = random.randrange(len(tried))
+        for row in np.roll(tried, -start).tolist():
+            if row in found:
+                continue
+            candidate = found[row] = _victims(search, row)
+            if candidate is not None:
+                candidates.append(candidate)
+                if len(candidates) >= limit:
+                    break
     if candidates:
-        return Outcome(min(candidates, key=_cost), "")
+        return Outcome(min(candidates, key=_cost_of), "")
     reasons = Counter({NO_VICTIMS: len(rows), NOT_HELPFUL: snapshot.count - len(rows)})
     return Outcome(None, f"preemption: {unavailable(snapshot.count, +reasons)}")
 
 
-def _cost(candidate: Candidate) -> tuple[int, int, int, int, float]:
-    priorities = [victim.priority for victim in candidate.victims]
+def _cost_of(candidate: Candidate) -> tuple[int, int, int, int, float]:
+    return candidate.cost
+
+
+def _cost(victims: Sequence[PodInfo], violations: int) -> tuple[int, int, int, int, float]:
+    priorities = [victim.priority for victim in victims]
     highest = max(priorities, default=0)
-    starts = [_started(victim) for victim in candidate.victims if victim.priority == highest]
-    return (
-        candidate.violations,
-        highest,
-        sum(priority + 2**31 for priority in priorities),
-        len(priorities),
-        -min(starts, default=0),
-    )
+    starts = [_started(victim) for victim in victims if victim.priority == highest]
+    return violations, highest, sum(priority + 2**31 for priority in priorities), len(priorities), -min(starts, default=0)
 
 
 def _started(pod: PodInfo) -> float:
     text = (pod.pod.get("status") or meta.EMPTY).get("startTime")
-    return meta.parse_time(text).timestamp() if text else float("inf")
+    return _seconds(text) if text else float("inf")
+
+
+@lru_cache(4096)
+def _seconds(text: str) -> float:
+    return meta.parse_time(text).timestamp()
 
 
 def _importance(pod: PodInfo) -> tuple[int, float]:
@@ -115,41 +171,90 @@ def _victims(search: Search, row: int) -> Candidate | None:
     """The fewest pods that must leave that node so that the pod fits; None if it would not even then."""
     pod, snapshot = search.pod, search.snapshot
     lower = sorted((p.info for p in snapshot.pods[row].values() if p.info.priority < pod.priority), key=_importance)
-    name = snapshot.names[row]
-    state = search.filtered.state.clone()
-    trial = replace(search, filtered=replace(search.filtered, state=state))
-    with snapshot.supposing():
+    if not lower:
+        return None
+    moving = search.moving
+    trial = _AmountsTrial(search, row, moving) if all(p.amounts_only for p in moving) else _Trial(search, row)
+    with trial:
         for victim in lower:
-            _move(trial, victim, name, away=True)
-        try:
-            if not trial.fits(row):
-                return None
-            protected, free = _split_by_budgets(lower, search.budgets)
-            victims, violations = [], 0
-            # Put back as many as still leave room, first those that a budget protects, the most important first.
-            for group, is_protected in ((protected, True), (free, False)):
-                for victim in group:
-                    _move(trial, victim, name, away=False)
-                    if not trial.fits(row):
-                        _move(trial, victim, name, away=True)
-                        victims.append(victim)
-                        violations += is_protected
-            return Candidate(name, tuple(sorted(victims, key=_importance)), violations)
-        finally:
-            for victim in lower:
-                if snapshot.placed(victim.uid) is None:
-                    snapshot.add_pod(victim, name)
+            trial.move(victim, away=True)
+        if not trial.fits():
+            return None
+        protected, free = _split_by_budgets(lower, search.budgets)
+        victims, violations = [], 0
+        # Put back as many as still leave room, first those that a budget protects, the most important first.
+        for group, is_protected in ((protected, True), (free, False)):
+            for victim in group:
+                trial.move(victim, away=False)
+                if not trial.fits():
+                    trial.move(victim, away=True)
+                    victims.append(victim)
+                    violations += is_protected
+    victims.sort(key=_importance)
+    return Candidate(snapshot.names[row], tuple(victims), violations, _cost(victims, violations))
 
 
-def _move(trial: Search, victim: PodInfo, name: str, *, away: bool) -> None:
-    """Suppose that a pod left the node, or was back there."""
-    if away:
-        trial.snapshot.remove_pod(victim.uid)
-    else:
-        trial.snapshot.add_pod(victim, name)
-    for plugin in trial.framework.followers:
-        change = plugin.remove_pod if away else plugin.add_pod
-        trial.framework.call(plugin, "PreFilter", change, trial.filtered.state, trial.pod, victim, name)
+class _AmountsTrial:
+    """Supposes that pods leave a node, where nothing matters but amounts."""
+
+    def __init__(self, search: Search, row: int, moving: list[Plugin]) -> None:
+        self._search = search
+        self._moving = moving
+        self._one = OneNode(search.snapshot, row)
+        for info in search.snapshot.nominated.get(row, {}).values():
+            if info.priority >= search.pod.priority and info.uid != search.pod.uid:
+                self._one.suppose(info, 1)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *exc: object) -> None:
+        pass
+
+    def move(self, victim: PodInfo, *, away: bool) -> None:
+        self._one.suppose(victim, -1 if away else 1)
+
+    def fits(self) -> bool:
+        search = self._search
+        return not any(
+            rejection.nodes
+            for plugin in self._moving
+            for rejection in search.framework.filter_nodes(plugin, search.filtered.state, search.pod, self._one)
+        )
+
+
+class _Trial:
+    """Supposes that pods leave a node, whatever the plugins look at: the snapshot itself is changed, and restored."""
+
+    def __init__(self, search: Search, row: int) -> None:
+        self._row = row
+        self._name = search.snapshot.names[row]
+        self._before = [placed.info for placed in search.snapshot.pods[row].values()]
+        self._search = replace(search, filtered=replace(search.filtered, state=search.filtered.state.clone()))
+        self._supposing = search.snapshot.supposing()
+
+    def __enter__(self) -> None:
+        self._supposing.__enter__()
+
+    def __exit__(self, *exc: object) -> None:
+        snapshot = self._search.snapshot
+        for info in self._before:
+            if snapshot.placed(info.uid) is None:
+                snapshot.add_pod(info, self._name)
+        self._supposing.__exit__(None, None, None)
+
+    def move(self, victim: PodInfo, *, away: bool) -> None:
+        search = self._search
+        if away:
+            search.snapshot.remove_pod(victim.uid)
+        else:
+            search.snapshot.add_pod(victim, self._name)
+        for plugin in search.framework.followers:
+            change = plugin.remove_pod if away else plugin.add_pod
+            search.framework.call(plugin, "PreFilter", change, search.filtered.state, search.pod, victim, self._name)
+
+    def fits(self) -> bool:
+        return self._search.fits(self._row)
 
 
 def _split_by_budgets(pods: Sequence[PodInfo], budgets: Sequence[Object]) -> tuple[list[PodInfo], list[PodInfo]]:

@@ -44,6 +44,8 @@ class Queued:
     """``active``, ``backoff``, ``unschedulable``, ``gated``, or "" while it is being scheduled."""
     group: Group | None = None
     """The unschedulable pods it is one of, or goes ahead of."""
+    is_expected: bool = False
+    """Whether room is being made for it."""
     events_seen: int = 0
     """How many events there had been when it was taken."""
 
@@ -146,6 +148,12 @@ class SchedulingQueue:
                 self._leave_group(queued, now)
                 self._push_active_unless_gated(queued)
 
+    def stir(self, uid: str) -> None:
+        """Look at once whether this one may fit now."""
+        queued = self._pods.get(uid)
+        if queued is not None and queued.group is not None:
+            self._stir(queued.group)
+
     # Pods are taken and put back.
 
     def pop(self, now: float) -> Queued | None:
@@ -178,6 +186,7 @@ class SchedulingQueue:
         if self._pods.get(queued.info.uid) is not queued:
             return
         before, queued.group = queued.group, None
+        queued.is_expected = got_somewhere
         queued.rejected_by, queued.failed, queued.left_at = frozenset(rejected_by), False, now
         if queued.events_seen != self._events:
             # Something happened since it was looked at.
@@ -229,7 +238,8 @@ class SchedulingQueue:
     def _wait_for_events(self, queued: Queued) -> None:
         info, plugins = queued.info, queued.rejected_by
         is_gated = queued.place == "gated"
-        one_by_one = not is_gated and self._rules.is_shared(info, plugins)
+        # What a node was promised to is no longer like the others of its template.
+        one_by_one = not is_gated and not queued.is_expected and self._rules.is_shared(info, plugins)
         key: tuple[Any, ...] = (info.template.key, plugins) if one_by_one else (info.uid, plugins)
         group = self._groups.get(key)
         if group is None:
@@ -283,7 +293,7 @@ class SchedulingQueue:
             self._leave_group(first, now)
             self._settle(first, now)
             return
-        if group.one_by_one and not self._rules.may_fit(first.info):
+        if (group.one_by_one or first.is_expected) and not self._rules.may_fit(first.info):
             return
         for queued in [first] if group.one_by_one else list(group.pods.values()):
             del group.pods[queued.info.uid]

@@ -125,7 +125,8 @@ class Framework:
 
     def post_filter(self, filtered: Filtered, pod: PodInfo, fit: Fit) -> PostFilterResult:
         """The first plugin that finds a node wins; else all they have to say."""
-        messages = []
+        messages: list[str] = []
+        nominated: str | None = None
         failure = Failure(self, filtered, fit)
         for plugin in self.points["postFilter"]:
             found: PostFilterResult | Status | None = self.call(
@@ -135,11 +136,12 @@ class Framework:
                 if found.nominated_node or found.prepare:
                     return found
                 messages.append(found.message)
+                nominated = found.nominated_node if nominated is None else nominated
             elif found is not None:
                 if found.code is Code.ERROR:
                     raise PluginError(plugin.name, "PostFilter", found.message)
                 messages.append(found.message)
-        return PostFilterResult(message=", ".join(message for message in messages if message))
+        return PostFilterResult(nominated, ", ".join(message for message in messages if message))
 
     # Scoring.
 

@@ -32,6 +32,7 @@ INITIAL_ROWS = 16
 LOG_LIMIT_ENTRIES = 8192
 """Whoever has not looked for so long starts anew."""
 PODS = "pods"
+NO_PRIORITY = 2**62
 ANY_ADDRESS = "0.0.0.0"
 
 Taint = tuple[str, str, str]
@@ -143,6 +144,8 @@ class Snapshot:
         self.non_zero: IntArray = np.zeros((INITIAL_ROWS, 2), np.int64)
         self.valid: BoolArray = np.zeros(INITIAL_ROWS, np.bool_)
         self.unschedulable: BoolArray = np.zeros(INITIAL_ROWS, np.bool_)
+        self.lowest_priority: IntArray = np.full(INITIAL_ROWS, NO_PRIORITY, np.int64)
+        """Of the pods on a node; `NO_PRIORITY` where there are none."""
         self.taint_codes: CodeArray = np.zeros(INITIAL_ROWS, np.int32)
         self.taint_sets: list[TaintSet] = [()]
         self._taint_set_code: dict[TaintSet, int] = {(): 0}
@@ -311,6 +314,7 @@ class Snapshot:
 
     def _grow(self) -> None:
         self._capacity *= 2
+        self.lowest_priority = np.append(self.lowest_priority, np.full(self._capacity // 2, NO_PRIORITY, np.int64))
         for name in ("allocatable", "requested", "non_zero", "valid", "unschedulable", "taint_codes"):
             setattr(self, name, _longer(getattr(self, name), self._capacity))
         for column in self._labels.values():
@@ -367,6 +371,7 @@ class Snapshot:
         group = self._class_of(info)
         group.counts[row] = group.counts.get(row, 0) + 1
         self._placed[info.uid] = self.pods[row][info.uid] = Placed(info, row, group)
+        self.lowest_priority[row] = min(self.lowest_priority[row], info.priority)
         self._note(Change(row, 1, info))
 
     def remove_pod(self, uid: str) -> None:
@@ -380,6 +385,9 @@ class Snapshot:
             return
         del self.pods[placed.row][uid]
         self._count(placed.info, placed.row, -1)
+        if placed.info.priority <= self.lowest_priority[placed.row]:
+            others = (other.info.priority for other in self.pods[placed.row].values())
+            self.lowest_priority[placed.row] = min(others, default=NO_PRIORITY)
         counts = placed.group.counts
         counts[placed.row] -= 1
         if not counts[placed.row]:
@@ -420,6 +428,10 @@ class Snapshot:
         if row is not None:
             self.nominated.setdefault(row, {})[info.uid] = info
             self._note(Change(row))
+
+    def nomination_of(self, uid: str) -> str:
+        """The node that room is kept on for a pod; "" if none."""
+        return self._nominated_at.get(uid, (None, ""))[1]
 
     def forget_nomination(self, uid: str) -> str:
         """Keep it no longer; the node's name, "" if there was none."""

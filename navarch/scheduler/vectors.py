@@ -166,7 +166,7 @@ class Vectors:
         wider, scored_wider = self._follow(pod, changes)
         rows = np.array(sorted({change.row for change in changes}), np.int64)
         ones = [OneNode(self.snapshot, row) for row in rows.tolist()] if len(rows) <= SINGLE_ROWS else []
-        if any(one.row in self.snapshot.nominated for one in ones):
+        if not self._suppose_nominated(pod, ones):
             ones = []
         partly = [verdict for verdict in self._moving if verdict.plugin not in wider]
         wholly = [verdict for verdict in self._moving if verdict.plugin in wider]
@@ -181,7 +181,22 @@ class Vectors:
         if not is_same:
             self._has_scores = self._has_scores and bool(self.feasible.any())  # With none there is nothing to normalize by.
         if self._has_scores:
+            # Scores are those of nodes as they are.
+            ones = [OneNode(self.snapshot, one.row) if one.row in self.snapshot.nominated else one for one in ones]
             self._rescore(pod, rows, ones, scored_wider, is_same)
+
+    def _suppose_nominated(self, pod: PodInfo, ones: list[OneNode]) -> bool:
+        """Where others wait for room, let it be as if they were there; False: that takes more than amounts."""
+        for one in ones:
+            waiting = self.snapshot.nominated.get(one.row)
+            if waiting and keeps_room(waiting, pod):
+                for verdict in self._moving:
+                    if verdict.plugin.name not in self.filtered.skipped and not verdict.plugin.amounts_only:
+                        return False
+                for info in waiting.values():
+                    if info.priority >= pod.priority:
+                        one.suppose(info, 1)
+        return True
 
     def _judge_one(self, pod: PodInfo, one: OneNode, verdicts: list[Verdict]) -> None:
         for verdict in verdicts:
@@ -194,7 +209,7 @@ class Vectors:
                 verdict.take(found, self._size, one.rows)
 
     def _follow(self, pod: PodInfo, changes: list[Change]) -> tuple[set[Plugin], set[Plugin]]:
-        """Let plugins that look at other nodes know who came and left; those whose verdicts, and scores, may differ anywhere."""
+        """Let plugins that look at other nodes know who came and left; whose verdicts, and scores, may differ anywhere."""
         verdicts: set[Plugin] = set()
         scores: set[Plugin] = set()
         names = self.snapshot.names

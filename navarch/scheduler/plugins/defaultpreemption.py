@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -16,7 +17,7 @@ from navarch.component import clock
 from navarch.scheduler import preemption
 from navarch.scheduler.events import ASSIGNED_POD, Action, EventHint, on
 from navarch.scheduler.framework import CycleState, Handle, Plugin, PostFilterResult, Status, unschedulable
-from navarch.scheduler.podinfo import PodInfo
+from navarch.scheduler.podinfo import PodInfo, PodTemplate
 from navarch.scheduler.runtime import Failure
 
 logger = logging.getLogger(__name__)
@@ -24,6 +25,7 @@ logger = logging.getLogger(__name__)
 BUDGETS = "poddisruptionbudgets.policy"
 PREPARING = "waiting for the preemption for this pod to be finished"
 DELETIONS_IN_FLIGHT = 16
+TEMPLATES_LIMIT = 64
 
 
 class DefaultPreemption(Plugin):
@@ -36,6 +38,12 @@ class DefaultPreemption(Plugin):
         self._absolute = int(args["minCandidateNodesAbsolute"])
         self._budgets = handle.informers.get(BUDGETS)
         self._preparing: set[str] = set()
+        self._budgets_seen = 0
+        self._kept: OrderedDict[PodTemplate, preemption.Kept] = OrderedDict()
+        self._budgets.add_handler(self._budget_changed)
+
+    def _budget_changed(self, old: Object | None, new: Object | None) -> None:
+        self._budgets_seen += 1
 
     def events_to_register(self) -> Sequence[EventHint]:
         return (on(ASSIGNED_POD, Action.DELETE),)
@@ -49,11 +57,16 @@ class DefaultPreemption(Plugin):
             return None
         search = preemption.Search(failure.framework, failure.filtered, pod, self.handle.snapshot, self._budgets.list())
         outcome = preemption.find(
-            search, fit, self.handle.random(), min_candidates=self._absolute, min_percentage=self._percentage
+            search,
+            fit,
+            self.handle.random(),
+            min_candidates=self._absolute,
+            min_percentage=self._percentage,
+            kept=self._known(pod),
         )
         candidate = outcome.candidate
         if candidate is None:
-            return PostFilterResult(message=outcome.message)
+            return PostFilterResult("" if outcome.is_eligible else None, outcome.message)
         if all(victim.is_terminating for victim in candidate.victims):
             return PostFilterResult(candidate.node)
         self._preparing.add(pod.uid)
@@ -61,6 +74,17 @@ class DefaultPreemption(Plugin):
         return PostFilterResult(
             candidate.node, prepare=lambda: self._prepare(pod, candidate.node, candidate.victims, scheduler)
         )
+
+    def _known(self, pod: PodInfo) -> preemption.Kept:
+        """What is known of nodes for pods of that template."""
+        snapshot = self.handle.snapshot
+        kept = self._kept.pop(pod.template, None)
+        if kept is None or not kept.update(snapshot, self._budgets_seen):
+            kept = preemption.Kept(snapshot.layout, snapshot.position, self._budgets_seen)
+        self._kept[pod.template] = kept
+        if len(self._kept) > TEMPLATES_LIMIT:
+            self._kept.popitem(last=False)
+        return kept
 
     async def _prepare(self, pod: PodInfo, node: str, victims: Sequence[PodInfo], scheduler: str) -> None:
         """Delete the victims. If one cannot be, the pod is free to look for others."""

@@ -96,6 +96,7 @@ def _on_line(points: Sequence[tuple[int, int]], share: int) -> int:
 class NodeResourcesFit(Plugin):
     name = "NodeResourcesFit"
     scalar = True
+    amounts_only = True
     args_defaults: ClassVar[Object] = {
         "ignoredResources": [],
         "ignoredResourceGroups": [],
