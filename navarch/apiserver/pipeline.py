@@ -113,9 +113,9 @@ class Pipeline:
         self._describe()
         self._metrics.serve(kinds)
 
-    def answer_at_once(self, request: Request) -> bytes | None:
+    def answer_at_once(self, request: Request, *, is_fresh: bool = False) -> bytes | None:
         """The whole response to a GET whose headers are known, if it needs no waiting; else `handle` has to answer it."""
-        return self._quick.answer(request)
+        return self._quick.answer(request, is_fresh=is_fresh)
 
     def _describe(self) -> None:
         """Say of what is served, here and elsewhere, what it is."""

@@ -60,9 +60,9 @@ class QuickReads:
         self._kinds = kinds
         self._plans.clear()
 
-    def answer(self, request: Request) -> bytes | None:
-        """A whole response; None if this is not the place to answer."""
-        if request.query or self._store.is_shared or self._in_flight.is_full:
+    def answer(self, request: Request, *, is_fresh: bool = False) -> bytes | None:
+        """A whole response; None if this is not the place to answer, as the store may be behind, unless it `is_fresh`."""
+        if request.query or (self._store.is_shared and not is_fresh) or self._in_flight.is_full:
             return None
         started = clock.monotonic()
         info = parse("GET", request.path, _NO_QUERY)

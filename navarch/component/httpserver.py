@@ -77,6 +77,8 @@ class Response:
     body: bytes | AsyncIterator[bytes] = b""
     takeover: Callable[[ByteStream], Awaitable[None]] | None = None
     """With status 101: what goes on on the connection."""
+    whole: bytes = b""
+    """All of it as it is sent, where that is known; only for a request with a `head`."""
 
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -439,6 +441,11 @@ class _Connection(asyncio.BufferedProtocol):
             self._receive(memoryview(data))
 
     async def _send(self, request: Request, response: Response, keep_alive: bool) -> None:
+        if response.whole:
+            self._transport.write(response.whole)
+            if not self._writable.is_set():
+                await self._writable.wait()
+            return
         head = [_STATUS_LINES.get(response.status) or b"HTTP/1.1 %d \r\n" % response.status]
         head.append("".join([f"{name}: {value}\r\n" for name, value in response.headers]).encode("latin-1", "replace"))
         if not keep_alive:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import orjson
 import pytest
 
 from navarch.apiserver import replication
@@ -133,6 +134,23 @@ def test_reads_are_its_own_and_the_rest_is_the_leaders(leader: Bench, replica: F
         answer, other = replica.call(method, asked, **query), leader.call(method, asked, **query)
         assert (replica.own > before) == own, (method, asked, query)
         assert answer.status == other.status, (method, asked, query)
+
+
+def test_a_get_whose_headers_are_known_is_answered_at_once_and_is_fresh(leader: Bench, replica: Follower) -> None:
+    def get(name: str, user: Any = ADMIN) -> httpserver.Response:
+        path = f"/api/v1/namespaces/default/configmaps/{name}"
+        asked = Request("GET", path, "", {"accept": "application/json"}, b"", user, head=b"known")
+        found: httpserver.Response = replica.run(replica.server._handle(asked))
+        return found
+
+    made = leader.made("configmaps", configmap("a"))
+    for number in range(20):
+        head, _, body = get("a").whole.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 OK\r\n") and orjson.loads(body) == made
+        made = leader.put("configmaps", {**made, "data": {"value": str(number)}}).json
+    assert replica.own == 0
+    leader.delete("configmaps", "a")
+    assert get("a").status == 404 and get("a", user=None).status in (401, 403)
 
 
 def test_the_leader_knows_who_asks_and_from_where(leader: Bench, replica: Follower) -> None:
