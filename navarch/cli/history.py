@@ -118,7 +118,8 @@ def history(cluster: Cluster, target: Named, *, diff: Sequence[int] | None, revi
 def purge(cluster: Cluster, target: Named) -> int:
     """Remove what was in earlier versions, and say where it may still be."""
     answer = with_api(cluster, lambda api: api.request("DELETE", PATH, query=target.query))
-    print(f"{target}: {answer['purged']} earlier versions were purged, in all files of the database.")
+    count = answer["purged"]
+    print(f"{target}: {count} earlier version{'' if count == 1 else 's'} purged, in all files of the database.")
     print("The present one is not touched. What was purged may still be in backups, in memory, and in free blocks of the disk.")
     return 0
 

@@ -295,3 +295,24 @@ def test_changes_that_do_not_overlap_stay(before: Any, after: Any, now: Any) -> 
     if not differences.overlap(mine, theirs):
         left = differences.taken_back(now, before, mine)
         assert not set(differences.changed(left, now)) - set(mine)
+
+
+def test_what_was_in_earlier_versions_is_purged(cluster: Cluster, space: str, capsys: pytest.CaptureFixture[str]) -> None:
+    create(cluster, "kubectl", space, "a", word="open-sesame")
+    for value in ("2", "3"):
+        change(cluster, "kubectl", space, "a", word=value)
+    assert command(cluster, "history", "purge", "cm", f"{space}/a") == 0
+    assert f"configmaps {space}/a: 2 earlier versions purged" in capsys.readouterr().out
+    assert command(cluster, "history", "cm", f"{space}/a") == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2, "the heading and the present version"
+    assert command(cluster, "history", "purge", "cm", f"{space}/a") == 0
+    assert "0 earlier versions purged" in capsys.readouterr().out
+    assert command(cluster, "undo", "cm", f"{space}/a") == 1
+
+
+@pytest.mark.parametrize(
+    "words", [("forget", "cm", "a"), ("purge", "cm", "a", "--diff"), ("purge", "cm", "a", "--revision", "3")]
+)
+def test_what_is_no_purge_is_refused(words: tuple[str, ...], cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(cluster, "history", *words) == 1
+    assert "what is to be purged (purge KIND [NS/]NAME)" in capsys.readouterr().err
