@@ -3,8 +3,8 @@
     python bench/replicas.py [--quick] [--seconds 3] [--replicas 1]
 
 The same load as bench/api.py has, over as many connections; the kernel gives each process its share of them. On a machine of
-two cores the client takes part of one, so processes beyond the second add nothing. CPU is that of all servers together; of the
-busiest one it is told how much of a core it used. Gets without a resourceVersion see whatever was written before.
+two cores the client takes part of one, so that what comes of it is told in CPU: that of all servers together for each request,
+what share of a core the busiest one used, and what rate there would be if that had all of a core (and the others, too).
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -109,27 +110,37 @@ def running(directory: Path, replicas: int) -> Iterator[Servers]:
         servers.stop()
 
 
+def beside(servers: Servers, measure: Callable[[], dict[str, float]], rate: str, count: int = 0) -> dict[str, float]:
+    """A measurement (of `count` things, or as many as its rate tells), with what the busiest process used, and could do."""
+    before, began = servers.cpu_seconds_each(), time.perf_counter()
+    found = measure()
+    took, after = time.perf_counter() - began, servers.cpu_seconds_each()
+    busiest = max(b - a for a, b in zip(before, after, strict=True))
+    full = (count or found[rate] * took) / busiest
+    return {**found, "rate": found[rate], "busiest_core": busiest / took, "rate_at_full_core": full}
+
+
 def measured(directory: Path, replicas: int, options: argparse.Namespace) -> dict[str, dict[str, float]]:
     with running(directory, replicas) as servers:
         client = Client(servers, directory)  # type: ignore[arg-type]
         bench = Bench(client, options)
         bench.prepare()
         found = {}
+
+        def load(asked: bytes, seconds: float, expected: bytes = b"200") -> dict[str, float]:
+            return client.measure(CONNECTIONS, lambda _: asked, seconds=seconds, expected=expected)
+
         for name, query in (("get", ""), ("get, any version", "?resourceVersion=0")):
             asked = request("GET", f"{PODS}/get{query}")
-            client.measure(CONNECTIONS, lambda _, asked=asked: asked, seconds=0.3)  # type: ignore[misc]
-            before, began = servers.cpu_seconds_each(), time.perf_counter()
-            figures = client.measure(CONNECTIONS, lambda _, asked=asked: asked, seconds=options.seconds)  # type: ignore[misc]
-            took = time.perf_counter() - began
-            after = servers.cpu_seconds_each()
-            figures["busiest_core"] = max(b - a for a, b in zip(before, after, strict=True)) / took
-            found[name] = figures
+            load(asked, 0.3)
+            found[name] = beside(servers, partial(load, asked, options.seconds), "per_second")
         revision = json.loads(_body(client, request("GET", f"{PODS}?limit=1")))["metadata"]["resourceVersion"]
-        found["watch"] = bench.fan_out(WATCHERS, bench.padding, revision)
+        events = (options.delays + options.events // WATCHERS) * WATCHERS
+        found["watch"] = beside(servers, lambda: bench.fan_out(WATCHERS, bench.padding, revision), "events_per_second", events)
         # Last: what is written fills the store.
         made = encoded({**pod("x", bench.padding), "metadata": {"generateName": "made-"}})
         posted = request("POST", PODS, made)
-        found["post"] = client.measure(CONNECTIONS, lambda _: posted, seconds=options.seconds, expected=b"201")
+        found["post"] = beside(servers, partial(load, posted, options.seconds, b"201"), "per_second")
         client.close()
         return found
 
@@ -139,13 +150,12 @@ def _body(client: Client, asked: bytes) -> bytes:
 
 
 def show(results: dict[str, dict[str, dict[str, float]]]) -> None:
-    print(f"{'':24}{'/s':>10}{'p50 ms':>9}{'p99 ms':>9}{'CPU us':>9}{'busiest core':>14}")
+    print(f"{'':24}{'/s':>10}{'p50 ms':>9}{'p99 ms':>9}{'CPU us':>9}{'busiest core':>14}{'/s at a full core':>19}")
     for name, found in results.items():
         for what, figures in found.items():
-            rate = figures.get("per_second", figures.get("events_per_second", 0.0))
             cost = figures.get("cpu_us", figures.get("cpu_us_per_event", 0.0))
-            line = f"{what + ' ' + name:24}{rate:10.0f}{figures['p50_ms']:9.2f}{figures['p99_ms']:9.2f}{cost:9.1f}"
-            print(line + (f"{figures['busiest_core']:14.2f}" if "busiest_core" in figures else ""))
+            line = f"{what + ' ' + name:24}{figures['rate']:10.0f}{figures['p50_ms']:9.2f}{figures['p99_ms']:9.2f}{cost:9.1f}"
+            print(line + f"{figures['busiest_core']:14.2f}{figures['rate_at_full_core']:19.0f}")
 
 
 def run(options: argparse.Namespace) -> None:
