@@ -16,7 +16,7 @@ from navarch.storage.backend import StorageError, StorageUnavailableError
 from navarch.storage.memory import MemoryBackend
 from navarch.storage.mvcc import Change, Record
 from navarch.storage.replica import protocol
-from navarch.storage.replica.feed import Feed
+from navarch.storage.replica.feed import Feed, _Follower
 from navarch.storage.replica.protocol import Decoder, ProtocolError
 from navarch.storage.replica.store import ReplicaStore
 from navarch.storage.store import LocalStore
@@ -146,6 +146,34 @@ def test_what_happens_while_everything_is_being_read_is_not_missed(socket: Path,
                 await replica.fresh()
                 assert all_of(replica) == all_of(leader) and replica.revision == leader.revision
                 await replica.stop()
+            await feed.close()
+
+    run(test)
+
+
+def test_what_happened_between_connecting_and_being_told_comes_once(socket: Path) -> None:
+    async def test() -> None:
+        async with opened(LocalStore(MemoryBackend())) as leader:
+            feed = Feed(leader.index)
+            await feed.listen(socket)
+            replica = ReplicaStore(socket)
+            taken: list[int] = []
+            publish = replica.index.publish
+            replica.index.publish = lambda changes, now: (taken.extend(c.revision for c in changes), publish(changes, now))  # type: ignore[func-returns-value]
+            tell_all = _Follower._tell_all
+
+            async def late(follower: _Follower) -> None:
+                await put(leader, "a/early", 1)
+                await tell_all(follower)
+
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(_Follower, "_tell_all", late)
+                await replica.load()
+            assert value_of(replica.get(PREFIX, PREFIX + "a/early")) == 1 and taken == []
+            change = await put(leader, "a/late", 2)
+            await replica.fresh()
+            assert taken == [change.revision]
+            await replica.stop()
             await feed.close()
 
     run(test)

@@ -88,7 +88,9 @@ class _Follower(asyncio.Protocol):
         self._writable.set()
 
     async def _tell_all(self) -> None:
-        # As of now, whatever happens while it is being sent: versions do not change.
+        # As of now, whatever happens while it is being sent: versions do not change. What happened before is in there.
+        self._held.clear()
+        self._held_bytes = 0
         records = [record for collection in self._index.collections.values() for record in collection.records.values()]
         self._transport.write(protocol.state(self._index.revision))
         for found in protocol.entries(protocol.RECORDS, ((record, False) for record in records)):
