@@ -151,6 +151,10 @@ class Replicas:
         """How many follow."""
         return self._feed.followers
 
+    def silent(self) -> set[int]:
+        """Process ids of those that hang."""
+        return self._feed.silent()
+
     async def close(self) -> None:
         await self._feed.close()
         if self._server is not None:

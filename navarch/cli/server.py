@@ -122,8 +122,8 @@ async def _replicas(cluster: Cluster, server: APIServer, verbosity: int) -> Asyn
         return
     from navarch.cli.replicas import Supervisor
 
-    await server.serve_replicas(cluster.replicas_dir)
-    supervisor = Supervisor(cluster, cluster.replicas_dir, verbosity)
+    replicas = await server.serve_replicas(cluster.replicas_dir)
+    supervisor = Supervisor(cluster, cluster.replicas_dir, verbosity, replicas.silent)
     supervisor.start()
     try:
         yield

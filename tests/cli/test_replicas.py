@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import orjson
 import pytest
 
+from navarch.cli import replicas
 from navarch.cli.cluster import Cluster, CommandError, Node, load, with_replicas
 from navarch.cli.main import main
 from navarch.component.httpclient import HTTPClient
@@ -207,6 +208,31 @@ def test_where_the_server_is_killed_nobody_answers(server: Server) -> None:
     server.process.kill()
     server.process.wait()
     until(lambda: not _sockets(server.cluster.port, "0A"))
+
+
+def test_a_replica_that_hangs_is_ended_and_replaced(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replicas, "LOOK_SECONDS", 0.02)
+    hangs: set[int] = set()
+    supervisor = replicas.Supervisor(replace(cluster, read_replicas=1), cluster.data_dir, 0, lambda: hangs)
+    supervisor._command = ["sleep", "60"]
+
+    def running() -> list[int]:
+        return [pid for pid in descendants([os.getpid()]) if command_line(pid) == supervisor._command]
+
+    async def other_than(before: list[int]) -> list[int]:
+        while len(found := running()) != 1 or found == before:
+            await asyncio.sleep(0.01)
+        return found
+
+    async def test() -> None:
+        supervisor.start()
+        first = await other_than([])
+        hangs.update(first)
+        second = await other_than(first)
+        await supervisor.stop()
+        assert first != second and running() == []
+
+    asyncio.run(asyncio.wait_for(test(), PATIENCE_SECONDS))
 
 
 # Options

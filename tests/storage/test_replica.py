@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from navarch.storage.backend import StorageError, StorageUnavailableError
 from navarch.storage.memory import MemoryBackend
 from navarch.storage.mvcc import Change, Record
 from navarch.storage.replica import protocol
-from navarch.storage.replica.feed import Feed, _Follower
+from navarch.storage.replica.feed import SILENCE_LIMIT_SECONDS, Feed, _Follower
 from navarch.storage.replica.protocol import Decoder, ProtocolError
 from navarch.storage.replica.store import ReplicaStore
 from navarch.storage.store import LocalStore
@@ -216,6 +217,19 @@ def test_an_answer_that_is_late_is_none_to_the_next_question(socket: Path, monke
             follower.data_received(received[1])
             assert await second and db.revision == change.revision
             assert value_of(db.get(PREFIX, PREFIX + "a/1")) == 1 and not db.problem
+
+    run(test)
+
+
+def test_a_follower_that_hangs_is_known_by_its_process(socket: Path) -> None:
+    async def test() -> None:
+        async with opened(FollowedStore(MemoryBackend(), socket)) as db:
+            assert db.feed.silent() == set()
+            (follower,) = db.feed._followers
+            follower.heard_seconds -= SILENCE_LIMIT_SECONDS
+            assert db.feed.silent() == {os.getpid()}
+            await db.fresh()
+            assert db.feed.silent() == set()
 
     run(test)
 

@@ -1,23 +1,31 @@
 """The leader's side: tells followers all there is, then everything that readers see from then on, in order.
 
 A follower that does not keep up is dropped: it would show an ever older state. What it has not been sent yet is bounded so.
+Followers ask from time to time how far the leader is; one that is silent hangs.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import struct
 from pathlib import Path
 from typing import cast
 
+from navarch.component import clock
 from navarch.storage.mvcc import MVCC, Change
 from navarch.storage.replica import protocol
 
 logger = logging.getLogger(__name__)
 
+# Several of a follower's own probes.
+SILENCE_LIMIT_SECONDS = 30.0
 BEHIND_LIMIT_BYTES = 64 * 1024 * 1024
 # What is under way to a follower that reads everything.
 SENDING_LIMIT_BYTES = 4 * 1024 * 1024
+
+_CREDENTIALS = struct.Struct("3i")
 
 
 class Feed:
@@ -32,6 +40,11 @@ class Feed:
     def followers(self) -> int:
         """How many follow."""
         return len(self._followers)
+
+    def silent(self) -> set[int]:
+        """Process ids of followers from which nothing has come for too long."""
+        before = clock.monotonic() - SILENCE_LIMIT_SECONDS
+        return {follower.pid for follower in self._followers if follower.heard_seconds < before}
 
     async def listen(self, path: Path) -> None:
         """Raises OSError."""
@@ -69,10 +82,16 @@ class _Follower(asyncio.Protocol):
         self._held_bytes = 0
         self._writable = asyncio.Event()
         self._writable.set()
+        self.heard_seconds = clock.monotonic()
+        """When something last came from it."""
+        self.pid = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=SENDING_LIMIT_BYTES)
+        # The kernel's word for who it is: process, user and group.
+        credentials = transport.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        self.pid, _, _ = _CREDENTIALS.unpack(credentials)
         self._followers.add(self)
         self._reading = asyncio.get_running_loop().create_task(self._tell_all())
 
@@ -112,6 +131,7 @@ class _Follower(asyncio.Protocol):
             self.drop("it does not keep up")
 
     def data_received(self, data: bytes) -> None:
+        self.heard_seconds = clock.monotonic()
         try:
             for kind, body in self._decoder.feed(data):
                 if kind != protocol.ASK or self._reading is not None:
