@@ -214,7 +214,6 @@ class APIServer:
             self._replica = ReadReplica(self.pipeline, store, config.leader)
             self._is_started = True
             return
-        aggregation.start()
         self._definitions = Definitions(resources, names, custom, LOOPBACK_USER)
         self._definitions.begin()
         self._definitions.start()
@@ -261,6 +260,8 @@ class APIServer:
         service = KubernetesService(client, cidrs, config.service_cidr, config.advertise_address, self.port, self._leases)
         await service.reconcile()
         self._hooks_done = True
+        assert self._aggregation is not None
+        self._aggregation.start()
         self._tasks.run_forever(service.run, name="kubernetes-service")
         trust = Trust(client, config.client_ca_file, config.front_proxy_ca_file)
         self._tasks.run_forever(trust.run, name="authentication-trust")

@@ -20,7 +20,8 @@ SELECTOR: Object = {"matchLabels": {"app": "web"}}
 _WEBHOOK: Object = {
     "name": "checks.example.com",
     "clientConfig": {"service": {"name": "checks", "namespace": "default"}},
-    "rules": [{"operations": ["CREATE"], "apiGroups": ["apps"], "apiVersions": ["v1"], "resources": ["deployments"]}],
+    # Nobody else in a test is to be asked about.
+    "rules": [{"operations": ["CREATE"], "apiGroups": ["checked.example.com"], "apiVersions": ["v1"], "resources": ["checks"]}],
     "sideEffects": "None",
     "admissionReviewVersions": ["v1"],
 }

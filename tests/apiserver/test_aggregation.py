@@ -195,6 +195,7 @@ def test_what_is_not_available_says_why(served: Served, broken: str) -> None:
 
 def test_wrong_ports_and_slices_without_addresses_are_told(tmp_path: Path) -> None:
     with bench(tmp_path) as api:
+        api.listen()
         backend = {"name": "elsewhere", "namespace": "default", "port": 443}
         spec = {"group": GROUP, "version": VERSION, "groupPriorityMinimum": 1, "versionPriority": 1, "service": backend}
         api.made(KIND, {"metadata": {"name": NAME}, "spec": spec})
