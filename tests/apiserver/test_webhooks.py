@@ -13,6 +13,7 @@ import pytest
 
 from navarch.api.registry import resource
 from navarch.apimachinery.errors import Object
+from navarch.apiserver.resources import versioned
 from navarch.component.httpserver import Response
 from navarch.storage.sqlite import SQLiteBackend
 from tests.apiserver.bench import ALICE, APPLY, STRATEGIC, Bench, Reply, bench
@@ -30,6 +31,7 @@ from tests.apiserver.hooks import (
 )
 from tests.apiserver.samples import sample
 from tests.apiserver.test_proxy import own_address
+from tests.apiserver.test_validating_policies import BINDINGS, POLICIES
 
 PODS = {"resources": ["pods"]}
 Register = Callable[..., Object]
@@ -564,3 +566,14 @@ def test_older_reviews_are_spoken_with_webhooks_that_know_no_others(api: Bench, 
     register(MUTATING, "older", hooks.hook("older", "/", admissionReviewVersions=["v1beta1"]))
     assert make(api, "older", data={"a": "1"}).json["data"] == {"a": "1", "older": "x"}
     assert versions == ["v1"]
+
+
+def test_what_other_programs_have_stored_is_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    strange = {"metadata": {"name": "strange"}, "webhooks": [{"name": "a.example.com"}], "spec": 7}
+    kinds = (MUTATING, VALIDATING, POLICIES, BINDINGS)
+    with bench(tmp_path) as api:
+        for kind in map(resource, kinds):
+            obj = {"apiVersion": kind.api_version, "kind": kind.kind, **strange}
+            api.run(api.store.put(kind.key_prefix, kind.key("", "strange"), versioned(obj), None, obj))
+        assert make(api, "served").status == 201
+    assert sum("cannot be followed" in record.message for record in caplog.records) == len(kinds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -20,6 +21,8 @@ from navarch.storage.store import Store
 
 if TYPE_CHECKING:
     from navarch.apiserver.admission.evaluating import Conditions
+
+logger = logging.getLogger(__name__)
 
 SITUATIONS_REMEMBERED = 4096
 """Kinds, operations and subresources whose hooks are known without looking."""
@@ -104,7 +107,13 @@ class Hooks:
 
     def _take(self, configuration: Object) -> None:
         name = meta.name(configuration)
-        self._found[name] = [hook(found, f"{name}/{index}") for index, found in enumerate(configuration.get("webhooks") or ())]
+        try:
+            found = [hook(source, f"{name}/{index}") for index, source in enumerate(configuration.get("webhooks") or ())]
+        except Exception:
+            # What other programs have stored may be anything; requests go on without it.
+            logger.exception("%s %s cannot be followed", self._configuration.kind, name)
+            found = []
+        self._found[name] = found
 
     def _collect(self) -> None:
         self._ordered = tuple(hook for _, found in sorted(self._found.items()) for hook in found)

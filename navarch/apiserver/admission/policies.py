@@ -6,6 +6,7 @@ comes; selectors and names are looked at then. A policy is compiled when it is f
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from navarch.apiserver.admission.evaluating import Conditions, Variables
 
 P = TypeVar("P", bound="Policy")
+logger = logging.getLogger(__name__)
+
 SITUATIONS_REMEMBERED = 4096
 PARAMS_LIMIT = 10_000
 """So many parameters one binding may select."""
@@ -182,17 +185,25 @@ class Policies(Generic[P]):
         """`make` takes a policy as it is stored; `webhooks` convert parameters."""
         self._store = store
         self._kinds = kinds
-        self._make = make
         self._webhooks = webhooks
         self._policies: dict[str, P] = {}
         self._bindings: dict[str, Binding] = {}
         self._candidates: dict[tuple[Kind, str, str], tuple[Candidate[P], ...]] = {}
         self.are_there = False
-        self._follow(policy, lambda obj: self._policies.__setitem__(meta.name(obj), make(obj)), self._policies)
-        self._follow(binding, lambda obj: self._bindings.__setitem__(meta.name(obj), Binding.of(obj)), self._bindings)
+        self._follow(policy, make, self._policies)
+        self._follow(binding, Binding.of, self._bindings)
 
-    def _follow(self, kind: Kind, take: Callable[[Object], None], found: dict[str, Any]) -> None:
+    def _follow(self, kind: Kind, made: Callable[[Object], Any], found: dict[str, Any]) -> None:
         prefix = kind.key_prefix
+
+        def take(obj: Object) -> None:
+            try:
+                found[meta.name(obj)] = made(obj)
+            except Exception:
+                # What other programs have stored may be anything; requests go on without it.
+                logger.exception("%s %s cannot be followed", kind.kind, meta.name(obj))
+                found.pop(meta.name(obj), None)
+
         for record in self._store.collection(prefix).range(prefix):
             take(record.object())
         self._collect()

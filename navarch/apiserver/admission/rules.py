@@ -31,7 +31,7 @@ class Rule:
     """(resource, subresource)."""
     scope: str
     names: frozenset[str]
-    """None means all."""
+    """Of objects; none means all."""
 
     @classmethod
     def of(cls, source: Object) -> Rule:
