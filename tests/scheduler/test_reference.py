@@ -5,6 +5,8 @@ One set of vectors is asked after every change, so it is held against the refere
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,7 @@ NAMES = ("a", "b", "c", "d", "e")
 SPACES = ("default", "other")
 COLORS = ("red", "blue")
 MEGABYTE = 1024 * 1024
+numbers = count()
 
 taints = st.lists(
     st.fixed_dictionaries({"key": st.sampled_from(KEYS), "value": st.sampled_from(VALUES), "effect": st.sampled_from(EFFECTS)}),
@@ -103,16 +106,17 @@ def spreads(draw: Any) -> list[Object]:
 
 
 @st.composite
-def pods(draw: Any) -> Object:
+def pods(draw: Any, small: bool = False) -> Object:
+    """`small`: many have room on a node, so that it is other rules which decide."""
     spec: Object = {}
     for field, values in (("tolerations", tolerations), ("affinity", affinities), ("topologySpreadConstraints", spreads())):
-        if draw(st.integers(0, 2)) == 0:
+        if draw(st.integers(0, 1 if small else 2)) == 0:
             spec[field] = draw(values)
     if draw(st.integers(0, 4)) == 0:
         spec["nodeSelector"] = {draw(st.sampled_from(KEYS)): draw(st.sampled_from(VALUES))}
     found = pod(
-        cpu=draw(st.sampled_from(("", "100m", "333m", "1", "1500m"))),
-        memory=draw(st.sampled_from(("", "1Gi", "1500M", "2Gi"))),
+        cpu=draw(st.sampled_from(("", "100m", "333m") if small else ("", "100m", "333m", "1", "1500m"))),
+        memory=draw(st.sampled_from(("", "100Mi") if small else ("", "1Gi", "1500M", "2Gi"))),
         labels={"color": draw(st.sampled_from(COLORS))} if draw(st.integers(0, 3)) else {},
         namespace=draw(st.sampled_from(SPACES)),
         **spec,
@@ -144,6 +148,14 @@ def nodes(draw: Any, name: str) -> Object:
     return item
 
 
+@st.composite
+def roomy_nodes(draw: Any, name: str) -> Object:
+    found = {ZONE: draw(st.sampled_from(("z1", "z2", "z3")))} if draw(st.integers(0, 6)) else {}
+    found |= draw(st.dictionaries(st.sampled_from(KEYS), st.sampled_from(VALUES)))
+    more: Object = {"taints": draw(taints)} if draw(st.integers(0, 3)) == 0 else {}
+    return node(name, labels=found, cpu=draw(st.sampled_from(("1", "4"))), pods=draw(st.sampled_from(("4", "20"))), **more)
+
+
 class Twins:
     """A cluster both ways: as plain objects, and as columns with vectors that are never thrown away."""
 
@@ -155,9 +167,9 @@ class Twins:
         self.plugins: Framework = framework(self.snapshot, None, *self.world.services)
         self.templates = Templates(self.snapshot)
 
-    def change(self, draw: Any) -> None:
+    def change(self, draw: Any, templates: Sequence[Object], kinds: Sequence[str]) -> None:
         name = draw(st.sampled_from(NAMES))
-        match draw(st.sampled_from(("node", "node", "resize", "remove", "pod", "pod", "pod", "unplace"))):
+        match draw(st.sampled_from(kinds)):
             case "node":
                 self.world.nodes[name] = draw(nodes(name))
                 self.snapshot.set_node(self.world.nodes[name])
@@ -170,7 +182,7 @@ class Twins:
                 self.world.nodes.pop(name, None)
                 self.snapshot.remove_node(name)
             case "pod":
-                item = draw(pods())
+                item = another(draw(st.sampled_from(templates)))
                 self.world.pods.setdefault(name, []).append(item)
                 self.snapshot.add_pod(PodInfo(item), name)
             case "unplace" if self.world.on(name):
@@ -198,23 +210,85 @@ class Twins:
         assert vectors.totals()[rows].tolist() == totals
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+def another(item: Object) -> Object:
+    """One more pod of the same template."""
+    name = f"pod-{next(numbers)}"
+    return {**item, "metadata": {**item["metadata"], "name": name, "uid": name}}
+
+
+def _spread(key: str, when: str, skew: int = 1) -> Object:
+    constraint = {"topologyKey": key, "maxSkew": skew, "whenUnsatisfiable": when}
+    return {"topologySpreadConstraints": [{**constraint, "labelSelector": {"matchLabels": {"color": "red"}}}]}
+
+
+def _near(kind: str, key: str, *, weight: int = 0) -> Object:
+    term = {"labelSelector": {"matchLabels": {"color": "red"}}, "topologyKey": key}
+    if not weight:
+        return {"affinity": {kind: {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}}
+    wish = {"weight": weight, "podAffinityTerm": term}
+    return {"affinity": {kind: {"preferredDuringSchedulingIgnoredDuringExecution": [wish]}}}
+
+
+RELATED: Sequence[Object] = (
+    {},
+    _spread(ZONE, "DoNotSchedule"),
+    _spread(ZONE, "DoNotSchedule", 2),
+    _spread(HOST, "DoNotSchedule"),
+    _spread(ZONE, "ScheduleAnyway"),
+    _spread(HOST, "ScheduleAnyway"),
+    _near("podAffinity", ZONE),
+    _near("podAffinity", HOST),
+    _near("podAntiAffinity", ZONE),
+    _near("podAntiAffinity", HOST),
+    _near("podAffinity", ZONE, weight=3),
+    _near("podAntiAffinity", ZONE, weight=5),
+    _near("podAntiAffinity", HOST, weight=7),
+)
+"""Pods that care where others of their colour are."""
+ANYTHING = ("node", "remove", "resize", "pod", "pod", "pod", "unplace")
+PODS_ONLY = ("pod", "pod", "pod", "unplace", "unplace", "resize")
+SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=SLOW)
 @given(st.data())
 def test_columns_equal_the_reference(data: st.DataObject) -> None:
     twins = Twins()
-    asking = [data.draw(pods()) for _ in range(2)]
-    for _ in range(data.draw(st.integers(4, 14))):
-        twins.change(data.draw)
-        for item in asking:
+    templates = [data.draw(pods()) for _ in range(3)]
+    for _ in range(data.draw(st.integers(4, 12))):
+        twins.change(data.draw, templates, ANYTHING)
+        twins.compare(data.draw(st.sampled_from(templates)))
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=SLOW)
+@given(st.data())
+def test_vectors_that_only_follow_pods_equal_the_reference(data: st.DataObject) -> None:
+    twins = Twins()
+    for name in NAMES:
+        twins.world.nodes[name] = data.draw(roomy_nodes(name))
+        twins.snapshot.set_node(twins.world.nodes[name])
+    related = [
+        pod(cpu="100m", labels={"color": data.draw(st.sampled_from(("red", "red", "blue")))}, **spec)
+        for spec in data.draw(st.lists(st.sampled_from(RELATED), min_size=2, max_size=3, unique_by=id))
+    ]
+    templates = [*related, data.draw(pods(small=True))]
+    for item in templates:
+        twins.compare(item)
+    layout = twins.snapshot.layout
+    for _ in range(data.draw(st.integers(4, 16))):
+        twins.change(data.draw, templates, PODS_ONLY)
+        for item in templates:
             twins.compare(item)
+    assert twins.snapshot.layout == layout
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
 @given(st.data())
 def test_columns_that_followed_changes_equal_those_built_from_what_is_there(data: st.DataObject) -> None:
     twins = Twins()
+    templates = [data.draw(pods()) for _ in range(3)]
     for _ in range(data.draw(st.integers(1, 16))):
-        twins.change(data.draw)
+        twins.change(data.draw, templates, ANYTHING)
     fresh = Snapshot()
     for item in twins.world.nodes.values():
         fresh.set_node(item)
