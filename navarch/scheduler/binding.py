@@ -11,6 +11,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from navarch.scheduler.extender import Extender, ExtenderError
 from navarch.scheduler.framework import Code, CycleState, Handle, Plugin, Status, WaitingPod
 from navarch.scheduler.isolation import PluginError
 from navarch.scheduler.podinfo import PodInfo
@@ -31,6 +32,8 @@ class Assumed:
     state: CycleState
     pod: PodInfo
     node: str
+    extender: Extender | None = None
+    """Who binds instead of the plugins."""
 
 
 def begin(assumed: Assumed, handle: Handle) -> Status | WaitingPod | None:
@@ -80,6 +83,12 @@ async def finish(assumed: Assumed) -> Status | None:
 
 
 async def _bind(assumed: Assumed) -> Status | None:
+    if assumed.extender is not None:
+        try:
+            await assumed.extender.bind(assumed.pod, assumed.node)
+        except ExtenderError as error:
+            return Status(Code.ERROR, (str(error),))
+        return None
     for plugin in assumed.framework.points["bind"]:
         asked = plugin.bind(assumed.state, assumed.pod, assumed.node)
         status = await _limited(plugin, "Bind", asked, BIND_LIMIT_SECONDS)

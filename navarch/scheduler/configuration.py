@@ -5,8 +5,9 @@ What is unknown or cannot be is refused with the place and the reason; nothing i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import yaml
 
 from navarch.apimachinery.errors import Object
+from navarch.scheduler.extender import DEFAULT_TIMEOUT_SECONDS, ExtenderConfig
 from navarch.scheduler.framework import POINTS, Plugin
 from navarch.scheduler.pluginargs import check_args
 from navarch.scheduler.plugins import IN_TREE
@@ -32,6 +34,7 @@ class Configuration:
     profiles: tuple[Profile, ...] = (Profile(),)
     backoff_initial_seconds: float = 1.0
     backoff_max_seconds: float = 10.0
+    extenders: tuple[ExtenderConfig, ...] = ()
     more_plugins: Mapping[str, type[Plugin]] = field(default_factory=dict)
     """Users' plugins, by name."""
 
@@ -73,11 +76,65 @@ def parse(document: Any, more_plugins: Mapping[str, type[Plugin]] = MappingProxy
     # These are another component's here, or make no difference to a scheduler that always looks at all nodes.
     for accepted in ("clientConnection", "leaderElection", "healthzBindAddress", "metricsBindAddress"):
         root.known.add(accepted)
-    for accepted in ("enableProfiling", "enableContentionProfiling", "delayCacheUntilActive", "extenders"):
+    for accepted in ("enableProfiling", "enableContentionProfiling", "delayCacheUntilActive"):
         root.known.add(accepted)
+    extenders = tuple(_extender(item) for item in root.items("extenders"))
+    if sum(bool(item.bind_verb) for item in extenders) > 1:
+        raise ConfigurationError("extenders", "only one extender can implement bind")
     root.refuse_unknown()
+    profiles = tuple(_ignoring(profile, extenders) for profile in profiles)
     _check_profiles(profiles, known)
-    return Configuration(profiles, float(initial), float(longest), dict(more_plugins))
+    return Configuration(profiles, float(initial), float(longest), extenders, dict(more_plugins))
+
+
+def _extender(reader: Reader) -> ExtenderConfig:
+    url = reader.text("urlPrefix")
+    if not url.startswith(("http://", "https://")):
+        raise ConfigurationError(reader.at("urlPrefix"), "an http or https URL is expected")
+    if reader.text("preemptVerb"):
+        raise ConfigurationError(reader.at("preemptVerb"), "extenders that take part in preemption are not supported")
+    verb, weight = reader.text("prioritizeVerb"), reader.integer("weight", 0)
+    if verb and weight <= 0:
+        raise ConfigurationError(reader.at("weight"), "must have a positive weight applied to it")
+    tls = reader.child("tlsConfig")
+    secure = reader.boolean("enableHTTPS", url.startswith("https://"))
+    managed = [(item.text("name"), item.boolean("ignoredByScheduler", False)) for item in reader.items("managedResources")]
+    found = ExtenderConfig(
+        ("https://" if secure else "http://") + url.partition("://")[2].rstrip("/"),
+        reader.text("filterVerb"),
+        verb,
+        weight,
+        reader.text("bindVerb"),
+        _seconds(reader, "httpTimeout"),
+        reader.boolean("nodeCacheCapable", False),
+        frozenset(name for name, _ in managed),
+        frozenset(name for name, is_ignored in managed if is_ignored),
+        reader.boolean("ignorable", False),
+        dict(tls.fields),
+    )
+    reader.refuse_unknown()
+    return found
+
+
+def _seconds(reader: Reader, name: str) -> float:
+    """A duration in Go's notation, such as 1m30s; 0 or none is the default."""
+    text = reader.text(name)
+    if not text or text == "0":
+        return DEFAULT_TIMEOUT_SECONDS
+    units = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+    if not re.fullmatch(r"(\d+(\.\d+)?(h|ms|m|s))+", text):
+        raise ConfigurationError(reader.at(name), f"time: invalid duration {text!r}")
+    return sum(float(number) * units[unit] for number, _, unit in re.findall(r"(\d+(\.\d+)?)(h|ms|m|s)", text))
+
+
+def _ignoring(profile: Profile, extenders: Iterable[ExtenderConfig]) -> Profile:
+    """What only extenders look at, NodeResourcesFit does not."""
+    names = sorted({name for extender in extenders for name in extender.ignored_resources})
+    if not names:
+        return profile
+    args = dict(profile.args.get("NodeResourcesFit", {}))
+    args["ignoredResources"] = [*(args.get("ignoredResources") or ()), *names]
+    return replace(profile, args={**profile.args, "NodeResourcesFit": args})
 
 
 def _check_percentage(reader: Reader) -> None:
@@ -184,6 +241,10 @@ class Reader:
 
     def integer(self, name: str, default: int) -> int:
         value: int = self._get(name, default, lambda value: type(value) is int, "an integer")
+        return value
+
+    def boolean(self, name: str, default: bool) -> bool:
+        value: bool = self._get(name, default, lambda value: isinstance(value, bool), "a boolean")
         return value
 
     def child(self, name: str) -> Reader:

@@ -59,13 +59,28 @@ def schedule(framework: Framework, templates: Templates, pod: PodInfo, random: R
     return Decision(snapshot.names[_one_of(rows, random)], Fit(vectors.feasible, snapshot.count), filtered)
 
 
+def feasible_rows(framework: Framework, templates: Templates, pod: PodInfo) -> tuple[IntArray, Fit, Filtered]:
+    """The nodes that all plugins accept, before anything is chosen."""
+    vectors = templates.of(framework, pod)
+    filtered = _for_this_pod(framework, pod, vectors)
+    if filtered.rejected is not None:
+        return np.zeros(0, np.int64), _rejected(filtered, vectors.snapshot), filtered
+    fit = run_filters(framework, pod, vectors.snapshot, filtered, vectors if vectors.is_worth_it else None)
+    return np.flatnonzero(fit.feasible), fit, filtered
+
+
 def may_fit(framework: Framework, templates: Templates, pod: PodInfo) -> bool:
     """Whether some node may take a pod; for certain only as far as plugins let it be known of all pods of the template."""
     vectors = templates.of(framework, pod)
-    if not vectors.is_worth_it or vectors.feasible.any():
+    snapshot, filtered = vectors.snapshot, _for_this_pod(framework, pod, vectors)
+    if vectors.is_worth_it and vectors.feasible.any():
         return True
-    row = vectors.snapshot.rows.get(vectors.snapshot.nomination_of(pod.uid))
-    return row is not None and judge_row(framework, _for_this_pod(framework, pod, vectors), pod, vectors.snapshot, row)
+    rows = [snapshot.rows.get(snapshot.nomination_of(pod.uid))]
+    if not vectors.is_worth_it:
+        if filtered.rejected is not None or filtered.wanted is None:
+            return True
+        rows = filtered.wanted.tolist()
+    return any(row is not None and judge_row(framework, filtered, pod, snapshot, row) for row in rows)
 
 
 def _for_this_pod(framework: Framework, pod: PodInfo, vectors: Vectors) -> Filtered:

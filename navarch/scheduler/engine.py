@@ -10,6 +10,8 @@ import asyncio
 import logging
 from collections.abc import Collection, Iterable, Sequence
 
+import numpy as np
+
 from navarch.api import registry
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
@@ -21,15 +23,17 @@ from navarch.component.tasks import Tasks
 from navarch.scheduler import binding, events, preemption
 from navarch.scheduler.binding import Assumed
 from navarch.scheduler.configuration import Configuration
-from navarch.scheduler.cycle import Decision, may_fit, schedule
+from navarch.scheduler.cycle import Decision, feasible_rows, may_fit, run_scores, schedule
 from navarch.scheduler.events import Action, EventHint
-from navarch.scheduler.framework import Code, Handle, Plugin, Reuse, Status, WaitingPod
+from navarch.scheduler.extender import Extender, ExtenderError, filter_all, prioritize_all
+from navarch.scheduler.framework import Code, Handle, IntArray, Plugin, Reuse, Status, WaitingPod
 from navarch.scheduler.isolation import PluginError
 from navarch.scheduler.plugins import IN_TREE
 from navarch.scheduler.podinfo import PodInfo
 from navarch.scheduler.profiles import build
 from navarch.scheduler.queue import Queued, Rules, SchedulingQueue
 from navarch.scheduler.reporting import SCHEDULER_ERROR, SCHEDULING_GATED, UNSCHEDULABLE, patch_status, report
+from navarch.scheduler.runtime import Fit
 from navarch.scheduler.snapshot import Snapshot
 from navarch.scheduler.vectors import Templates
 
@@ -61,6 +65,7 @@ class Engine:
         self.handle = Handle(
             client, informers, self.snapshot, self._recorder, clock.random, clock.monotonic, activate=self._activate
         )
+        self._extenders = [Extender(config) for config in configuration.extenders]
         known = {**IN_TREE, **configuration.more_plugins}
         self.profiles = {
             profile.scheduler_name: build(profile, self.handle, known, f"profiles[{number}]")
@@ -94,6 +99,8 @@ class Engine:
     async def stop(self) -> None:
         await self._tasks.stop()
         await self._recorder.stop()
+        for extender in self._extenders:
+            await extender.stop()
         for framework in self.profiles.values():
             framework.stop()
 
@@ -249,7 +256,11 @@ class Engine:
                 decided = 0
                 await self._wait()
                 continue
-            self._decide(queued)
+            extenders = [extender for extender in self._extenders if extender.is_interested(queued.info)]
+            if extenders:
+                await self._decide_with(queued, extenders)
+            else:
+                self._decide(queued)
             decided += 1
             if decided % DECISIONS_BEFORE_YIELD == 0:
                 await asyncio.sleep(0)
@@ -283,6 +294,60 @@ class Engine:
         except Exception as error:
             logger.exception("scheduling %s failed", pod.key)
             self._failed(queued, f"{type(error).__name__}: {error}")
+
+    async def _decide_with(self, queued: Queued, extenders: Sequence[Extender]) -> None:
+        """Decide with others' help. Meanwhile things may change: the node that is chosen is looked at once more."""
+        pod = queued.info
+        framework = self.profiles[pod.scheduler_name]
+        nominated = self.snapshot.forget_nomination(pod.uid)
+        try:
+            rows, fit, filtered = feasible_rows(framework, self.templates, pod)
+            left = await self._asked(extenders, pod, rows, fit) if len(rows) else []
+            if self.queue.get(pod.uid) is not queued:
+                return  # Gone, or bound by somebody else.
+            if not left:
+                self._unschedulable(queued, Decision("", fit, filtered), nominated)
+                return
+            nodes = self._nodes_of(left)
+            extra = await prioritize_all(extenders, pod, nodes) if len(nodes) > 1 else {}
+            if self.queue.get(pod.uid) is not queued:
+                return
+            rows, fit, filtered = feasible_rows(framework, self.templates, pod)
+            rows = np.array([row for row in rows.tolist() if self.snapshot.names[row] in nodes], np.int64)
+            if not len(rows):
+                self.queue.put_back_failed(queued, clock.monotonic())  # Somebody was faster.
+                return
+            totals = run_scores(framework, filtered.state.clone(), pod, self.snapshot, rows)
+            totals = totals + np.array([extra.get(self.snapshot.names[row], 0) for row in rows.tolist()], np.int64)
+            best = rows[totals == totals.max()].tolist()
+            node = self.snapshot.names[best[clock.random().randrange(len(best))]]
+            self._assume(queued, Assumed(framework, filtered.state, pod, node, self._binder(extenders)))
+        except (PluginError, ExtenderError) as error:
+            self._failed(queued, str(error))
+        except Exception as error:
+            logger.exception("scheduling %s failed", pod.key)
+            self._failed(queued, f"{type(error).__name__}: {error}")
+
+    async def _asked(self, extenders: Sequence[Extender], pod: PodInfo, rows: IntArray, fit: Fit) -> list[str]:
+        """The nodes that extenders leave; the reasons for the others go into `fit`."""
+        names = [self.snapshot.names[row] for row in rows.tolist()]
+        left = await filter_all(extenders, pod, self._nodes_of(names))
+        for name, reason in left.reasons.items():
+            fit.reasons[reason] += 1
+            row = self.snapshot.rows.get(name)
+            if row is not None and name not in left.unresolvable and row < len(fit.resolvable):
+                fit.resolvable[row] = True
+        fit.plugins.add("Extender")
+        return left.names
+
+    def _nodes_of(self, names: Iterable[str]) -> dict[str, Object]:
+        found = ((name, self.snapshot.rows.get(name)) for name in names)
+        known = ((name, self.snapshot.nodes[row]) for name, row in found if row is not None)
+        return {name: node for name, node in known if node is not None}
+
+    @staticmethod
+    def _binder(extenders: Sequence[Extender]) -> Extender | None:
+        return next((extender for extender in extenders if extender.config.bind_verb), None)
 
     def _assume(self, queued: Queued, assumed: Assumed) -> None:
         """The pod counts to its node from now on; Reserve and Permit may still object."""

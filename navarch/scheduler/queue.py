@@ -60,6 +60,13 @@ class Group:
     """Whether one's failure tells of the others."""
     pods: dict[str, Queued] = field(default_factory=dict)
     """By uid, in the order in which they were put there."""
+    order: list[tuple[tuple[Any, ...], int, Queued]] = field(default_factory=list)
+    """A heap of them, whose turn it is first; also of some that have left."""
+
+    def first(self) -> Queued:
+        while self.pods.get(self.order[0][2].info.uid) is not self.order[0][2]:
+            heapq.heappop(self.order)
+        return self.order[0][2]
 
 
 @dataclass(slots=True)
@@ -247,6 +254,8 @@ class SchedulingQueue:
             for resource in {hint.event.resource for hint in group.hints}:
                 self._listening.setdefault(resource, {})[key] = group
         group.pods[info.uid] = queued
+        self._sequence += 1
+        heapq.heappush(group.order, (self._rules.sort_key(info, queued.since), self._sequence, queued))
         queued.group = group
         if not is_gated:
             queued.place = "unschedulable"
@@ -288,7 +297,7 @@ class SchedulingQueue:
 
     def _advance(self, group: Group, now: float) -> None:
         """Something may have helped: the first of the group goes ahead; all, if they are not alike."""
-        first = min(group.pods.values(), key=lambda queued: self._rules.sort_key(queued.info, queued.since))
+        first = group.first()
         if first.place == "gated":
             self._leave_group(first, now)
             self._settle(first, now)
@@ -336,7 +345,8 @@ class SchedulingQueue:
             queued = heapq.heappop(self._backoff)[2]
             if queued.place == "backoff":
                 self._push_active_unless_gated(queued)
-        for queued in list(self._left.values()):
+        while self._left:
+            queued = next(iter(self._left.values()))
             if queued.left_at + UNSCHEDULABLE_LIMIT_SECONDS > now:
                 break  # In the order in which they were put there.
             self._leave_group(queued, now)

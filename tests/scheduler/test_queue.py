@@ -97,3 +97,60 @@ def test_a_deleted_pod_never_comes() -> None:
     waiting.delete("a", 0)
     assert waiting.pop(1) is None
     assert len(waiting) == 0
+
+
+def test_of_pods_that_are_alike_one_goes_ahead_and_the_next_follows_only_if_it_got_somewhere() -> None:
+    waiting = queue()
+    for name in ("a", "b", "c"):
+        waiting.set(info(name), 0)
+    for _ in range(3):
+        waiting.put_back(take(waiting, 0), {"Fit"}, 0)
+    waiting.happened(ASSIGNED_POD, Action.DELETE, {}, None)
+    scout = take(waiting, 100)
+    assert scout.info.name == "a"
+    assert waiting.pop(100) is None
+    waiting.put_back(scout, {"Fit"}, 100)
+    assert waiting.pop(100) is None
+    waiting.happened(ASSIGNED_POD, Action.DELETE, {}, None)
+    scout = take(waiting, 200)
+    waiting.placed(scout, 200)
+    waiting.delete(scout.info.uid, 200)
+    assert take(waiting, 200).info.name == "b"
+
+
+def test_pods_that_a_closer_look_shows_to_be_hopeless_are_not_tried() -> None:
+    looked: list[str] = []
+
+    def may_fit(pod: PodInfo) -> bool:
+        looked.append(pod.name)
+        return False
+
+    waiting = queue(may_fit=may_fit)
+    for name in ("a", "b", "c"):
+        waiting.set(info(name), 0)
+    for _ in range(3):
+        waiting.put_back(take(waiting, 0), {"Fit"}, 0)
+    for _ in range(10):
+        waiting.happened(ASSIGNED_POD, Action.DELETE, {}, None)
+    assert waiting.pop(100) is None
+    assert looked == ["a"]  # Once, for all of them and all that happened.
+
+
+def test_plugins_that_look_at_each_pod_have_all_of_them_tried() -> None:
+    waiting = queue(is_shared=lambda pod, plugins: False)
+    for name in ("a", "b"):
+        waiting.set(info(name), 0)
+    for _ in range(2):
+        waiting.put_back(take(waiting, 0), {"Fit"}, 0)
+    waiting.happened(ASSIGNED_POD, Action.DELETE, {}, None)
+    assert {take(waiting, 100).info.name for _ in range(2)} == {"a", "b"}
+
+
+def test_what_happens_while_a_pod_is_decided_is_not_lost() -> None:
+    waiting = queue()
+    waiting.set(info("a"), 0)
+    taken = take(waiting, 0)
+    waiting.happened(ASSIGNED_POD, Action.DELETE, {}, None)
+    waiting.put_back(taken, {"Fit"}, 0)
+    assert waiting.next_wake() == 1
+    assert take(waiting, 1).info.name == "a"
