@@ -256,7 +256,7 @@ class Rig:
         if not workload.tainted:
             nodes = nodes[: self.scaled(workload.nodes)]
         if workload.named_node:
-            nodes.append(node(0, name="scheduler-perf-node", pods="90000", **{}))
+            nodes.append(node(0, name="scheduler-perf-node", pods="90000"))
         await in_flight((lambda obj=obj: create("nodes", obj)) for obj in nodes)  # type: ignore[misc]
         for template, amount in workload.init:
             await self.place(template, self.scaled(amount), wait=not workload.blocked, init=True)
