@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from navarch.apimachinery.errors import Object
 from navarch.storage.mvcc import MVCC, Change, Collection, Record, Watcher
 
 
@@ -30,6 +31,9 @@ class IndexedStore:
     def latest(self, prefix: str, key: str) -> Record | None:
         # Where nothing is staged this is what is published.
         return self.index.latest(prefix, key)
+
+    def decoded(self, record: Record) -> Object:
+        return self.index.decoded(record)
 
     def watch(
         self,

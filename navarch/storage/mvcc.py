@@ -197,7 +197,8 @@ class MVCC:
         self._staged: dict[str, Change] = {}
         self._history: deque[Change] = deque()
         self._history_bytes = 0
-        self._recent: deque[Change] = deque()
+        self._recent: dict[int, Change] = {}
+        """By revision, in order: those that are still decoded."""
         self.followers: list[Callable[[list[Change]], None]] = []
         """Are told of everything that is published."""
 
@@ -213,6 +214,11 @@ class MVCC:
     def get(self, prefix: str, key: str) -> Record | None:
         """The published version of an object."""
         return self.collection(prefix).records.get(key)
+
+    def decoded(self, record: Record) -> Object:
+        """The object, shared: it must not be mutated."""
+        change = self._recent.get(record.revision)
+        return change.object if change is not None and change.record is record else record.object()
 
     def latest(self, prefix: str, key: str) -> Record | None:
         """The newest version, staged ones included: what a write must build on."""
@@ -268,7 +274,7 @@ class MVCC:
 
         Raises ConflictError unless each `base` is the newest version.
         """
-        assert len({write.key for write in writes}) == len(writes), "one change of each object"
+        assert len(writes) == 1 or len({write.key for write in writes}) == len(writes), "one change of each object"
         for write in writes:
             if self.latest(write.prefix, write.key) is not write.base:
                 raise ConflictError(write.key)
@@ -330,9 +336,9 @@ class MVCC:
         change.published_seconds = now_seconds
         self._history.append(change)
         self._history_bytes += len(change.record.data)
-        self._recent.append(change)
+        self._recent[change.revision] = change
         if len(self._recent) > RECENT_CHANGES:
-            self._recent.popleft().forget_decoded()
+            self._recent.pop(next(iter(self._recent))).forget_decoded()
 
     # Watches
 

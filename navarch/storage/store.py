@@ -88,6 +88,9 @@ class Store(Protocol):
     def latest(self, prefix: str, key: str) -> Record | None:
         """The newest version known, also one that readers do not see yet: what a write must build on."""
 
+    def decoded(self, record: Record) -> Object:
+        """A version's object, shared: it must not be mutated. What was written lately is at hand."""
+
     async def snapshot(self, prefix: str, under: str, revision: int, after: str = "") -> list[Record]:
         """Records under `under`, with keys after `after`, as they were at `revision`, in key order.
 

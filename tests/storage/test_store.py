@@ -71,6 +71,19 @@ def test_writes_take_consecutive_revisions_and_are_seen_when_durable(new: New) -
     run(test)
 
 
+def test_a_version_is_decoded_whether_it_was_written_lately_or_not(new: New, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mvcc, "RECENT_CHANGES", 2)
+
+    async def test() -> None:
+        async with opened(new()) as db:
+            records = [(await put(db, "a/1", number)).record for number in range(4)]
+            assert [db.decoded(record) for record in records] == [record.object() for record in records]
+            newest = db.get(PREFIX, PREFIX + "a/1")
+            assert newest is not None and db.decoded(newest) is db.decoded(newest) == records[3].object()
+
+    run(test)
+
+
 def test_a_write_on_an_old_version_is_a_conflict(new: New) -> None:
     async def test() -> None:
         async with opened(new()) as db:

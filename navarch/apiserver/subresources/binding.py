@@ -71,7 +71,7 @@ async def _store(resources: Resources, request: APIRequest, kind: Kind, transfor
     attributes = Attributes(request, kind, "UPDATE", info.namespace, info.name, "binding")
     for _ in range(WRITE_ATTEMPTS):
         base = resources.latest(kind, info.namespace, info.name)
-        old = base.object()
+        old = resources.store.decoded(base)
         bound = transform(old)
         if await resources.admission.mutate(attributes, bound, old) is not bound:
             await resources.change(request, kind, transform, subresource="binding", knows_managers=True)
