@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from navarch.api.certificates import certificatesigningrequest as requests
 from navarch.api.certificates import pkcs10
+from navarch.api.kind import Kind
 from navarch.apimachinery import errors, meta
 from navarch.apimachinery.errors import Object
 from navarch.apiserver.admission.chain import AdmissionPlugin, Attributes
@@ -22,9 +23,10 @@ class Certificates(AdmissionPlugin):
     def __init__(self, authorizer: AuthorizerChain) -> None:
         self._authorizer = authorizer
 
+    def concerns(self, kind: Kind, operation: str, subresource: str) -> bool:
+        return kind is requests.KIND
+
     async def mutate(self, attributes: Attributes, obj: Object, old: Object | None) -> Object:
-        if attributes.kind is not requests.KIND:
-            return obj
         if attributes.operation == "CREATE":
             kept = {key: value for key, value in obj["spec"].items() if key not in ("username", "uid", "groups", "extra")}
             return {**obj, "spec": kept | attributes.request.user.info}
@@ -34,7 +36,7 @@ class Certificates(AdmissionPlugin):
         return obj
 
     async def validate(self, attributes: Attributes, obj: Object | None, old: Object | None) -> None:
-        if attributes.kind is not requests.KIND or obj is None:
+        if obj is None:
             return
         if attributes.operation == "CREATE":
             spec = obj["spec"]

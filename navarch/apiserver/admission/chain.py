@@ -77,6 +77,10 @@ class AdmissionPlugin:
     asks_others = False
     """Whether what it says comes from webhooks or policies: these hear also of what is done to a part of an object."""
 
+    def concerns(self, kind: Kind, operation: str, subresource: str) -> bool:
+        """Whether it may have something to say; it is asked about nothing else. Always the same for the same."""
+        return True
+
     async def mutate(self, attributes: Attributes, obj: Object, old: Object | None) -> Object:
         """The object as it should be."""
         return obj
@@ -85,27 +89,52 @@ class AdmissionPlugin:
         """Refuse by raising."""
 
 
+Place = tuple[Kind, str, str]
+"""A kind, an operation on its objects, and the subresource or ""."""
+Mutate = Callable[[Attributes, Object, Object | None], Awaitable[Object]]
+Validate = Callable[[Attributes, Object | None, Object | None], Awaitable[None]]
+PLACES_LIMIT = 4096
+
+
 class AdmissionChain:
     """Plugins in the order in which they are asked."""
 
     def __init__(self, plugins: Sequence[AdmissionPlugin]) -> None:
-        # Most say something of one half only, and every write goes through all of them.
-        self._mutating = [plugin.mutate for plugin in plugins if type(plugin).mutate is not AdmissionPlugin.mutate]
-        self._validating = [plugin.validate for plugin in plugins if type(plugin).validate is not AdmissionPlugin.validate]
+        self._plugins = tuple(plugins)
+        # Every write goes through all of them, and most have nothing to say of it.
+        self._mutating: dict[Place, list[Mutate]] = {}
+        self._validating: dict[Place, list[Validate]] = {}
         self._asking = [plugin for plugin in plugins if plugin.asks_others]
 
+    def _find(self, place: Place) -> None:
+        """Who is asked about what there may be at a place."""
+        if len(self._mutating) >= PLACES_LIMIT:
+            self._mutating.clear()
+            self._validating.clear()
+        concerned = [plugin for plugin in self._plugins if plugin.concerns(*place)]
+        base = AdmissionPlugin
+        self._mutating[place] = [plugin.mutate for plugin in concerned if type(plugin).mutate is not base.mutate]
+        self._validating[place] = [plugin.validate for plugin in concerned if type(plugin).validate is not base.validate]
+
     async def mutate(self, attributes: Attributes, obj: Object, old: Object | None) -> Object:
-        for mutate in self._mutating:
+        place = attributes.kind, attributes.operation, attributes.subresource
+        if place not in self._mutating:
+            self._find(place)
+        mutating = self._mutating[place]
+        for mutate in mutating:
             obj = await mutate(attributes, obj, old)
         reinvocation = attributes.reinvocation
         if reinvocation is not None and reinvocation.is_wanted:
             reinvocation.is_second = True
-            for mutate in self._mutating:
+            for mutate in mutating:
                 obj = await mutate(attributes, obj, old)
         return obj
 
     async def validate(self, attributes: Attributes, obj: Object | None, old: Object | None) -> None:
-        for validate in self._validating:
+        place = attributes.kind, attributes.operation, attributes.subresource
+        if place not in self._validating:
+            self._find(place)
+        for validate in self._validating[place]:
             await validate(attributes, obj, old)
 
     async def ask(self, attributes: Attributes, obj: Object) -> Object:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from navarch.api.core import persistentvolumeclaim as claims
 from navarch.api.core import storageaccess
 from navarch.api.core.persistentvolumeclaim import requested
+from navarch.api.kind import Kind
 from navarch.api.storage import storageclass
 from navarch.apimachinery import errors, meta, quantity
 from navarch.apimachinery.errors import Object
@@ -21,9 +22,10 @@ class PersistentVolumeClaimResize(AdmissionPlugin):
     def __init__(self, store: Store) -> None:
         self._store = store
 
+    def concerns(self, kind: Kind, operation: str, subresource: str) -> bool:
+        return kind is claims.KIND and operation == "UPDATE" and not subresource
+
     async def validate(self, attributes: Attributes, obj: Object | None, old: Object | None) -> None:
-        if attributes.kind is not claims.KIND or attributes.operation != "UPDATE" or attributes.subresource:
-            return
         assert obj is not None and old is not None
         now, before = (quantity.parse(requested(claim["spec"]) or "0") for claim in (obj, old))
         if now <= before:

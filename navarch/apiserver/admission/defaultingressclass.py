@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from navarch.api.kind import Kind
 from navarch.api.networking import ingress, ingressclass
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
@@ -18,9 +19,10 @@ class DefaultIngressClass(AdmissionPlugin):
     def __init__(self, store: Store) -> None:
         self._store = store
 
+    def concerns(self, kind: Kind, operation: str, subresource: str) -> bool:
+        return kind is ingress.KIND and operation == "CREATE" and not subresource
+
     async def mutate(self, attributes: Attributes, obj: Object, old: Object | None) -> Object:
-        if attributes.kind is not ingress.KIND or attributes.operation != "CREATE" or attributes.subresource:
-            return obj
         if "ingressClassName" in obj["spec"] or ingress.CLASS_ANNOTATION in meta.annotations(obj):
             return obj
         name = default_class(self._store, ingressclass.KIND, _is_default)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from navarch.api.core import persistentvolumeclaim as claims
 from navarch.api.core import storageaccess
+from navarch.api.kind import Kind
 from navarch.api.storage import storageclass
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
@@ -16,9 +17,10 @@ class DefaultStorageClass(AdmissionPlugin):
     def __init__(self, store: Store) -> None:
         self._store = store
 
+    def concerns(self, kind: Kind, operation: str, subresource: str) -> bool:
+        return kind is claims.KIND and operation == "CREATE" and not subresource
+
     async def mutate(self, attributes: Attributes, obj: Object, old: Object | None) -> Object:
-        if attributes.kind is not claims.KIND or attributes.operation != "CREATE" or attributes.subresource:
-            return obj
         # The empty name is one, too: it asks for a volume without a class.
         if obj["spec"].get("storageClassName") is not None or storageaccess.BETA_CLASS_ANNOTATION in meta.annotations(obj):
             return obj

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from navarch.api.kind import Kind
 from navarch.api.resource import resourceslice
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
@@ -10,9 +11,10 @@ from navarch.component import clock
 
 
 class DeviceTaints(AdmissionPlugin):
+    def concerns(self, kind: Kind, operation: str, subresource: str) -> bool:
+        return kind is resourceslice.KIND
+
     async def mutate(self, attributes: Attributes, obj: Object, old: Object | None) -> Object:
-        if attributes.kind is not resourceslice.KIND:
-            return obj
         devices = obj["spec"].get("devices") or ()
         if all("timeAdded" in taint for device in devices for taint in device.get("taints") or ()):
             return obj

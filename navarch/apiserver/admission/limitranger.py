@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from navarch.api.core import limitrange, podresources
 from navarch.api.core import persistentvolumeclaim as claims
 from navarch.api.core import pod as pods
+from navarch.api.kind import Kind
 from navarch.apimachinery import errors, meta, quantity
 from navarch.apimachinery.errors import Object
 from navarch.apiserver.admission.chain import AdmissionPlugin, Attributes
@@ -28,22 +29,22 @@ class LimitRanger(AdmissionPlugin):
         prefix = limitrange.KIND.key_prefix
         return [record.object() for record in self._store.collection(prefix).range(f"{prefix}{namespace}/")]
 
+    def concerns(self, kind: Kind, operation: str, subresource: str) -> bool:
+        if kind is claims.KIND:
+            return operation in ("CREATE", "UPDATE") and not subresource
+        # What a pod may use changes only by being resized.
+        return kind is pods.KIND and (operation, subresource) in (("CREATE", ""), ("UPDATE", "resize"))
+
     async def mutate(self, attributes: Attributes, obj: Object, old: Object | None) -> Object:
-        if attributes.kind is not pods.KIND or attributes.operation != "CREATE" or attributes.subresource:
+        if attributes.kind is not pods.KIND or attributes.operation != "CREATE":
             return obj
         for limit_range in self._limit_ranges(attributes.namespace):
             obj = with_defaults(obj, limit_range)
         return obj
 
     async def validate(self, attributes: Attributes, obj: Object | None, old: Object | None) -> None:
-        kind, subresource = attributes.kind, attributes.subresource
-        if obj is None or attributes.operation not in ("CREATE", "UPDATE") or (old is not None and meta.being_deleted(old)):
-            return
-        if kind is pods.KIND:
-            # What a pod may use changes only by being resized.
-            if (attributes.operation, subresource) not in (("CREATE", ""), ("UPDATE", "resize")):
-                return
-        elif kind is not claims.KIND or subresource:
+        kind = attributes.kind
+        if obj is None or (old is not None and meta.being_deleted(old)):
             return
         for limit_range in self._limit_ranges(attributes.namespace):
             problems = list((_of_pod if kind is pods.KIND else _of_claim)(limit_range, obj))

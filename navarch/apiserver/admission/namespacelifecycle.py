@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from navarch.api.core import namespace as namespaces
+from navarch.api.kind import Kind
 from navarch.apimachinery import errors, meta
 from navarch.apimachinery.errors import Object
 from navarch.apiserver.admission.chain import AdmissionPlugin, Attributes
@@ -14,6 +15,9 @@ IMMORTAL = frozenset({"default", "kube-system", "kube-public"})
 class NamespaceLifecycle(AdmissionPlugin):
     def __init__(self, store: Store) -> None:
         self._store = store
+
+    def concerns(self, kind: Kind, operation: str, subresource: str) -> bool:
+        return operation == "CREATE" or (operation == "DELETE" and kind is namespaces.KIND)
 
     async def mutate(self, attributes: Attributes, obj: Object, old: Object | None) -> Object:
         # Before anything else is said about an object: without its namespace nothing else about it counts.

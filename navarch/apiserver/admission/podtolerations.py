@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from navarch.api.core import pod as pods
+from navarch.api.kind import Kind
 from navarch.apimachinery import remember
 from navarch.apimachinery.errors import Object
 from navarch.apiserver.admission.chain import AdmissionPlugin, Attributes
@@ -12,9 +13,10 @@ TAINTS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
 
 class DefaultTolerationSeconds(AdmissionPlugin):
+    def concerns(self, kind: Kind, operation: str, subresource: str) -> bool:
+        return kind is pods.KIND and operation == "CREATE" and not subresource
+
     async def mutate(self, attributes: Attributes, obj: Object, old: Object | None) -> Object:
-        if attributes.kind is not pods.KIND or attributes.operation != "CREATE" or attributes.subresource:
-            return obj
         spec = obj["spec"]
         return {**obj, "spec": remember.changed(spec, _tolerating, lambda: _tolerating(spec))}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from navarch.api.core import pod as pods
+from navarch.api.kind import Kind
 from navarch.api.scheduling import priorityclass
 from navarch.apimachinery import errors, remember
 from navarch.apimachinery.errors import Object
@@ -14,8 +15,11 @@ class Priority(AdmissionPlugin):
     def __init__(self, store: Store) -> None:
         self._store = store
 
+    def concerns(self, kind: Kind, operation: str, subresource: str) -> bool:
+        return kind is priorityclass.KIND or (kind is pods.KIND and operation == "CREATE" and not subresource)
+
     async def mutate(self, attributes: Attributes, obj: Object, old: Object | None) -> Object:
-        if attributes.kind is not pods.KIND or attributes.operation != "CREATE" or attributes.subresource:
+        if attributes.kind is not pods.KIND:
             return obj
         spec = obj["spec"]
         chosen = self._class(spec.get("priorityClassName", ""), attributes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from navarch.api.core import pod as pods
+from navarch.api.kind import Kind
 from navarch.api.node import runtimeclass
 from navarch.apimachinery import errors
 from navarch.apimachinery.errors import Object, StatusError
@@ -16,9 +17,10 @@ class RuntimeClass(AdmissionPlugin):
     def __init__(self, store: Store) -> None:
         self._store = store
 
+    def concerns(self, kind: Kind, operation: str, subresource: str) -> bool:
+        return kind is pods.KIND and operation == "CREATE" and not subresource
+
     async def mutate(self, attributes: Attributes, obj: Object, old: Object | None) -> Object:
-        if not _is_new_pod(attributes):
-            return obj
         found = self._class(attributes, obj)
         if found is None:
             return obj
@@ -41,8 +43,6 @@ class RuntimeClass(AdmissionPlugin):
         return {**obj, "spec": spec}
 
     async def validate(self, attributes: Attributes, obj: Object | None, old: Object | None) -> None:
-        if not _is_new_pod(attributes):
-            return
         assert obj is not None
         found = self._class(attributes, obj)
         overhead, wanted = obj["spec"].get("overhead") or {}, _overhead(found) if found is not None else {}
@@ -61,10 +61,6 @@ class RuntimeClass(AdmissionPlugin):
         if record is None:
             raise _refusal(attributes, f'pod rejected: RuntimeClass "{name}" not found')
         return record.object()
-
-
-def _is_new_pod(attributes: Attributes) -> bool:
-    return attributes.kind is pods.KIND and attributes.operation == "CREATE" and not attributes.subresource
 
 
 def _refusal(attributes: Attributes, text: str) -> StatusError:

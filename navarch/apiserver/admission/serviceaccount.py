@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from navarch.api.core import pod as pods
 from navarch.api.core import serviceaccount as accounts
+from navarch.api.kind import Kind
 from navarch.apimachinery import errors, meta, remember
 from navarch.apimachinery.errors import Object
 from navarch.apiserver.admission.chain import AdmissionPlugin, Attributes
@@ -26,9 +27,10 @@ class ServiceAccount(AdmissionPlugin):
         self._volume_names: dict[str, str] = {}
         """By account. Kubernetes draws one for each pod; with one for all of an account's, pods of a template are alike."""
 
+    def concerns(self, kind: Kind, operation: str, subresource: str) -> bool:
+        return kind is pods.KIND and operation == "CREATE" and not subresource
+
     async def mutate(self, attributes: Attributes, obj: Object, old: Object | None) -> Object:
-        if attributes.kind is not pods.KIND or attributes.operation != "CREATE" or attributes.subresource:
-            return obj
         if MIRROR_ANNOTATION in meta.annotations(obj):
             return obj
         sent = obj["spec"]

@@ -6,6 +6,7 @@ Here they only get the finalizer; the storage protection controllers take it awa
 from __future__ import annotations
 
 from navarch.api.core import persistentvolume, persistentvolumeclaim
+from navarch.api.kind import Kind
 from navarch.api.storage import volumeattributesclass
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
@@ -19,10 +20,11 @@ FINALIZERS = {
 
 
 class StorageObjectInUseProtection(AdmissionPlugin):
+    def concerns(self, kind: Kind, operation: str, subresource: str) -> bool:
+        return kind in FINALIZERS and operation == "CREATE" and not subresource
+
     async def mutate(self, attributes: Attributes, obj: Object, old: Object | None) -> Object:
-        finalizer = FINALIZERS.get(attributes.kind)
-        if finalizer is None or attributes.operation != "CREATE" or attributes.subresource:
-            return obj
+        finalizer = FINALIZERS[attributes.kind]
         present = obj["metadata"].get("finalizers") or []
         if finalizer in present:
             return obj
