@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import shutil
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,15 @@ from tests.storage.stores import PREFIX, encoder, opened, put, remove, run, valu
 async def until(condition: Callable[[], Any]) -> None:
     while not condition():
         await asyncio.sleep(0.002)
+
+
+async def once_there(attempt: Callable[[], Coroutine[Any, Any, Change]]) -> Change:
+    """Tried again while etcd cannot be reached yet: connections are made anew after a back-off."""
+    while True:
+        try:
+            return await attempt()
+        except StorageUnavailableError:
+            await asyncio.sleep(0.01)
 
 
 def through(network: LossyNetwork) -> EtcdStore:
@@ -246,8 +255,8 @@ def test_while_etcd_is_away_nothing_is_written_and_afterwards_nothing_is_missing
                     await attempt
             assert value_of(db.get(PREFIX, PREFIX + "a/1")) == 1
             etcd.start()
-            changed = await put(other, "a/1", 3)
-            written = await put(db, "a/2", 4)
+            changed = await once_there(lambda: put(other, "a/1", 3))
+            written = await once_there(lambda: put(db, "a/2", 4))
             assert [c.revision for c in seen] == [changed.revision, written.revision]
             await until(lambda: not db.problem)
 
