@@ -1,10 +1,10 @@
 """How many pods a second are created, decided and bound: the workloads of Kubernetes' scheduler_perf.
 
-    python bench/scheduler.py [--only NAME ...] [--scale 0.1] [--curve] [--memory] [--hopeless]
+python bench/scheduler.py [--only NAME ...] [--scale 0.1] [--curve] [--memory] [--hopeless]
 
-API server over a store in memory and scheduler are in one process; everything goes through the real pipeline, without a network. The
-clock runs from the first create of the measured pods until the last has been seen bound. Beside it stand the threshold
-that scheduler_perf sets itself and, where it was measured on a machine of 2 cores, kube-scheduler 1.36.
+API server over a store in memory and scheduler are in one process; everything goes through the real pipeline, without a
+network. The clock runs from the first create of the measured pods until the last has been seen bound. Beside it stand the
+threshold that scheduler_perf sets itself and, where it was measured on a machine of 2 cores, kube-scheduler 1.36.
 """
 
 from __future__ import annotations
@@ -365,36 +365,35 @@ async def run(workload: Workload, scale: float) -> dict[str, Any]:
 
 def curve() -> dict[str, Any]:
     """The cost of one decision by the number of nodes: for pods of one template, and for pods that are all different."""
+    return {str(nodes): _costs(nodes) for nodes in (100, 1000, 5000, 15_000)}
+
+
+def _costs(nodes: int) -> dict[str, int]:
     from random import Random
 
     from navarch.scheduler.cycle import schedule
     from navarch.scheduler.vectors import Templates
 
-    found = {}
-    for nodes in (100, 1000, 5000, 15_000):
-        snapshot = Snapshot()
-        for number in range(nodes):
-            snapshot.set_node(node(number, ("a", "b", "c")))
-        plugins, templates, random = _plugins(snapshot), Templates(snapshot), Random(1)
-        numbers = count()
+    snapshot = Snapshot()
+    for number in range(nodes):
+        snapshot.set_node(node(number, ("a", "b", "c")))
+    plugins, templates, random, numbers = _plugins(snapshot), Templates(snapshot), Random(1), count()
 
-        def decide(template: Object, snapshot: Snapshot = snapshot, numbers: Iterator[int] = numbers) -> float:
-            name = f"p{next(numbers)}"
-            metadata = {**template["metadata"], "name": name, "namespace": "a", "uid": name}
-            info = PodInfo({**template, "metadata": metadata})
-            began = time.perf_counter()
-            decision = schedule(plugins, templates, info, random)
-            took = time.perf_counter() - began
-            snapshot.add_pod(info, decision.node)
-            return took
+    def decide(template: Object) -> float:
+        name = f"p{next(numbers)}"
+        info = PodInfo({**template, "metadata": {**template["metadata"], "name": name, "namespace": "a", "uid": name}})
+        began = time.perf_counter()
+        decision = schedule(plugins, templates, info, random)
+        took = time.perf_counter() - began
+        snapshot.add_pod(info, decision.node)
+        return took
 
-        same = [decide(BASIC) for _ in range(300)]
-        other = [decide(pod({"number": str(number)})) for number in range(100)]
-        found[str(nodes)] = {
-            "same_template_us": round(statistics.median(same) * 1e6),
-            "other_templates_us": round(statistics.median(other) * 1e6),
-        }
-    return found
+    same = [decide(BASIC) for _ in range(300)]
+    other = [decide(pod({"number": str(number)})) for number in range(100)]
+    return {
+        "same_template_us": round(statistics.median(same) * 1e6),
+        "other_templates_us": round(statistics.median(other) * 1e6),
+    }
 
 
 def _plugins(snapshot: Snapshot) -> Any:

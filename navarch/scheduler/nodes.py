@@ -171,7 +171,10 @@ class Nodes:
 
     def taint_table(self, test: Callable[[TaintSet], int]) -> IntArray:
         """What `test`, asked once for every distinct set of taints, says of each node."""
-        sets, codes = self.snapshot.taint_sets, self.take(self.snapshot.taint_codes)
+        sets = self.snapshot.taint_sets
+        if len(sets) == 1:
+            return np.full(self.size, test(sets[0]), np.int64)  # There are no taints anywhere.
+        codes = self.take(self.snapshot.taint_codes)
         if self.size < len(sets):
             return np.fromiter((test(sets[code]) for code in codes.tolist()), np.int64, self.size)
         found: IntArray = np.fromiter((test(taints) for taints in sets), np.int64, len(sets))[codes]

@@ -42,10 +42,10 @@ class NodeResourcesBalancedAllocation(Plugin):
     def score(self, state: CycleState, pod: PodInfo, nodes: Nodes) -> Amounts:
         after = self._evenness(pod, nodes, with_pod=True)
         before = self._evenness(pod, nodes, with_pod=False)
-        return as_integers(HALF + (HALF + after - before) // 2)
+        return HALF + (HALF + after - before) // 2
 
     def _evenness(self, pod: PodInfo, nodes: Nodes, *, with_pod: bool) -> Amounts:
-        """100 where all degrees are equal, as a whole number in floating point."""
+        """100 where all degrees are equal."""
         degrees: list[tuple[Amounts, Amounts]] = []
         for resource in self._resources:
             found = asked_and_capacity(pod, nodes, resource, floored=False, with_pod=with_pod)
@@ -55,7 +55,7 @@ class NodeResourcesBalancedAllocation(Plugin):
                 degree = requested / (capacity + (capacity == 0))
                 is_less = degree < 1
                 degrees.append((has, has * (is_less * degree + (1 - is_less))))
-        return (1 - _deviation(degrees)) * MAX_NODE_SCORE // 1
+        return as_integers((1 - _deviation(degrees)) * MAX_NODE_SCORE)
 
 
 def _deviation(degrees: list[tuple[Amounts, Amounts]]) -> Amounts:
