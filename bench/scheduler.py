@@ -479,9 +479,8 @@ def main() -> None:
     if everything or options.curve:
         found["curve"] = curve()
         for nodes, costs in found["curve"].items():
-            print(
-                f"{nodes:>6} nodes: {costs['same_template_us']} us a decision of one template, {costs['other_templates_us']} of others"
-            )
+            same, other = costs["same_template_us"], costs["other_templates_us"]
+            print(f"{nodes:>6} nodes: {same} us a decision, of a new template {other} us")
     if everything or options.memory:
         found["memory"] = memory()
         print(f"snapshot: {found['memory']}")
