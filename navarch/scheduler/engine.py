@@ -172,8 +172,11 @@ class Engine:
             return
         info, now = PodInfo(new), clock.monotonic()
         nominated = info.nominated_node_name
-        if nominated and (old is None or nominated != meta.get_path(old, "status", "nominatedNodeName")):
+        before = meta.get_path(old, "status", "nominatedNodeName") if old is not None else None
+        if nominated and nominated != before:
             self.snapshot.nominate(info, nominated)
+        elif before and not nominated and self.snapshot.nomination_of(info.uid) == before:
+            self.snapshot.forget_nomination(info.uid)
         self.queue.set(info, now)
         if old is not None:
             actions = events.pod_actions(old, new)

@@ -30,6 +30,17 @@ def test_what_a_command_cannot_do_is_one_line_and_an_exit_code(tmp_path: Path, c
     assert capsys.readouterr().err == f"navarch: there is no cluster in {tmp_path}; make one with: navarch up\n"
 
 
+def test_a_scheduler_configuration_that_cannot_be_is_refused_before_anything_is_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    file, data = tmp_path / "scheduler.yaml", tmp_path / "data"
+    file.write_text("apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\nprofile: []\n")
+    assert main(["up", "--data-dir", str(data), "--scheduler-config", str(file)]) == 1
+    assert capsys.readouterr().err == f'navarch: {file}: profile: unknown field "profile"\n'
+    assert not data.exists()
+
+
 def test_reset_asks(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
