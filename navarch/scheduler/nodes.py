@@ -213,7 +213,9 @@ class OneNode(Nodes):
         self.size = 1
         self._kept = {}
         self._rows = None
-        self._amounts: dict[str, list[int]] = {}
+        self._allocatable: list[int] = snapshot.allocatable[row].tolist()
+        self._requested: list[int] = snapshot.requested[row].tolist()
+        self._non_zero: list[int] = snapshot.non_zero[row].tolist()
 
     @property
     def is_all(self) -> bool:
@@ -229,32 +231,24 @@ class OneNode(Nodes):
     def none(self) -> Any:
         return NOT_THIS
 
-    def _amount(self, name: str, column: int) -> int:
-        amounts = self._amounts.get(name)
-        if amounts is None:
-            amounts = self._amounts[name] = getattr(self.snapshot, name)[self.row].tolist()
-        return amounts[column]
-
     def suppose(self, info: PodInfo, sign: int) -> None:
         """As if a pod were there too (1) or were not (-1); holds for amounts only."""
-        self._amount("requested", 0)
-        self._amount("non_zero", 0)
-        requested, non_zero, columns = self._amounts["requested"], self._amounts["non_zero"], self.snapshot.resources
+        columns = self.snapshot.resources
         for resource, amount in info.requests.items():
             if resource in columns:
-                requested[columns[resource]] += sign * amount
-        requested[columns[PODS]] += sign
-        non_zero[0] += sign * info.non_zero_requests[0]
-        non_zero[1] += sign * info.non_zero_requests[1]
+                self._requested[columns[resource]] += sign * amount
+        self._requested[columns[PODS]] += sign
+        self._non_zero[0] += sign * info.non_zero_requests[0]
+        self._non_zero[1] += sign * info.non_zero_requests[1]
 
     def allocatable_of(self, column: int) -> int:
-        return self._amount("allocatable", column)
+        return self._allocatable[column]
 
     def requested_of(self, column: int) -> int:
-        return self._amount("requested", column)
+        return self._requested[column]
 
     def non_zero_of(self, column: int) -> int:
-        return self._amount("non_zero", column)
+        return self._non_zero[column]
 
     def position(self, name: str) -> int | None:
         return 0 if self.snapshot.rows.get(name) == self.row else None

@@ -175,9 +175,10 @@ class Vectors:
         if not ones:
             self._judge(pod, rows, partly)
         self._judge(pod, None, wholly)
-        before = self.feasible.copy()
+        at = slice(None) if wholly else rows
+        before = self.feasible[at].copy()
         self._sum_up(None if wholly else rows)
-        is_same = bool((before == self.feasible).all())
+        is_same = bool((before == self.feasible[at]).all())
         if not is_same:
             self._has_scores = self._has_scores and bool(self.feasible.any())  # With none there is nothing to normalize by.
         if self._has_scores:
@@ -214,11 +215,15 @@ class Vectors:
         scores: set[Plugin] = set()
         names = self.snapshot.names
         for plugin in self._followers:
-            wider = Wider(0)
+            wider = Wider.NOTHING
             for change in changes:
                 if change.info is not None:
                     point, follow = ("AddPod", plugin.add_pod) if change.sign > 0 else ("RemovePod", plugin.remove_pod)
-                    wider |= self._framework.call(plugin, point, follow, self.state, pod, change.info, names[change.row])
+                    found = self._framework.call(plugin, point, follow, self.state, pod, change.info, names[change.row])
+                    if found is not Wider.NOTHING:
+                        wider |= found
+            if wider is Wider.NOTHING:
+                continue
             if wider & Wider.VERDICTS:
                 verdicts.add(plugin)
                 if plugin.name in self.filtered.skipped:
@@ -389,13 +394,15 @@ class Vectors:
                 is_changed |= fresh != score.raw[one.row]
                 score.raw[one.row] = fresh
                 score.is_flat = score.is_flat and fresh == 0
+                if not score.is_normalized:
+                    score.final[one.row] = fresh * score.weight
         else:
             found = framework.score_nodes(plugin, self.state, pod, Nodes(self.snapshot, rows))
             is_changed = bool((found != score.raw[rows]).any())
             score.raw[rows] = found
             score.is_flat = score.is_flat and not found.any()
-        if not score.is_normalized:
-            score.final[rows] = score.raw[rows] * score.weight
+            if not score.is_normalized:
+                score.final[rows] = found * score.weight
         return is_changed and score.is_normalized
 
 

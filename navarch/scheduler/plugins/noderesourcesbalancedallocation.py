@@ -11,7 +11,7 @@ from navarch.apimachinery.errors import Object
 from navarch.scheduler.events import EventHint
 from navarch.scheduler.framework import MAX_NODE_SCORE, SKIP, CycleState, Handle, Plugin, Reuse, Status
 from navarch.scheduler.nodes import Nodes
-from navarch.scheduler.plugins.noderesourcesfit import CPU_AND_MEMORY, Amounts, asked_and_capacity
+from navarch.scheduler.plugins.noderesourcesfit import CPU_AND_MEMORY, Amounts, requested_and_capacity
 from navarch.scheduler.podinfo import PodInfo
 
 HALF = MAX_NODE_SCORE // 2
@@ -40,25 +40,33 @@ class NodeResourcesBalancedAllocation(Plugin):
         return None if any(pod.requests.get(resource) for resource in self._resources) else SKIP
 
     def score(self, state: CycleState, pod: PodInfo, nodes: Nodes) -> Amounts:
-        after = self._evenness(pod, nodes, with_pod=True)
-        before = self._evenness(pod, nodes, with_pod=False)
-        return HALF + (HALF + after - before) // 2
-
-    def _evenness(self, pod: PodInfo, nodes: Nodes, *, with_pod: bool) -> Amounts:
-        """100 where all degrees are equal."""
-        degrees: list[tuple[Amounts, Amounts]] = []
+        before, after = [], []
         for resource in self._resources:
-            found = asked_and_capacity(pod, nodes, resource, floored=False, with_pod=with_pod)
+            found = requested_and_capacity(pod, nodes, resource, floored=False)
             if found is not None:
-                requested, capacity = found
-                has = capacity > 0
-                degree = requested / (capacity + (capacity == 0))
-                is_less = degree < 1
-                degrees.append((has, has * (is_less * degree + (1 - is_less))))
-        return as_integers((1 - _deviation(degrees)) * MAX_NODE_SCORE)
+                requested, own, capacity = found
+                before.append(_degree(requested, capacity))
+                after.append(_degree(requested + own, capacity))
+        return HALF + (HALF + _evenness(after) - _evenness(before)) // 2
 
 
-def _deviation(degrees: list[tuple[Amounts, Amounts]]) -> Amounts:
+Degree = tuple[Amounts, Amounts]
+"""(whether there is any of a resource, what is requested of it in parts of what there is)"""
+
+
+def _degree(requested: Amounts, capacity: Amounts) -> Degree:
+    has = capacity > 0
+    degree = requested / (capacity + (capacity == 0))
+    is_less = degree < 1
+    return has, has * (is_less * degree + (1 - is_less))
+
+
+def _evenness(degrees: list[Degree]) -> Amounts:
+    """100 where all degrees are equal."""
+    return as_integers((1 - _deviation(degrees)) * MAX_NODE_SCORE)
+
+
+def _deviation(degrees: list[Degree]) -> Amounts:
     """The standard deviation of those degrees of which there is any capacity."""
     if len(degrees) == 2:
         # That of two numbers is half their distance.

@@ -39,24 +39,20 @@ def is_extended(resource: str) -> bool:
     return bool(slash) and not (domain == "kubernetes.io" or domain.endswith(".kubernetes.io"))
 
 
-def asked_and_capacity(
-    pod: PodInfo, nodes: Nodes, resource: str, *, floored: bool, with_pod: bool = True
-) -> tuple[Amounts, Amounts] | None:
-    """What would be requested of a resource on each node, with the pod there, and what there is of it.
+def requested_and_capacity(pod: PodInfo, nodes: Nodes, resource: str, *, floored: bool) -> tuple[Amounts, int, Amounts] | None:
+    """What is requested of a resource on each node, what the pod would add to that, and what there is of it.
 
     `floored`: containers that ask for no CPU or memory count with a floor. None: the resource does not matter to the pod.
     """
     column = nodes.resource_column(resource)
     if column is None:
         return None
+    if floored and column < 2:
+        return nodes.non_zero_of(column), pod.non_zero_requests[column], nodes.allocatable_of(column)
     own = pod.requests.get(resource, 0)
     if own == 0 and resource not in NATIVE_RESOURCES:
         return None
-    if floored and column < 2:
-        own, requested = pod.non_zero_requests[column], nodes.non_zero_of(column)
-    else:
-        requested = nodes.requested_of(column)
-    return requested + own if with_pod else requested, nodes.allocatable_of(column)
+    return nodes.requested_of(column), own, nodes.allocatable_of(column)
 
 
 def least_allocated(requested: Amounts, capacity: Amounts) -> Amounts:
@@ -151,11 +147,11 @@ class NodeResourcesFit(Plugin):
         total: Amounts = 0
         weights: Amounts = 0
         for resource, weight in self._weights:
-            found = asked_and_capacity(pod, nodes, resource, floored=True)
+            found = requested_and_capacity(pod, nodes, resource, floored=True)
             if found is None:
                 continue
-            requested, capacity = found
-            scores = self._scorer(requested, capacity)
+            requested, own, capacity = found
+            scores = self._scorer(requested + own, capacity)
             counts = (capacity > 0) & (scores > 0) if self._is_ratio else capacity > 0
             total = total + counts * scores * weight
             weights = weights + counts * weight
