@@ -10,14 +10,17 @@ ready (KEP-5142), except after errors.
 from __future__ import annotations
 
 import heapq
+import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from navarch.apimachinery.errors import Object
-from navarch.scheduler.events import ANY, Action, EventHint, Hint, on
+from navarch.scheduler.events import ANY, Action, EventHint, Hint, HintFunction, on
 from navarch.scheduler.framework import Status
 from navarch.scheduler.podinfo import PodInfo
+
+logger = logging.getLogger(__name__)
 
 BACKOFF_INITIAL_SECONDS = 1.0
 BACKOFF_MAX_SECONDS = 10.0
@@ -360,6 +363,15 @@ def _may_help(group: Group, resource: str, actions: Action, old: Object | None, 
     pod = next(iter(group.pods.values())).info
     for hint in group.hints:
         is_meant = hint.event.resource in (resource, ANYTHING) and hint.event.actions & actions
-        if is_meant and (hint.hint is None or hint.hint(pod, old, new) is Hint.QUEUE):
+        if is_meant and (hint.hint is None or _says_yes(hint.hint, pod, old, new)):
             return True
     return False
+
+
+def _says_yes(hint: HintFunction, pod: PodInfo, old: Object | None, new: Object | None) -> bool:
+    try:
+        return hint(pod, old, new) is Hint.QUEUE
+    except Exception:
+        # Rather one try too many than a pod that is forgotten.
+        logger.exception("a queueing hint failed")
+        return True

@@ -5,6 +5,10 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from navarch.apimachinery.errors import Object
 from navarch.scheduler import preemption
 from navarch.scheduler.cycle import schedule
@@ -79,3 +83,46 @@ def test_pods_that_keep_others_away_can_be_preempted() -> None:
     affinity = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
     found = snapshot(node("a"), placed={"a": [low("shy", affinity=affinity), low("calm")]})
     assert victims(find(found, pod(labels={"app": "web"}, priority=10))) == ("a", {"shy"})
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.data())
+def test_what_is_kept_of_nodes_is_what_looking_again_finds(data: st.DataObject) -> None:
+    """Also: supposing amounts only finds what changing the snapshot itself finds."""
+    names, sizes = ("a", "b", "c"), ("250m", "500m", "1")
+    found = snapshot(*(node(name, cpu=data.draw(st.sampled_from(("1", "2"))), memory="3Gi") for name in names))
+    plugins, templates = framework(found), Templates(found)
+    kept = preemption.Kept(found.layout, found.position, 0)
+    there: list[str] = []
+    for number in range(data.draw(st.integers(4, 14))):
+        name = data.draw(st.sampled_from(names))
+        match data.draw(st.sampled_from(("add", "add", "add", "remove", "nominate"))):
+            case "add":
+                item = low(f"p{number}", data.draw(st.sampled_from(sizes)), data.draw(st.integers(0, 3)))
+                found.add_pod(PodInfo(item), name)
+                there.append(f"p{number}")
+            case "remove" if there:
+                found.remove_pod(there.pop(data.draw(st.integers(0, len(there) - 1))))
+            case "nominate":
+                found.nominate(PodInfo(pod(f"n{number}", cpu="500m", priority=data.draw(st.sampled_from((5, 20))))), name)
+        info = PodInfo(pod(f"new{number}", cpu="1", memory="1Gi", priority=10))
+        decision = schedule(plugins, templates, info, Random(1))
+        if decision.node:
+            continue
+        search = preemption.Search(plugins, decision.filtered, info, found, ())
+        assert kept.update(found, 0)
+        outcome = preemption.find(search, decision.fit, Random(1), min_candidates=100, min_percentage=10, kept=kept)
+        again = preemption.find(search, decision.fit, Random(1), min_candidates=100, min_percentage=10)
+        assert (outcome.candidate is None) == (again.candidate is None)
+        assert outcome.message == again.message
+        for row, candidate in kept.found.items():
+            assert candidate == slow(search, row)
+        if outcome.candidate is not None and again.candidate is not None:
+            assert outcome.candidate.cost == again.candidate.cost
+
+
+def slow(search: preemption.Search, row: int) -> preemption.Candidate | None:
+    """Whom to take off a node, found by taking them off."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(preemption, "_AmountsTrial", lambda search, row, moving: preemption._Trial(search, row))
+        return preemption._victims(search, row)
