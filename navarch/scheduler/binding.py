@@ -71,14 +71,14 @@ async def finish(assumed: Assumed) -> Status | None:
     """PreBind, Bind, PostBind; what kept it from being bound, or None. Raises PluginError."""
     framework, state, pod, node = assumed.framework, assumed.state, assumed.pod, assumed.node
     for plugin in framework.points["preBind"]:
-        status = await _limited(plugin, "PreBind", plugin.pre_bind(state, pod, node), PRE_BIND_LIMIT_SECONDS)
+        status = await _limited(framework, plugin, "PreBind", plugin.pre_bind(state, pod, node), PRE_BIND_LIMIT_SECONDS)
         if status is not None and status.code is not Code.SUCCESS:
             return Status(status.code, status.reasons, plugin.name)
     status = await _bind(assumed)
     if status is not None:
         return status
     for plugin in framework.points["postBind"]:
-        await _limited(plugin, "PostBind", plugin.post_bind(state, pod, node), BIND_LIMIT_SECONDS)
+        await _limited(framework, plugin, "PostBind", plugin.post_bind(state, pod, node), BIND_LIMIT_SECONDS)
     return None
 
 
@@ -91,7 +91,7 @@ async def _bind(assumed: Assumed) -> Status | None:
         return None
     for plugin in assumed.framework.points["bind"]:
         asked = plugin.bind(assumed.state, assumed.pod, assumed.node)
-        status = await _limited(plugin, "Bind", asked, BIND_LIMIT_SECONDS)
+        status = await _limited(assumed.framework, plugin, "Bind", asked, BIND_LIMIT_SECONDS)
         if status is None or status.code is Code.SUCCESS:
             return None
         if status.code is not Code.SKIP:
@@ -99,9 +99,11 @@ async def _bind(assumed: Assumed) -> Status | None:
     return Status(Code.ERROR, ("no bind plugin took the pod",))
 
 
-async def _limited(plugin: Plugin, point: str, work: Awaitable[T], limit_seconds: float) -> T:
+async def _limited(framework: Framework, plugin: Plugin, point: str, work: Awaitable[T], limit_seconds: float) -> T:
     """Await what a plugin does; what it raises becomes a PluginError."""
     try:
+        if plugin.name not in framework.guards:
+            return await work  # What our own wait for has limits itself.
         async with asyncio.timeout(limit_seconds):
             return await work
     except TimeoutError:

@@ -33,7 +33,7 @@ from navarch.scheduler.podinfo import PodInfo
 from navarch.scheduler.profiles import build
 from navarch.scheduler.queue import Queued, Rules, SchedulingQueue
 from navarch.scheduler.reporting import SCHEDULER_ERROR, SCHEDULING_GATED, UNSCHEDULABLE, patch_status, report
-from navarch.scheduler.runtime import Fit
+from navarch.scheduler.runtime import Fit, unavailable
 from navarch.scheduler.snapshot import Snapshot
 from navarch.scheduler.vectors import Templates
 
@@ -63,7 +63,14 @@ class Engine:
         self._assumed: set[str] = set()
         self._followed: set[str] = set()
         self.handle = Handle(
-            client, informers, self.snapshot, self._recorder, clock.random, clock.monotonic, activate=self._activate
+            client,
+            informers,
+            self.snapshot,
+            self._recorder,
+            clock.random,
+            clock.monotonic,
+            activate=self._activate,
+            register=self._follow,
         )
         self._extenders = [Extender(config) for config in configuration.extenders]
         known = {**IN_TREE, **configuration.more_plugins}
@@ -419,7 +426,8 @@ class Engine:
             return
         self.queue.put_back(queued, {status.plugin}, clock.monotonic())
         self._wakeup.set()
-        message = f"0/{self.snapshot.count} nodes are available: 1 {status.message}."
+        # Only the chosen node was asked about.
+        message = unavailable(1, {status.message: 1})
         self._recorder.event(queued.info.pod, "Warning", "FailedScheduling", message)
         self._tasks.start(report(self._client, queued.info, UNSCHEDULABLE, message), name=f"report {queued.info.key}")
 

@@ -159,7 +159,9 @@ def test_a_pod_waits_at_permit_until_it_is_allowed_and_no_longer_than_it_may() -
             order = [entry for entry in Protocolled.log if "web" in entry]
             assert order == ["reserve web node-1", "pre_bind web", "post_bind web"]
             await found.until(lambda: condition(found, "late"))
-            assert "rejected due to timeout after waiting at plugin" in condition(found, "late")["message"]
+            assert condition(found, "late")["message"] == (
+                '0/1 nodes are available: 1 rejected due to timeout after waiting at plugin "Protocolled".'
+            )
 
     asyncio.run(main())
 
