@@ -96,6 +96,7 @@ def _add_cluster_commands(commands: Subparsers[argparse.ArgumentParser]) -> None
     testserver.add_argument("--api-only", action="store_true", help="no controllers, no scheduler, no nodes")
     testserver.add_argument("-v", "--verbose", action="count", default=0, help="more in the log")
     testserver.set_defaults(command=_testserver)
+    _add_simulate_command(commands)
     _command(commands, "kubeconfig", _kubeconfig, "print the administrator's kubeconfig")
     server = _command(commands, "server", _server, "run the control plane in the foreground (`up` does this)")
     _add_process_options(server)
@@ -103,6 +104,22 @@ def _add_cluster_commands(commands: Subparsers[argparse.ArgumentParser]) -> None
     storesettings.add_options(server)
     server.add_argument("--replica-of", type=Path, help=argparse.SUPPRESS)
     _add_scheduler_options(server)
+
+
+def _add_simulate_command(commands: Subparsers[argparse.ArgumentParser]) -> None:
+    simulate = commands.add_parser(
+        "simulate",
+        help="run a scenario on a simulated cluster, in no time and the same way each time",
+        description="Run a scenario on a simulated cluster. Fails if an expectation is not met or a checker finds something.",
+    )
+    simulate.add_argument("scenario", type=Path, metavar="FILE", help="the scenario (docs/simulation.md)")
+    simulate.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is left to chance (default: 0)")
+    simulate.add_argument("--nodes", type=int, metavar="N", help="how many nodes (default: what the scenario says)")
+    simulate.add_argument("--for", dest="duration", metavar="TIME", help="how long, such as 24h (default: as it says)")
+    simulate.add_argument("--log", type=Path, metavar="FILE", help="write every change, action and fault there, in a line each")
+    simulate.add_argument("--report", type=Path, metavar="FILE", help="write what happened there")
+    simulate.add_argument("-v", "--verbose", action="count", default=0, help="more in the log of navarch itself")
+    simulate.set_defaults(command=_simulate)
 
 
 def _add_history_commands(commands: Subparsers[argparse.ArgumentParser]) -> None:
@@ -396,6 +413,22 @@ def _testserver(parsed: argparse.Namespace) -> int:
         raise CommandError("--nodes: a cluster has no less than 0 nodes")
     return testserver.main(
         parsed.kubeconfig.absolute(), port=parsed.port, nodes=parsed.nodes, api_only=parsed.api_only, verbosity=parsed.verbose
+    )
+
+
+def _simulate(parsed: argparse.Namespace) -> int:
+    from navarch.cli import simulate
+
+    return simulate.main(
+        simulate.Options(
+            scenario=parsed.scenario,
+            seed=parsed.seed,
+            nodes=parsed.nodes,
+            duration=parsed.duration,
+            log=parsed.log,
+            report=parsed.report,
+            verbosity=parsed.verbose,
+        )
     )
 
 

@@ -78,6 +78,11 @@ def use(clock: Clock) -> None:
     _current.set(clock)
 
 
+def current() -> Clock:
+    """The clock of this context."""
+    return _current.get()
+
+
 def time_seconds() -> float:
     """Seconds since the epoch."""
     return _current.get().time()

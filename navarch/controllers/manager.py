@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from navarch.api import registry
@@ -98,10 +98,17 @@ class Runnable(Protocol):
 class ControllerManager:
     """Runs all controllers in this process."""
 
-    def __init__(self, client: Client, informers: Informers, config: ControllerConfig) -> None:
+    def __init__(
+        self,
+        client: Client,
+        informers: Informers,
+        config: ControllerConfig,
+        adjust: Callable[[Controller], Controller] = lambda controller: controller,
+    ) -> None:
+        """`adjust` makes of each controller what is run."""
         # Of kinds that this cluster does not serve there is nothing to look after.
         served = {kind.resource for kind in registry.kinds()}
-        wanted = [controller for controller in controllers(config) if controller.resource in served]
+        wanted = [adjust(controller) for controller in controllers(config) if controller.resource in served]
         runners = [Runner(controller, client, informers) for controller in wanted]
         self._running: Sequence[Runnable] = [*runners, GarbageCollector(client, informers)]
         self._tasks = Tasks("controllers")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import errno
+import os
 import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,11 +19,15 @@ from navarch.apiserver.request import APIRequest
 from navarch.apiserver.server import APIServer, APIServerConfig
 from navarch.client.client import Client
 from navarch.client.informer import Informers
-from navarch.component import kubeconfig, pki
+from navarch.client.transport import Transport
+from navarch.component import clock, kubeconfig, pki
 from navarch.component.httpclient import HTTPClient
 from navarch.component.httpserver import Response
 from navarch.component.tasks import Tasks
-from navarch.storage.memory import MemoryBackend
+from navarch.simulation.disk import Disk
+from navarch.simulation.loop import SimulatedLoop
+from navarch.simulation.network import ADMINISTRATOR, Network
+from navarch.storage.backend import StorageError
 from navarch.storage.store import LocalStore
 
 if TYPE_CHECKING:
@@ -29,6 +36,11 @@ if TYPE_CHECKING:
 # Where the API server says that it is. Endpoints may not have loopback addresses (this one is RFC 5737's).
 ADVERTISED_ADDRESS = "192.0.2.1"
 HEARTBEAT_SECONDS = 10.0
+
+
+# How long a control plane that has lost its leader waits for the lease to run out (kube-controller-manager's default).
+TAKEOVER_SECONDS = 15.0
+MANAGER, SCHEDULER, KUBELETS = "kube-controller-manager", "kube-scheduler", "kubelet"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +55,10 @@ class Parts:
     port: int = 0
     """Where; 0 is any."""
     heartbeat_seconds: float = HEARTBEAT_SECONDS
+    written_heartbeats: bool = False
+    """Whether every heartbeat of every node is a write, as in life; always so over HTTP."""
+    separate_caches: bool = False
+    """Whether controllers and scheduler watch for themselves, as in processes of their own."""
 
 
 class SimulatedCluster:
@@ -53,14 +69,24 @@ class SimulatedCluster:
         self.directory = Path(tempfile.mkdtemp(prefix="navarch-simulation-"))
         self.pki = pki.PKI(self.directory / "pki") if parts.http else _keys()
         self.nodes: dict[str, SimulatedNode] = {}
+        self.disk = Disk(_spend)
+        self.is_down = False
+        """Whether the control plane is."""
         self.server = self._make_server()
-        self.client: Client = None  # type: ignore[assignment]
-        """As an administrator; there after `start`."""
+        self.network = Network(self._way)
+        self.client = self._administrator()
+        """As an administrator; answers after `start`."""
+        self.on_server: list[Callable[[APIServer], None]] = []
+        """Called with each API server before it starts."""
         self._informers: Informers | None = None
         self._simulated_nodes: SimulatedNodes | None = None
         self._nodes_made = 0
         self._tasks = Tasks("simulation")
         self._stops: list[Callable[[], Awaitable[None]]] = []
+        """Of controllers and scheduler."""
+        self._node_informers: Informers | None = None
+        self._upheaval = asyncio.Lock()
+        """The control plane goes and comes one step at a time."""
 
     def _make_server(self) -> APIServer:
         http = self.parts.http
@@ -77,7 +103,7 @@ class SimulatedCluster:
             # Nobody would make accounts for pods.
             disable_admission_plugins=() if self.parts.controllers else ("ServiceAccount",),
         )
-        return APIServer(config, LocalStore(MemoryBackend()), self._forward)
+        return APIServer(config, LocalStore(self.disk), self._forward)
 
     async def _forward(
         self, client: HTTPClient, request: APIRequest, target: str, headers: Mapping[str, str] | None = None
@@ -87,6 +113,14 @@ class SimulatedCluster:
 
         return await Reach(self.nodes.values)(client, request, target, headers)
 
+    def _way(self) -> Transport:
+        """To the API server, while there is one."""
+        if self.is_down:
+            raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+        return self.server.transport()
+
+    # Life
+
     async def start(self) -> None:
         """Until the API answers and the nodes are there."""
         await self.start_api()
@@ -94,73 +128,163 @@ class SimulatedCluster:
 
     async def start_api(self) -> None:
         """Until the API answers."""
+        for listener in self.on_server:
+            listener(self.server)
         await self.server.start()
         if self.parts.http:
             await self.server.listen()
-        self.client = self._component("navarch-testing")
 
     async def start_others(self) -> None:
         """What makes a cluster of it. What is not asked for does not even get imported."""
-        parts = self.parts
-        if parts.controllers:
-            self._start_controllers()
-        if parts.scheduler:
-            from navarch.scheduler.scheduler import Scheduler
-
-            scheduler = Scheduler(self._component("kube-scheduler"), self.informers)
-            self._tasks.start(scheduler.run(), name="scheduler")
-            self._stops.append(scheduler.stop)
-        for _ in range(parts.nodes):
+        self.start_controllers()
+        for _ in range(self.parts.nodes):
             await self.add_node()
 
     async def stop(self) -> None:
         """End everything, and leave nothing behind."""
         await asyncio.gather(*(node.stop() for node in self.nodes.values()))
-        for stop in reversed(self._stops):
-            await stop()
+        await self.stop_controllers()
+        if self._node_informers is not None:
+            await self._node_informers.stop()
         await self._tasks.stop()
-        await self.server.stop()
+        if not self.is_down:
+            self.disk.is_full = False
+            await self.server.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
+
+    def start_controllers(self) -> None:
+        """Controllers and scheduler begin to work, as in a process that has just started."""
+        parts = self.parts
+        if parts.controllers:
+            self._start_manager()
+        if parts.scheduler:
+            from navarch.scheduler.scheduler import Scheduler
+
+            informers = self._watching(SCHEDULER) if parts.separate_caches else self.informers
+            scheduler = Scheduler(self._component(SCHEDULER), informers)
+            self._tasks.start(scheduler.run(), name="scheduler")
+            self._stops.append(scheduler.stop)
+
+    async def stop_controllers(self) -> None:
+        """Controllers and scheduler end, whatever they are doing."""
+        stops, self._stops, self._informers = self._stops, [], None
+        for stop in reversed(stops):
+            await stop()
+
+    async def crash_control_plane(self) -> None:
+        """API server, controllers and scheduler lose power at once; what was durable is still there. Not over HTTP."""
+        assert not self.parts.http, "clients outside are connected to this server"
+        async with self._upheaval:
+            if self.is_down:
+                return
+            self.is_down = self.disk.is_off = True
+            self.network.break_watches()
+            await self.stop_controllers()
+            with suppress(StorageError):
+                await self.server.stop()
+
+    async def start_control_plane(self) -> None:
+        """Start it again on what its disk holds."""
+        async with self._upheaval:
+            if not self.is_down:
+                return
+            self.disk.is_off = False
+            self.server = self._make_server()
+            await self.start_api()
+            self.is_down = False
+            self.start_controllers()
+
+    async def change_leader(self) -> None:
+        """Controllers and scheduler are gone; others take over when their lease has run out."""
+        async with self._upheaval:
+            if self.is_down:
+                return
+            await self.stop_controllers()
+            await clock.sleep(TAKEOVER_SECONDS)
+            self.start_controllers()
+
+    # Nodes
 
     async def add_node(self, name: str = "", **options: Any) -> SimulatedNode:
         """One more node, ready; `options` are those of `SimulatedNode`."""
         from navarch.simulation.node import SimulatedNode, SimulatedNodes
 
         if self._simulated_nodes is None:
-            self._simulated_nodes = SimulatedNodes(self.informers)
+            self._node_informers = Informers(self._component(KUBELETS))
+            self._simulated_nodes = SimulatedNodes(self._node_informers)
         number = self._nodes_made = self._nodes_made + 1
+        name = name or f"node-{number}"
         options = {"heartbeat_seconds": self.parts.heartbeat_seconds, **options}
-        node = SimulatedNode(name or f"node-{number}", number, self.server.transport(), **options)
+        if not self._writes_heartbeats:
+            options["administrator"] = Client(self.network.line(ADMINISTRATOR), field_manager="kubelet")
+        node = SimulatedNode(name, number, self.network.line(name, KUBELETS), **options)
         await node.start()
         self.nodes[node.name] = node
         self._simulated_nodes.add(node)
         return node
 
+    async def remove_node(self, name: str) -> None:
+        """Take a node away for good. Raises StatusError."""
+        node = self.nodes.pop(name)
+        node.crash()
+        assert self._simulated_nodes is not None
+        self._simulated_nodes.remove(name)
+        await node.stop()
+        await self.client.delete_if_exists("nodes", name)
+
+    @property
+    def _writes_heartbeats(self) -> bool:
+        return self.parts.written_heartbeats or self.parts.http
+
     @property
     def informers(self) -> Informers:
-        """Shared by all that watches in this process."""
+        """Shared by controllers and scheduler."""
         if self._informers is None:
-            self._informers = Informers(self._component("navarch"))
-            self._stops.append(self._informers.stop)
+            self._informers = self._watching(MANAGER if self.parts.separate_caches else "navarch")
         return self._informers
+
+    def _watching(self, who: str) -> Informers:
+        informers = Informers(self._component(who))
+        self._stops.append(informers.stop)
+        return informers
 
     def kubeconfig(self) -> str:
         """The administrator's, for clients over HTTPS."""
         return kubeconfig.render(self.pki.directory, f"https://127.0.0.1:{self.server.port}")
 
     def _component(self, name: str) -> Client:
-        return Client(self.server.transport(), field_manager=name)
+        return Client(self.network.line(name), field_manager=name)
 
-    def _start_controllers(self) -> None:
+    def _administrator(self) -> Client:
+        if self._writes_heartbeats:
+            return Client(self.network.line(ADMINISTRATOR), field_manager="navarch-testing")
+        from navarch.simulation.heartbeats import ReadingLine
+
+        line = ReadingLine(self.network, ADMINISTRATOR)
+        line.nodes = lambda: self.nodes
+        return Client(line, field_manager="navarch-testing")
+
+    def _start_manager(self) -> None:
         from navarch.controllers.config import ControllerConfig
+        from navarch.controllers.controller import Controller
         from navarch.controllers.manager import ControllerManager
+        from navarch.simulation.heartbeats import adjusted
+
+        def adjust(controller: Controller) -> Controller:
+            return controller if self._writes_heartbeats else adjusted(controller, lambda: self.nodes)
 
         authority = self.pki.certificate("ca").read_text() if self.parts.http else "none"
-        manager = ControllerManager(
-            self._component("kube-controller-manager"), self.informers, ControllerConfig(root_ca_pem=authority)
-        )
+        config = ControllerConfig(root_ca_pem=authority)
+        manager = ControllerManager(self._component(MANAGER), self.informers, config, adjust)
         self._tasks.start(manager.run(), name="controllers")
         self._stops.append(manager.stop)
+
+
+def _spend(seconds: float) -> None:
+    """Let time pass for who does something that takes so long. On a loop that cannot do that it takes none."""
+    loop = asyncio.get_running_loop()
+    if isinstance(loop, SimulatedLoop):
+        loop.spend(seconds)
 
 
 @cache

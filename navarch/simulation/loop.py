@@ -7,7 +7,8 @@
 
 With `SimulatedClock` a whole cluster runs on this time, and draws its chances from one seed.
 
-Work for threads is done at once, on the loop: what runs beside it would not run the same way twice.
+Work for threads is done at once, on the loop: what runs beside it would not run the same way twice. Work that says that it
+takes time (`SimulatedLoop.spend`) holds up the loop where it is done on it, and only who waits for it where it is a thread's.
 """
 
 from __future__ import annotations
@@ -48,6 +49,10 @@ class _Selector(selectors.DefaultSelector):
     def set_pace(self, pace: Pace) -> None:
         self._now, self._since, self.pace = self.now(), _MACHINE.monotonic(), pace
 
+    def skip(self, seconds: float) -> None:
+        self._now += seconds
+        self._since = _MACHINE.monotonic() if self.pace == "virtual" else self._since
+
     def now(self) -> float:
         return self._now + _MACHINE.monotonic() - self._since if self.pace == "real" else self._now
 
@@ -77,6 +82,8 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         self._times = _Selector()
         self._times.busy = self._busy
         super().__init__(self._times)
+        self._thread_seconds: float | None = None
+        """What the work of a thread that is being done has spent; None: none is."""
 
     def time(self) -> float:
         return self._times.now()
@@ -93,16 +100,39 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         self, executor: Any, func: Callable[..., Any], *args: Any
     ) -> asyncio.Future[Any]:
         future = self.create_future()
+        outer, self._thread_seconds = self._thread_seconds, 0.0
+        result, failure = None, None
         try:
-            future.set_result(func(*args))
+            result = func(*args)
         except Exception as error:  # noqa: BLE001 - it belongs to who waits for the future
-            future.set_exception(error)
+            failure = error
+        spent, self._thread_seconds = self._thread_seconds, outer
+        if spent:
+            self.call_later(spent, _end, future, result, failure)
+        else:
+            _end(future, result, failure)
         return future
+
+    def spend(self, seconds: float) -> None:
+        """Work that is being done takes so long."""
+        if self._thread_seconds is None:
+            self._times.skip(seconds)
+        else:
+            self._thread_seconds += seconds
 
     def _busy(self) -> str:
         names = sorted({task.get_name() for task in asyncio.all_tasks(self) if task._fut_waiter is None})  # type: ignore[attr-defined]
         shown = ", ".join(names[:NAMES_SHOWN]) or "callbacks of no task"
         return f"{shown} and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else shown
+
+
+def _end(future: asyncio.Future[Any], result: Any, failure: Exception | None) -> None:
+    if future.done():
+        return
+    if failure is not None:
+        future.set_exception(failure)
+    else:
+        future.set_result(result)
 
 
 class SimulatedClock:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-from collections.abc import AsyncIterator, Mapping
+import math
+from collections.abc import Coroutine, Mapping
+from contextvars import copy_context
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from navarch.apimachinery import meta
@@ -16,10 +19,11 @@ from navarch.apimachinery.errors import Object, StatusError
 from navarch.client.client import Client
 from navarch.client.events import EventRecorder
 from navarch.client.informer import Informers
-from navarch.client.transport import JSON, Transport, WatchEvent
 from navarch.component import clock
+from navarch.component.clock import Clock
 from navarch.component.tasks import Tasks
 from navarch.kubelet.node_status import KUBELET_VERSION
+from navarch.simulation.network import Line
 from navarch.simulation.pod import RUNTIME, SimulatedPod
 
 State = Literal["running", "crashed", "frozen"]
@@ -30,35 +34,26 @@ HEARTBEAT_SECONDS = 10.0
 REPORT_SECONDS = 300.0
 RETRY_SECONDS = 1.0
 KUBELET_PORT = 10250
+MICRO_TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 CAPACITY = {"cpu": "32", "memory": "256Gi", "pods": "110", "ephemeral-storage": "1Ti"}
 # Addresses of nodes, and of pods on nodes to which no controller gives a network (RFC 6598, and RFC 2544's benchmarks).
 NODE_NETWORK = ipaddress.IPv4Network("100.64.0.0/10")
 POD_NETWORK = ipaddress.IPv4Network("198.18.0.0/15")
 
 
-class CutOffError(ConnectionError):
-    """The node's way to the API server is cut."""
+class NodeClock:
+    """A node's own clock, which may go wrong; how time passes and what is left to chance are the simulation's."""
 
+    def __init__(self, base: Clock) -> None:
+        self._base = base
+        self.random = base.random
+        self.skew_seconds = 0.0
 
-class _Line(Transport):
-    """A node's connection to the API server, which can be cut."""
+    def time(self) -> float:
+        return self._base.time() + self.skew_seconds
 
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
-        self.is_cut = False
-
-    async def request(
-        self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None, content_type: str = JSON
-    ) -> Object:
-        if self.is_cut:
-            raise CutOffError
-        return await self._transport.request(method, path, query=query, body=body, content_type=content_type)
-
-    def watch(self, path: str, query: Mapping[str, str]) -> AsyncIterator[WatchEvent]:
-        return self._transport.watch(path, query)
-
-    async def close(self) -> None:
-        await self._transport.close()
+    def monotonic(self) -> float:
+        return self._base.monotonic()
 
 
 class SimulatedNode:
@@ -68,14 +63,17 @@ class SimulatedNode:
         self,
         name: str,
         number: int,
-        transport: Transport,
+        line: Line,
         *,
+        administrator: Client | None = None,
         capacity: Mapping[str, str] = CAPACITY,
         labels: Mapping[str, str] | None = None,
         taints: list[Object] | None = None,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
     ) -> None:
-        """`number` tells it from all others of its cluster."""
+        """`number` tells it from all others of its cluster. `administrator`: heartbeats are not written but known
+        (heartbeats.py), and this one writes the last of them down.
+        """
         self.name = name
         self.capacity = dict(capacity)
         self.labels = {
@@ -91,8 +89,14 @@ class SimulatedNode:
         self.pods: dict[str, SimulatedPod] = {}
         """By uid."""
         self._number = number
-        self._line = _Line(transport)
-        self.client = Client(self._line, field_manager="kubelet")
+        self._line = line
+        self.clock = NodeClock(clock.current())
+        self._context = copy_context()
+        self._context.run(clock.use, self.clock)
+        self.client = Client(line, field_manager="kubelet")
+        self._administrator = administrator
+        self._beating_since: float | None = None
+        """Where heartbeats are not written: since when, on the clock that never goes back, the node has sent them."""
         self._recorder = EventRecorder(self.client, "kubelet", name)
         self._heartbeat_seconds = heartbeat_seconds
         self._tasks = Tasks(f"node-{name}")
@@ -108,7 +112,7 @@ class SimulatedNode:
 
     async def start(self) -> None:
         """Register, and live."""
-        await self._register()
+        await self._start("register", self._register())
         self._live()
 
     async def stop(self) -> None:
@@ -120,6 +124,7 @@ class SimulatedNode:
         """Lose power: everything that ran is gone, and nothing is heard of the node any more."""
         if self.state == "crashed":
             return
+        self._fall_silent()
         self.state = "crashed"
         for task in (*self._running.values(), *self._heartbeats):
             task.cancel()
@@ -141,6 +146,7 @@ class SimulatedNode:
     def freeze(self) -> None:
         """Do nothing from now on, and notice nothing."""
         if self.state == "running":
+            self._fall_silent()
             self.state = "frozen"
             self._awake.clear()
 
@@ -148,15 +154,20 @@ class SimulatedNode:
         if self.state == "frozen":
             self.state = "running"
             self._awake.set()
+            self._beat_again()
             self._catch_up()
 
     def cut(self) -> None:
         """Cut its way to the API server."""
-        self._line.is_cut = True
+        if not self.is_cut:
+            self._fall_silent()
+            self._line.cut()
 
     def heal(self) -> None:
-        self._line.is_cut = False
-        self._catch_up()
+        self._line.heal()
+        if self.state == "running":
+            self._beat_again()
+            self._catch_up()
 
     @property
     def is_cut(self) -> bool:
@@ -164,11 +175,48 @@ class SimulatedNode:
 
     # What it does
 
+    def _start(self, name: str, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Begin something of the node's own, on the node's own clock."""
+        return self._context.run(lambda: self._tasks.start(coroutine, name=name))
+
     def _live(self) -> None:
-        self._heartbeats = (
-            self._tasks.start(self._renew(), name="lease"),
-            self._tasks.start(self._report(), name="status"),
-        )
+        self._heartbeats = (self._start("lease", self._renew()), self._start("status", self._report()))
+
+    # Heartbeats that are known without being written
+
+    @property
+    def last_beat(self) -> float | None:
+        """When (on the simulation's wall clock) it last sent a heartbeat that is not written; None: there is none."""
+        if self._beating_since is None or self.state != "running" or self.is_cut:
+            return None
+        now = self.clock.monotonic()
+        beats = math.floor((now - self._beating_since) / self._heartbeat_seconds)
+        return self.clock.time() - now + self._beating_since + beats * self._heartbeat_seconds
+
+    def _fall_silent(self) -> None:
+        """The last heartbeat is written down, since none follows it."""
+        last, self._beating_since = self.last_beat, None
+        if last is not None:
+            self._start("last-heartbeat", self._write_down(last))
+
+    async def _write_down(self, last: float) -> None:
+        while True:
+            try:
+                return await self.write_beat(last)
+            except (StatusError, OSError):
+                await clock.sleep(RETRY_SECONDS)
+
+    async def write_beat(self, last: float) -> None:
+        """Have the API show a heartbeat that was sent then. Raises StatusError, ConnectionError."""
+        assert self._administrator is not None
+        spec = {"renewTime": datetime.fromtimestamp(last, UTC).strftime(MICRO_TIME)}
+        await self._administrator.patch(LEASES, self.name, {"spec": spec}, LEASE_NAMESPACE)
+
+    def _beat_again(self) -> None:
+        if self._administrator is not None:
+            for task in self._heartbeats:
+                task.cancel()
+            self._live()
 
     async def _register(self) -> None:
         node: Object = {
@@ -227,12 +275,18 @@ class SimulatedNode:
 
     async def _renew(self) -> None:
         while True:
-            await clock.sleep(clock.jitter(self._heartbeat_seconds, 0.04))
+            if self._administrator is None:
+                await clock.sleep(clock.jitter(self._heartbeat_seconds, 0.04))
             await self.awake()
             try:
                 await self._renew_once()
             except (StatusError, OSError):
                 await clock.sleep(RETRY_SECONDS)
+                continue
+            if self._administrator is not None:
+                # From here on it goes without saying.
+                self._beating_since = clock.monotonic()
+                return
 
     async def _renew_once(self) -> None:
         spec = {"holderIdentity": self.name, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": clock.micro_timestamp()}
@@ -259,6 +313,8 @@ class SimulatedNode:
             try:
                 patch = {"status": self._status()}
                 self._node = await self.client.patch("nodes", self.name, patch, patch_type="strategic", subresource="status")
+                if self._administrator is not None:
+                    return
                 await clock.sleep(clock.jitter(REPORT_SECONDS, 0.04))
             except (StatusError, OSError):
                 await clock.sleep(RETRY_SECONDS)
@@ -269,7 +325,7 @@ class SimulatedNode:
             told = self._node
             self._node = node
             if not meta.is_condition_true(node, "Ready") and (told is None or meta.is_condition_true(told, "Ready")):
-                self._tasks.start(self._tell_again(), name="status-again")
+                self._start("status-again", self._tell_again())
 
     async def _tell_again(self) -> None:
         try:
@@ -297,7 +353,7 @@ class SimulatedNode:
             self._run(self.pods[uid])
 
     def _run(self, pod: SimulatedPod) -> None:
-        task = self._tasks.start(pod.run(), name=f"pod-{meta.key(pod.pod)}")
+        task = self._start(f"pod-{meta.key(pod.pod)}", pod.run())
         self._running[pod.uid] = task
         task.add_done_callback(lambda done: self._ended(pod.uid, done))
 
@@ -344,6 +400,9 @@ class SimulatedNodes:
         self._nodes[node.name] = node
         for pod in self._informers.get("pods").list():
             self._pod_changed(None, pod)
+
+    def remove(self, name: str) -> None:
+        self._nodes.pop(name, None)
 
     def _pod_changed(self, old: Object | None, new: Object | None) -> None:
         pod = new if new is not None else old

@@ -13,10 +13,10 @@ from typing import Any, Literal, Self, TypeVar
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object, StatusError
 from navarch.component import clock
+from navarch.simulation import manifests
 from navarch.simulation.cluster import Parts, SimulatedCluster
 from navarch.simulation.loop import START_SECONDS, SimulatedClock, SimulatedLoop
-from navarch.testing import manifests
-from navarch.testing.resources import Resources, describe
+from navarch.simulation.resources import Resources, describe
 
 T = TypeVar("T")
 Objects = list[Object]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from navarch.api import registry
@@ -19,10 +20,12 @@ class Resources:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._names: dict[str, Kind] = {}
-        for kind in registry.kinds():
-            for name in _names(kind):
-                self._names.setdefault(name, kind)
+        self._names = builtin()
+
+    @property
+    def names(self) -> list[str]:
+        """What built-in resources are called."""
+        return list(self._names)
 
     async def of_resource(self, name: str) -> Kind:
         """Raises KeyError, with what comes nearest."""
@@ -74,6 +77,16 @@ class Resources:
                         )
                     )
         return found
+
+
+@cache
+def builtin() -> Mapping[str, Kind]:
+    """Built-in kinds by all that they are called."""
+    found: dict[str, Kind] = {}
+    for kind in registry.kinds():
+        for name in _names(kind):
+            found.setdefault(name, kind)
+    return found
 
 
 def _names(kind: Kind) -> list[str]:

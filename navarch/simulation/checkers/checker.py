@@ -1,0 +1,58 @@
+"""What a checker is: it is told of every change of the resources it names, and asked once more when all should be quiet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, ClassVar
+
+from navarch.api import registry
+from navarch.apimachinery.errors import Object
+
+if TYPE_CHECKING:
+    from navarch.simulation.cluster import SimulatedCluster
+    from navarch.simulation.observer import Seen
+    from navarch.storage.store import Store
+
+Report = Callable[[str, str], None]
+"""Called with the object's name (or "") and what is wrong with it."""
+
+
+class State:
+    """What the store holds at the moment. Reading it takes no time, meets no fault, and changes nothing."""
+
+    def __init__(self, store: Callable[[], Store], cluster: SimulatedCluster) -> None:
+        self._store = store
+        self.cluster = cluster
+        """The machinery; checkers only look at it."""
+
+    def objects(self, resource: str, namespace: str = "") -> Iterator[Object]:
+        """Of a built-in resource such as ``pods`` or ``deployments.apps``, in key order."""
+        kind = registry.resource(resource)
+        prefix = kind.key_prefix
+        under = f"{prefix}{namespace}/" if namespace and kind.namespaced else prefix
+        for record in self._store().collection(prefix).range(under):
+            yield kind.from_stored(record.object())
+
+    def get(self, resource: str, name: str, namespace: str = "") -> Object | None:
+        """One object, if it is there."""
+        kind = registry.resource(resource)
+        record = self._store().get(kind.key_prefix, kind.key(namespace, name))
+        return kind.from_stored(record.object()) if record is not None else None
+
+
+class Checker:
+    """One promise. Says what breaks it by calling `report`."""
+
+    name: ClassVar[str]
+    resources: ClassVar[tuple[str, ...]] = ()
+    """Whose changes it is told of; () are all."""
+
+    def __init__(self, state: State, report: Report) -> None:
+        self.state = state
+        self.report = report
+
+    def changed(self, seen: Seen) -> None:
+        """Something has changed."""
+
+    def settled(self) -> None:
+        """Faults have ended, and time enough has passed: everything should be as it is asked for."""

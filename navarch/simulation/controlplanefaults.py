@@ -1,0 +1,88 @@
+"""Faults of the control plane: its disk, its processes, its leader."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from navarch.simulation import arguments
+from navarch.simulation.action import Fault, span
+from navarch.simulation.arguments import argument
+from navarch.simulation.stage import Stage
+
+RESTART_SECONDS = 10.0
+SYNCS_SECONDS = (0.01, 0.1, 1.0)
+
+
+@dataclass(frozen=True)
+class SlowDisk(Fault):
+    """Making anything durable takes so long."""
+
+    name: ClassVar[str] = "slow-disk"
+    by: float = argument(arguments.duration, 0.5)
+    for_seconds: float | None = argument(arguments.duration, None, key="for")
+
+    async def begin(self, stage: Stage) -> None:
+        stage.cluster.disk.sync_seconds = self.by
+
+    async def end(self, stage: Stage, begun: None) -> None:
+        stage.cluster.disk.sync_seconds = 0.0
+
+    @classmethod
+    def random(cls, chance: random.Random, nodes: Sequence[str]) -> SlowDisk:
+        return cls(chance.choice(SYNCS_SECONDS), span(chance))
+
+
+@dataclass(frozen=True)
+class FillDisk(Fault):
+    """There is no space left: nothing can be written."""
+
+    name: ClassVar[str] = "fill-disk"
+    for_seconds: float | None = argument(arguments.duration, None, key="for")
+
+    async def begin(self, stage: Stage) -> None:
+        stage.cluster.disk.is_full = True
+
+    async def end(self, stage: Stage, begun: None) -> None:
+        stage.cluster.disk.is_full = False
+
+    @classmethod
+    def random(cls, chance: random.Random, nodes: Sequence[str]) -> FillDisk:
+        return cls(span(chance))
+
+
+@dataclass(frozen=True)
+class RestartControlPlane(Fault):
+    """API server, controllers and scheduler crash, and start again after `for`."""
+
+    name: ClassVar[str] = "restart-control-plane"
+    for_seconds: float | None = argument(arguments.duration, RESTART_SECONDS, key="for")
+
+    async def begin(self, stage: Stage) -> None:
+        await stage.cluster.crash_control_plane()
+
+    async def end(self, stage: Stage, begun: None) -> None:
+        await stage.cluster.start_control_plane()
+
+    @classmethod
+    def random(cls, chance: random.Random, nodes: Sequence[str]) -> RestartControlPlane:
+        return cls(span(chance))
+
+
+@dataclass(frozen=True)
+class ChangeLeader(Fault):
+    """Controllers and scheduler are gone at once; others take over when their lease has run out."""
+
+    name: ClassVar[str] = "change-leader"
+
+    async def begin(self, stage: Stage) -> None:
+        await stage.cluster.change_leader()
+
+    async def end(self, stage: Stage, begun: None) -> None:
+        """Others have taken over."""
+
+    @classmethod
+    def random(cls, chance: random.Random, nodes: Sequence[str]) -> ChangeLeader:
+        return cls()

@@ -1,0 +1,133 @@
+"""Faults on the ways to the API server: requests that fail or are lost, watches that are late, silent or broken off."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal, cast
+
+from navarch.simulation import arguments
+from navarch.simulation.action import Fault, span
+from navarch.simulation.arguments import argument
+from navarch.simulation.network import Disturbance
+from navarch.simulation.stage import Stage
+
+CODES = (409, 429, 500, 503, 504)
+# Whom and what drawn faults concern.
+WHO = ("*", "kube-controller-manager", "kube-scheduler", "kubelet")
+WHAT = ("*", "pods", "nodes", "replicasets", "deployments", "statefulsets", "jobs", "endpointslices", "poddisruptionbudgets")
+DELAYS_SECONDS = (0.1, 1.0, 5.0, 20.0)
+
+
+class NetworkFault(Fault):
+    """Something that is wrong on lines for a while."""
+
+    async def begin(self, stage: Stage) -> Disturbance:
+        disturbance = self.disturbance()
+        # Its own chance: what else is drawn meanwhile makes no difference to it.
+        disturbance.chance = random.Random(f"{stage.seed}/{self}")
+        stage.cluster.network.begin(disturbance)
+        return disturbance
+
+    async def end(self, stage: Stage, begun: Disturbance | None) -> None:
+        if begun is not None:
+            stage.cluster.network.end(begun)
+
+    def disturbance(self) -> Disturbance:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class FailRequests(NetworkFault):
+    """A share of the requests is answered with an error, and not carried out."""
+
+    name: ClassVar[str] = "fail-requests"
+    code: int = argument(arguments.any_of(*CODES), 500)
+    share: float = argument(arguments.share, 0.5)
+    of: str = argument(arguments.text, "*")
+    resource: str = argument(arguments.text, "*")
+    for_seconds: float | None = argument(arguments.duration, None, key="for")
+
+    def disturbance(self) -> Disturbance:
+        return Disturbance(self.of, self.resource, self.share, code=self.code)
+
+    @classmethod
+    def random(cls, chance: random.Random, nodes: Sequence[str]) -> FailRequests:
+        portion = chance.choice((0.1, 0.5, 0.9))
+        return cls(chance.choice(CODES), portion, chance.choice(WHO), chance.choice(WHAT), span(chance))
+
+
+@dataclass(frozen=True)
+class TimeOutRequests(NetworkFault):
+    """A share of the requests is lost, or (`when: after`) carried out and the answer lost; the client waits in vain."""
+
+    name: ClassVar[str] = "time-out-requests"
+    when: str = argument(arguments.one_of("before", "after"), "after")
+    share: float = argument(arguments.share, 0.5)
+    of: str = argument(arguments.text, "*")
+    resource: str = argument(arguments.text, "*")
+    for_seconds: float | None = argument(arguments.duration, None, key="for")
+
+    def disturbance(self) -> Disturbance:
+        return Disturbance(self.of, self.resource, self.share, lost=cast(Literal["before", "after"], self.when))
+
+    @classmethod
+    def random(cls, chance: random.Random, nodes: Sequence[str]) -> TimeOutRequests:
+        when, portion = chance.choice(("before", "after")), chance.choice((0.1, 0.5, 0.9))
+        return cls(when, portion, chance.choice(WHO), chance.choice(WHAT), span(chance))
+
+
+@dataclass(frozen=True)
+class DelayWatches(NetworkFault):
+    """Watch events come late."""
+
+    name: ClassVar[str] = "delay-watches"
+    by: float = argument(arguments.duration, 1.0)
+    of: str = argument(arguments.text, "*")
+    resource: str = argument(arguments.text, "*")
+    for_seconds: float | None = argument(arguments.duration, None, key="for")
+
+    def disturbance(self) -> Disturbance:
+        return Disturbance(self.of, self.resource, delay_seconds=self.by)
+
+    @classmethod
+    def random(cls, chance: random.Random, nodes: Sequence[str]) -> DelayWatches:
+        return cls(chance.choice(DELAYS_SECONDS), chance.choice(WHO), chance.choice(WHAT), span(chance))
+
+
+@dataclass(frozen=True)
+class StallWatches(NetworkFault):
+    """A watcher is cut off from the store: its events wait until the fault ends."""
+
+    name: ClassVar[str] = "stall-watches"
+    of: str = argument(arguments.text, "*")
+    resource: str = argument(arguments.text, "*")
+    for_seconds: float | None = argument(arguments.duration, None, key="for")
+
+    def disturbance(self) -> Disturbance:
+        return Disturbance(self.of, self.resource, stalls=True)
+
+    @classmethod
+    def random(cls, chance: random.Random, nodes: Sequence[str]) -> StallWatches:
+        return cls(chance.choice(WHO), chance.choice(WHAT), span(chance))
+
+
+@dataclass(frozen=True)
+class BreakWatches(Fault):
+    """Connections that watch are broken off, with what is on its way; `relist`: whoever comes again has to list anew."""
+
+    name: ClassVar[str] = "break-watches"
+    relist: bool = argument(arguments.boolean, False)
+    of: str = argument(arguments.text, "*")
+    resource: str = argument(arguments.text, "*")
+
+    async def begin(self, stage: Stage) -> None:
+        stage.cluster.network.break_watches(self.of, self.resource, expired=self.relist)
+
+    async def end(self, stage: Stage, begun: None) -> None:
+        """Whoever watches comes again without being told."""
+
+    @classmethod
+    def random(cls, chance: random.Random, nodes: Sequence[str]) -> BreakWatches:
+        return cls(chance.random() < 0.5, chance.choice(WHO), chance.choice(WHAT))

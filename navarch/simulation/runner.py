@@ -1,0 +1,248 @@
+"""Runs a scenario: the same scenario and seed give the same history, to the last byte of its log.
+
+The order of a run: the objects are applied; the steps of the timeline are begun at their moments, each as a task of its own, so
+that one which waits (a drain) holds up no other; faults end when their time is over. When the scenario's time is over, whatever
+fault is left is ended, everything gets time to settle, and the checkers are asked a last time, and the expectations of the end.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from navarch.apimachinery.errors import StatusError
+from navarch.component import clock
+from navarch.component.tasks import Tasks
+from navarch.simulation.action import ActionError, Fault
+from navarch.simulation.checkers import every
+from navarch.simulation.checkers.checker import Checker, State
+from navarch.simulation.cluster import Parts, SimulatedCluster
+from navarch.simulation.loop import SimulatedClock, SimulatedLoop, StuckError
+from navarch.simulation.observer import Observer
+from navarch.simulation.record import ActionRecord, ExpectationRecord, Log, Record
+from navarch.simulation.scenario import Expected, Scenario, Step
+from navarch.simulation.stage import Stage
+
+logger = logging.getLogger(__name__)
+
+EXPECTATION_STEP_SECONDS = 1.0
+# While the control plane is away, what users do is tried again for so long.
+USER_PATIENCE_SECONDS = 300.0
+USER_RETRY_SECONDS = 1.0
+# A simulation that takes longer than this of real time for one scenario is taken to be stuck.
+REAL_LIMIT_SECONDS = 4 * 3600.0
+START_LIMIT_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How a scenario is run."""
+
+    seed: int = 0
+    log: Callable[[str], object] | None = None
+    """Is given every line of the log of changes."""
+    checkers: Sequence[type[Checker]] = field(default_factory=every.checkers)
+    written_heartbeats: bool = False
+
+
+def run(scenario: Scenario, options: Options, steps: Sequence[Step] | None = None) -> Record:
+    """Run a scenario, or with `steps` just these of it, and tell what happened. It has a loop of its own."""
+    began = _real_seconds()
+    loop = SimulatedLoop()
+    simulated = SimulatedClock(loop, options.seed)
+    drawn = scenario.draw(options.seed) if steps is None else list(steps)
+    log = Log(options.log)
+
+    async def timed() -> Record:
+        simulated.use()
+        found = _Run(scenario, drawn, options, log)
+        return await found.run()
+
+    try:
+        record = loop.run_until_complete(timed())
+        loop.run_until_complete(loop.shutdown_asyncgens())
+    finally:
+        loop.close()
+    record.digest = log.digest
+    record.real_seconds = _real_seconds() - began
+    return record
+
+
+def _real_seconds() -> float:
+    return clock.SystemClock().monotonic()
+
+
+class _Defects(logging.Handler):
+    """Takes an exception that nobody has foreseen, which components log and go on, for what it is."""
+
+    def __init__(self, report: Callable[[str, str], None]) -> None:
+        super().__init__(logging.ERROR)
+        self._report = report
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info and record.exc_info[1] is not None:
+            error = record.exc_info[1]
+            self._report("", f"{record.getMessage()}: {type(error).__name__}: {error}")
+
+
+@dataclass(slots=True)
+class _Lasting:
+    """A fault under way."""
+
+    fault: Fault
+    noted: ActionRecord
+    begun: Any = None
+
+
+class _Run:
+    """One run."""
+
+    def __init__(self, scenario: Scenario, steps: Sequence[Step], options: Options, log: Log) -> None:
+        self._scenario = scenario
+        self._steps = steps
+        self._log = log
+        parts = Parts(
+            nodes=0, separate_caches=scenario.separate_caches, written_heartbeats=options.written_heartbeats, controllers=True
+        )
+        self._cluster = SimulatedCluster(parts)
+        self._stage = Stage(self._cluster, options.seed, scenario.namespace)
+        self._record = Record(scenario.name, scenario.file, options.seed, clock.timestamp())
+        self._observer = Observer(self._record, log)
+        self._cluster.on_server.append(self._observer.follow)
+        state = State(lambda: self._observer.store, self._cluster)
+        self._checkers = [made(state, self._report(made.name)) for made in options.checkers]
+        for checker in self._checkers:
+            self._observer.listen(checker.changed, checker.resources)
+        self._tasks = Tasks("scenario")
+        self._lasting: dict[int, _Lasting] = {}
+        """Faults under way by number, oldest first."""
+
+    async def run(self) -> Record:
+        record, scenario = self._record, self._scenario
+        defects = _Defects(self._report("defects"))
+        logging.getLogger("navarch").addHandler(defects)
+        try:
+            await self._start()
+            for expected in scenario.expectations:
+                if expected.expectation.at is not None:
+                    self._tasks.start(self._expect_at(expected), name=f"expectation-{expected.line}")
+            await self._timeline()
+            await self._end_faults()
+            await self._settle()
+        except StuckError as error:
+            self._report("progress")("", str(error))
+        finally:
+            record.seconds = self._observer.seconds
+            logging.getLogger("navarch").removeHandler(defects)
+            await self._tasks.stop()
+            await self._cluster.stop()
+        return record
+
+    async def _start(self) -> None:
+        scenario, cluster = self._scenario, self._cluster
+        await cluster.start()
+        for group in scenario.nodes:
+            options: dict[str, Any] = {"labels": group.labels, "taints": list(group.taints)}
+            if group.capacity:
+                options["capacity"] = group.capacity
+            for _ in range(group.count):
+                await cluster.add_node(**options)
+        for obj in scenario.objects:
+            await self._user(lambda obj=obj: self._stage.apply(dict(obj)))  # type: ignore[misc]
+
+    async def _user(self, do: Callable[[], Any]) -> None:
+        """Do what a user does, who tries again while there is no server, or it is not well. Raises StatusError, ActionError."""
+        deadline = clock.monotonic() + USER_PATIENCE_SECONDS
+        while True:
+            try:
+                await do()
+                return
+            except (StatusError, OSError) as error:
+                passes = isinstance(error, OSError) or error.code >= 500 or error.code in (409, 429) or _is_early(error)
+                if not passes or clock.monotonic() >= deadline:
+                    raise
+            await clock.sleep(USER_RETRY_SECONDS)
+
+    # The timeline
+
+    async def _timeline(self) -> None:
+        for step in self._steps:
+            await clock.sleep(max(0.0, step.at - self._observer.seconds))
+            self._tasks.start(self._do(step), name=step.action.name)
+        await clock.sleep(max(0.0, self._scenario.seconds - self._observer.seconds))
+
+    async def _do(self, step: Step) -> None:
+        action, at = step.action, self._observer.seconds
+        is_fault = isinstance(action, Fault)
+        noted = ActionRecord(at, action.name, str(action), is_fault, step.line)
+        self._record.actions.append(noted)
+        self._log.line(f"{at:.6f} do {action}")
+        try:
+            if is_fault:
+                assert isinstance(action, Fault)
+                await self._fault(action, noted)
+            else:
+                await self._user(lambda: action.begin(self._stage))
+        except (ActionError, StatusError, OSError) as error:
+            # A fault that has nothing to strike any more does no harm; an action that cannot be done is a mistake.
+            if step.line or not is_fault:
+                noted.error = str(error) or type(error).__name__
+
+    async def _fault(self, fault: Fault, noted: ActionRecord) -> None:
+        number = len(self._record.actions)
+        lasting = self._lasting[number] = _Lasting(fault, noted)
+        lasting.begun = await fault.begin(self._stage)
+        if fault.lasts_seconds is not None:
+            await clock.sleep(fault.lasts_seconds)
+            await self._end(number)
+
+    async def _end(self, number: int) -> None:
+        lasting = self._lasting.pop(number, None)
+        if lasting is not None:
+            lasting.noted.ended = self._observer.seconds
+            self._log.line(f"{lasting.noted.ended:.6f} end {lasting.fault}")
+            await lasting.fault.end(self._stage, lasting.begun)
+
+    async def _end_faults(self) -> None:
+        for number in list(self._lasting):
+            await self._end(number)
+
+    # What must be so
+
+    def _report(self, checker: str) -> Callable[[str, str], None]:
+        def report(name: str, message: str) -> None:
+            at = self._observer.seconds
+            self._record.find(at, checker, name, message)
+            self._log.line(f"{at:.6f} broken {checker} {name}: {message}")
+
+        return report
+
+    async def _expect_at(self, expected: Expected) -> None:
+        at = expected.expectation.at
+        assert at is not None
+        await clock.sleep(max(0.0, at - self._observer.seconds))
+        await self._expect(expected)
+
+    async def _expect(self, expected: Expected) -> None:
+        deadline = self._observer.seconds + expected.expectation.within
+        while unmet := await expected.expectation.unmet(self._stage):
+            if self._observer.seconds >= deadline:
+                break
+            await clock.sleep(EXPECTATION_STEP_SECONDS)
+        noted = ExpectationRecord(self._observer.seconds, expected.line, str(expected.expectation), unmet)
+        self._record.expectations.append(noted)
+
+    async def _settle(self) -> None:
+        await clock.sleep(self._scenario.settle_seconds)
+        for checker in self._checkers:
+            checker.settled()
+        for expected in self._scenario.expectations:
+            if expected.expectation.at is None:
+                await self._expect(expected)
+
+
+def _is_early(error: StatusError) -> bool:
+    """Whether it is only that the namespace, or its service account, is not there yet."""
+    return error.code in (403, 404) and ("serviceaccount" in error.message.lower() or "namespace" in error.message.lower())

@@ -1,0 +1,396 @@
+"""A scenario: nodes, objects, a timeline of actions and faults, and what is expected of it all. Read from a file of YAML.
+
+`read` and `parse` check everything that can be checked before a cluster is there. `draw` turns the timeline into steps at fixed
+moments, with what is left to chance drawn from a seed: the same steps for the same seed. `write` is the file that says just
+these steps, which needs no chance any more: so a run can be made smaller, and replayed.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from navarch.apimachinery import yamlcodec
+from navarch.apimachinery.errors import Object
+from navarch.simulation import actions, arguments, manifests, resources, stage
+from navarch.simulation.action import Action, Fault
+from navarch.simulation.arguments import ArgumentError, duration, show_duration
+from navarch.simulation.document import Document, Place, ScenarioError, nearest
+from navarch.simulation.expectation import Expectation
+from navarch.simulation.operations import AddNodes, Apply
+
+NODES, SECONDS, SETTLE_SECONDS = 3, 3600.0, 900.0
+STEPS_LIMIT = 100_000
+NODES_LIMIT = 100_000
+REPEAT_LIMIT = 100_000
+
+_FIELDS = ("name", "nodes", "namespace", "for", "settle", "caches", "objects", "timeline", "chaos", "expect")
+_TIMING = ("at", "every", "times", "from", "until")
+_GROUP = ("count", "labels", "capacity", "taints")
+_CHAOS = ("per-hour", "from", "until", "faults")
+
+
+@dataclass(frozen=True)
+class NodeGroup:
+    """Nodes that are alike."""
+
+    count: int
+    labels: Mapping[str, str]
+    capacity: Mapping[str, str] | None = None
+    taints: tuple[Object, ...] = ()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a timeline: an action, and when: once, every so often, or at so many moments drawn from the seed."""
+
+    action: Action
+    line: int
+    at: float | None = None
+    every: float | None = None
+    times: int | None = None
+    start: float = 0.0
+    until: float | None = None
+
+    def moments(self, seconds: float, chance: random.Random) -> Iterator[float]:
+        """When it happens in a scenario that lasts so long."""
+        end = seconds if self.until is None else min(self.until, seconds)
+        if self.times is not None:
+            yield from sorted(_milliseconds(chance.uniform(self.start, end)) for _ in range(self.times) if end > self.start)
+        elif self.every is not None:
+            count = 0
+            while (moment := self.start + count * self.every) <= end:
+                yield moment
+                count += 1
+        elif self.at is not None and self.at <= seconds:
+            yield self.at
+
+
+@dataclass(frozen=True)
+class Chaos:
+    """Faults that are left to chance."""
+
+    per_hour: float
+    start: float
+    until: float | None
+    faults: tuple[type[Fault], ...]
+
+
+@dataclass(frozen=True)
+class Step:
+    """An action at a moment."""
+
+    at: float
+    action: Action
+    line: int = 0
+    """Where the scenario says so; 0: chance says so."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """An expectation, and where the scenario has it."""
+
+    expectation: Expectation
+    line: int
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """All that a file says."""
+
+    name: str
+    file: str
+    nodes: tuple[NodeGroup, ...]
+    namespace: str
+    seconds: float
+    settle_seconds: float
+    separate_caches: bool
+    objects: tuple[Object, ...]
+    timeline: tuple[Entry, ...]
+    chaos: Chaos | None
+    expectations: tuple[Expected, ...]
+
+    def draw(self, seed: int) -> list[Step]:
+        """What happens with a seed, in order."""
+        chance = random.Random(f"{seed}/timeline")
+        names = list(self.node_labels)
+        steps = [
+            Step(moment, entry.action.drawn(chance, names), entry.line)
+            for entry in self.timeline
+            for moment in entry.moments(self.seconds, chance)
+        ]
+        steps += self._draw_chaos(random.Random(f"{seed}/chaos"), names)
+        return sorted(steps, key=lambda step: step.at)
+
+    def _draw_chaos(self, chance: random.Random, names: Sequence[str]) -> Iterator[Step]:
+        if self.chaos is None or not names:
+            return
+        start = self.chaos.start
+        until = self.seconds if self.chaos.until is None else min(self.chaos.until, self.seconds)
+        for _ in range(round(self.chaos.per_hour * max(until - start, 0.0) / 3600)):
+            moment = _milliseconds(chance.uniform(start, until))
+            yield Step(moment, chance.choice(self.chaos.faults).random(chance, names))
+
+    @property
+    def node_labels(self) -> dict[str, Mapping[str, str]]:
+        """Of the nodes that are there from the start, by name."""
+        found: dict[str, Mapping[str, str]] = {}
+        for group in self.nodes:
+            for _ in range(group.count):
+                found[f"node-{len(found) + 1}"] = group.labels
+        return found
+
+    def with_nodes(self, count: int) -> Scenario:
+        """The same with so many nodes in all, its groups in proportion."""
+        before = max(1, sum(group.count for group in self.nodes))
+        groups, given = [], 0
+        for index, group in enumerate(self.nodes):
+            share = count - given if index == len(self.nodes) - 1 else group.count * count // before
+            groups.append(replace(group, count=share))
+            given += share
+        return replace(self, nodes=tuple(groups))
+
+
+def _milliseconds(seconds: float) -> float:
+    """What is drawn is rounded to what a file can say."""
+    return round(seconds, 3)
+
+
+def read(path: Path) -> Scenario:
+    """A scenario of a file. Raises ScenarioError."""
+    return _Reader(Document.read(path), path.parent).scenario()
+
+
+def parse(text: str, file: str = "scenario", directory: Path | None = None) -> Scenario:
+    """A scenario of text. Raises ScenarioError."""
+    return _Reader(Document(text, file), directory or Path()).scenario()
+
+
+def write(scenario: Scenario, steps: Sequence[Step]) -> str:
+    """The file that says the same with just these steps."""
+    groups = [
+        {key: value for key, value in (*vars(group).items(),) if value not in (None, (), {})}
+        | ({"taints": list(group.taints)} if group.taints else {})
+        for group in scenario.nodes
+    ]
+    said: dict[str, Any] = {
+        "name": scenario.name,
+        "nodes": groups,
+        "namespace": scenario.namespace,
+        "for": show_duration(scenario.seconds),
+        "settle": show_duration(scenario.settle_seconds),
+        "caches": "separate" if scenario.separate_caches else "shared",
+        "objects": list(scenario.objects),
+        "timeline": [
+            {"at": show_duration(step.at), "do": step.action.name, **arguments.written(step.action)} for step in steps
+        ],
+        "expect": [arguments.written(expected.expectation) for expected in scenario.expectations],
+    }
+    return yamlcodec.dump({key: value for key, value in said.items() if value or key == "nodes"}).decode()
+
+
+class _Reader:
+    """Makes a scenario of a document."""
+
+    def __init__(self, document: Document, directory: Path) -> None:
+        self._document = document
+        self._directory = directory
+
+    def scenario(self) -> Scenario:
+        document = self._document
+        said = document.mapping((), document.value, _FIELDS)
+        nodes = tuple(self._groups(said.get("nodes", NODES)))
+        timeline = tuple(self._entry(place, item) for place, item in document.items(("timeline",), said.get("timeline")))
+        chaos = self._chaos(said["chaos"]) if "chaos" in said else None
+        found = Scenario(
+            name=self._value(("name",), said, arguments.text, Path(document.file).stem),
+            file=document.file,
+            nodes=nodes,
+            namespace=self._value(("namespace",), said, arguments.text, "default"),
+            seconds=self._value(("for",), said, duration, SECONDS),
+            settle_seconds=self._value(("settle",), said, duration, SETTLE_SECONDS),
+            separate_caches=self._value(("caches",), said, arguments.one_of("separate", "shared"), "separate") == "separate",
+            objects=tuple(self._objects(said.get("objects"))),
+            timeline=timeline,
+            chaos=chaos,
+            expectations=tuple(self._expected(place, item) for place, item in document.items(("expect",), said.get("expect"))),
+        )
+        self._check_targets(found)
+        return found
+
+    def _value(self, place: Place, said: Mapping[str, Any], read_value: Any, default: Any) -> Any:
+        """A field by its rule; `default` where there is none."""
+        key = place[-1]
+        if key not in said:
+            return default
+        try:
+            return read_value(said[str(key)])
+        except ValueError as error:
+            raise self._document.error(place, f"{key}: {error}") from None
+
+    def _groups(self, value: Any) -> Iterator[NodeGroup]:
+        if isinstance(value, int) and not isinstance(value, bool):
+            if not 0 <= value <= NODES_LIMIT:
+                raise self._document.error(("nodes",), f"nodes: {value} is not between 0 and {NODES_LIMIT}")
+            yield NodeGroup(value, {})
+            return
+        for place, item in self._document.items(("nodes",), value):
+            said = self._document.mapping(place, item, _GROUP)
+            count = self._value((*place, "count"), said, arguments.integer, 1)
+            labels = self._value((*place, "labels"), said, arguments.labels, {})
+            capacity = self._value((*place, "capacity"), said, arguments.labels, None)
+            yield NodeGroup(count, labels, capacity, tuple(said.get("taints") or ()))
+
+    def _objects(self, value: Any) -> Iterator[Object]:
+        for place, item in self._document.items(("objects",), value):
+            if isinstance(item, str):
+                try:
+                    yield from manifests.read(self._directory / item)
+                except (OSError, yamlcodec.YAMLError) as error:
+                    raise self._document.error(place, f"{item}: {error}") from None
+                continue
+            said = item if isinstance(item, dict) else {}
+            if "repeat" in said:
+                self._document.mapping(place, item, ("repeat", "object"))
+                count = self._value((*place, "repeat"), said, arguments.integer, 0)
+                if count > REPEAT_LIMIT:
+                    raise self._document.error((*place, "repeat"), f"repeat: {count} is more than {REPEAT_LIMIT}")
+                for number in range(1, count + 1):
+                    yield self._object((*place, "object"), _numbered(said.get("object"), number))
+            else:
+                yield self._object(place, item)
+
+    def _object(self, place: Place, item: Any) -> Object:
+        if not isinstance(item, dict) or not all(isinstance(item.get(field), str) for field in ("apiVersion", "kind")):
+            raise self._document.error(place, "an object has an apiVersion and a kind, both strings")
+        return item
+
+    def _entry(self, place: Place, item: Any) -> Entry:
+        document = self._document
+        if not isinstance(item, dict) or not isinstance(item.get("do"), str):
+            raise document.error(place, f"what is to be done? `do` names it{nearest('', actions.BY_NAME)}")
+        action = actions.BY_NAME.get(item["do"])
+        if action is None:
+            raise document.error((*place, "do"), f"unknown action {item['do']!r}{nearest(item['do'], actions.BY_NAME)}")
+        timing = {key: item[key] for key in _TIMING if key in item}
+        said = {key: value for key, value in item.items() if key not in (*_TIMING, "do")}
+        if sum(key in timing for key in ("at", "every", "times")) != 1:
+            raise document.error(place, f"when is {action.name} to be done? Say one of at, every, times")
+        if "at" in timing and len(timing) > 1:
+            raise document.error(place, "`from` and `until` go with every and times")
+        try:
+            made = arguments.read(action, said)
+        except ArgumentError as error:
+            raise document.error((*place, error.key), f"{action.name}: {error}") from None
+        entry = Entry(
+            made,
+            document.line(place),
+            self._value((*place, "at"), timing, duration, None),
+            self._value((*place, "every"), timing, duration, None),
+            self._value((*place, "times"), timing, arguments.integer, None),
+            self._value((*place, "from"), timing, duration, 0.0),
+            self._value((*place, "until"), timing, duration, None),
+        )
+        if entry.every is not None and entry.every <= 0:
+            raise document.error((*place, "every"), "every: it should be more than 0")
+        if (entry.times or 0) > STEPS_LIMIT:
+            raise document.error((*place, "times"), f"times: {entry.times} is more than {STEPS_LIMIT}")
+        return entry
+
+    def _chaos(self, value: Any) -> Chaos:
+        document, place = self._document, ("chaos",)
+        said = document.mapping(place, value, _CHAOS)
+        faults = []
+        for where, name in document.items((*place, "faults"), said.get("faults")):
+            fault = actions.FAULTS_BY_NAME.get(str(name))
+            if fault is None:
+                raise document.error(where, f"unknown fault {name!r}{nearest(str(name), actions.FAULTS_BY_NAME)}")
+            faults.append(fault)
+        return Chaos(
+            float(self._value((*place, "per-hour"), said, arguments.integer, 12)),
+            self._value((*place, "from"), said, duration, 0.0),
+            self._value((*place, "until"), said, duration, None),
+            tuple(faults) or actions.FAULTS,
+        )
+
+    def _expected(self, place: Place, item: Any) -> Expected:
+        said = self._document.mapping(place, item, arguments.rules(Expectation))
+        try:
+            expectation = arguments.read(Expectation, said)
+        except ArgumentError as error:
+            raise self._document.error((*place, error.key), str(error)) from None
+        if expectation.problem:
+            raise self._document.error(place, expectation.problem)
+        return Expected(expectation, self._document.line(place))
+
+    # Targets
+
+    def _check_targets(self, scenario: Scenario) -> None:
+        nodes = dict(scenario.node_labels)
+        for entry in scenario.timeline:
+            if isinstance(entry.action, AddNodes):
+                for _ in range(entry.action.count):
+                    nodes[f"node-{len(nodes) + 1}"] = entry.action.labels or {}
+        applied = [entry.action.object for entry in scenario.timeline if isinstance(entry.action, Apply)]
+        known = _Objects([*scenario.objects, *applied])
+        for index, entry in enumerate(scenario.timeline):
+            for key, (each, rule) in arguments.rules(type(entry.action)).items():
+                value = getattr(entry.action, each.name)
+                problem = ""
+                if rule.read is arguments.node_target:
+                    problem = stage.unknown_target(value, nodes)
+                elif rule.read is arguments.object_name:
+                    problem = known.unknown(value)
+                if problem:
+                    raise self._document.error(("timeline", index, key), f"{entry.action.name}: {problem}")
+        for index, expected in enumerate(scenario.expectations):
+            problem = known.unknown(expected.expectation.object) if expected.expectation.object else ""
+            if problem:
+                raise self._document.error(("expect", index, "object"), problem)
+
+
+class _Objects:
+    """What a scenario makes, to be held against what it names."""
+
+    def __init__(self, objects: Sequence[Mapping[str, Any]]) -> None:
+        self._kinds = resources.builtin()
+        self._named: dict[str, list[str]] = {}
+        for obj in objects:
+            self._named.setdefault(str(obj["kind"]), []).append(str((obj.get("metadata") or {}).get("name")))
+        defines = "CustomResourceDefinition" in self._named
+        self._takes_any_kind = defines
+
+    def unknown(self, name: str) -> str:
+        """Why no object can be called so, or ""."""
+        resource, _, found = name.partition("/")
+        kind = self._kinds.get(resource.lower())
+        if kind is None:
+            return "" if self._takes_any_kind else f"no resource is called {resource!r}{nearest(resource, self._kinds)}"
+        named = self._named.get(kind.kind)
+        if not named or found in named or kind.kind in _MADE_BY_CONTROLLERS:
+            return ""
+        return f"unknown target: there is no {kind.kind} {found!r}{nearest(found, named)}"
+
+
+# Of these a scenario can name what it has not made.
+_MADE_BY_CONTROLLERS = frozenset({
+    "ConfigMap", "ControllerRevision", "Endpoints", "EndpointSlice", "Event", "Job", "Lease", "Namespace", "Node",
+    "PersistentVolume", "PersistentVolumeClaim", "Pod", "PriorityClass", "ReplicaSet", "Secret", "Service", "ServiceAccount",
+})  # fmt: skip
+
+
+def _numbered(value: Any, number: int) -> Any:
+    """The same with ``{n}`` in all its strings replaced."""
+    if isinstance(value, str):
+        return value.replace("{n}", str(number))
+    if isinstance(value, dict):
+        return {_numbered(key, number): _numbered(item, number) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_numbered(item, number) for item in value]
+    return value
+
+
+__all__ = ["Chaos", "Entry", "Expected", "NodeGroup", "Scenario", "ScenarioError", "Step", "parse", "read", "write"]

@@ -1,0 +1,121 @@
+"""Running scenarios: the order of things, what faults do, what fails a run, and that the same run is the same."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from navarch.simulation import runner, scenario, summary
+from navarch.simulation.record import Record
+
+ROOT = Path(__file__).parents[2]
+DEPLOYMENT = """
+- apiVersion: apps/v1
+  kind: Deployment
+  metadata: {name: web}
+  spec:
+    replicas: 4
+    selector: {matchLabels: {app: web}}
+    template:
+      metadata: {labels: {app: web}}
+      spec: {containers: [{name: main, image: "registry.example/web:1"}]}
+"""
+
+
+def run(text: str, seed: int = 0) -> Record:
+    return runner.run(scenario.parse(text, "scenario.yaml"), runner.Options(seed=seed))
+
+
+def test_actions_and_expectations_have_their_moments() -> None:
+    record = run(
+        f"""
+for: 20m
+objects: {DEPLOYMENT}
+timeline:
+- {{at: 5m, do: scale, object: deployment/web, replicas: 6}}
+- {{at: 10m, do: drain, node: node-1}}
+expect:
+- {{pods: app=web, ready: 4, at: 4m59s}}
+- {{pods: app=web, ready: 6, at: 5m, within: 1m}}
+- {{object: node/node-1, field: spec.unschedulable, equals: true}}
+- {{object: deployment/web, condition: Available}}
+"""
+    )
+    assert record.failures == []
+    assert [(action.at, action.text) for action in record.actions] == [
+        (300.0, "scale object=deployment/web replicas=6"),
+        (600.0, "drain node=node-1"),
+    ]
+    assert len(record.expectations) == 4
+    ready = [pod for pod in record.pods.values() if pod.deleted is None]
+    assert {pod.spans[-1].node for pod in ready} == {"node-2", "node-3"}
+    assert {pod.spans[-1].phase for pod in ready} == {"Ready"}
+
+
+def test_what_is_not_as_expected_fails_the_run_and_can_be_replayed() -> None:
+    record = run(f"for: 1m\nsettle: 1m\nobjects: {DEPLOYMENT}\nexpect:\n- {{pods: app=web, ready: 5}}\n", seed=3)
+    (failure,) = record.failures
+    assert failure.startswith("scenario.yaml:") and failure.endswith(
+        "expected pods=app=web ready=5: there are 4, 4 of them ready"
+    )
+    text = "\n".join(summary.lines(record, summary.replay_command(record)))
+    assert "FAILED" in text and "navarch simulate scenario.yaml --seed 3" in text
+
+
+def test_an_action_that_cannot_be_done_fails_the_run() -> None:
+    text = "for: 10m\nsettle: 0s\ntimeline:\n- {at: 1m, do: delete, object: configmap/kube-root-ca.crd}\n"
+    (failure,) = run(text).failures
+    assert failure == ("scenario.yaml:4: delete: configmaps \"kube-root-ca.crd\" not found; the nearest is 'kube-root-ca.crt'")
+
+
+FAULTS = """
+- {at: 5m, do: crash, node: any, for: 5m}
+- {at: 5m, do: freeze, node: any, for: 2m}
+- {at: 6m, do: partition, node: any, for: 2m}
+- {at: 8m, do: fail-requests, share: 30%, code: 500, for: 1m}
+- {at: 9m, do: restart, object: deployment/web}
+- {at: 9m, do: time-out-requests, when: after, share: 0.2, for: 30s}
+- {at: 12m, do: restart-control-plane}
+- {at: 12m5s, do: scale, object: deployment/web, replicas: 5}
+- {at: 14m, do: change-leader}
+- {at: 15m, do: break-watches, relist: true}
+- {at: 16m, do: slow-disk, by: 200ms, for: 1m}
+- {at: 16m30s, do: restart, object: deployment/web}
+- {at: 18m, do: fill-disk, for: 20s}
+- {at: 19m, do: stall-watches, of: kube-scheduler, for: 1m}
+- {at: 19m, do: delay-watches, by: 2s, for: 1m}
+- {at: 19m, do: skew-clock, node: any, by: -5m, for: 1m}
+- {at: 19m10s, do: delete-pods, selector: app=web, count: 2}
+"""
+
+
+@pytest.mark.parametrize("caches", ["separate", "shared"])
+def test_a_cluster_gets_over_every_fault(caches: str) -> None:
+    text = f"caches: {caches}\nfor: 25m\nobjects: {DEPLOYMENT}\ntimeline: {FAULTS}\nexpect: [{{pods: app=web, ready: 5}}]\n"
+    record = run(text, seed=1)
+    assert record.failures == []
+    assert all(action.ended is not None for action in record.actions if action.is_fault)
+
+
+def test_the_same_seed_gives_the_same_log_in_any_process() -> None:
+    program = (
+        "import sys\n"
+        "from navarch.simulation import runner, scenario\n"
+        "from tests.simulation.test_runner import DEPLOYMENT\n"
+        "text = f'for: 30m\\nobjects: {DEPLOYMENT}\\nchaos: {{per-hour: 40}}\\n'\n"
+        "runner.run(scenario.parse(text), runner.Options(seed=7, log=sys.stdout.write))\n"
+    )
+    logs = [
+        subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=ROOT,
+            env={"PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT), "PATH": ""},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for hash_seed in ("1", "2")
+    ]
+    assert logs[0].count(b"\n") > 150 and logs[0] == logs[1]
