@@ -106,6 +106,10 @@ class Informer:
         """The objects for which the indexer named `index` yields `value`."""
         return [self._objects[key] for key in self._indices[index].get(value, ())]
 
+    def versions(self) -> dict[str, int]:
+        """The revision of each object it has, by key."""
+        return {key: meta.resource_version(obj) for key, obj in self._objects.items()}
+
     # Whom it tells.
 
     def add_handler(self, handler: Handler) -> None:
@@ -268,9 +272,13 @@ class Informers:
             self._tasks.run_forever(informer.run, name=f"metadata of {resource}")
         return informer
 
+    def all(self) -> list[Informer]:
+        """Those asked for so far."""
+        return [*self._informers.values(), *self._light.values()]
+
     async def wait_synced(self) -> None:
         """Until every informer asked for so far has its first list."""
-        for informer in [*self._informers.values(), *self._light.values()]:
+        for informer in self.all():
             await informer.wait_synced()
 
     async def stop(self) -> None:

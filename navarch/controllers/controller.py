@@ -32,7 +32,8 @@ from navarch.component.tasks import Tasks
 logger = logging.getLogger(__name__)
 
 WORKERS = 5
-OWN_WRITES_TIMEOUT_SECONDS = 30.0
+# As long as Kubernetes waits for its expectations (controller_utils.go): whoever goes on earlier counts what he cannot see.
+OWN_WRITES_TIMEOUT_SECONDS = 300.0
 RETRY_INITIAL_SECONDS = 0.005
 RETRY_MAX_SECONDS = 300.0
 SLOW_START_INITIAL_BATCH = 1

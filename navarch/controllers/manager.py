@@ -103,12 +103,13 @@ class ControllerManager:
         client: Client,
         informers: Informers,
         config: ControllerConfig,
-        adjust: Callable[[Controller], Controller] = lambda controller: controller,
+        adjust: Callable[[Controller], Controller | None] = lambda controller: controller,
     ) -> None:
-        """`adjust` makes of each controller what is run."""
+        """`adjust` makes of each controller what is run; None: it is left out."""
         # Of kinds that this cluster does not serve there is nothing to look after.
         served = {kind.resource for kind in registry.kinds()}
-        wanted = [adjust(controller) for controller in controllers(config) if controller.resource in served]
+        adjusted = [adjust(controller) for controller in controllers(config) if controller.resource in served]
+        wanted = [controller for controller in adjusted if controller is not None]
         runners = [Runner(controller, client, informers) for controller in wanted]
         self._running: Sequence[Runnable] = [*runners, GarbageCollector(client, informers)]
         self._tasks = Tasks("controllers")

@@ -41,16 +41,37 @@ def readiness(node: Object) -> str:
     return str(found.get("status")) if found is not None else ""
 
 
-def last_heard(node: Object, lease: Object | None, started: datetime) -> datetime:
-    """When the node gave its last sign of life; never before this controller began to listen."""
-    signs = [started, meta.parse_time(node["metadata"]["creationTimestamp"])]
-    renewed = meta.get_path(lease, "spec", "renewTime")
-    if renewed:
-        signs.append(meta.parse_time(renewed))
-    heartbeat = (meta.condition(node, "Ready") or {}).get("lastHeartbeatTime")
-    if heartbeat and readiness(node) != "Unknown":
-        signs.append(meta.parse_time(heartbeat))
-    return max(signs)
+class SignsOfLife:
+    """When each node was last heard of: on this side's clock, since a node's own may go wrong (Kubernetes: probeTimestamp).
+
+    A sign is that the Lease was renewed or the status reported, whatever time it tells. Nothing counts from before this side
+    began to listen.
+    """
+
+    def __init__(self) -> None:
+        self.started = clock.now()
+        self._heard: dict[str, datetime] = {}
+
+    def lease_changed(self, old: Object | None, new: Object | None) -> None:
+        if new is None or meta.namespace(new) != LEASE_NAMESPACE:
+            return
+        if old is None or meta.get_path(old, "spec", "renewTime") != meta.get_path(new, "spec", "renewTime"):
+            self._heard[meta.name(new)] = clock.now()
+
+    def node_changed(self, old: Object | None, new: Object | None) -> None:
+        if new is None:
+            self._heard.pop(meta.name(old or {}), None)
+        elif readiness(new) != "Unknown" and (old is None or _heartbeat(old) != _heartbeat(new)):
+            self._heard[meta.name(new)] = clock.now()
+
+    def last(self, name: str) -> datetime:
+        """When it gave its last sign."""
+        return self._heard.get(name, self.started)
+
+
+def _heartbeat(node: Object) -> object:
+    """When the node last told its status, by its own clock."""
+    return (meta.condition(node, "Ready") or {}).get("lastHeartbeatTime")
 
 
 def unknown_conditions(node: Object, now: datetime) -> list[Object]:
@@ -106,19 +127,18 @@ def taints(node: Object, wanted: Sequence[tuple[str, str]], now: datetime) -> li
 
 
 class NodeLifecycle:
-    """Remembers when it began to listen, and which node it gave up last."""
+    """Remembers which node it gave up last."""
 
-    def __init__(self, config: ControllerConfig) -> None:
+    def __init__(self, config: ControllerConfig, signs: SignsOfLife) -> None:
         self._grace = timedelta(seconds=config.node_monitor_grace_seconds)
-        self._started = clock.now()
+        self._signs = signs
         self._last_given_up: tuple[str, datetime] | None = None
 
     async def reconcile(self, node: Object, cluster: Cluster) -> float | None:
         if meta.being_deleted(node):
             return None
         now = clock.now()
-        lease = cluster.cached(LEASES, meta.name(node), LEASE_NAMESPACE)
-        silent_at = last_heard(node, lease, self._started) + self._grace
+        silent_at = self._signs.last(meta.name(node)) + self._grace
         if now > silent_at:
             node = await self._mark_unknown(node, now, cluster)
         elif readiness(node) == "Unknown":
@@ -217,18 +237,28 @@ def _silent_others(old: Object | None, new: Object | None, informers: Informers)
             yield meta.name(node)
 
 
-def controller(config: ControllerConfig) -> Controller:
-    """The controller, with the grace period of `config`."""
-    lifecycle = NodeLifecycle(config)
+def controller(config: ControllerConfig, signs: SignsOfLife | None = None) -> Controller:
+    """The controller, with the grace period of `config`; `signs`: who knows when nodes were last heard of."""
+    signs = signs or SignsOfLife()
+    lifecycle = NodeLifecycle(config, signs)
     by_node: dict[str, Callable[[Object], Iterable[str]]] = {BY_NODE: node_name}
+
+    def lease_changed(old: Object | None, new: Object | None, informers: Informers) -> Iterable[str]:
+        signs.lease_changed(old, new)
+        return _node_of_lease(old, new, informers)
+
+    def node_changed(old: Object | None, new: Object | None, informers: Informers) -> Iterable[str]:
+        signs.node_changed(old, new)
+        return _silent_others(old, new, informers)
+
     return Controller(
         "node-controller",
         "nodes",
         lifecycle.reconcile,
         relevant=_relevant,
         watches=(
-            Watch(LEASES, _node_of_lease),
-            Watch("nodes", _silent_others),
+            Watch(LEASES, lease_changed),
+            Watch("nodes", node_changed),
             # Pods are only read here: the index must be there, their changes wake nobody.
             Watch("pods", lambda old, new, informers: (), by_node),
         ),

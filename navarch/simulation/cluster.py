@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from navarch.apiserver.request import APIRequest
 from navarch.apiserver.server import APIServer, APIServerConfig
 from navarch.client.client import Client
-from navarch.client.informer import Informers
+from navarch.client.informer import Informer, Informers
 from navarch.client.transport import Transport
 from navarch.component import clock, kubeconfig, pki
 from navarch.component.httpclient import HTTPClient
@@ -38,8 +38,11 @@ ADVERTISED_ADDRESS = "192.0.2.1"
 HEARTBEAT_SECONDS = 10.0
 
 
+# So many nodes join at once.
+JOINING_LIMIT = 250
 # How long a control plane that has lost its leader waits for the lease to run out (kube-controller-manager's default).
 TAKEOVER_SECONDS = 15.0
+DNS_CONTROLLER = "clusterdns-controller"
 MANAGER, SCHEDULER, KUBELETS = "kube-controller-manager", "kube-scheduler", "kubelet"
 
 
@@ -85,6 +88,8 @@ class SimulatedCluster:
         self._stops: list[Callable[[], Awaitable[None]]] = []
         """Of controllers and scheduler."""
         self._node_informers: Informers | None = None
+        self._caches: dict[str, Informers] = {}
+        """Of controllers and scheduler, by who they are."""
         self._upheaval = asyncio.Lock()
         """The control plane goes and comes one step at a time."""
 
@@ -137,8 +142,7 @@ class SimulatedCluster:
     async def start_others(self) -> None:
         """What makes a cluster of it. What is not asked for does not even get imported."""
         self.start_controllers()
-        for _ in range(self.parts.nodes):
-            await self.add_node()
+        await self.add_nodes(self.parts.nodes)
 
     async def stop(self) -> None:
         """End everything, and leave nothing behind."""
@@ -168,6 +172,7 @@ class SimulatedCluster:
     async def stop_controllers(self) -> None:
         """Controllers and scheduler end, whatever they are doing."""
         stops, self._stops, self._informers = self._stops, [], None
+        self._caches.clear()
         for stop in reversed(stops):
             await stop()
 
@@ -218,10 +223,19 @@ class SimulatedCluster:
         if not self._writes_heartbeats:
             options["administrator"] = Client(self.network.line(ADMINISTRATOR), field_manager="kubelet")
         node = SimulatedNode(name, number, self.network.line(name, KUBELETS), **options)
+        # Those that join together stand in the order of their names.
+        self.nodes[name] = node
+        loop = asyncio.get_running_loop()
+        if isinstance(loop, SimulatedLoop):
+            loop.expect_nodes(len(self.nodes))
         await node.start()
-        self.nodes[node.name] = node
         self._simulated_nodes.add(node)
         return node
+
+    async def add_nodes(self, count: int, **options: Any) -> None:
+        """So many more nodes, which join at the same time: who looks after all nodes then looks once."""
+        for start in range(0, count, JOINING_LIMIT):
+            await asyncio.gather(*(self.add_node(**options) for _ in range(min(JOINING_LIMIT, count - start))))
 
     async def remove_node(self, name: str) -> None:
         """Take a node away for good. Raises StatusError."""
@@ -244,9 +258,15 @@ class SimulatedCluster:
         return self._informers
 
     def _watching(self, who: str) -> Informers:
-        informers = Informers(self._component(who))
+        informers = self._caches[who] = Informers(self._component(who))
         self._stops.append(informers.stop)
         return informers
+
+    @property
+    def caches(self) -> dict[str, list[Informer]]:
+        """What components of the cluster know, by who they are."""
+        found = {who: informers.all() for who, informers in self._caches.items()}
+        return found | ({"the nodes": self._node_informers.all()} if self._node_informers is not None else {})
 
     def kubeconfig(self) -> str:
         """The administrator's, for clients over HTTPS."""
@@ -270,11 +290,15 @@ class SimulatedCluster:
         from navarch.controllers.manager import ControllerManager
         from navarch.simulation.heartbeats import adjusted
 
-        def adjust(controller: Controller) -> Controller:
-            return controller if self._writes_heartbeats else adjusted(controller, lambda: self.nodes)
-
         authority = self.pki.certificate("ca").read_text() if self.parts.http else "none"
         config = ControllerConfig(root_ca_pem=authority)
+
+        def adjust(controller: Controller) -> Controller | None:
+            if controller.name == DNS_CONTROLLER:
+                # Pretended nodes answer no DNS: a Service would be a lie, and costs a pass over all nodes whenever one changes.
+                return None
+            return controller if self._writes_heartbeats else adjusted(controller, config, lambda: self.nodes)
+
         manager = ControllerManager(self._component(MANAGER), self.informers, config, adjust)
         self._tasks.start(manager.run(), name="controllers")
         self._stops.append(manager.stop)

@@ -3,26 +3,27 @@
 A thousand nodes renew their leases 8.6 million times a day, and nothing comes of it. So here a node that is well renews its
 Lease once when it begins to live; from then on the moment of its last renewal is known (`SimulatedNode.last_beat`). It is
 written down when the renewals end (the node crashes, freezes or is cut off) and when a client reads leases. The controller that
-looks after silent nodes, which reads them from its cache, is told of the renewal that would be there; it need not look again
-and again at a node that is well, and is woken by the last renewal. Node statuses, which only repeat themselves every five
-minutes, are not repeated.
+looks after silent nodes is told when it would have heard of each; it need not look again and again at a node that is well, and
+is woken by the last renewal. Node statuses, which only repeat themselves every five minutes, are not repeated.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
 from navarch.client.informer import Informers
 from navarch.client.transport import JSON
+from navarch.component import clock
 from navarch.simulation.network import Line, plural_of
-from navarch.simulation.node import LEASE_NAMESPACE, LEASES, MICRO_TIME, SimulatedNode
+from navarch.simulation.node import LEASE_NAMESPACE, LEASES, SimulatedNode
 
 if TYPE_CHECKING:
+    from navarch.controllers.config import ControllerConfig
     from navarch.controllers.controller import Cluster, Controller
 
 NODE_CONTROLLER = "node-controller"
@@ -39,41 +40,40 @@ class ReadingLine(Line):
     ) -> Object:
         if method == "GET" and plural_of(path) == "leases":
             for node in list(self.nodes().values()):
-                last = node.last_beat
-                if last is not None:
-                    await node.write_beat(last)
+                if node.is_beating:
+                    await node.write_beat()
         return await super().request(method, path, query=query, body=body, content_type=content_type)
 
 
-def adjusted(controller: Controller, nodes: Nodes) -> Controller:
+def adjusted(controller: Controller, config: ControllerConfig, nodes: Nodes) -> Controller:
     """The controller as it has to be where heartbeats are not written."""
     if controller.name != NODE_CONTROLLER:
         return controller
+    from navarch.controllers import nodelifecycle
     from navarch.controllers.controller import Watch
 
+    class Known(nodelifecycle.SignsOfLife):
+        def lease_changed(self, old: Object | None, new: Object | None) -> None:
+            # A Lease that tells of the last renewal is written later, and no sign of its own.
+            if new is not None and meta.name(new) not in nodes():
+                super().lease_changed(old, new)
+
+        def last(self, name: str) -> datetime:
+            node, noticed = nodes().get(name), super().last(name)
+            beat = node.last_beat if node is not None else None
+            if beat is None:
+                return noticed
+            return max(noticed, clock.now() - timedelta(seconds=clock.monotonic() - beat))
+
+    found = nodelifecycle.controller(config, Known())
+
     async def reconcile(node: Object, cluster: Cluster) -> float | None:
+        after_seconds = await found.reconcile(node, cluster)
         simulated = nodes().get(meta.name(node))
-        last = simulated.last_beat if simulated is not None else None
-        if last is None:
-            return await controller.reconcile(node, cluster)
-        after_seconds = await controller.reconcile(node, _renewed(cluster, meta.name(node), last))
-        return None if meta.is_condition_true(node, "Ready") else after_seconds
+        is_well = simulated is not None and simulated.is_beating and meta.is_condition_true(node, "Ready")
+        return None if is_well else after_seconds
 
-    return replace(controller, reconcile=reconcile, watches=(*controller.watches, Watch(LEASES, _node_of_lease)))
-
-
-def _renewed(cluster: Cluster, name: str, last: float) -> Cluster:
-    """What the controller sees of the cluster, with the Lease of one node as it would be."""
-    from navarch.controllers.controller import Cluster
-
-    class Renewed(Cluster):
-        def cached(self, resource: str, name_: str, namespace: str = "") -> Object | None:
-            found = super().cached(resource, name_, namespace)
-            if found is None or (resource, name_) != (LEASES, name):
-                return found
-            return meta.set_path(found, datetime.fromtimestamp(last, UTC).strftime(MICRO_TIME), "spec", "renewTime")
-
-    return Renewed(cluster._runner, cluster._writes)
+    return replace(found, reconcile=reconcile, watches=(*found.watches, Watch(LEASES, _node_of_lease)))
 
 
 def _node_of_lease(old: Object | None, new: Object | None, informers: Informers) -> Iterable[str]:

@@ -26,7 +26,9 @@ Pace = Literal["virtual", "held", "real"]
 START_SECONDS = 1_893_456_000.0
 """2030-01-01T00:00:00Z, a Tuesday: when a simulation begins unless it is told otherwise."""
 BUSY_LIMIT_SECONDS = 60.0
-"""Real time for which virtual time may stand still before somebody is taken to be in a circle."""
+"""Real time for which virtual time may stand still before somebody is taken to be in a circle…"""
+BUSY_LIMIT_SECONDS_PER_NODE = 1.0
+"""…and so much more for each node of the cluster, whose pods may all begin in one moment."""
 NAMES_SHOWN = 10
 _MACHINE = clock.SystemClock()
 
@@ -42,6 +44,7 @@ class _Selector(selectors.DefaultSelector):
         super().__init__()
         self.pace: Pace = "virtual"
         self.busy: Callable[[], str] = lambda: ""
+        self.nodes = 0
         self._now = 0.0
         self._since = _MACHINE.monotonic()
         """Of real pace: when it was `_now`. Of virtual pace: when time last moved."""
@@ -69,9 +72,9 @@ class _Selector(selectors.DefaultSelector):
         if timeout > 0:
             self._now += timeout
             self._since = _MACHINE.monotonic()
-        elif _MACHINE.monotonic() - self._since > BUSY_LIMIT_SECONDS:
+        elif _MACHINE.monotonic() - self._since > (limit := BUSY_LIMIT_SECONDS + BUSY_LIMIT_SECONDS_PER_NODE * self.nodes):
             self._since = _MACHINE.monotonic()
-            raise StuckError(f"time has stood still for {BUSY_LIMIT_SECONDS:.0f} s of work: {self.busy()}")
+            raise StuckError(f"time has stood still for {limit:.0f} s of work: {self.busy()}")
         return ready
 
 
@@ -95,6 +98,10 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
     @pace.setter
     def pace(self, pace: Pace) -> None:
         self._times.set_pace(pace)
+
+    def expect_nodes(self, count: int) -> None:
+        """So many nodes there are now: much may happen in one moment."""
+        self._times.nodes = count
 
     def run_in_executor(  # type: ignore[override]
         self, executor: Any, func: Callable[..., Any], *args: Any

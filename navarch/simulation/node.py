@@ -97,6 +97,8 @@ class SimulatedNode:
         self._administrator = administrator
         self._beating_since: float | None = None
         """Where heartbeats are not written: since when, on the clock that never goes back, the node has sent them."""
+        self._last_beat: float | None = None
+        """On that clock, the last one before the node fell silent."""
         self._recorder = EventRecorder(self.client, "kubelet", name)
         self._heartbeat_seconds = heartbeat_seconds
         self._tasks = Tasks(f"node-{name}")
@@ -186,31 +188,39 @@ class SimulatedNode:
 
     @property
     def last_beat(self) -> float | None:
-        """When (on the simulation's wall clock) it last sent a heartbeat that is not written; None: there is none."""
-        if self._beating_since is None or self.state != "running" or self.is_cut:
-            return None
-        now = self.clock.monotonic()
-        beats = math.floor((now - self._beating_since) / self._heartbeat_seconds)
-        return self.clock.time() - now + self._beating_since + beats * self._heartbeat_seconds
+        """When it last sent a heartbeat that was not written, on the clock that never goes back; None: it never did."""
+        if self._beating_since is None:
+            return self._last_beat
+        beats = math.floor((self.clock.monotonic() - self._beating_since) / self._heartbeat_seconds)
+        return self._beating_since + beats * self._heartbeat_seconds
+
+    @property
+    def is_beating(self) -> bool:
+        """Whether it sends heartbeats that are not written."""
+        return self._beating_since is not None
 
     def _fall_silent(self) -> None:
         """The last heartbeat is written down, since none follows it."""
-        last, self._beating_since = self.last_beat, None
-        if last is not None:
-            self._start("last-heartbeat", self._write_down(last))
+        self._last_beat, is_beating = self.last_beat, self.is_beating
+        self._beating_since = None
+        if is_beating:
+            self._start("last-heartbeat", self._write_down())
 
-    async def _write_down(self, last: float) -> None:
+    async def _write_down(self) -> None:
         while True:
             try:
-                return await self.write_beat(last)
+                # A reader may have been shown this one: it must be a change all the same, which wakes who waits for silence.
+                return await self.write_beat(later_seconds=1e-6)
             except (StatusError, OSError):
                 await clock.sleep(RETRY_SECONDS)
 
-    async def write_beat(self, last: float) -> None:
-        """Have the API show a heartbeat that was sent then. Raises StatusError, ConnectionError."""
-        assert self._administrator is not None
-        spec = {"renewTime": datetime.fromtimestamp(last, UTC).strftime(MICRO_TIME)}
-        await self._administrator.patch(LEASES, self.name, {"spec": spec}, LEASE_NAMESPACE)
+    async def write_beat(self, later_seconds: float = 0.0) -> None:
+        """Have the API show the last heartbeat, with the time of the node's own clock. Raises StatusError, ConnectionError."""
+        last = self.last_beat
+        assert self._administrator is not None and last is not None
+        sent = datetime.fromtimestamp(self.clock.time() - self.clock.monotonic() + last + later_seconds, UTC)
+        patch = {"spec": {"renewTime": sent.strftime(MICRO_TIME)}}
+        await self._administrator.patch(LEASES, self.name, patch, LEASE_NAMESPACE)
 
     def _beat_again(self) -> None:
         if self._administrator is not None:

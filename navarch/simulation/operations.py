@@ -212,8 +212,7 @@ class AddNodes(Action):
         options: dict[str, Any] = {"labels": self.labels}
         if self.capacity:
             options["capacity"] = self.capacity
-        for _ in range(self.count):
-            await stage.cluster.add_node(**options)
+        await stage.cluster.add_nodes(self.count, **options)
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ RUNTIME = "simulated"
 API_RETRY_SECONDS = 1.0
 KILLED, LOST = 137, 255
 FINAL = ("Succeeded", "Failed")
+DELETED = "deletionTimestamp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +82,19 @@ class SimulatedPod:
 
     def update(self, pod: Object) -> None:
         """The API's pod has changed."""
-        if pod["spec"] != self.pod["spec"] or pod["metadata"].get("deletionTimestamp") != self.pod["metadata"].get(
-            "deletionTimestamp"
-        ):
+        if meta.resource_version(pod) < meta.resource_version(self.pod):
+            # What the node has written itself since is newer.
+            return
+        self._take(pod)
+        if self._published is not None and _is_contradicted(self._published, pod):
+            # Somebody has said something else, as the node controller does of nodes that are silent: it is told again.
+            self._published = None
             self._wake.set()
-        self.pod = pod
+
+    def _take(self, pod: Object) -> None:
+        before, self.pod = self.pod, pod
+        if pod["spec"] != before["spec"] or pod["metadata"].get(DELETED) != before["metadata"].get(DELETED):
+            self._wake.set()
 
     def lose_everything(self) -> None:
         """The node has failed: nothing runs any more."""
@@ -302,7 +311,7 @@ class SimulatedPod:
         new = status.make(self.pod, self._runtime(), view)
         if new == self._published:
             return
-        self.pod = await self._node.client.patch(
+        written = await self._node.client.patch(
             "pods",
             meta.name(self.pod),
             {"metadata": {"uid": self.uid}, "status": new},
@@ -310,7 +319,18 @@ class SimulatedPod:
             patch_type="strategic",
             subresource="status",
         )
+        # The answer may be the first that tells of a deletion.
+        self._take(written)
         self._published = new
+
+
+def _is_contradicted(told: Object, pod: Object) -> bool:
+    """Whether the API's pod has other conditions than the node has told last, or another phase."""
+    now = pod.get("status") or {}
+    if told.get("phase") != now.get("phase"):
+        return True
+    there = {condition["type"]: condition["status"] for condition in now.get("conditions") or ()}
+    return any(there.get(condition["type"]) != condition["status"] for condition in told.get("conditions") or ())
 
 
 def _nanoseconds() -> int:

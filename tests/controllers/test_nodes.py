@@ -10,7 +10,9 @@ import pytest
 
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
+from navarch.component import clock
 from navarch.controllers import namespace, nodeipam, nodelifecycle, tainteviction
+from navarch.simulation.loop import SimulatedClock, SimulatedLoop
 from tests.controllers.world import node
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -28,21 +30,47 @@ def test_the_lowest_free_network_is_given() -> None:
     assert nodeipam.first_free(ipaddress.ip_network("10.0.0.0/30"), 31, ["10.0.0.0/31", "10.0.0.2/31"]) is None
 
 
-def heard(renewed: float | None, started: float, heartbeat: float | None = None) -> float:
-    """Seconds since the last sign of life."""
-    item = node()
-    item["metadata"]["creationTimestamp"] = stamp(1000)
-    if heartbeat is not None:
-        item["status"]["conditions"][0]["lastHeartbeatTime"] = stamp(heartbeat)
-    lease = {"spec": {"renewTime": stamp(renewed)}} if renewed is not None else None
-    return (NOW - nodelifecycle.last_heard(item, lease, NOW - timedelta(seconds=started))).total_seconds()
+def lease(renewed: float, where: str = nodelifecycle.LEASE_NAMESPACE) -> dict[str, Any]:
+    return {"metadata": {"name": "a", "namespace": where}, "spec": {"renewTime": stamp(renewed)}}
 
 
-def test_a_sign_of_life_is_a_lease_or_a_heartbeat_and_nobody_is_late_at_the_start() -> None:
-    assert heard(5, 500) == 5
-    assert heard(300, 500, heartbeat=20) == 20
-    assert heard(300, 10) == 10
-    assert heard(None, 500) == 500
+def told(heartbeat: float, ready: str = "True") -> dict[str, Any]:
+    item = node("a", ready=ready)
+    item["status"]["conditions"][0]["lastHeartbeatTime"] = stamp(heartbeat)
+    return item
+
+
+def test_a_sign_of_life_is_a_renewal_or_a_report_whatever_the_clock_of_the_node_says() -> None:
+    loop = SimulatedLoop()
+
+    async def live() -> None:
+        SimulatedClock(loop).use()
+        signs = nodelifecycle.SignsOfLife()
+
+        def heard() -> float:
+            """Seconds since the last sign."""
+            return (clock.now() - signs.last("a")).total_seconds()
+
+        await clock.sleep(10)
+        assert heard() == 10  # nobody is late at the start
+        signs.lease_changed(None, lease(5000))
+        assert heard() == 0
+        await clock.sleep(10)
+        signs.lease_changed(lease(5000), lease(5000))
+        signs.lease_changed(lease(5000), lease(9000, "kube-system"))
+        signs.node_changed(told(100), told(100))
+        signs.node_changed(told(100), told(99, ready="Unknown"))
+        assert heard() == 10
+        signs.lease_changed(lease(5000), lease(6000))
+        assert heard() == 0
+        await clock.sleep(10)
+        signs.node_changed(told(100), told(200))
+        assert heard() == 0
+        signs.node_changed(told(200), None)
+        assert heard() == 30
+
+    loop.run_until_complete(live())
+    loop.close()
 
 
 @pytest.mark.parametrize(
