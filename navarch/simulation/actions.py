@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from navarch.simulation import controlplanefaults, networkfaults, nodefaults, operations
+from collections.abc import Mapping
+from typing import Any
+
+from navarch.simulation import arguments, controlplanefaults, networkfaults, nodefaults, operations
 from navarch.simulation.action import Action, Fault
+from navarch.simulation.document import nearest
 
 OPERATIONS: tuple[type[Action], ...] = (
     operations.Apply,
@@ -36,4 +40,13 @@ FAULTS: tuple[type[Fault], ...] = (
     controlplanefaults.ChangeLeader,
 )
 BY_NAME: dict[str, type[Action]] = {action.name: action for action in (*OPERATIONS, *FAULTS)}
+
 FAULTS_BY_NAME: dict[str, type[Fault]] = {fault.name: fault for fault in FAULTS}
+
+
+def made(name: str, said: Mapping[str, Any]) -> Action:
+    """An action of its name and its arguments. Raises ValueError."""
+    found = BY_NAME.get(name)
+    if found is None:
+        raise ValueError(f"unknown action {name!r}{nearest(name, BY_NAME)}")
+    return arguments.read(found, said)

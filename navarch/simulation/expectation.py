@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from navarch.apimachinery import meta
-from navarch.apimachinery.errors import Object, StatusError
+from navarch.apimachinery.errors import Object
 from navarch.simulation import arguments
 from navarch.simulation.arguments import argument
 from navarch.simulation.stage import Stage
@@ -59,11 +59,8 @@ class Expectation:
         return ""
 
     async def unmet(self, stage: Stage) -> str:
-        """Why it is not so at the moment, or ""."""
-        try:
-            return await (self._unmet_object(stage) if self.object else self._unmet_pods(stage))
-        except (StatusError, ConnectionError) as error:
-            return f"cannot be looked at: {error}"
+        """Why it is not so at the moment, or "". Raises StatusError, ConnectionError where nobody can tell."""
+        return await (self._unmet_object(stage) if self.object else self._unmet_pods(stage))
 
     async def _unmet_object(self, stage: Stage) -> str:
         found = await stage.find(self.object, self.namespace)

@@ -62,6 +62,8 @@ class Network:
         self.disturbances: list[Disturbance] = []
         self.streams: dict[Stream, None] = {}
         """Watches under way, in the order in which they began."""
+        self.has_lost_answers = False
+        """Whether a client has ever waited in vain for the answer to what was done."""
 
     def line(self, who: str, group: str = "") -> Line:
         """A component's own way; `group` is another name by which disturbances may mean it."""
@@ -113,6 +115,8 @@ class Line(Transport):
                 await clock.sleep(CLIENT_TIMEOUT_SECONDS)
                 raise TimeoutError("the request got no answer")
             loses_answer = True
+        if loses_answer and method != "GET":
+            self._network.has_lost_answers = True
         answer = await self._server().request(method, path, query=query, body=body, content_type=content_type)
         if loses_answer:
             await clock.sleep(CLIENT_TIMEOUT_SECONDS)

@@ -16,7 +16,8 @@ from navarch.simulation.stage import Stage
 CODES = (409, 429, 500, 503, 504)
 # Whom and what drawn faults concern.
 WHO = ("*", "kube-controller-manager", "kube-scheduler", "kubelet")
-WHAT = ("*", "pods", "nodes", "replicasets", "deployments", "statefulsets", "jobs", "endpointslices", "poddisruptionbudgets")
+WHAT = ("*", "*", "pods", "pods", "nodes", "replicasets", "deployments", "statefulsets", "jobs")
+ENDINGS = ("resume", "reset", "relist")
 DELAYS_SECONDS = (0.1, 1.0, 5.0, 20.0)
 
 
@@ -98,9 +99,10 @@ class DelayWatches(NetworkFault):
 
 @dataclass(frozen=True)
 class StallWatches(NetworkFault):
-    """A watcher is cut off from the store: its events wait until the fault ends."""
+    """Watchers are cut off from the store. At the end they go on, are broken off, or have to list anew (`then`)."""
 
     name: ClassVar[str] = "stall-watches"
+    then: str = argument(arguments.one_of(*ENDINGS), "resume")
     of: str = argument(arguments.text, "*")
     resource: str = argument(arguments.text, "*")
     for_seconds: float | None = argument(arguments.duration, None, key="for")
@@ -108,9 +110,14 @@ class StallWatches(NetworkFault):
     def disturbance(self) -> Disturbance:
         return Disturbance(self.of, self.resource, stalls=True)
 
+    async def end(self, stage: Stage, begun: Disturbance | None) -> None:
+        if self.then != "resume":
+            stage.cluster.network.break_watches(self.of, self.resource, expired=self.then == "relist")
+        await super().end(stage, begun)
+
     @classmethod
     def random(cls, chance: random.Random, nodes: Sequence[str]) -> StallWatches:
-        return cls(chance.choice(WHO), chance.choice(WHAT), span(chance))
+        return cls(chance.choice(ENDINGS), chance.choice(WHO), chance.choice(WHAT), span(chance))
 
 
 @dataclass(frozen=True)

@@ -7,23 +7,28 @@ fault is left is ended, everything gets time to settle, and the checkers are ask
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from navarch.apimachinery.errors import StatusError
 from navarch.component import clock
 from navarch.component.tasks import Tasks
+from navarch.simulation import invariants
 from navarch.simulation.action import ActionError, Fault
 from navarch.simulation.checkers import every
-from navarch.simulation.checkers.checker import Checker, State
+from navarch.simulation.checkers.checker import Checker
 from navarch.simulation.cluster import Parts, SimulatedCluster
+from navarch.simulation.guard import guarded
 from navarch.simulation.loop import SimulatedClock, SimulatedLoop, StuckError
-from navarch.simulation.observer import Observer
 from navarch.simulation.record import ActionRecord, ExpectationRecord, Log, Record
 from navarch.simulation.scenario import Expected, Scenario, Step
 from navarch.simulation.stage import Stage
+from navarch.simulation.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
 
@@ -31,9 +36,9 @@ EXPECTATION_STEP_SECONDS = 1.0
 # While the control plane is away, what users do is tried again for so long.
 USER_PATIENCE_SECONDS = 300.0
 USER_RETRY_SECONDS = 1.0
-# A simulation that takes longer than this of real time for one scenario is taken to be stuck.
-REAL_LIMIT_SECONDS = 4 * 3600.0
-START_LIMIT_SECONDS = 3600.0
+COLLECTOR_THRESHOLDS = (50_000, 20, 50)
+# How often a loop that makes no progress is told to end.
+GIVE_UP_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,19 +60,46 @@ def run(scenario: Scenario, options: Options, steps: Sequence[Step] | None = Non
     drawn = scenario.draw(options.seed) if steps is None else list(steps)
     log = Log(options.log)
 
+    made: list[_Run] = []
+
     async def timed() -> Record:
         simulated.use()
-        found = _Run(scenario, drawn, options, log)
-        return await found.run()
+        made.append(_Run(scenario, drawn, options, log))
+        return await made[0].run()
 
     try:
-        record = loop.run_until_complete(timed())
+        try:
+            record = loop.run_until_complete(timed())
+        except StuckError as error:
+            if not made:
+                raise
+            record = made[0].stuck(str(error))
+            _give_up(loop)
         loop.run_until_complete(loop.shutdown_asyncgens())
     finally:
         loop.close()
     record.digest = log.digest
     record.real_seconds = _real_seconds() - began
     return record
+
+
+def spare_collector() -> None:
+    """Let a process that does nothing but simulate look for garbage seldom: what it makes holds few cycles."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECTOR_THRESHOLDS)
+
+
+def _give_up(loop: SimulatedLoop) -> None:
+    """End all there is on a loop that makes no progress."""
+    for _ in range(GIVE_UP_ATTEMPTS):
+        tasks = asyncio.all_tasks(loop)
+        if not tasks:
+            return
+        for task in tasks:
+            task.cancel()
+        with suppress(StuckError):
+            loop.run_until_complete(asyncio.wait(tasks, timeout=1.0))
 
 
 def _real_seconds() -> float:
@@ -108,37 +140,39 @@ class _Run:
         )
         self._cluster = SimulatedCluster(parts)
         self._stage = Stage(self._cluster, options.seed, scenario.namespace)
-        self._record = Record(scenario.name, scenario.file, options.seed, clock.timestamp())
-        self._observer = Observer(self._record, log)
-        self._cluster.on_server.append(self._observer.follow)
-        state = State(lambda: self._observer.store, self._cluster)
-        self._checkers = [made(state, self._report(made.name)) for made in options.checkers]
-        for checker in self._checkers:
-            self._observer.listen(checker.changed, checker.resources)
+        self._record = Watchdog.new_record(scenario.name, scenario.file, options.seed)
+        self._watchdog = Watchdog(self._cluster, self._record, log, options.checkers)
+        for function in invariants.read(scenario.invariants):
+            self._watchdog.add(function)
+        self._observer = self._watchdog.observer
         self._tasks = Tasks("scenario")
         self._lasting: dict[int, _Lasting] = {}
         """Faults under way by number, oldest first."""
 
     async def run(self) -> Record:
         record, scenario = self._record, self._scenario
-        defects = _Defects(self._report("defects"))
+        defects = _Defects(self._watchdog.reporter("defects"))
         logging.getLogger("navarch").addHandler(defects)
         try:
-            await self._start()
-            for expected in scenario.expectations:
-                if expected.expectation.at is not None:
-                    self._tasks.start(self._expect_at(expected), name=f"expectation-{expected.line}")
-            await self._timeline()
-            await self._end_faults()
-            await self._settle()
-        except StuckError as error:
-            self._report("progress")("", str(error))
+            with guarded(self._watchdog.reporter("clock")):
+                await self._start()
+                for expected in scenario.expectations:
+                    if expected.expectation.at is not None:
+                        self._tasks.start(self._expect_at(expected), name=f"expectation-{expected.line}")
+                await self._timeline()
+                await self._end_faults()
+                await self._settle()
         finally:
             record.seconds = self._observer.seconds
             logging.getLogger("navarch").removeHandler(defects)
             await self._tasks.stop()
             await self._cluster.stop()
         return record
+
+    def stuck(self, message: str) -> Record:
+        """The record of a run that cannot go on."""
+        self._watchdog.reporter("progress")("", message)
+        return self._record
 
     async def _start(self) -> None:
         scenario, cluster = self._scenario, self._cluster
@@ -147,8 +181,7 @@ class _Run:
             options: dict[str, Any] = {"labels": group.labels, "taints": list(group.taints)}
             if group.capacity:
                 options["capacity"] = group.capacity
-            for _ in range(group.count):
-                await cluster.add_node(**options)
+            await cluster.add_nodes(group.count, **options)
         for obj in scenario.objects:
             await self._user(lambda obj=obj: self._stage.apply(dict(obj)))  # type: ignore[misc]
 
@@ -211,14 +244,6 @@ class _Run:
 
     # What must be so
 
-    def _report(self, checker: str) -> Callable[[str, str], None]:
-        def report(name: str, message: str) -> None:
-            at = self._observer.seconds
-            self._record.find(at, checker, name, message)
-            self._log.line(f"{at:.6f} broken {checker} {name}: {message}")
-
-        return report
-
     async def _expect_at(self, expected: Expected) -> None:
         at = expected.expectation.at
         assert at is not None
@@ -227,17 +252,30 @@ class _Run:
 
     async def _expect(self, expected: Expected) -> None:
         deadline = self._observer.seconds + expected.expectation.within
-        while unmet := await expected.expectation.unmet(self._stage):
+        while unmet := await self._look(expected):
             if self._observer.seconds >= deadline:
                 break
             await clock.sleep(EXPECTATION_STEP_SECONDS)
         noted = ExpectationRecord(self._observer.seconds, expected.line, str(expected.expectation), unmet)
         self._record.expectations.append(noted)
 
+    async def _look(self, expected: Expected) -> str:
+        """Why an expectation is not met; waits while there is nobody to ask."""
+        found = ""
+
+        async def look() -> None:
+            nonlocal found
+            found = await expected.expectation.unmet(self._stage)
+
+        try:
+            await self._user(look)
+        except (ActionError, StatusError, OSError) as error:
+            return f"cannot be looked at: {error}"
+        return found
+
     async def _settle(self) -> None:
         await clock.sleep(self._scenario.settle_seconds)
-        for checker in self._checkers:
-            checker.settled()
+        self._watchdog.settled()
         for expected in self._scenario.expectations:
             if expected.expectation.at is None:
                 await self._expect(expected)

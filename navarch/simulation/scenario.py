@@ -27,7 +27,7 @@ STEPS_LIMIT = 100_000
 NODES_LIMIT = 100_000
 REPEAT_LIMIT = 100_000
 
-_FIELDS = ("name", "nodes", "namespace", "for", "settle", "caches", "objects", "timeline", "chaos", "expect")
+_FIELDS = ("name", "nodes", "namespace", "for", "settle", "caches", "objects", "timeline", "chaos", "expect", "invariants")
 _TIMING = ("at", "every", "times", "from", "until")
 _GROUP = ("count", "labels", "capacity", "taints")
 _CHAOS = ("per-hour", "from", "until", "faults")
@@ -112,6 +112,8 @@ class Scenario:
     timeline: tuple[Entry, ...]
     chaos: Chaos | None
     expectations: tuple[Expected, ...]
+    invariants: tuple[Path, ...] = ()
+    """Python files with functions that are marked as invariants."""
 
     def draw(self, seed: int) -> list[Step]:
         """What happens with a seed, in order."""
@@ -187,6 +189,7 @@ def write(scenario: Scenario, steps: Sequence[Step]) -> str:
         "timeline": [
             {"at": show_duration(step.at), "do": step.action.name, **arguments.written(step.action)} for step in steps
         ],
+        "invariants": [str(path.absolute()) for path in scenario.invariants],
         "expect": [arguments.written(expected.expectation) for expected in scenario.expectations],
     }
     return yamlcodec.dump({key: value for key, value in said.items() if value or key == "nodes"}).decode()
@@ -219,7 +222,14 @@ class _Reader:
             expectations=tuple(self._expected(place, item) for place, item in document.items(("expect",), said.get("expect"))),
         )
         self._check_targets(found)
-        return found
+        return replace(found, invariants=tuple(self._invariants(said.get("invariants"))))
+
+    def _invariants(self, value: Any) -> Iterator[Path]:
+        for place, item in self._document.items(("invariants",), value):
+            path = self._directory / str(item)
+            if not path.is_file():
+                raise self._document.error(place, f"{path} is no file")
+            yield path
 
     def _value(self, place: Place, said: Mapping[str, Any], read_value: Any, default: Any) -> Any:
         """A field by its rule; `default` where there is none."""

@@ -17,6 +17,8 @@ outside reach it by `url` and `kubeconfig`.
 from __future__ import annotations
 
 from navarch.apimachinery.errors import StatusError
-from navarch.testing.cluster import Cluster, WaitError
+from navarch.simulation.action import ActionError
+from navarch.simulation.invariants import invariant
+from navarch.testing.cluster import Cluster, InvariantError, WaitError
 
-__all__ = ["Cluster", "StatusError", "WaitError"]
+__all__ = ["ActionError", "Cluster", "InvariantError", "StatusError", "WaitError", "invariant"]

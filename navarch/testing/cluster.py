@@ -13,12 +13,20 @@ from typing import Any, Literal, Self, TypeVar
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object, StatusError
 from navarch.component import clock
-from navarch.simulation import manifests
+from navarch.simulation import action as faults
+from navarch.simulation import actions, manifests
+from navarch.simulation.checkers import every
+from navarch.simulation.checkers.checker import State
 from navarch.simulation.cluster import Parts, SimulatedCluster
 from navarch.simulation.loop import START_SECONDS, SimulatedClock, SimulatedLoop
+from navarch.simulation.nodefaults import BOOT_SECONDS
+from navarch.simulation.record import Log
 from navarch.simulation.resources import Resources, describe
+from navarch.simulation.stage import Stage
+from navarch.simulation.watchdog import Watchdog
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[[State], Any])
 Objects = list[Object]
 Condition = str | Callable[[Object], Any]
 
@@ -30,6 +38,32 @@ REAL_STEP_SECONDS = 0.02
 
 class WaitError(AssertionError):
     """What was waited for did not come about; says how things stand."""
+
+
+class InvariantError(AssertionError):
+    """A checker or an invariant has found something that must not be."""
+
+
+class Fault:
+    """A fault under way. `end` it, or let a ``with`` do that."""
+
+    def __init__(self, cluster: Cluster, fault: faults.Fault, begun: Any) -> None:
+        self._cluster = cluster
+        self._fault = fault
+        self._begun = begun
+        self._has_ended = False
+
+    def end(self) -> None:
+        """Undo it."""
+        if not self._has_ended:
+            self._has_ended = True
+            self._cluster.run(self._fault.end(self._cluster.stage, self._begun))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.end()
 
 
 class Node:
@@ -61,6 +95,20 @@ class Node:
     def heal(self) -> None:
         self._cluster._call(lambda node: node.heal(), self.name)
 
+    def reboot(self, seconds: float = BOOT_SECONDS) -> None:
+        """Crash, and boot so many seconds later; returns when it has."""
+        self.crash()
+        self._cluster.advance(seconds=seconds)
+        self.boot()
+
+    def skew(self, seconds: float) -> None:
+        """Its wall clock is wrong by so much from now on."""
+
+        def skew(node: Any) -> None:
+            node.clock.skew_seconds = seconds
+
+        self._cluster._call(skew, self.name)
+
     @property
     def object(self) -> Object:
         """The API's Node."""
@@ -82,11 +130,15 @@ class Cluster:
         time: Literal["virtual", "held", "real"] | None = None,
         namespace: str = "default",
         heartbeat_seconds: float = 10.0,
+        written_heartbeats: bool = False,
+        checkers: bool = True,
     ) -> None:
         """`nodes` pretended nodes; without `controllers` and `scheduler` objects are stored, and nothing comes of them.
 
         `seed`: of all that is left to chance. `time`: ``virtual`` (no waiting; the default), or with `http` ``real`` (the
-        default there) or ``held`` (time stands still but in `advance` and `wait`).
+        default there) or ``held`` (time stands still but in `advance` and `wait`). `written_heartbeats`: every heartbeat of
+        a node is a write, as in life. `checkers`: what must hold in every cluster is watched, and InvariantError raised by
+        whatever method runs when it does not.
         """
         pace = time or ("real" if http else "virtual")
         if http == (pace == "virtual"):
@@ -99,12 +151,18 @@ class Cluster:
             http=http,
             port=port,
             heartbeat_seconds=heartbeat_seconds,
+            written_heartbeats=written_heartbeats,
         )
+        self._checks = checkers
+        self._watchdog: Watchdog | None = None
+        self._reported = 0
+        """So many findings have been told."""
         self._pace = pace
         self._seed = seed
         self._thread: threading.Thread | None = None
         self._cluster: SimulatedCluster | None = None
         self.resources: Resources = None  # type: ignore[assignment]
+        self.stage: Stage = None  # type: ignore[assignment]
 
     # Life
 
@@ -126,7 +184,7 @@ class Cluster:
             self._thread.start()
         self._cluster = cluster = SimulatedCluster(self._parts)
         try:
-            self.run(cluster.start())
+            self.run(self._start(cluster))
             self.resources = Resources(cluster.client)
             if self._parts.controllers:
                 self.wait_until(lambda: self.find("serviceaccount/default"))
@@ -135,6 +193,12 @@ class Cluster:
         except BaseException:
             self.stop()
             raise
+
+    async def _start(self, cluster: SimulatedCluster) -> None:
+        record = Watchdog.new_record("test", "", self._seed)
+        self._watchdog = Watchdog(cluster, record, Log(), every.checkers() if self._checks else ())
+        await cluster.start()
+        self.stage = Stage(cluster, self._seed, self.namespace)
 
     def stop(self) -> None:
         """End it, and leave nothing behind."""
@@ -158,7 +222,15 @@ class Cluster:
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine inside the cluster, such as one that uses `client`; its result."""
         assert self._cluster is not None, "the cluster does not run"
-        return self._run(coroutine)
+        result = self._run(coroutine)
+        self._tell_findings()
+        return result
+
+    def _tell_findings(self) -> None:
+        findings = self._watchdog.record.findings if self._watchdog is not None else []
+        if len(findings) > self._reported:
+            new, self._reported = findings[self._reported :], len(findings)
+            raise InvariantError("\n".join(map(str, new)))
 
     def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         async def timed() -> T:
@@ -355,6 +427,37 @@ class Cluster:
     def add_node(self, name: str = "", **options: Any) -> Node:
         """One more node; `options`: capacity, labels, taints."""
         return Node(self, self.run(self._simulated.add_node(name, **options)).name)
+
+    # Faults, and what must hold
+
+    def do(self, action: str, **said: Any) -> Fault | None:
+        """Do what a scenario's timeline can say, with the same arguments (``for_`` for `for`, underscores for hyphens).
+
+        A fault lasts until it is ended: ``with cluster.do("fail-requests", code=500, share=0.3): ...``. Other actions are done
+        when this returns. Raises ValueError for what there is not; ActionError, StatusError for what cannot be done.
+        """
+        made = actions.made(action, {key.rstrip("_").replace("_", "-"): value for key, value in said.items()})
+        begun = self.run(made.begin(self.stage))
+        if not isinstance(made, faults.Fault):
+            return None
+        fault = Fault(self, made, begun)
+        if made.lasts_seconds and "for_" in said:
+            self.advance(seconds=made.lasts_seconds)
+            fault.end()
+        return fault
+
+    def invariant(self, function: F) -> F:
+        """Have a function called from now on whenever something has changed; a decorator (`navarch.testing.invariant`)."""
+        assert self._watchdog is not None, "the cluster does not run"
+        self._watchdog.add(function)
+        return function
+
+    def settle(self, *, seconds: float = 0, minutes: float = 15) -> None:
+        """Let so much time pass, after which every workload must have become what it is asked to be. Raises InvariantError."""
+        self.advance(seconds=seconds, minutes=minutes)
+        assert self._watchdog is not None
+        self._watchdog.settled()
+        self._tell_findings()
 
     # Waiting
 

@@ -3,7 +3,8 @@
     @pytest.mark.navarch(nodes=5)
     def test_it(navarch): ...
 
-The mark takes what `navarch.testing.Cluster` takes. `--navarch-seed N` is the seed of all clusters.
+The mark takes what `navarch.testing.Cluster` takes. `--navarch-seed N` is the seed of all clusters. Functions of the
+test's module that are marked with `navarch.testing.invariant` are called whenever something has changed.
 """
 
 from __future__ import annotations
@@ -29,10 +30,13 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture
 def navarch(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A real cluster in this process."""
+    from navarch.simulation import invariants
     from navarch.testing.cluster import Cluster
 
     options: dict[str, Any] = {"seed": request.config.getoption("--navarch-seed")}
     for mark in reversed(list(request.node.iter_markers("navarch"))):
         options |= mark.kwargs
     with Cluster(**options) as cluster:
+        for function in invariants.marked(vars(request.module)):
+            cluster.invariant(function)
         yield cluster

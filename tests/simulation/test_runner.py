@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from navarch.simulation import runner, scenario, summary
+from navarch.controllers import replicaset
+from navarch.simulation import loop, runner, scenario, summary
 from navarch.simulation.record import Record
 
 ROOT = Path(__file__).parents[2]
+HIDDEN = re.compile(r"\bdatetime\.(now|utcnow|today)\(|^from (time|random|uuid|secrets) import (?!Random$)", re.MULTILINE)
 DEPLOYMENT = """
 - apiVersion: apps/v1
   kind: Deployment
@@ -100,6 +106,20 @@ def test_a_cluster_gets_over_every_fault(caches: str) -> None:
     assert all(action.ended is not None for action in record.actions if action.is_fault)
 
 
+def test_a_controller_waits_for_its_cache_however_long_that_takes() -> None:
+    record = run(
+        f"""
+for: 10m
+objects: {DEPLOYMENT}
+timeline:
+- {{at: 2m, do: stall-watches, resource: pods, for: 2m, then: relist}}
+- {{at: 2m10s, do: scale, object: deployment/web, replicas: 6}}
+"""
+    )
+    assert record.failures == []
+    assert len(record.pods) == 6
+
+
 def test_the_same_seed_gives_the_same_log_in_any_process() -> None:
     program = (
         "import sys\n"
@@ -119,3 +139,37 @@ def test_the_same_seed_gives_the_same_log_in_any_process() -> None:
         for hash_seed in ("1", "2")
     ]
     assert logs[0].count(b"\n") > 150 and logs[0] == logs[1]
+
+
+def test_whoever_reads_the_machine_s_clock_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = "import time\nimport random\ndef reconciles():\n    return time.time() + random.random()\n"
+    culprit: dict[str, Any] = {"__name__": "navarch.controllers.culprit"}
+    exec(compile(source, "culprit.py", "exec"), culprit)
+    plan = replicaset.plan
+
+    def reads(*arguments: Any, **named: Any) -> Any:
+        culprit["reconciles"]()
+        return plan(*arguments, **named)
+
+    monkeypatch.setattr(replicaset, "plan", reads)
+    record = run(f"for: 1m\nsettle: 1m\nobjects: {DEPLOYMENT}")
+    assert record.failures == ["clock: culprit.py:4: reconciles calls time.time"]
+
+
+def test_no_module_reads_the_clock_where_that_cannot_be_seen() -> None:
+    modules = (ROOT / "navarch").rglob("*.py")
+    assert [str(path.relative_to(ROOT)) for path in modules if HIDDEN.search(path.read_text())] == []
+
+
+def test_a_run_that_makes_no_progress_ends_and_names_who_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "BUSY_LIMIT_SECONDS", 1.0)
+
+    async def circles(*_: Any) -> None:
+        while True:
+            await asyncio.sleep(0)
+
+    reconcile = dataclasses.replace(replicaset.CONTROLLER, reconcile=circles)
+    monkeypatch.setattr(replicaset, "CONTROLLER", reconcile)
+    record = run(f"for: 1m\nobjects: {DEPLOYMENT}")
+    assert [finding.checker for finding in record.findings] == ["progress"]
+    assert "replicaset-controller/worker-" in record.findings[0].message

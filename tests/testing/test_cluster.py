@@ -13,7 +13,8 @@ import pytest
 from navarch.apimachinery import meta
 from navarch.component.httpserver import Request
 from navarch.simulation.behaviour import PREFIX
-from navarch.testing import Cluster, StatusError, WaitError
+from navarch.simulation.checkers.checker import State
+from navarch.testing import ActionError, Cluster, InvariantError, StatusError, WaitError
 
 ROOT = Path(__file__).parents[2]
 
@@ -86,6 +87,15 @@ def test_a_frozen_node_is_ready_again_when_it_thaws(cluster: Cluster) -> None:
     cluster.wait("node/node-2", "Ready=Unknown")
     node.thaw()
     cluster.wait("node/node-2", "Ready")
+
+
+def test_pods_of_a_node_that_was_silent_for_a_moment_are_ready_again(cluster: Cluster) -> None:
+    cluster.apply(pod("stays"))
+    node = cluster.nodes[cluster.wait("pod/stays", "Ready")["spec"]["nodeName"]]
+    node.freeze()
+    cluster.wait("pod/stays", "Ready=False")
+    node.thaw()
+    cluster.wait("pod/stays", "Ready", timeout=30)
 
 
 def test_containers_do_what_is_said_of_them(cluster: Cluster) -> None:
@@ -275,3 +285,74 @@ def test_many_live_side_by_side() -> None:
     finally:
         for cluster in clusters:
             cluster.stop()
+
+
+def test_faults_are_those_of_scenarios(cluster: Cluster) -> None:
+    cluster.apply(deployment(replicas=2))
+    cluster.wait("deployment/web", "Available")
+    with cluster.do("fail-requests", code=500, share=1.0, of="kube-controller-manager") as fault:  # type: ignore[union-attr]
+        cluster.do("scale", object="deployment/web", replicas=4)
+        cluster.advance(minutes=1)
+        assert len(cluster.pods("app=web")) == 2
+        fault.end()
+    cluster.wait("deployment/web", lambda found: found["status"].get("readyReplicas") == 4)
+    cluster.do("restart-control-plane", for_="10s")
+    cluster.do("delete-pods", selector="app=web", count=4)
+    cluster.settle()
+    assert len(cluster.pods("app=web", ready=True)) == 4
+    with pytest.raises(ValueError, match="unknown action 'crsh'; the nearest is 'crash'"):
+        cluster.do("crsh", node="node-1")
+    with pytest.raises(ActionError, match="no node is 'node-9'; the nearest is"):
+        cluster.do("crash", node="node-9")
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_a_node_with_a_wrong_clock_is_no_silent_node(written: bool) -> None:
+    with Cluster(nodes=1, written_heartbeats=written) as cluster:
+        for skew in (-3600, 3600):
+            cluster.nodes["node-1"].skew(skew)
+            cluster.nodes["node-1"].reboot(seconds=5)
+            cluster.advance(minutes=5)
+            assert meta.is_condition_true(cluster.nodes["node-1"].object, "Ready")
+            assert not cluster.nodes["node-1"].object["spec"].get("taints")
+        assert not [event for event in cluster.events("node/node-1", namespace="") if event["reason"] == "NodeNotReady"]
+
+
+def test_invariants_of_the_user_are_watched(cluster: Cluster) -> None:
+    @cluster.invariant
+    def at_most_two(state: State) -> str | None:
+        count = len(list(state.objects("pods", "default")))
+        return f"there are {count} pods" if count > 2 else None
+
+    cluster.apply(deployment(replicas=2))
+    cluster.wait("deployment/web", "Available")
+    cluster.scale("deployment/web", 3)
+    with pytest.raises(InvariantError, match="at_most_two: there are 3 pods"):
+        cluster.advance(minutes=1)
+
+
+def test_what_must_hold_in_every_cluster_is_watched(cluster: Cluster) -> None:
+    made = deployment(replicas=2)
+    made["spec"]["template"]["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "1000"}}
+    cluster.apply(made)
+    with pytest.raises(InvariantError, match="convergence: Deployment default/web: availableReplicas is 0 where 2 are wanted"):
+        cluster.settle()
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_heartbeats_are_there_for_who_looks(written: bool) -> None:
+    with Cluster(nodes=2, written_heartbeats=written) as cluster:
+
+        def renewed() -> float:
+            """Seconds ago."""
+            lease = cluster.get("lease/node-1", namespace="kube-node-lease")
+            return (cluster.now - meta.parse_time(lease["spec"]["renewTime"])).total_seconds()
+
+        cluster.advance(minutes=30)
+        assert 0 <= renewed() <= 11
+        began = cluster.now
+        cluster.nodes["node-1"].crash()
+        cluster.wait("node/node-1", "Ready=Unknown")
+        # Forty seconds after its last renewal.
+        assert 29 <= (cluster.now - began).total_seconds() <= 42
+        assert 39 <= renewed() <= 42

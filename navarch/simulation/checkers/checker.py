@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from navarch.api import registry
 from navarch.apimachinery.errors import Object
+from navarch.simulation.resources import builtin
 
 if TYPE_CHECKING:
     from navarch.simulation.cluster import SimulatedCluster
@@ -26,16 +27,25 @@ class State:
         """The machinery; checkers only look at it."""
 
     def objects(self, resource: str, namespace: str = "") -> Iterator[Object]:
-        """Of a built-in resource such as ``pods`` or ``deployments.apps``, in key order."""
-        kind = registry.resource(resource)
+        """Of a built-in resource by any of its names, such as ``pods`` or ``deployments``, in key order. Raises KeyError."""
+        kind = builtin()[resource]
         prefix = kind.key_prefix
         under = f"{prefix}{namespace}/" if namespace and kind.namespaced else prefix
         for record in self._store().collection(prefix).range(under):
             yield kind.from_stored(record.object())
 
+    def versions(self, resource: str) -> dict[str, int] | None:
+        """Revisions of all objects of a resource by their keys (``namespace/name``); None for one that is not built in."""
+        try:
+            kind = registry.resource(resource)
+        except KeyError:
+            return None
+        records = self._store().collection(kind.key_prefix).range(kind.key_prefix)
+        return {record.key.removeprefix(kind.key_prefix): record.revision for record in records}
+
     def get(self, resource: str, name: str, namespace: str = "") -> Object | None:
-        """One object, if it is there."""
-        kind = registry.resource(resource)
+        """One object, if it is there. Raises KeyError for an unknown resource."""
+        kind = builtin()[resource]
         record = self._store().get(kind.key_prefix, kind.key(namespace, name))
         return kind.from_stored(record.object()) if record is not None else None
 
