@@ -3,6 +3,7 @@
 # make test    all tests: fast ones first, then those with real containers
 # make lint    style, types, the dependency rule
 # make bench-X run bench/X.py
+# make simulate-long  look for defects with ever new seeds, for hours
 # make crash-test  kill the store a thousand times and look whether anything is lost
 
 PYTHON ?= python3
@@ -15,10 +16,10 @@ BUILT_FROM := pyproject.toml $(wildcard build_hooks/*.py) $(wildcard navarch/cri
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages test-packages up down reset test test-fast crash-test lint format clean
+.PHONY: help setup packages test-packages up down reset test test-fast crash-test simulate-long lint format clean
 
 help:
-	@sed -n 's/^# //p' Makefile | head -6
+	@sed -n 's/^# //p' Makefile | head -7
 
 # An installed wheel comes compiled; this is what it does for the modules here, also where PYTHONDONTWRITEBYTECODE is set.
 setup: packages $(VENV)/.installed
@@ -50,6 +51,11 @@ test-fast: setup test-packages
 	$(BIN)/python -m pytest -m 'not e2e and not root' $(ARGS)
 
 # Not as a script: the processes to be killed would run that again.
+# Seeds that nobody has tried: from the time on.
+SEEDS ?= 20000
+simulate-long: setup
+	$(BIN)/navarch simulate tests/simulation/stress.yaml --seed $$(date +%s) --explore $(SEEDS)
+
 crash-test: setup
 	$(BIN)/python -c 'from tests.storage import crashing; crashing.main()' $(ARGS)
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from navarch.cli.cluster import CommandError
-from navarch.component import logs
-from navarch.simulation import arguments, runner, scenario, summary
+from navarch.component import clock, logs
+from navarch.simulation import arguments, explore, runner, scenario, summary
+from navarch.simulation.explore import Outcome
 from navarch.simulation.record import Record
 from navarch.simulation.scenario import Scenario, ScenarioError
+
+EXPLORE_STEP = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +29,9 @@ class Options:
     duration: str | None = None
     log: Path | None = None
     report: Path | None = None
+    explore: int | None = None
+    """So many seeds, from `seed` on."""
+    processes: int | None = None
     verbosity: int = 0
 
 
@@ -36,6 +43,9 @@ def main(options: Options) -> int:
         for handler in logging.getLogger().handlers:
             handler.setLevel(logging.CRITICAL)
     found = _read(options)
+    if options.explore is not None:
+        return _explore(found, options)
+    runner.spare_collector()
     with contextlib.ExitStack() as stack:
         write: Callable[[str], object] | None = None
         if options.log is not None:
@@ -62,6 +72,36 @@ def _read(options: Options) -> Scenario:
             raise CommandError(f"--nodes: a cluster has between 0 and {scenario.NODES_LIMIT} nodes")
         found = found.with_nodes(options.nodes)
     return found
+
+
+def _explore(found: Scenario, options: Options) -> int:
+    """Many seeds; 1 if one fails, which is then made as small as it can be."""
+    if options.explore is None or options.explore < 1 or (options.processes or 1) < 1:
+        raise CommandError("--explore and --processes: 1 or more")
+    began, runs = clock.SystemClock().monotonic(), 0
+    outcomes = explore.explore(found, range(options.seed, options.seed + options.explore), processes=options.processes)
+    failed: Outcome | None = None
+    with contextlib.closing(outcomes):
+        for outcome in outcomes:
+            runs += 1
+            if outcome.failures:
+                failed = outcome
+                break
+            if runs % EXPLORE_STEP == 0:
+                print(f"{runs} seeds, nothing was found", flush=True)
+    taken = clock.SystemClock().monotonic() - began
+    if failed is None:
+        print(f"passed     {runs} seeds in {taken:.1f} s ({runs / taken:.1f} a second), nothing was found")
+        return 0
+    print(f"FAILED     seed {failed.seed}, after {runs} seeds in {taken:.1f} s: {failed.failures[0]}", flush=True)
+    print("           it is made smaller…", flush=True)
+    smallest = explore.make_smaller(found, failed.seed)
+    path = explore.write(smallest, Path.cwd())
+    print(f"smallest   {len(smallest.steps)} steps, {len(smallest.scenario.objects)} objects, after {smallest.runs} runs:")
+    print("".join(f"  {line}\n" for line in path.read_text().splitlines()))
+    replay = shlex.join(["navarch", "simulate", path.name, "--seed", str(failed.seed)])
+    print("".join(f"{line}\n" for line in summary.lines(smallest.record, replay)), end="")
+    return 1
 
 
 def _replay(options: Options, record: Record) -> str:
