@@ -1,6 +1,6 @@
 """A cluster in a test: how fast it is there, what it weighs, how fast its time passes.
 
-    python bench/simulation.py [--quick]
+    python bench/simulation.py [--quick] [--largest]
 
 The baseline of the same run is what Python and the third-party libraries cost without us.
 """
@@ -100,6 +100,67 @@ def life(nodes: int, pods: int, hours: float) -> dict[str, float]:
     return {"placed_per_second": pods / placed, "life_seconds_per_day": lived * 24 / max(1, int(hours))}
 
 
+LIFE = """
+name: a day of a large cluster
+nodes: {nodes}
+for: {hours}h
+caches: shared
+objects:
+- repeat: {deployments}
+  object:
+    apiVersion: apps/v1
+    kind: Deployment
+    metadata: {{name: "web-{{n}}"}}
+    spec:
+      replicas: {replicas}
+      selector: {{matchLabels: {{app: "web-{{n}}"}}}}
+      template:
+        metadata: {{labels: {{app: "web-{{n}}"}}}}
+        spec: {{containers: [{{name: main, image: "registry.example/web:1", resources: {{requests: {{cpu: 100m}}}}}}]}}
+timeline:
+{updates}
+- {{times: {failures}, do: crash, node: any, for: 15m}}
+expect: [{{pods: all, ready: {pods}}}]
+"""
+
+
+def large(nodes: int, pods: int, hours: int, deployments: int = 100) -> dict[str, float]:
+    """Days of a large cluster: in each hour a workload is updated, and one node in a hundred fails."""
+    from navarch.simulation import runner, scenario
+
+    updates = [f"- {{at: {hour}h, do: restart, object: deployment/web-{hour % deployments + 1}}}" for hour in range(1, hours)]
+    text = LIFE.format(
+        nodes=nodes,
+        hours=hours,
+        deployments=deployments,
+        replicas=pods // deployments,
+        pods=pods // deployments * deployments,
+        updates="\n".join(updates),
+        failures=round(nodes * 0.01 * hours),
+    )
+    runner.spare_collector()
+    record = runner.run(scenario.parse(text), runner.Options())
+    assert not record.failures, record.failures[:5]
+    name = f"life_{nodes}_nodes_{pods}_pods"
+    return {
+        f"{name}_seconds": record.real_seconds,
+        f"{name}_changes": record.changes,
+        f"{name}_changes_per_second": record.changes / record.real_seconds,
+    }
+
+
+def placed(nodes: int, pods: int) -> dict[str, float]:
+    """So many pods, placed and running."""
+    from navarch.testing import Cluster
+
+    with Cluster(nodes=nodes, checkers=False) as cluster:
+        began = time.perf_counter()
+        cluster.apply(deployment(pods))
+        cluster.wait("deployment/bench", lambda found: found["status"].get("availableReplicas") == pods, timeout=24 * 3600)
+        taken = time.perf_counter() - began
+        return {f"placed_{nodes}_nodes_{pods}_pods_seconds": taken, f"placed_{nodes}_nodes_{pods}_pods_rss_mb": _rss_mb()}
+
+
 def baseline() -> float:
     began = time.monotonic()
     subprocess.run([sys.executable, "-c", f"import {THIRD_PARTY}"], check=True)
@@ -113,6 +174,7 @@ def _rss_mb() -> float:
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     arguments.add_argument("--quick", action="store_true", help="a short run, to try it")
+    arguments.add_argument("--largest", action="store_true", help="also 10,000 nodes with 100,000 pods: long, and some GB")
     options = arguments.parse_args()
     rounds, count = (1, 5) if options.quick else (ROUNDS, FIXTURES)
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -122,9 +184,12 @@ def main() -> None:
         "testserver_seconds": statistics.median(testserver() for _ in range(rounds)),
         **fixtures(count),
         **life(*((5, 50, 1) if options.quick else (20, 200, 6))),
+        **large(*((10, 100, 2) if options.quick else (1000, 10_000, 24))),
     }
+    if options.largest:
+        figures |= placed(10_000, 100_000)
     for name, value in figures.items():
-        print(f"{name:34} {value:10.3f}")
+        print(f"{name:44} {value:10.3f}")
     print(json.dumps({"bench": "simulation", **{name: round(value, 4) for name, value in figures.items()}}))
 
 
