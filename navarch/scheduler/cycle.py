@@ -41,8 +41,8 @@ def schedule(framework: Framework, templates: Templates, pod: PodInfo, random: R
     if filtered.rejected is not None:
         return Decision("", _rejected(filtered, snapshot), filtered)
     if filtered.wanted is not None and (not vectors.is_worth_it or filtered.wanted is not vectors.filtered.wanted):
-        fit = run_filters(framework, pod, snapshot, filtered)
-        rows = np.flatnonzero(fit.feasible)
+        rows = _accepted_of(framework, filtered, pod, snapshot, filtered.wanted)
+        fit = Fit(vectors.feasible, snapshot.count) if len(rows) else run_filters(framework, pod, snapshot, filtered)
         return _choose(framework, filtered, pod, snapshot, fit, rows, random, nominated)
     count = np.count_nonzero(vectors.feasible)
     if fresh or vectors.fresh_scores or nominated or pod.nominated_node_name or count <= 1:
@@ -57,6 +57,14 @@ def schedule(framework: Framework, templates: Templates, pod: PodInfo, random: R
             return _choose(framework, filtered, pod, snapshot, fit, rows, random, nominated)
     rows = vectors.best(pod)
     return Decision(snapshot.names[_one_of(rows, random)], Fit(vectors.feasible, snapshot.count), filtered)
+
+
+def _accepted_of(framework: Framework, filtered: Filtered, pod: PodInfo, snapshot: Snapshot, rows: IntArray) -> IntArray:
+    """Which of a few rows no plugin rejects."""
+    if any(keeps_room(snapshot.nominated.get(row, {}), pod) for row in rows.tolist()):
+        return np.array([row for row in rows.tolist() if judge_row(framework, filtered, pod, snapshot, row)], np.int64)
+    found: IntArray = rows[_accepted(framework, filtered.active, filtered.state, pod, Nodes(snapshot, rows))]
+    return found
 
 
 def feasible_rows(framework: Framework, templates: Templates, pod: PodInfo) -> tuple[IntArray, Fit, Filtered]:

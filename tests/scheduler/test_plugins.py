@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from navarch.apimachinery.errors import Object
+from navarch.scheduler.podinfo import PodInfo
 from tests.scheduler.world import decide, feasible, node, pod, service, snapshot
 
 ZONE, HOST = "topology.kubernetes.io/zone", "kubernetes.io/hostname"
@@ -208,3 +209,15 @@ def test_init_containers_and_sidecars_count_as_they_run() -> None:
     assert pod_requests(spec) == {"cpu": 560}
     assert pod_requests({**spec, "initContainers": spec["initContainers"][:1]}) == {"cpu": 360}
     assert pod_requests({**spec, "resources": {"requests": {"cpu": "1"}}}) == {"cpu": 1010}
+
+
+def test_a_pod_for_one_node_by_name_goes_there_or_waits_for_room_that_is_promised_to_nobody() -> None:
+    found = snapshot(node("a"), node("b", cpu="1"))
+    fields = [{"key": "metadata.name", "operator": "In", "values": ["b"]}]
+    term = {"nodeSelectorTerms": [{"matchFields": fields}]}
+    affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": term}}
+    assert decide(found, pod(cpu="600m", affinity=affinity)).node == "b"
+    found.nominate(PodInfo(pod("waiting", cpu="500m", priority=5)), "b")
+    assert not decide(found, pod(cpu="600m", affinity=affinity)).node
+    assert decide(found, pod(cpu="500m", affinity=affinity)).node == "b"
+    assert decide(found, pod(cpu="600m", priority=9, affinity=affinity)).node == "b"
