@@ -305,6 +305,8 @@ class SchedulingQueue:
             self._leave_group(first, now)
             self._settle(first, now)
             return
+        if first.is_expected and self._rules.pre_enqueue(first.info) is not None:
+            return  # Its room is still being made; it is stirred when that is done.
         if (group.one_by_one or first.is_expected) and not self._rules.may_fit(first.info):
             return
         for queued in [first] if group.one_by_one else list(group.pods.values()):

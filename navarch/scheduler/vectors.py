@@ -24,7 +24,7 @@ MEMORY_LIMIT_BYTES = 64 << 20
 BYTES_PER_ROW = 96
 """About, of one template's arrays."""
 MIN_TEMPLATES = 8
-SINGLE_ROWS = 4
+SINGLE_ROWS = 8
 """Up to so many rows are judged one by one."""
 NARROW_ROWS = 64
 """A template that PreFilter leaves so few rows is not worth keeping arrays for."""

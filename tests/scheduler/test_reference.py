@@ -10,10 +10,12 @@ from itertools import count
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from navarch.apimachinery.errors import Object
+from navarch.scheduler import vectors
 from navarch.scheduler.podinfo import PodInfo
 from navarch.scheduler.runtime import Framework
 from navarch.scheduler.snapshot import Snapshot
@@ -192,22 +194,22 @@ class Twins:
         """Feasible nodes, reasons, and the scores of every plugin."""
         expected = {n for n, candidate in self.world.nodes.items() if not reference.rejections(self.world, item, candidate)}
         info = PodInfo(item)
-        vectors = self.templates.of(self.plugins, info)
-        found = {n for n, row in self.snapshot.rows.items() if vectors.feasible[row]}
+        kept = self.templates.of(self.plugins, info)
+        found = {n for n, row in self.snapshot.rows.items() if kept.feasible[row]}
         assert found == expected
         if not expected:
-            assert vectors.fit().message == reference.message(self.world, item)
+            assert kept.fit().message == reference.message(self.world, item)
             return
         chosen = sorted(expected)
         table = reference.scores(self.world, item, [self.world.nodes[n] for n in chosen])
-        vectors.best(info)
+        kept.best(info)
         rows = [self.snapshot.rows[n] for n in chosen]
-        for score in vectors.scores:
+        for score in kept.scores:
             name = score.plugin.name
             said = [0] * len(rows) if score.is_silent else score.final[rows].tolist()
             assert (name, said) == (name, [value * reference.WEIGHTS[name] for value in table[name]])
         totals = [sum(table[name][i] * weight for name, weight in reference.WEIGHTS.items()) for i in range(len(rows))]
-        assert vectors.totals()[rows].tolist() == totals
+        assert kept.totals()[rows].tolist() == totals
 
 
 def another(item: Object) -> Object:
@@ -260,9 +262,16 @@ def test_columns_equal_the_reference(data: st.DataObject) -> None:
         twins.compare(data.draw(st.sampled_from(templates)))
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=SLOW)
+@pytest.mark.parametrize("single_rows", [0, vectors.SINGLE_ROWS], ids=["as columns", "one by one"])
+@settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
 @given(st.data())
-def test_vectors_that_only_follow_pods_equal_the_reference(data: st.DataObject) -> None:
+def test_vectors_that_only_follow_pods_equal_the_reference(single_rows: int, data: st.DataObject) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(vectors, "SINGLE_ROWS", single_rows)
+        _follow_pods(data)
+
+
+def _follow_pods(data: st.DataObject) -> None:
     twins = Twins()
     for name in NAMES:
         twins.world.nodes[name] = data.draw(roomy_nodes(name))
