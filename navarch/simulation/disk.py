@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from navarch.storage.backend import Marks, StorageFullError, StorageUnavailableError
-from navarch.storage.mvcc import Change, Dropped
+from navarch.storage.mvcc import Change, Dropped, Record
 
 
 class Disk:
@@ -29,10 +29,10 @@ class Disk:
         self.sync_seconds = 0.0
         """What making something durable takes."""
 
-    def load(self) -> Iterator[Change]:
+    def load(self) -> Iterator[tuple[Record, bool]]:
         for revision in sorted(self._log):
             change = self._log[revision]
-            yield Change(change.record, change.previous, change.deleted, None, change.author)
+            yield change.record, change.deleted
 
     def marks(self) -> Marks:
         return self._marks
@@ -55,6 +55,9 @@ class Disk:
         for revision, _ in dropped:
             self._log.pop(revision, None)
         self._marks = Marks(self._marks.reserved, compacted)
+
+    def purge(self, key: str) -> int:
+        return 0
 
     def close(self) -> None:
         """Nothing is held."""
