@@ -19,8 +19,6 @@ from navarch.scheduler.runtime import Framework
 
 T = TypeVar("T")
 
-PRE_BIND_LIMIT_SECONDS = 600.0
-"""Volumes may have to be made first."""
 BIND_LIMIT_SECONDS = 60.0
 
 
@@ -67,13 +65,22 @@ async def wait_on_permit(waiting: WaitingPod, handle: Handle) -> Status | None:
         handle.waiting_pods.pop(waiting.pod.uid, None)
 
 
-async def finish(assumed: Assumed) -> Status | None:
-    """PreBind, Bind, PostBind; what kept it from being bound, or None. Raises PluginError."""
+async def prepare(assumed: Assumed) -> Status | None:
+    """PreBind, which may take long: volumes may have to be made. What stands in the way, or None. Raises PluginError."""
     framework, state, pod, node = assumed.framework, assumed.state, assumed.pod, assumed.node
     for plugin in framework.points["preBind"]:
-        status = await _limited(framework, plugin, "PreBind", plugin.pre_bind(state, pod, node), PRE_BIND_LIMIT_SECONDS)
+        asked = plugin.pre_bind(state, pod, node)
+        status = await _limited(framework, plugin, "PreBind", asked, plugin.pre_bind_limit_seconds)
+        if status is not None and status.code is Code.ERROR:
+            raise PluginError(plugin.name, "PreBind", status.message)
         if status is not None and status.code is not Code.SUCCESS:
             return Status(status.code, status.reasons, plugin.name)
+    return None
+
+
+async def finish(assumed: Assumed) -> Status | None:
+    """Bind, PostBind; what kept it from being bound, or None. Raises PluginError."""
+    framework, state, pod, node = assumed.framework, assumed.state, assumed.pod, assumed.node
     status = await _bind(assumed)
     if status is not None:
         return status
@@ -95,7 +102,7 @@ async def _bind(assumed: Assumed) -> Status | None:
         if status is None or status.code is Code.SUCCESS:
             return None
         if status.code is not Code.SKIP:
-            return Status(status.code, status.reasons, plugin.name)
+            return Status(status.code, (f"binding rejected: {status.message}",), plugin.name)
     return Status(Code.ERROR, ("no bind plugin took the pod",))
 
 

@@ -445,6 +445,9 @@ class Engine:
         try:
             status = await binding.wait_on_permit(waiting, self.handle) if waiting is not None else None
             if status is None:
+                # Who waits for volumes keeps nobody else from being bound.
+                status = await binding.prepare(assumed)
+            if status is None:
                 async with self._bindings:
                     status = await binding.finish(assumed)
         except PluginError as error:
@@ -462,7 +465,7 @@ class Engine:
             self._rejected(queued, status)
         else:
             logger.info("cannot bind %s to %s: %s", pod.key, assumed.node, status.message)
-            self._failed(queued, f"binding rejected: {status.message}")
+            self._failed(queued, status.message)
 
     def _give_up(self, assumed: Assumed) -> None:
         """The pod is not going to its node after all."""

@@ -142,10 +142,19 @@ def _check_preemption(args: Object, path: str) -> None:
         raise ConfigurationError(path, "minCandidateNodesPercentage and minCandidateNodesAbsolute cannot both be zero")
 
 
+def _check_volumes(args: Object, path: str) -> None:
+    seconds = args.get("bindTimeoutSeconds", 600)
+    if type(seconds) is not int or seconds < 0:
+        raise ConfigurationError(
+            f"{path}.bindTimeoutSeconds", f"invalid BindTimeoutSeconds, should not be a negative value, got {seconds}"
+        )
+
+
 CHECKS: Mapping[str, Callable[[Object, str], None]] = {
     "NodeResourcesFit": _check_fit,
     "NodeResourcesBalancedAllocation": _check_balanced,
     "PodTopologySpread": _check_spread,
     "InterPodAffinity": _check_affinity,
     "DefaultPreemption": _check_preemption,
+    "VolumeBinding": _check_volumes,
 }

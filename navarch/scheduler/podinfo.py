@@ -306,10 +306,15 @@ def _template_key(pod: Object, spec: Object) -> bytes:
             [spec.get(field) for field in _SPEC_FIELDS],
             [[container.get(field) for field in _CONTAINER_FIELDS] for container in spec.get("containers") or ()],
             [[container.get(field) for field in _CONTAINER_FIELDS] for container in spec.get("initContainers") or ()],
-            [volume for volume in spec.get("volumes") or () if not volume.keys() <= _DISK_FREE_VOLUMES],
+            [_volume_key(volume) for volume in spec.get("volumes") or () if not volume.keys() <= _DISK_FREE_VOLUMES],
         ),
         option=orjson.OPT_SORT_KEYS,
     )
+
+
+def _volume_key(volume: Object) -> Any:
+    """Of a claim only that it is one: which, and so where it can be used, plugins look up for each pod (`Reuse.NEVER`)."""
+    return next((kind for kind in ("persistentVolumeClaim", "ephemeral") if volume.get(kind) is not None), volume)
 
 
 def template_of(pod: Object) -> PodTemplate:

@@ -10,7 +10,7 @@ from typing import Any
 from navarch.api import registry
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
-from navarch.client.informer import Handler
+from navarch.client.informer import Handler, Indexer
 from navarch.scheduler.cycle import Decision, schedule
 from navarch.scheduler.framework import Handle
 from navarch.scheduler.podinfo import PodInfo
@@ -69,7 +69,7 @@ class Objects:
     def __init__(self, objects: Sequence[Object]) -> None:
         self._objects = objects
 
-    def get(self, resource: str) -> Known:
+    def get(self, resource: str, **indexers: Indexer) -> Known:
         kind = registry.resource(resource).kind
         return Known([obj for obj in self._objects if obj["kind"] == kind])
 

@@ -16,9 +16,13 @@ from navarch.scheduler.plugins.nodeports import NodePorts
 from navarch.scheduler.plugins.noderesourcesbalancedallocation import NodeResourcesBalancedAllocation
 from navarch.scheduler.plugins.noderesourcesfit import NodeResourcesFit
 from navarch.scheduler.plugins.nodeunschedulable import NodeUnschedulable
+from navarch.scheduler.plugins.nodevolumelimits import NodeVolumeLimits
 from navarch.scheduler.plugins.podtopologyspread import PodTopologySpread
 from navarch.scheduler.plugins.queueing import PrioritySort, SchedulingGates
 from navarch.scheduler.plugins.tainttoleration import TaintToleration
+from navarch.scheduler.plugins.volumebinding import VolumeBinding
+from navarch.scheduler.plugins.volumerestrictions import VolumeRestrictions
+from navarch.scheduler.plugins.volumezone import VolumeZone
 
 DEFAULTS: tuple[tuple[type[Plugin], int], ...] = (
     (SchedulingGates, 0),
@@ -29,6 +33,10 @@ DEFAULTS: tuple[tuple[type[Plugin], int], ...] = (
     (NodeAffinity, 2),
     (NodePorts, 0),
     (NodeResourcesFit, 1),
+    (VolumeRestrictions, 0),
+    (NodeVolumeLimits, 0),
+    (VolumeBinding, 0),
+    (VolumeZone, 0),
     (PodTopologySpread, 2),
     (InterPodAffinity, 2),
     (DefaultPreemption, 0),
