@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Coroutine, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -70,6 +71,7 @@ class Engine:
             clock.random,
             clock.monotonic,
             activate=self._activate,
+            start=self._start,
             register=self._follow,
         )
         self._extenders = [Extender(config) for config in configuration.extenders]
@@ -138,6 +140,9 @@ class Engine:
             message = "Scheduling is blocked due to non-empty scheduling gates"
             self._tasks.start(report(self._client, pod, SCHEDULING_GATED, message), name=f"report {pod.key}")
         return status
+
+    def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        self._tasks.start(work, name=name)
 
     def _activate(self, uids: Iterable[str]) -> None:
         self.queue.activate(uids, clock.monotonic())

@@ -11,7 +11,7 @@ meanwhile. `pre_bind`, `bind` and `post_bind` are awaited while other pods are d
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, Flag, auto
 from random import Random
@@ -210,6 +210,8 @@ class Handle:
     """Pods that wait at Permit, by uid."""
     activate: Callable[[Iterable[str]], None] = lambda uids: None
     """Try these pods now (by uid), whatever they wait for."""
+    start: Callable[[Coroutine[Any, Any, None], str], None] = lambda work, name: work.close()
+    """Do something while pods are decided; the name is for logs."""
     register: Callable[[str], None] = lambda resource: None
     """Make changes of a resource's objects cluster events; done for what `events_to_register` names."""
 

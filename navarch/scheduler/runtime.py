@@ -139,7 +139,7 @@ class Framework:
                 nominated = found.nominated_node if nominated is None else nominated
             elif found is not None:
                 if found.code is Code.ERROR:
-                    raise PluginError(plugin.name, "PostFilter", found.message)
+                    return PostFilterResult(message=found.message)  # Nobody else is asked, and the pod is told only this.
                 messages.append(found.message)
         return PostFilterResult(nominated, ", ".join(message for message in messages if message))
 

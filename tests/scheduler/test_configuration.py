@@ -32,13 +32,14 @@ def test_without_anything_it_is_the_default_profile() -> None:
     assert found == Configuration()
     names, weights = points(found)
     assert names["queueSort"] == ["PrioritySort"]
-    assert names["preEnqueue"] == ["SchedulingGates", "DefaultPreemption"]
+    assert names["preEnqueue"] == ["SchedulingGates", "DynamicResources", "DefaultPreemption"]
     assert weights == {
         "TaintToleration": 3,
         "NodeAffinity": 2,
         "NodeResourcesFit": 1,
         "PodTopologySpread": 2,
         "InterPodAffinity": 2,
+        "DynamicResources": 1,
         "NodeResourcesBalancedAllocation": 1,
         "ImageLocality": 1,
     }

@@ -66,6 +66,7 @@ def test_a_pod_that_does_not_fit_is_told_why_and_bound_when_there_is_room() -> N
             assert condition(found, "next")["reason"] == "Unschedulable"
             assert condition(found, "next")["message"] == (
                 "0/1 nodes are available: 1 Insufficient cpu. "
+                "no new claims to deallocate, "
                 "preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod."
             )
             await found.until(lambda: events(found, "FailedScheduling"))
@@ -95,7 +96,7 @@ def test_a_cordoned_node_takes_no_pod_until_it_is_uncordoned() -> None:
             await found.until(lambda: condition(found, "web"))
             assert condition(found, "web")["message"] == (
                 "0/1 nodes are available: 1 node(s) were unschedulable. "
-                "preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."
+                "no new claims to deallocate, preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."
             )
             found.api.change("nodes", "node-1", spec={})
             await found.until(lambda: where(found, "web") == "node-1")

@@ -119,8 +119,8 @@ def test_a_pod_that_waits_for_its_claim_is_tried_when_that_is_bound() -> None:
                 found.api.put(clean(item))
             found.api.put(pod("web", volumes=using("c")))
             await found.until(lambda: condition(found, "web"))
-            assert condition(found, "web")["message"].startswith(
-                "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims."
+            assert condition(found, "web")["message"] == (
+                "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims. not found"
             )
             found.api.put(clean(volume("v")))
             finish_binding(found, "c", "v")

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from navarch.scheduler.framework import Plugin
 from navarch.scheduler.plugins.defaultbinder import DefaultBinder
 from navarch.scheduler.plugins.defaultpreemption import DefaultPreemption
+from navarch.scheduler.plugins.dynamicresources import DynamicResources
 from navarch.scheduler.plugins.imagelocality import ImageLocality
 from navarch.scheduler.plugins.interpodaffinity import InterPodAffinity
 from navarch.scheduler.plugins.nodeaffinity import NodeAffinity
@@ -39,6 +40,7 @@ DEFAULTS: tuple[tuple[type[Plugin], int], ...] = (
     (VolumeZone, 0),
     (PodTopologySpread, 2),
     (InterPodAffinity, 2),
+    (DynamicResources, 0),
     (DefaultPreemption, 0),
     (NodeResourcesBalancedAllocation, 1),
     (ImageLocality, 1),

@@ -14,7 +14,7 @@ from navarch.apimachinery.errors import Object
 from navarch.scheduler import volumes as facts
 from navarch.scheduler.claimusers import ClaimUsers
 from navarch.scheduler.events import ASSIGNED_POD, NODE, Action, EventHint, Hint, on
-from navarch.scheduler.framework import SKIP, CycleState, Handle, Plugin, Rejection, Reuse, Status, unschedulable
+from navarch.scheduler.framework import SKIP, CycleState, Handle, Plugin, Rejection, Reuse, Status, Wider, unschedulable
 from navarch.scheduler.nodes import Nodes
 from navarch.scheduler.podinfo import PodInfo
 
@@ -79,19 +79,19 @@ class VolumeRestrictions(Plugin):
         state.write(self.name, OnePod(frozenset(one_pod), conflicts))
         return None
 
-    def add_pod(self, state: CycleState, pod: PodInfo, added: PodInfo, node_name: str) -> bool:
+    def add_pod(self, state: CycleState, pod: PodInfo, added: PodInfo, node_name: str) -> Wider:
         return self._follow(state, added, 1)
 
-    def remove_pod(self, state: CycleState, pod: PodInfo, removed: PodInfo, node_name: str) -> bool:
+    def remove_pod(self, state: CycleState, pod: PodInfo, removed: PodInfo, node_name: str) -> Wider:
         return self._follow(state, removed, -1)
 
-    def _follow(self, state: CycleState, other: PodInfo, sign: int) -> bool:
+    def _follow(self, state: CycleState, other: PodInfo, sign: int) -> Wider:
         noted = state.get(self.name)
         if noted is None:
-            return False
+            return Wider.NOTHING
         change = noted.count(other)
         noted.conflicts += sign * change
-        return bool(change)
+        return Wider.VERDICTS if change else Wider.NOTHING
 
     def filter(self, state: CycleState, pod: PodInfo, nodes: Nodes) -> Iterable[Rejection]:
         own, taken = disks(pod), nodes.none()
