@@ -24,6 +24,8 @@ from navarch.apiserver.authorization import AuthorizerChain
 from navarch.apiserver.componentstatuses import ComponentStatuses
 from navarch.apiserver.customresources import CustomResources, all_kinds
 from navarch.apiserver.discovery import Discovery
+from navarch.apiserver.explain import PATH as EXPLAIN_PATH
+from navarch.apiserver.explain import ExplainPath
 from navarch.apiserver.freshness import catch_up, storage_errors
 from navarch.apiserver.health import Health
 from navarch.apiserver.history import PATH as HISTORY_PATH
@@ -89,6 +91,7 @@ class Pipeline:
         self._openapi = OpenAPI(kinds)
         self._openid = OpenID(tokens, external_address)
         self._history = HistoryPath(kinds, resources.store, authorizer)
+        self.explain = ExplainPath(authorizer)
         self._reviews = reviews.Reviews(tokens, authorizer)
         self._tunnel = tunnel
         self._proxy = Proxy(resources, tunnel)
@@ -239,6 +242,8 @@ class Pipeline:
         if remote is not None:
             return await self._aggregation.serve(request, remote)
         if not info.is_resource:
+            if info.path == EXPLAIN_PATH:
+                return self.explain.serve(request)
             return await self._history.serve(request) if info.path == HISTORY_PATH else self._other(request)
         if info.verb not in READ_ONLY_VERBS:
             # Of all that is written from here on, until the next request of the same task.

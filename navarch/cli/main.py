@@ -139,6 +139,11 @@ def _add_history_commands(commands: Subparsers[argparse.ArgumentParser]) -> None
     )
     shown.add_argument("--revision", type=int, metavar="N", help="show one version (goes together with -o yaml)")
     history.add_argument("-o", "--output", choices=("yaml",), help="how one version is shown")
+    explain = _command(commands, "explain", _explain, "say why a pod is where it is, or what keeps it from being placed")
+    explain.add_argument("kind", choices=("pod",), metavar="pod")
+    explain.add_argument("name", metavar="[NS/]NAME", help="the pod (default namespace: default)")
+    explain.add_argument("--nodes", action="store_true", help="every node, with what each plugin says of it")
+    explain.add_argument("-o", "--output", choices=("json",), help="everything, for programs")
     undo = _command(commands, "undo", _undo, "put an object back as it was, or everything that a user agent did")
     undo.add_argument("kind", metavar="KIND", nargs="?", help="such as deploy, Deployment or deployments.apps")
     undo.add_argument("name", metavar="[NS/]NAME", nargs="?", help="the object (default namespace: default)")
@@ -364,6 +369,14 @@ def _history(parsed: argparse.Namespace) -> int:
             raise CommandError("name an object (KIND [NS/]NAME), or what is to be purged (purge KIND [NS/]NAME)")
         return history.purge(cluster, history.named(parsed.kind, parsed.name))
     return history.history(cluster, history.named(parsed.kind, parsed.name), diff=parsed.diff, revision=parsed.revision)
+
+
+def _explain(parsed: argparse.Namespace) -> int:
+    from navarch.cli import explain
+
+    namespace, name = explain.pod_named(parsed.name)
+    cluster = require(_data_dir(parsed))
+    return explain.explain(cluster, namespace, name, all_nodes=parsed.nodes, as_json=parsed.output == "json")
 
 
 def _undo(parsed: argparse.Namespace) -> int:

@@ -209,9 +209,11 @@ async def _run_components(cluster: Cluster, server: APIServer, reporter: Reporte
     async def schedule(informers: Informers) -> None:
         client = Client(transport, field_manager="kube-scheduler")
         scheduler = Scheduler(client, informers, cluster.scheduler_config, cluster.scheduler_plugins)
+        server.pipeline.explain.explainer = scheduler.explain
         try:
             await scheduler.run()
         finally:
+            server.pipeline.explain.explainer = None
             await scheduler.stop()
 
     tasks = Tasks("server")

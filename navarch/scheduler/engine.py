@@ -22,6 +22,7 @@ from navarch.client.informer import Informers
 from navarch.component import clock
 from navarch.component.tasks import Tasks
 from navarch.scheduler import binding, events, preemption
+from navarch.scheduler import explain as explaining
 from navarch.scheduler.binding import Assumed
 from navarch.scheduler.configuration import Configuration
 from navarch.scheduler.cycle import Decision, feasible_rows, may_fit, run_scores, schedule
@@ -29,6 +30,7 @@ from navarch.scheduler.events import Action, EventHint
 from navarch.scheduler.extender import Extender, ExtenderError, filter_all, prioritize_all
 from navarch.scheduler.framework import Code, Handle, IntArray, Plugin, Reuse, Status, WaitingPod
 from navarch.scheduler.isolation import PluginError
+from navarch.scheduler.nearmisses import near_misses
 from navarch.scheduler.plugins import IN_TREE
 from navarch.scheduler.podinfo import PodInfo
 from navarch.scheduler.profiles import build
@@ -147,6 +149,35 @@ class Engine:
     def _activate(self, uids: Iterable[str]) -> None:
         self.queue.activate(uids, clock.monotonic())
         self._wakeup.set()
+
+    def explain(self, namespace: str, name: str) -> Object:
+        """What every plugin says of a pod and every node. Raises LookupError."""
+        pod = self._informers.get("pods").get(f"{namespace}/{name}")
+        if pod is None:
+            raise LookupError
+        info = PodInfo(pod)
+        framework = self.profiles.get(info.scheduler_name)
+        if framework is None:
+            raise LookupError(f"the pod is another scheduler's: {info.scheduler_name}")
+        try:
+            found = explaining.explain(framework, self.snapshot, info)
+        except PluginError as error:
+            raise LookupError(str(error)) from error
+        told = explaining.as_object(found, self.snapshot, near_misses(found, self.snapshot))
+        queued, placed = self.queue.get(info.uid), self.snapshot.placed(info.uid)
+        if placed is not None:
+            told["node"] = self.snapshot.names[placed.row]
+        elif queued is not None:
+            status = self._gate(info)
+            gate = {} if status is None else {"gatedBy": status.plugin, "gate": status.message}
+            told["queue"] = {"place": queued.place or "scheduling", "attempts": queued.attempts, **gate}
+        return told
+
+    def _gate(self, pod: PodInfo) -> Status | None:
+        try:
+            return self.profiles[pod.scheduler_name].pre_enqueue(pod)
+        except PluginError as error:
+            return Status(Code.ERROR, (str(error),), error.plugin)
 
     # What happens in the cluster.
 

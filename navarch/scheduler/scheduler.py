@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from navarch.apimachinery.errors import Object
 from navarch.client.client import Client
 from navarch.client.informer import Informers
 
@@ -42,6 +43,12 @@ class Scheduler:
             return
         await engine.start()
         await self._stopped.wait()
+
+    def explain(self, namespace: str, name: str) -> Object:
+        """What is to be said of a pod and every node. Raises LookupError: without a text if there is no such pod."""
+        if self._engine is None:
+            raise LookupError("the scheduler is not running yet")
+        return self._engine.explain(namespace, name)
 
     async def stop(self) -> None:
         self._stopped.set()

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -231,6 +232,17 @@ class Snapshot:
         else:
             self.namespace_labels[name] = labels
         self.layout += 1
+
+    def emptied(self) -> Snapshot:
+        """The same nodes without any pod; it shares what it has of nodes, and is out of date when they change."""
+        empty = copy(self)
+        empty.requested, empty.non_zero = np.zeros_like(self.requested), np.zeros_like(self.non_zero)
+        empty.pods = [{} for _ in self.pods]
+        empty.nominated, empty._nominated_at = {}, {}
+        empty._ports, empty._placed, empty._homeless, empty._homeless_at = {}, {}, {}, {}
+        empty._classes, empty._by_namespace, empty._opinionated = {}, {}, {}
+        empty.log = []
+        return empty
 
     # Nodes.
 

@@ -166,6 +166,7 @@ class SimulatedCluster:
 
             informers = self._watching(SCHEDULER) if parts.separate_caches else self.informers
             scheduler = Scheduler(self._component(SCHEDULER), informers)
+            self.server.pipeline.explain.explainer = scheduler.explain
             self._tasks.start(scheduler.run(), name="scheduler")
             self._stops.append(scheduler.stop)
 
