@@ -285,7 +285,6 @@ _SPEC_FIELDS = (
     "topologySpreadConstraints",
     "overhead",
     "resources",
-    "resourceClaims",
     "schedulingGates",
     "schedulingGroup",
     "workloadRef",
@@ -304,6 +303,7 @@ def _template_key(pod: Object, spec: Object) -> bytes:
             metadata.get("labels"),
             [(owner["uid"], owner["kind"]) for owner in metadata.get("ownerReferences") or () if owner.get("controller")],
             [spec.get(field) for field in _SPEC_FIELDS],
+            len(spec.get("resourceClaims") or ()),  # Which, plugins look up for each pod.
             [[container.get(field) for field in _CONTAINER_FIELDS] for container in spec.get("containers") or ()],
             [[container.get(field) for field in _CONTAINER_FIELDS] for container in spec.get("initContainers") or ()],
             [_volume_key(volume) for volume in spec.get("volumes") or () if not volume.keys() <= _DISK_FREE_VOLUMES],

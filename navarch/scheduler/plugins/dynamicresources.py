@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import ClassVar
@@ -398,7 +398,6 @@ class DynamicResources(Plugin):
 
     async def _bind(self, claim: Object, allocation: Object | None, pod: PodInfo) -> Object:
         """Write what was chosen and who it is for. Raises ClaimError, StatusError."""
-        client, name, namespace = self.handle.client, meta.name(claim), meta.namespace(claim)
 
         def changeable(present: Object) -> None:
             if meta.being_deleted(present):
@@ -424,12 +423,24 @@ class DynamicResources(Plugin):
 
         try:
             if allocation is not None:
-                await client.modify(CLAIMS, name, namespace, protected)
-            written = await client.modify(CLAIMS, name, namespace, reserved, subresource="status")
+                claim = await self._write(claim, protected)
+            written = await self._write(claim, reserved, "status")
             self._claims.written(written)
             return written
         finally:
             self._landed(claim)
+
+    async def _write(self, claim: Object, change: Callable[[Object], Object | None], subresource: str = "") -> Object:
+        """Change it as it is known; if that is no longer how it is, look at it again."""
+        changed = change(claim)
+        if changed is None:
+            return claim
+        try:
+            return await self.handle.client.update(CLAIMS, changed, subresource=subresource)
+        except StatusError as error:
+            if not error.is_conflict:
+                raise
+        return await self.handle.client.modify(CLAIMS, meta.name(claim), meta.namespace(claim), change, subresource=subresource)
 
     async def _wait_for_conditions(self, noted: Noted, pod: PodInfo, node_name: str) -> Status | None:
         """Until drivers have made the devices ready (KEP-5007)."""
