@@ -1,7 +1,7 @@
 """Which devices there are, and which of them each node can use (ResourceSlices, KEP-4381).
 
 A pool is the slices of one driver and one pool name that have the highest generation. While some of them are missing, or where
-two devices have one name, nothing of it is given away. Pure.
+two devices have one name, nothing of it is given away. Pure. What evaluates expressions is loaded when the first one comes.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from navarch.api.resource import deviceselector
 from navarch.apimachinery import meta, quantity
-from navarch.apimachinery.cel.environment import Program
-from navarch.apimachinery.cel.errors import CompileError, EvaluationError
-from navarch.apimachinery.cel.libraries import quantities, semver
 from navarch.apimachinery.errors import Object
 from navarch.scheduler.podinfo import NodeTerm, node_term
+
+if TYPE_CHECKING:
+    from navarch.apimachinery.cel.environment import Program
 
 DeviceID = tuple[str, str, str]
 """(driver, pool, device)"""
@@ -111,6 +111,8 @@ class Device:
     @cached_property
     def view(self) -> Mapping[str, Any]:
         """As expressions see it."""
+        from navarch.apimachinery.cel.libraries import quantities
+
         driver = self.id[0]
         attributes, capacity = _Domains(), _Domains()
         for name, attribute in (self.device.get("attributes") or {}).items():
@@ -142,6 +144,8 @@ def _qualified(name: str, driver: str) -> tuple[str, str]:
 
 
 def attribute_value(attribute: Object) -> Any:
+    from navarch.apimachinery.cel.libraries import semver
+
     if attribute.get("version") is not None:
         return semver.parse(attribute["version"])
     return next((attribute[kind] for kind in ("string", "int", "bool") if attribute.get(kind) is not None), None)
@@ -149,6 +153,8 @@ def attribute_value(attribute: Object) -> Any:
 
 def matches(expression: str, device: Device) -> bool:
     """Whether an expression chooses a device. Raises SelectorError."""
+    from navarch.apimachinery.cel.errors import CompileError, EvaluationError
+
     found = device.chosen_by.get(expression)
     if found is None:
         try:

@@ -349,6 +349,27 @@ def test_a_pod_waits_for_its_claim_and_for_the_class() -> None:
     asyncio.run(main())
 
 
+def test_a_pod_waits_until_it_is_told_which_claim_was_made_for_it() -> None:
+    async def main() -> None:
+        async with bench(scheduler) as given:
+            put_devices(given, "node-1")
+            entries = [{"name": "gpu", "resourceClaimTemplateName": "t"}]
+            web = given.api.put(pod("web", resourceClaims=entries))
+            owner = {"controller": True, "uid": meta.uid(web), "kind": "Pod", "name": "web"}
+            made = claim("web-gpu-x")
+            made["metadata"]["ownerReferences"] = [owner]
+            given.api.put(made)
+            given.api.put(pod("other"))
+            await given.until(lambda: where(given, "other"))
+            assert not where(given, "web")
+            assert not condition(given, "web")
+            statuses = [{"name": "gpu", "resourceClaimName": "web-gpu-x"}]
+            given.api.change("pods", "default/web", status={**web["status"], "resourceClaimStatuses": statuses})
+            await given.until(lambda: where(given, "web") == "node-1")
+
+    asyncio.run(main())
+
+
 def test_a_claim_that_nobody_uses_is_taken_from_a_node_where_its_pod_does_not_fit() -> None:
     async def main() -> None:
         async with bench(scheduler) as given:

@@ -165,3 +165,23 @@ def test_a_node_takes_more_volumes_when_one_has_been_detached_or_its_limit_grows
             await found.until(lambda: where(found, "two"))
 
     asyncio.run(main())
+
+
+def test_a_pod_whose_volume_is_one_too_many_is_preempted() -> None:
+    async def main() -> None:
+        async with bench(scheduler) as found:
+            for number in range(2):
+                found.api.put(clean(claim(f"c{number}", volume=f"v{number}")))
+                found.api.put(clean(volume(f"v{number}", csi=csi(f"h{number}"))))
+            found.api.put(node("node-1"))
+            found.api.put(csi_node("node-1", 1))
+            found.api.put(pod("plain"))
+            found.api.put(pod("low", volumes=using("c0")))
+            await found.until(lambda: where(found, "low") and where(found, "plain"))
+            found.api.put(pod("high", volumes=using("c1"), priority=1000))
+            await found.until(lambda: meta.being_deleted(found.api.objects["pods"]["default/low"]))
+            assert not meta.being_deleted(found.api.objects["pods"]["default/plain"])
+            found.api.remove("pods", "default/low")
+            await found.until(lambda: where(found, "high"))
+
+    asyncio.run(main())

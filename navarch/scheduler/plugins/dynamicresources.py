@@ -148,7 +148,7 @@ class DynamicResources(Plugin):
         return (
             on(NODE, Action.ADD | Action.NODE_LABEL),
             on(CLAIMS, Action.ADD | UPDATES, self._may_be_ready),
-            on(POD, Action.POD_CLAIMS),
+            on(POD, Action.POD_CLAIMS, _is_told),
             on(CLASSES, Action.ADD | UPDATES),
             on(SLICES, Action.ADD | UPDATES),
         )
@@ -471,6 +471,10 @@ class DynamicResources(Plugin):
         """How it is now, as far as that is known to be no older than what was written."""
         present = self._claims.informer.get(meta.key(claim))
         return claim if present is not None and meta.resource_version(present) < meta.resource_version(claim) else present
+
+
+def _is_told(pod: PodInfo, old: Object | None, new: Object | None) -> Hint:
+    return Hint.QUEUE if new is not None and meta.uid(new) == pod.uid else Hint.SKIP
 
 
 def _claim_name(pod: PodInfo, entry: Object) -> tuple[str | None, bool]:
