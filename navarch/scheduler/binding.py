@@ -19,6 +19,7 @@ from navarch.scheduler.runtime import Framework
 
 T = TypeVar("T")
 
+PRE_BIND_LIMIT_SECONDS = 600.0
 BIND_LIMIT_SECONDS = 60.0
 
 
@@ -70,7 +71,7 @@ async def prepare(assumed: Assumed) -> Status | None:
     framework, state, pod, node = assumed.framework, assumed.state, assumed.pod, assumed.node
     for plugin in framework.points["preBind"]:
         asked = plugin.pre_bind(state, pod, node)
-        status = await _limited(framework, plugin, "PreBind", asked, plugin.pre_bind_limit_seconds)
+        status = await _limited(framework, plugin, "PreBind", asked, PRE_BIND_LIMIT_SECONDS)
         if status is not None and status.code is Code.ERROR:
             raise PluginError(plugin.name, "PreBind", status.message)
         if status is not None and status.code is not Code.SUCCESS:
@@ -94,7 +95,7 @@ async def _bind(assumed: Assumed) -> Status | None:
         try:
             await assumed.extender.bind(assumed.pod, assumed.node)
         except ExtenderError as error:
-            return Status(Code.ERROR, (str(error),))
+            return Status(Code.ERROR, (f"binding rejected: {error}",))
         return None
     for plugin in assumed.framework.points["bind"]:
         asked = plugin.bind(assumed.state, assumed.pod, assumed.node)

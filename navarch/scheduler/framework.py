@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from navarch.scheduler.runtime import Failure
     from navarch.scheduler.snapshot import Snapshot
 
-PRE_BIND_LIMIT_SECONDS = 600.0
 MAX_NODE_SCORE = 100
 MIN_NODE_SCORE = 0
 
@@ -301,11 +300,6 @@ class Plugin:
         return None
 
     # The binding cycle.
-
-    @property
-    def pre_bind_limit_seconds(self) -> float:
-        """How long `pre_bind` may take."""
-        return PRE_BIND_LIMIT_SECONDS
 
     async def pre_bind(self, state: CycleState, pod: PodInfo, node_name: str) -> Status | None:
         return None

@@ -62,7 +62,6 @@ FINALIZER = "resource.kubernetes.io/delete-protection"
 CONSUMERS_LIMIT = 256
 KEPT_LIMIT = 64
 """Of how many kinds of claims verdicts are kept."""
-WRITE_LIMIT_SECONDS = 60.0
 CANNOT_ALLOCATE = "cannot allocate all claims"
 TOOK_TOO_LONG = "timed out trying to allocate devices"
 NOT_THERE = "resourceclaim not available on the node"
@@ -122,10 +121,6 @@ class DynamicResources(Plugin):
         self._claims.informer.add_handler(self._claim_changed)
         self._slices.add_handler(self._devices_changed)
         self._classes.add_handler(self._devices_changed)
-
-    @property
-    def pre_bind_limit_seconds(self) -> float:
-        return self._timeout_seconds + WRITE_LIMIT_SECONDS
 
     # What happens in the cluster.
 

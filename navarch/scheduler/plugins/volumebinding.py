@@ -24,7 +24,6 @@ from navarch.scheduler.volumebinder import NotReady, Plan, PodClaims, VolumeBind
 logger = logging.getLogger(__name__)
 
 BIND_TIMEOUT_SECONDS = 600
-WRITE_LIMIT_SECONDS = 60.0
 UNBOUND_IMMEDIATE = "pod has unbound immediate PersistentVolumeClaims"
 CONFLICT = "node(s) had volume node affinity conflict"
 NO_VOLUME = "node(s) didn't find available persistent volumes to bind"
@@ -49,11 +48,6 @@ class VolumeBinding(Plugin):
         super().__init__(args, handle)
         self._timeout_seconds = float(args["bindTimeoutSeconds"])
         self._binder = VolumeBinder(handle.client, handle.informers)
-
-    @property
-    def pre_bind_limit_seconds(self) -> float:
-        # What is to be written first takes its time too.
-        return self._timeout_seconds + WRITE_LIMIT_SECONDS
 
     def events_to_register(self) -> Sequence[EventHint]:
         changed = Action.ADD | UPDATES
