@@ -20,7 +20,7 @@ from navarch.scheduler import devicecapacity
 from navarch.scheduler.devicepools import Device, DeviceID, Pool, SelectorError, matches
 from navarch.scheduler.deviceusage import DeviceUsage
 
-STEPS_LIMIT = 20_000
+STEPS_LIMIT = 2_000
 """Devices that are tried for a pod on one node at most."""
 FIRST_AVAILABLE_LIMIT = 8
 """Alternatives that a request may have."""

@@ -10,14 +10,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from navarch.api.resource import deviceselector
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
 from navarch.scheduler.deviceallocation import AllocationError, OutOfSteps, Search, results
 from navarch.scheduler.devicepools import Pools
 from navarch.scheduler.deviceusage import DeviceUsage
+from navarch.scheduler.plugins.dynamicresources import DynamicResources
 from tests.fakeapi import Bench, bench
 from tests.scheduler.test_scheduler import condition, node, pod, scheduler, where
+from tests.scheduler.test_volumes_reference import allowed
+from tests.scheduler.world import framework as plugins_of
+from tests.scheduler.world import node as small_node
+from tests.scheduler.world import pod as small_pod
+from tests.scheduler.world import snapshot
 
+# What expressions need raises the recursion limit when it is loaded; not in the middle of a test.
+deviceselector.environment()
 DRIVER, CLASS = "gpu.example.com", "gpu"
 CLAIMS = "resourceclaims.resource.k8s.io"
 
@@ -263,6 +272,28 @@ def test_something_is_found_whenever_there_is_something(
         numbers = [int(name[1:]) for name in answer[0]]
         assert len(set(numbers)) == sum(amount for amount, _ in requests)
         assert not set(numbers) & taken
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(("a", "b", "shared")), st.integers(0, 1), st.booleans()), min_size=1, max_size=8),
+    st.integers(1, 3),
+)
+def test_verdicts_that_are_kept_equal_those_that_are_not(changes: list[tuple[str, int, bool]], amount: int) -> None:
+    """Whatever is taken and given back, of a node's own devices and of those that all nodes share."""
+    slices = [resource_slice(name, *(device(f"d{number}") for number in range(2))) for name in ("a", "b")]
+    slices.append(resource_slice("shared", *(device(f"d{number}") for number in range(2)), allNodes=True))
+    wanted = claim("c", exactly(amount))
+    nodes = snapshot(*(small_node(name) for name in ("a", "b", "bare")))
+    plugin = plugins_of(nodes, None, device_class(), wanted, *slices).plugins["DynamicResources"]
+    assert isinstance(plugin, DynamicResources)
+    item = small_pod(resourceClaims=[{"name": "c", "resourceClaimName": "c"}])
+    usage = plugin._usage
+    for pool, number, is_taken in changes:
+        entry = {"request": "r", "driver": DRIVER, "pool": pool, "device": f"d{number}"}
+        usage.set(f"{pool}-{number}", {"devices": {"results": [entry]}} if is_taken else None)
+        expected = {name for name in ("a", "b", "bare") if found(slices, wanted, usage=usage, on=name) is not None}
+        assert allowed(plugin, nodes, item) == expected
 
 
 # The whole scheduler.

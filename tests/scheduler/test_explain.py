@@ -121,7 +121,7 @@ def test_a_pod_that_is_rejected_as_such_is_told_why() -> None:
     assert answer["message"] == '0/1 nodes are available: persistentvolumeclaim "c" not found.'
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_it_says_what_scheduling_does(data: st.DataObject) -> None:
     nodes = [data.draw(reference.nodes(name)) for name in ("a", "b", "c", "d")]

@@ -222,7 +222,7 @@ def worlds(draw: Any) -> World:
 pods = st.lists(st.sampled_from(CLAIMS), min_size=1, max_size=3, unique=True).map(lambda names: pod(volumes=using(*names)))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.data())
 def test_the_columns_equal_the_reference(data: st.DataObject) -> None:
     world = data.draw(worlds())
