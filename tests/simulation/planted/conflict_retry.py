@@ -1,4 +1,4 @@
-"""A controller whose write was refused since somebody else was faster does not come back to it."""
+"""A controller takes a write for done that was refused since somebody else was faster."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from navarch.controllers.controller import Cluster
 
 
 def plant(monkeypatch: pytest.MonkeyPatch) -> None:
-    update = Cluster.update_subresource
+    def ignoring(write: Any) -> Any:
+        async def writes(cluster: Cluster, resource: str, obj: Any, *arguments: Any, **options: Any) -> Any:
+            try:
+                return await write(cluster, resource, obj, *arguments, **options)
+            except StatusError as error:
+                if not error.is_conflict:
+                    raise
+                return obj
 
-    async def updates(cluster: Cluster, resource: str, obj: Any, subresource: str) -> Any:
-        try:
-            return await update(cluster, resource, obj, subresource)
-        except StatusError as error:
-            if not error.is_conflict:
-                raise
-            return obj
+        return writes
 
-    monkeypatch.setattr(Cluster, "update_subresource", updates)
+    for name in ("update", "update_subresource", "patch"):
+        monkeypatch.setattr(Cluster, name, ignoring(getattr(Cluster, name)))

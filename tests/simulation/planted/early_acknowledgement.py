@@ -10,9 +10,10 @@ from navarch.storage.store import LocalStore
 
 
 def plant(monkeypatch: pytest.MonkeyPatch) -> None:
-    put = LocalStore.put
+    async def writes(store: LocalStore, wanted: Any) -> Any:
+        changes = store.index.stage(wanted)
+        for change in changes:
+            store._publish_lazily(change)
+        return changes
 
-    async def puts(store: LocalStore, *arguments: Any, lazy: bool = False) -> Any:
-        return await put(store, *arguments, lazy=True)
-
-    monkeypatch.setattr(LocalStore, "put", puts)
+    monkeypatch.setattr(LocalStore, "write", writes)
