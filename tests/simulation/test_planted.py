@@ -11,28 +11,28 @@ from navarch.simulation import runner, scenario
 
 SEEDS = 200
 STRESS = Path(__file__).parent / "stress.yaml"
-# Which of the checkers may be the one that finds it.
-DEFECTS = {
-    "stale_cache": {"surplus"},
-    "conflict_retry": {"convergence"},
-    "lost_finalizer": {"garbage"},
-    "careless_eviction": {"budgets"},
-    "generous_budget": {"budgets"},
-    "dropped_event": {"caches", "convergence", "surplus"},
-    "deaf_relist": {"caches", "convergence"},
-    "early_acknowledgement": {"revisions"},
+# The seed that was the first to find it, and is tried first; and which of the checkers may be the one.
+DEFECTS: dict[str, tuple[int, set[str]]] = {
+    "stale_cache": (19, {"surplus"}),
+    "conflict_retry": (63, {"convergence"}),
+    "lost_finalizer": (0, {"garbage"}),
+    "careless_eviction": (0, {"budgets"}),
+    "generous_budget": (1, {"budgets"}),
+    "dropped_event": (4, {"caches", "convergence", "surplus"}),
+    "deaf_relist": (0, {"caches", "convergence"}),
+    "early_acknowledgement": (0, {"revisions"}),
 }
 
 
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_a_planted_defect_is_found(defect: str, monkeypatch: pytest.MonkeyPatch) -> None:
     importlib.import_module(f"tests.simulation.planted.{defect}").plant(monkeypatch)
+    first, checkers = DEFECTS[defect]
     stress = scenario.read(STRESS)
-    for seed in range(SEEDS):
+    for seed in (first, *range(first), *range(first + 1, SEEDS)):
         record = runner.run(stress, runner.Options(seed=seed))
         found = {finding.checker for finding in record.findings}
         if found:
-            print(f"found with seed {seed}: {record.failures[0]}")
-            assert found & DEFECTS[defect]
+            assert found & checkers, f"seed {seed} found something else: {record.failures[0]}"
             return
     pytest.fail(f"{SEEDS} seeds found nothing")
