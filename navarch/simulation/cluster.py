@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from contextvars import Context
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -318,5 +319,6 @@ def _keys() -> pki.PKI:
     directory = Path(tempfile.mkdtemp(prefix="navarch-simulation-keys-"))
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     found = pki.PKI(directory)
-    found.ensure(())
+    # Not by the chance of a simulation: the first one of a process would have another history than those after it.
+    Context().run(found.ensure, ())
     return found

@@ -16,10 +16,10 @@ DEFECTS: dict[str, tuple[int, set[str]]] = {
     "stale_cache": (19, {"surplus"}),
     "conflict_retry": (63, {"convergence"}),
     "lost_finalizer": (0, {"garbage"}),
-    "careless_eviction": (0, {"budgets"}),
-    "generous_budget": (1, {"budgets"}),
+    "careless_eviction": (2, {"budgets"}),
+    "generous_budget": (2, {"budgets"}),
     "dropped_event": (4, {"caches", "convergence", "surplus"}),
-    "deaf_relist": (0, {"caches", "convergence"}),
+    "deaf_relist": (11, {"caches", "convergence"}),
     "early_acknowledgement": (0, {"revisions"}),
 }
 

@@ -141,6 +141,26 @@ def test_the_same_seed_gives_the_same_log_in_any_process() -> None:
     assert logs[0].count(b"\n") > 150 and logs[0] == logs[1]
 
 
+def test_it_makes_no_difference_what_has_run_before_in_the_process() -> None:
+    program = (
+        "from navarch.simulation import runner, scenario\n"
+        "from tests.simulation.test_runner import DEPLOYMENT\n"
+        "text = f'for: 5m\\nsettle: 1m\\nobjects: {DEPLOYMENT}\\nchaos: {{per-hour: 40}}\\n'\n"
+        "for seed in (7, 8, 7):\n"
+        "    print(runner.run(scenario.parse(text), runner.Options(seed=seed)).digest)\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    first, other, again = run.stdout.split()
+    assert first == again != other
+
+
 def test_whoever_reads_the_machine_s_clock_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     source = "import time\nimport random\ndef reconciles():\n    return time.time() + random.random()\n"
     culprit: dict[str, Any] = {"__name__": "navarch.controllers.culprit"}
