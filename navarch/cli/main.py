@@ -117,7 +117,7 @@ def _add_simulate_command(commands: Subparsers[argparse.ArgumentParser]) -> None
     simulate.add_argument("--nodes", type=int, metavar="N", help="how many nodes (default: what the scenario says)")
     simulate.add_argument("--for", dest="duration", metavar="TIME", help="how long, such as 24h (default: as it says)")
     simulate.add_argument("--log", type=Path, metavar="FILE", help="write every change, action and fault there, in a line each")
-    simulate.add_argument("--report", type=Path, metavar="FILE", help="write what happened there")
+    simulate.add_argument("--report", type=Path, metavar="FILE", help="write what happened there; as a page if it is .html")
     simulate.add_argument("--explore", type=int, metavar="N", help="run N seeds, and make the first that fails small")
     simulate.add_argument("--processes", type=int, metavar="N", help="with --explore: at once (default: as there are cores)")
     simulate.add_argument("-v", "--verbose", action="count", default=0, help="more in the log of navarch itself")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from navarch.cli.cluster import CommandError
 from navarch.component import clock, logs
-from navarch.simulation import arguments, explore, runner, scenario, summary
+from navarch.simulation import arguments, explore, report, runner, scenario, summary
 from navarch.simulation.explore import Outcome
 from navarch.simulation.record import Record
 from navarch.simulation.scenario import Scenario, ScenarioError
@@ -51,10 +51,12 @@ def main(options: Options) -> int:
         if options.log is not None:
             write = stack.enter_context(options.log.open("w", encoding="utf-8")).write
         record = runner.run(found, runner.Options(seed=options.seed, log=write))
-    text = "".join(f"{line}\n" for line in summary.lines(record, _replay(options, record)))
+    replay = _replay(options, record)
+    text = "".join(f"{line}\n" for line in summary.lines(record, replay))
     print(text, end="")
     if options.report is not None:
-        options.report.write_text(text)
+        is_page = options.report.suffix.lower() in report.SUFFIXES
+        options.report.write_text(report.page(record, replay) if is_page else text, encoding="utf-8")
     return 1 if record.failures else 0
 
 
