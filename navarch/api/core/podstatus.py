@@ -42,6 +42,12 @@ def prepare_update(new: Object, old: Object) -> Object:
     known = {c.get("type"): c.get("observedGeneration") for c in before.get("conditions") or ()}
     if any(known.values()) and status.get("conditions"):
         status["conditions"] = [_observed(condition, known.get(condition.get("type"))) for condition in status["conditions"]]
+    address, listed = status.get("podIP"), status.get("podIPs")
+    if address and (not listed or listed[0].get("ip") != address):
+        # Who knows of one address only means that one (pkg/apis/core/v1/conversion.go, PodStatus).
+        status["podIPs"] = [{"ip": address}]
+    elif listed and not address:
+        status["podIP"] = listed[0].get("ip", "")
     return {**new, "spec": old["spec"], "status": status}
 
 
@@ -147,9 +153,7 @@ def _addresses(status: Object, single: str, several: str, field: str) -> Iterato
     if not address and not listed:
         return
     if bool(address) != bool(listed):
-        if single == "podIP":
-            yield invalid_value(path, status.get(several), "podIP and podIPs must either both be set or both be unset")
-        elif listed:
+        if listed:
             yield invalid_value(f"{path}[0].{field}", listed[0], f"must be equal to `{single}`")
         return
     if listed[0] != address:
