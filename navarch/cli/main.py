@@ -94,6 +94,7 @@ def _add_cluster_commands(commands: Subparsers[argparse.ArgumentParser]) -> None
     testserver.add_argument("--port", type=int, default=0, help="the API server's port (default: any that is free)")
     testserver.add_argument("--nodes", type=int, default=3, metavar="N", help="how many pretended nodes (default: 3)")
     testserver.add_argument("--api-only", action="store_true", help="no controllers, no scheduler, no nodes")
+    testserver.add_argument("--stages", type=Path, nargs="+", default=(), metavar="FILE", help=_STAGES_HELP)
     testserver.add_argument("-v", "--verbose", action="count", default=0, help="more in the log")
     testserver.set_defaults(command=_testserver)
     _add_simulate_command(commands)
@@ -104,6 +105,9 @@ def _add_cluster_commands(commands: Subparsers[argparse.ArgumentParser]) -> None
     storesettings.add_options(server)
     server.add_argument("--replica-of", type=Path, help=argparse.SUPPRESS)
     _add_scheduler_options(server)
+
+
+_STAGES_HELP = "Stages (kwok.x-k8s.io/v1alpha1) that say what pods and nodes go through; files or directories"
 
 
 def _add_simulate_command(commands: Subparsers[argparse.ArgumentParser]) -> None:
@@ -118,6 +122,7 @@ def _add_simulate_command(commands: Subparsers[argparse.ArgumentParser]) -> None
     simulate.add_argument("--for", dest="duration", metavar="TIME", help="how long, such as 24h (default: as it says)")
     simulate.add_argument("--log", type=Path, metavar="FILE", help="write every change, action and fault there, in a line each")
     simulate.add_argument("--report", type=Path, metavar="FILE", help="write what happened there; as a page if it is .html")
+    simulate.add_argument("--stages", type=Path, nargs="+", default=(), metavar="FILE", help=_STAGES_HELP)
     simulate.add_argument("--explore", type=int, metavar="N", help="run N seeds, and make the first that fails small")
     simulate.add_argument("--processes", type=int, metavar="N", help="with --explore: at once (default: as there are cores)")
     simulate.add_argument("-v", "--verbose", action="count", default=0, help="more in the log of navarch itself")
@@ -427,7 +432,12 @@ def _testserver(parsed: argparse.Namespace) -> int:
     if parsed.nodes < 0:
         raise CommandError("--nodes: a cluster has no less than 0 nodes")
     return testserver.main(
-        parsed.kubeconfig.absolute(), port=parsed.port, nodes=parsed.nodes, api_only=parsed.api_only, verbosity=parsed.verbose
+        parsed.kubeconfig.absolute(),
+        port=parsed.port,
+        nodes=parsed.nodes,
+        api_only=parsed.api_only,
+        stages=parsed.stages,
+        verbosity=parsed.verbose,
     )
 
 
@@ -442,6 +452,7 @@ def _simulate(parsed: argparse.Namespace) -> int:
             duration=parsed.duration,
             log=parsed.log,
             report=parsed.report,
+            stages=tuple(parsed.stages),
             explore=parsed.explore,
             processes=parsed.processes,
             verbosity=parsed.verbose,

@@ -15,6 +15,7 @@ from navarch.simulation import arguments, explore, report, runner, scenario, sum
 from navarch.simulation.explore import Outcome
 from navarch.simulation.record import Record
 from navarch.simulation.scenario import Scenario, ScenarioError
+from navarch.simulation.stages import definition
 
 EXPLORE_STEP = 100
 
@@ -29,6 +30,8 @@ class Options:
     duration: str | None = None
     log: Path | None = None
     report: Path | None = None
+    stages: tuple[Path, ...] = ()
+    """More of them than the scenario has."""
     explore: int | None = None
     """So many seeds, from `seed` on."""
     processes: int | None = None
@@ -65,6 +68,8 @@ def _read(options: Options) -> Scenario:
         found = scenario.read(options.scenario)
         if options.duration is not None:
             found = replace(found, seconds=arguments.duration(options.duration))
+        if options.stages:
+            found = replace(found, stages=(*found.stages, *definition.load(options.stages)))
     except ScenarioError as error:
         raise CommandError(str(error)) from None
     except ValueError as error:
@@ -112,4 +117,6 @@ def _replay(options: Options, record: Record) -> str:
         more += ["--nodes", str(options.nodes)]
     if options.duration is not None:
         more += ["--for", options.duration]
+    for file in options.stages:
+        more += ["--stages", str(file)]
     return summary.replay_command(record, *more)

@@ -5,26 +5,49 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from navarch.cli.cluster import CommandError
 from navarch.component import logs
 from navarch.simulation.cluster import Parts, SimulatedCluster
 
+if TYPE_CHECKING:
+    from navarch.simulation.stages.definition import StageDefinition
 
-def main(kubeconfig: Path, *, port: int, nodes: int, api_only: bool, verbosity: int) -> int:
+
+def main(kubeconfig: Path, *, port: int, nodes: int, api_only: bool, stages: Sequence[Path] = (), verbosity: int) -> int:
     """Serve until SIGTERM or SIGINT. Raises CommandError."""
     import uvloop
 
     logs.configure(verbosity)
     parts = Parts(
-        http=True, port=port, nodes=0 if api_only else nodes, controllers=not api_only, scheduler=not api_only and nodes > 0
+        http=True,
+        port=port,
+        nodes=0 if api_only else nodes,
+        controllers=not api_only,
+        # With stages, nodes may come that somebody applies.
+        scheduler=not api_only and (nodes > 0 or bool(stages)),
+        stages=_stages(stages),
     )
     try:
         uvloop.run(_serve(kubeconfig, parts))
     except OSError as error:
         raise CommandError(str(error)) from error
     return 0
+
+
+def _stages(files: Sequence[Path]) -> tuple[StageDefinition, ...]:
+    if not files:
+        return ()
+    from navarch.simulation.document import ScenarioError
+    from navarch.simulation.stages import definition
+
+    try:
+        return definition.of_objects(definition.load(files))
+    except ScenarioError as error:
+        raise CommandError(str(error)) from None
 
 
 async def _serve(kubeconfig: Path, parts: Parts) -> None:

@@ -33,6 +33,8 @@ from navarch.storage.store import LocalStore
 
 if TYPE_CHECKING:
     from navarch.simulation.node import SimulatedNode, SimulatedNodes
+    from navarch.simulation.stages.definition import StageDefinition
+    from navarch.simulation.stages.player import Player
 
 # Where the API server says that it is. Endpoints may not have loopback addresses (this one is RFC 5737's).
 ADVERTISED_ADDRESS = "192.0.2.1"
@@ -44,7 +46,7 @@ JOINING_LIMIT = 250
 # How long a control plane that has lost its leader waits for the lease to run out (kube-controller-manager's default).
 TAKEOVER_SECONDS = 15.0
 DNS_CONTROLLER = "clusterdns-controller"
-MANAGER, SCHEDULER, KUBELETS = "kube-controller-manager", "kube-scheduler", "kubelet"
+MANAGER, SCHEDULER, KUBELETS, STAGES = "kube-controller-manager", "kube-scheduler", "kubelet", "kwok"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +65,11 @@ class Parts:
     """Whether every heartbeat of every node is a write, as in life; always so over HTTP."""
     separate_caches: bool = False
     """Whether controllers and scheduler watch for themselves, as in processes of their own."""
+    stages: tuple[StageDefinition, ...] = ()
+    """What objects of the kinds that they name go through, instead of what pretended nodes do by themselves."""
+
+    def has_stages_of(self, kind: str) -> bool:
+        return any(stage.kind.kind == kind for stage in self.stages)
 
 
 class SimulatedCluster:
@@ -84,6 +91,7 @@ class SimulatedCluster:
         """Called with each API server before it starts."""
         self._informers: Informers | None = None
         self._simulated_nodes: SimulatedNodes | None = None
+        self._player: Player | None = None
         self._nodes_made = 0
         self._tasks = Tasks("simulation")
         self._stops: list[Callable[[], Awaitable[None]]] = []
@@ -143,10 +151,17 @@ class SimulatedCluster:
     async def start_others(self) -> None:
         """What makes a cluster of it. What is not asked for does not even get imported."""
         self.start_controllers()
+        if self.parts.stages:
+            from navarch.simulation.stages.player import Player
+
+            player = self._player = Player(self, self._component(STAGES), self.parts.stages, self._informers_of_nodes)
+            player.start()
         await self.add_nodes(self.parts.nodes)
 
     async def stop(self) -> None:
         """End everything, and leave nothing behind."""
+        if self._player is not None:
+            await self._player.stop()
         await asyncio.gather(*(node.stop() for node in self.nodes.values()))
         await self.stop_controllers()
         if self._node_informers is not None:
@@ -217,11 +232,11 @@ class SimulatedCluster:
         from navarch.simulation.node import SimulatedNode, SimulatedNodes
 
         if self._simulated_nodes is None:
-            self._node_informers = Informers(self._component(KUBELETS))
-            self._simulated_nodes = SimulatedNodes(self._node_informers)
+            self._simulated_nodes = SimulatedNodes(self._informers_of_nodes, run_pods=not self.parts.has_stages_of("Pod"))
         number = self._nodes_made = self._nodes_made + 1
         name = name or f"node-{number}"
-        options = {"heartbeat_seconds": self.parts.heartbeat_seconds, **options}
+        staged = self.parts.has_stages_of("Node")
+        options = {"heartbeat_seconds": self.parts.heartbeat_seconds, "tells_status": not staged, **options}
         if not self._writes_heartbeats:
             options["administrator"] = Client(self.network.line(ADMINISTRATOR), field_manager="kubelet")
         node = SimulatedNode(name, number, self.network.line(name, KUBELETS), **options)
@@ -238,6 +253,16 @@ class SimulatedCluster:
         """So many more nodes, which join at the same time: who looks after all nodes then looks once."""
         for start in range(0, count, JOINING_LIMIT):
             await asyncio.gather(*(self.add_node(**options) for _ in range(min(JOINING_LIMIT, count - start))))
+
+    def is_strange(self, name: str) -> bool:
+        """Whether a Node of the API is none of those that are simulated."""
+        return name not in self.nodes
+
+    @property
+    def _informers_of_nodes(self) -> Informers:
+        if self._node_informers is None:
+            self._node_informers = Informers(self._component(KUBELETS))
+        return self._node_informers
 
     async def remove_node(self, name: str) -> None:
         """Take a node away for good. Raises StatusError."""

@@ -70,9 +70,11 @@ class SimulatedNode:
         labels: Mapping[str, str] | None = None,
         taints: list[Object] | None = None,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
+        tells_status: bool = True,
     ) -> None:
         """`number` tells it from all others of its cluster. `administrator`: heartbeats are not written but known
-        (heartbeats.py), and this one writes the last of them down.
+        (heartbeats.py), and this one writes the last of them down. `tells_status`: whether it says that it is ready; otherwise
+        stages do.
         """
         self.name = name
         self.capacity = dict(capacity)
@@ -101,6 +103,7 @@ class SimulatedNode:
         """On that clock, the last one before the node fell silent."""
         self._recorder = EventRecorder(self.client, "kubelet", name)
         self._heartbeat_seconds = heartbeat_seconds
+        self._tells_status = tells_status
         self._tasks = Tasks(f"node-{name}")
         self._running: dict[str, asyncio.Task[Any]] = {}
         self._awake = asyncio.Event()
@@ -234,16 +237,24 @@ class SimulatedNode:
             "kind": "Node",
             "metadata": {"name": self.name, "labels": self.labels},
             "spec": {"taints": self.taints} if self.taints else {},
-            "status": self._status(),
+            "status": self._status() if self._tells_status else self._machine(),
         }
         try:
             self._node = await self.client.create("nodes", node)
         except StatusError as error:
             if not error.is_already_exists:
                 raise
-            self._node = await self.client.patch("nodes", self.name, {"status": self._status()}, subresource="status")
+            if not self._tells_status:
+                self._node = await self.client.get("nodes", self.name)
+            else:
+                self._node = await self.client.patch("nodes", self.name, {"status": self._status()}, subresource="status")
         self.event(self._node, "Normal", "Starting", "Starting kubelet.")
         await self._renew_once()
+
+    def _machine(self) -> Object:
+        """The status of a node of which nothing is known yet but what it is."""
+        addresses = [{"type": "InternalIP", "address": self.address}, {"type": "Hostname", "address": self.name}]
+        return {"addresses": addresses, "capacity": self.capacity, "allocatable": self.capacity}
 
     def _status(self) -> Object:
         stamp = clock.timestamp()
@@ -271,9 +282,7 @@ class SimulatedNode:
             "kubeProxyVersion": "",
         }
         return {
-            "addresses": [{"type": "InternalIP", "address": self.address}, {"type": "Hostname", "address": self.name}],
-            "capacity": self.capacity,
-            "allocatable": self.capacity,
+            **self._machine(),
             "conditions": conditions,
             "daemonEndpoints": {"kubeletEndpoint": {"Port": KUBELET_PORT}},
             "nodeInfo": info,
@@ -318,7 +327,7 @@ class SimulatedNode:
 
     async def _report(self) -> None:
         """Tell the status: at once after a boot, then seldom, and whenever somebody has written that the node is not ready."""
-        while True:
+        while self._tells_status:
             await self.awake()
             try:
                 patch = {"status": self._status()}
@@ -334,7 +343,8 @@ class SimulatedNode:
         if self.state == "running" and not self.is_cut:
             told = self._node
             self._node = node
-            if not meta.is_condition_true(node, "Ready") and (told is None or meta.is_condition_true(told, "Ready")):
+            was_ready = told is None or meta.is_condition_true(told, "Ready")
+            if self._tells_status and was_ready and not meta.is_condition_true(node, "Ready"):
                 self._start("status-again", self._tell_again())
 
     async def _tell_again(self) -> None:
@@ -400,14 +410,19 @@ class SimulatedNode:
 class SimulatedNodes:
     """All nodes of a cluster; tells each of its pods."""
 
-    def __init__(self, informers: Informers) -> None:
+    def __init__(self, informers: Informers, *, run_pods: bool = True) -> None:
+        """`run_pods`: whether nodes run what is bound to them; otherwise stages say what becomes of it."""
         self._informers = informers
+        self._runs_pods = run_pods
         self._nodes: dict[str, SimulatedNode] = {}
-        informers.get("pods").add_handler(self._pod_changed)
+        if run_pods:
+            informers.get("pods").add_handler(self._pod_changed)
         informers.get("nodes").add_handler(self._node_changed)
 
     def add(self, node: SimulatedNode) -> None:
         self._nodes[node.name] = node
+        if not self._runs_pods:
+            return
         for pod in self._informers.get("pods").list():
             self._pod_changed(None, pod)
 

@@ -28,6 +28,7 @@ from navarch.simulation.loop import SimulatedClock, SimulatedLoop, StuckError
 from navarch.simulation.record import ActionRecord, ExpectationRecord, Log, Record
 from navarch.simulation.scenario import Expected, Scenario, Step
 from navarch.simulation.stage import Stage
+from navarch.simulation.stages import definition
 from navarch.simulation.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
@@ -136,7 +137,11 @@ class _Run:
         self._steps = steps
         self._log = log
         parts = Parts(
-            nodes=0, separate_caches=scenario.separate_caches, written_heartbeats=options.written_heartbeats, controllers=True
+            nodes=0,
+            separate_caches=scenario.separate_caches,
+            written_heartbeats=options.written_heartbeats,
+            controllers=True,
+            stages=definition.of_objects(scenario.stages),
         )
         self._cluster = SimulatedCluster(parts)
         self._stage = Stage(self._cluster, options.seed, scenario.namespace)

@@ -21,13 +21,27 @@ from navarch.simulation.arguments import ArgumentError, duration, show_duration
 from navarch.simulation.document import Document, Place, ScenarioError, nearest
 from navarch.simulation.expectation import Expectation
 from navarch.simulation.operations import AddNodes, Apply
+from navarch.simulation.stages import definition
 
 NODES, SECONDS, SETTLE_SECONDS = 3, 3600.0, 900.0
 STEPS_LIMIT = 100_000
 NODES_LIMIT = 100_000
 REPEAT_LIMIT = 100_000
 
-_FIELDS = ("name", "nodes", "namespace", "for", "settle", "caches", "objects", "timeline", "chaos", "expect", "invariants")
+_FIELDS = (
+    "name",
+    "nodes",
+    "namespace",
+    "for",
+    "settle",
+    "caches",
+    "stages",
+    "objects",
+    "timeline",
+    "chaos",
+    "expect",
+    "invariants",
+)
 _TIMING = ("at", "every", "times", "from", "until")
 _GROUP = ("count", "labels", "capacity", "taints")
 _CHAOS = ("per-hour", "from", "until", "faults")
@@ -114,6 +128,8 @@ class Scenario:
     expectations: tuple[Expected, ...]
     invariants: tuple[Path, ...] = ()
     """Python files with functions that are marked as invariants."""
+    stages: tuple[Object, ...] = ()
+    """What pods and nodes go through (navarch/simulation/stages)."""
 
     def draw(self, seed: int) -> list[Step]:
         """What happens with a seed, in order."""
@@ -185,6 +201,7 @@ def write(scenario: Scenario, steps: Sequence[Step]) -> str:
         "for": show_duration(scenario.seconds),
         "settle": show_duration(scenario.settle_seconds),
         "caches": "separate" if scenario.separate_caches else "shared",
+        "stages": list(scenario.stages),
         "objects": list(scenario.objects),
         "timeline": [
             {"at": show_duration(step.at), "do": step.action.name, **arguments.written(step.action)} for step in steps
@@ -216,6 +233,7 @@ class _Reader:
             seconds=self._value(("for",), said, duration, SECONDS),
             settle_seconds=self._value(("settle",), said, duration, SETTLE_SECONDS),
             separate_caches=self._value(("caches",), said, arguments.one_of("separate", "shared"), "separate") == "separate",
+            stages=tuple(self._stages(said.get("stages"))),
             objects=tuple(self._objects(said.get("objects"))),
             timeline=timeline,
             chaos=chaos,
@@ -272,6 +290,14 @@ class _Reader:
                     yield self._object((*place, "object"), _numbered(said.get("object"), number))
             else:
                 yield self._object(place, item)
+
+    def _stages(self, value: Any) -> Iterator[Object]:
+        for place, item in self._document.items(("stages",), value):
+            if isinstance(item, str):
+                yield from definition.load([self._directory / item])
+            else:
+                definition.read(self._document, place, item)
+                yield item
 
     def _object(self, place: Place, item: Any) -> Object:
         if not isinstance(item, dict) or not all(isinstance(item.get(field), str) for field in ("apiVersion", "kind")):

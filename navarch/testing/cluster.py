@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object, StatusError
@@ -24,6 +24,9 @@ from navarch.simulation.record import Log
 from navarch.simulation.resources import Resources, describe
 from navarch.simulation.stage import Stage
 from navarch.simulation.watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from navarch.simulation.stages.definition import StageDefinition
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[[State], Any])
@@ -64,6 +67,14 @@ class Fault:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.end()
+
+
+def _stages(files: Sequence[str | Path]) -> tuple[StageDefinition, ...]:
+    if not files:
+        return ()
+    from navarch.simulation.stages import definition
+
+    return definition.of_objects(definition.load(map(Path, files)))
 
 
 class Node:
@@ -132,13 +143,15 @@ class Cluster:
         heartbeat_seconds: float = 10.0,
         written_heartbeats: bool = False,
         checkers: bool = True,
+        stages: Sequence[str | Path] = (),
     ) -> None:
         """`nodes` pretended nodes; without `controllers` and `scheduler` objects are stored, and nothing comes of them.
 
         `seed`: of all that is left to chance. `time`: ``virtual`` (no waiting; the default), or with `http` ``real`` (the
         default there) or ``held`` (time stands still but in `advance` and `wait`). `written_heartbeats`: every heartbeat of
         a node is a write, as in life. `checkers`: what must hold in every cluster is watched, and InvariantError raised by
-        whatever method runs when it does not.
+        whatever method runs when it does not. `stages`: files of KWOK's Stages, which
+        say what pods and nodes go through; raises ScenarioError for what they cannot say.
         """
         pace = time or ("real" if http else "virtual")
         if http == (pace == "virtual"):
@@ -152,6 +165,7 @@ class Cluster:
             port=port,
             heartbeat_seconds=heartbeat_seconds,
             written_heartbeats=written_heartbeats,
+            stages=_stages(stages),
         )
         self._checks = checkers
         self._watchdog: Watchdog | None = None
