@@ -116,7 +116,8 @@ def _add_simulate_command(commands: Subparsers[argparse.ArgumentParser]) -> None
         help="run a scenario on a simulated cluster, in no time and the same way each time",
         description="Run a scenario on a simulated cluster. Fails if an expectation is not met or a checker finds something.",
     )
-    simulate.add_argument("scenario", type=Path, metavar="FILE", help="the scenario (docs/simulation.md)")
+    simulate.add_argument("scenario", nargs="?", metavar="SCENARIO", help="a file (docs/simulation.md), or a name of --list")
+    simulate.add_argument("--list", action="store_true", help="tell which scenarios there are already")
     simulate.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is left to chance (default: 0)")
     simulate.add_argument("--nodes", type=int, metavar="N", help="how many nodes (default: what the scenario says)")
     simulate.add_argument("--for", dest="duration", metavar="TIME", help="how long, such as 24h (default: as it says)")
@@ -444,6 +445,10 @@ def _testserver(parsed: argparse.Namespace) -> int:
 def _simulate(parsed: argparse.Namespace) -> int:
     from navarch.cli import simulate
 
+    if parsed.list:
+        return simulate.show_list()
+    if parsed.scenario is None:
+        raise CommandError("which scenario? Say a file or a name; `navarch simulate --list` tells which there are")
     return simulate.main(
         simulate.Options(
             scenario=parsed.scenario,

@@ -5,26 +5,29 @@ from __future__ import annotations
 import contextlib
 import logging
 import shlex
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from navarch.cli.cluster import CommandError
 from navarch.component import clock, logs
-from navarch.simulation import arguments, explore, report, runner, scenario, summary
+from navarch.simulation import arguments, explore, library, report, runner, scenario, summary
 from navarch.simulation.explore import Outcome
 from navarch.simulation.record import Record
 from navarch.simulation.scenario import Scenario, ScenarioError
 from navarch.simulation.stages import definition
 
 EXPLORE_STEP = 100
+LIST_WIDTH = 100
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """What the command line says."""
 
-    scenario: Path
+    scenario: str | Path
+    """A file, or the name of one of navarch's own."""
     seed: int = 0
     nodes: int | None = None
     duration: str | None = None
@@ -63,9 +66,18 @@ def main(options: Options) -> int:
     return 1 if record.failures else 0
 
 
+def show_list() -> int:
+    """Print which scenarios navarch has."""
+    for entry in library.entries():
+        print(entry.name)
+        print(textwrap.fill(entry.about, LIST_WIDTH, initial_indent="    ", subsequent_indent="    "))
+    return 0
+
+
 def _read(options: Options) -> Scenario:
     try:
-        found = scenario.read(options.scenario)
+        path = library.find(options.scenario) if isinstance(options.scenario, str) else options.scenario
+        found = scenario.read(path)
         if options.duration is not None:
             found = replace(found, seconds=arguments.duration(options.duration))
         if options.stages:
@@ -119,4 +131,4 @@ def _replay(options: Options, record: Record) -> str:
         more += ["--for", options.duration]
     for file in options.stages:
         more += ["--stages", str(file)]
-    return summary.replay_command(record, *more)
+    return summary.replay_command(replace(record, file=str(options.scenario)), *more)

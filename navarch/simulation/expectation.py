@@ -38,13 +38,21 @@ class Expectation:
     """So many of them are ready."""
     count: int | None = argument(arguments.integer, None)
     """So many there are, whatever their state, but those that are being deleted."""
+    at_least: int | None = argument(arguments.integer, None)
+    """So many of them or more are ready."""
+    at_most: int | None = argument(arguments.integer, None)
+    """There are so many or fewer, but for those that are being deleted."""
+    node: str = argument(arguments.node_target, "")
+    """Only those on these nodes are counted."""
     at: float | None = argument(arguments.duration, None)
     """When; otherwise at the end."""
+    until: float | None = argument(arguments.duration, None)
+    """From `at` on it is so all the time until then."""
     within: float = argument(arguments.duration, 0.0)
     """It may take so long until it is so."""
 
     def __str__(self) -> str:
-        said = {key: value for key, value in arguments.written(self).items() if key not in ("at", "within")}
+        said = {key: value for key, value in arguments.written(self).items() if key not in ("at", "until", "within")}
         return " ".join(f"{key}={value}" for key, value in said.items())
 
     @property
@@ -54,8 +62,10 @@ class Expectation:
             return "an expectation is either of an object or of pods"
         if self.object and sum((bool(self.condition), self.gone, bool(self.field))) > 1:
             return "an expectation of an object is one of condition, gone, field"
-        if self.pods and self.ready is None and self.count is None:
-            return "an expectation of pods says how many: ready or count"
+        if self.pods and all(number is None for number in (self.ready, self.count, self.at_least, self.at_most)):
+            return "an expectation of pods says how many: ready, count, at-least or at-most"
+        if self.until is not None and (self.at is None or self.until < self.at):
+            return "`until` goes with an earlier `at`"
         return ""
 
     async def unmet(self, stage: Stage) -> str:
@@ -75,8 +85,16 @@ class Expectation:
 
     async def _unmet_pods(self, stage: Stage) -> str:
         found = await stage.pods("" if self.pods == arguments.ALL else self.pods, self.namespace)
+        if self.node:
+            names = {node.name for node in stage.nodes(self.node)}
+            found = [pod for pod in found if pod["spec"].get("nodeName") in names]
         ready = sum(meta.is_condition_true(pod, "Ready") for pod in found)
-        wrong = (self.ready is not None and ready != self.ready) or (self.count is not None and len(found) != self.count)
+        wrong = (
+            (self.ready is not None and ready != self.ready)
+            or (self.count is not None and len(found) != self.count)
+            or (self.at_least is not None and ready < self.at_least)
+            or (self.at_most is not None and len(found) > self.at_most)
+        )
         return f"there are {len(found)}, {ready} of them ready" if wrong else ""
 
 

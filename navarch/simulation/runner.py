@@ -261,6 +261,12 @@ class _Run:
             if self._observer.seconds >= deadline:
                 break
             await clock.sleep(EXPECTATION_STEP_SECONDS)
+        until, seen = expected.expectation.until, self._record.revision
+        while until is not None and not unmet and self._observer.seconds < until:
+            await clock.sleep(EXPECTATION_STEP_SECONDS)
+            # Where nothing has changed it is as it was.
+            if self._record.revision != seen:
+                seen, unmet = self._record.revision, await self._look(expected)
         noted = ExpectationRecord(self._observer.seconds, expected.line, str(expected.expectation), unmet)
         self._record.expectations.append(noted)
 

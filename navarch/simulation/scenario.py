@@ -386,6 +386,9 @@ class _Reader:
             problem = known.unknown(expected.expectation.object) if expected.expectation.object else ""
             if problem:
                 raise self._document.error(("expect", index, "object"), problem)
+            problem = stage.unknown_target(expected.expectation.node, nodes) if expected.expectation.node else ""
+            if problem:
+                raise self._document.error(("expect", index, "node"), problem)
 
 
 class _Objects:

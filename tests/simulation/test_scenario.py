@@ -89,7 +89,12 @@ def test_what_is_drawn_can_be_written_and_read_again() -> None:
         ("chaos: {per-hour: -1}", "file.yaml:1: per-hour: -1 should be a whole number, 0 or more"),
         ("nods: 3", "file.yaml:1: unknown field 'nods'; the nearest is 'nodes'"),
         ("for: 1h\nfor: 2h", 'file.yaml:1: line 2: key "for" already set in map'),
-        ("expect:\n- {pods: app=web}", "file.yaml:2: an expectation of pods says how many: ready or count"),
+        ("expect:\n- {pods: app=web}", "file.yaml:2: an expectation of pods says how many: ready, count, at-least or at-most"),
+        ("expect:\n- {pods: all, count: 1, until: 5m}", "file.yaml:2: `until` goes with an earlier `at`"),
+        (
+            "nodes: 2\nexpect:\n- {pods: all, count: 1, node: node-5}",
+            "file.yaml:3: unknown target: no node is 'node-5'; the nearest is 'node-2'",
+        ),
         ("expect:\n- {object: pod/a, pods: all}", "file.yaml:2: an expectation is either of an object or of pods"),
         ("objects:\n- {kind: Pod}", "file.yaml:2: an object has an apiVersion and a kind, both strings"),
         ("objects:\n- none.yaml", "file.yaml:2: none.yaml: "),
