@@ -266,12 +266,16 @@ class SimulatedCluster:
 
     async def remove_node(self, name: str) -> None:
         """Take a node away for good. Raises StatusError."""
+        await self.forget_node(name)
+        await self.client.delete_if_exists("nodes", name)
+
+    async def forget_node(self, name: str) -> None:
+        """Have a node be no more; its Node is somebody else's to delete."""
         node = self.nodes.pop(name)
         node.crash()
         assert self._simulated_nodes is not None
         self._simulated_nodes.remove(name)
         await node.stop()
-        await self.client.delete_if_exists("nodes", name)
 
     @property
     def _writes_heartbeats(self) -> bool:

@@ -81,6 +81,8 @@ class Player:
         self.started = clock.timestamp()
         self._actors: dict[str, _Actor] = {}
         """By uid."""
+        self._adopted: set[str] = set()
+        """Nodes that were not the simulation's own."""
         self._stages: dict[str, list[StageDefinition]] = {}
         for stage in stages:
             self._stages.setdefault(stage.kind.resource, []).append(stage)
@@ -116,7 +118,11 @@ class Player:
 
     def _adopt(self, old: Object | None, new: Object | None) -> None:
         if old is None and new is not None and self.cluster.is_strange(meta.name(new)):
+            self._adopted.add(meta.name(new))
             self.tasks.start(self.cluster.add_node(meta.name(new), labels=meta.labels(new)), name=f"adopt-{meta.name(new)}")
+        elif old is not None and new is None and meta.name(old) in self._adopted:
+            self._adopted.discard(meta.name(old))
+            self.tasks.start(self.cluster.forget_node(meta.name(old)), name=f"forget-{meta.name(old)}")
 
     def node(self, kind: Kind, obj: Object) -> SimulatedNode | None:
         """The one that an object belongs to."""

@@ -82,6 +82,12 @@ def test_nodes_go_through_stages_and_somebody_elses_are_taken_over() -> None:
         cluster.advance(seconds=5)
         events = [event for event in cluster.list("events", namespace="") if event["reason"] == "Broken"]
         assert [event["message"] for event in events] == ["it was broken on purpose, mine"]
+        # When it is deleted nobody renews its lease any more, nor runs what is bound to it.
+        cluster.delete("node/mine")
+        cluster.advance(minutes=10)
+        assert set(cluster.nodes) == {"node-1"}
+        assert {pod["spec"]["nodeName"] for pod in cluster.pods("app=app")} == {"node-1"}
+        assert [lease["metadata"]["name"] for lease in cluster.list("leases", namespace="kube-node-lease")] == ["node-1"]
 
 
 def test_while_a_node_has_failed_its_pods_go_through_nothing() -> None:
