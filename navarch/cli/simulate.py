@@ -78,6 +78,9 @@ def _read(options: Options) -> Scenario:
     try:
         path = library.find(options.scenario) if isinstance(options.scenario, str) else options.scenario
         found = scenario.read(path)
+        if path.parent == library.DIRECTORY:
+            # Where navarch is installed makes no difference to what is told.
+            found = replace(found, file=path.name)
         if options.duration is not None:
             found = replace(found, seconds=arguments.duration(options.duration))
         if options.stages:

@@ -109,6 +109,8 @@ def test_the_command_line_knows_their_names(capsys: pytest.CaptureFixture[str], 
     listed = capsys.readouterr().out
     assert re.findall(r"^\S+$", listed, re.MULTILINE) == NAMES
     assert run("drain", "--for", "30s") == 1
-    assert "navarch simulate drain --seed 0 --for 30s\n" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "navarch simulate drain --seed 0 --for 30s\n" in told
+    assert re.search(r"^  drain\.yaml:\d+: expected ", told, re.MULTILINE)
     with pytest.raises(CommandError, match="the nearest is 'rolling-update'"):
         simulate.main(simulate.Options(scenario="roling-update"))
