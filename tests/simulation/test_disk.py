@@ -25,7 +25,7 @@ def test_what_was_durable_is_there_for_the_next_who_opens_it() -> None:
     disk.append([change(2)])
     disk.forget([(1, 2)], 2)
     disk.close()
-    assert [found.revision for found in disk.load()] == [2]
+    assert [(record.revision, is_deleted) for record, is_deleted in disk.load()] == [(2, False)]
     assert (disk.marks().reserved, disk.marks().compacted) == (100, 2)
 
 
