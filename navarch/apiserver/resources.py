@@ -302,7 +302,8 @@ class Resources:
             base = self.latest(kind, info.namespace, info.name)
             if version and version != str(base.revision):
                 raise errors.conflict(kind.group, kind.plural, info.name, errors.MODIFIED)
-            old = base.object()
+            # Of what is written beside a status nothing but the status is new, and nothing of the old is changed.
+            old = self.store.decoded(base) if subresource == "status" else base.object()
             new = transform(old)
             if new is None:
                 return ObjectAnswer.of(kind, base)

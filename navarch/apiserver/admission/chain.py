@@ -104,7 +104,9 @@ class AdmissionChain:
         # Every write goes through all of them, and most have nothing to say of it.
         self._mutating: dict[Place, list[Mutate]] = {}
         self._validating: dict[Place, list[Validate]] = {}
-        self._asking = [plugin for plugin in plugins if plugin.asks_others]
+        asking, base = [plugin for plugin in plugins if plugin.asks_others], AdmissionPlugin
+        self._asked_to_change = [plugin.mutate for plugin in asking if type(plugin).mutate is not base.mutate]
+        self._asked_to_refuse = [plugin.validate for plugin in asking if type(plugin).validate is not base.validate]
 
     def _find(self, place: Place) -> None:
         """Who is asked about what there may be at a place."""
@@ -139,10 +141,10 @@ class AdmissionChain:
 
     async def ask(self, attributes: Attributes, obj: Object) -> Object:
         """What webhooks and policies make of something that is not stored itself, such as an Eviction, if they allow it."""
-        for plugin in self._asking:
-            obj = await plugin.mutate(attributes, obj, None)
-        for plugin in self._asking:
-            await plugin.validate(attributes, obj, None)
+        for mutate in self._asked_to_change:
+            obj = await mutate(attributes, obj, None)
+        for validate in self._asked_to_refuse:
+            await validate(attributes, obj, None)
         return obj
 
     async def store_accepted(
