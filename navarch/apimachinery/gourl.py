@@ -11,7 +11,7 @@ _ESCAPES = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
 _ESCAPE = re.compile(r"%(?![0-9a-fA-F]{2}).{0,2}", re.DOTALL)
 _HOST_ESCAPE = re.compile(r"%(?!25)[0-7][0-9a-fA-F]")
-_NO_HOST_CHARACTER = re.compile(r"""[^a-zA-Z0-9_.~!$&'()*+,;=:\[\]<>"%\x80-\U0010ffff-]""")
+_NO_HOST_CHARACTER = re.compile(r"[\x00-\x20#/?@\\^`{|}\x7f]")
 _PORT = re.compile(r"(:[0-9]*)?")
 _USERINFO = re.compile(r"[a-zA-Z0-9._:~!$&'()*+,;=%@-]*")
 _USER_SAFE = "$&+,;="

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from navarch.api.kind import Kind
-from navarch.apimachinery import errors, yamlcodec
+from navarch.apimachinery import errors
 from navarch.apimachinery.errors import Object, StatusError
 from navarch.apiserver import body, fieldmanagement
 from navarch.apiserver.request import APIRequest, ObjectAnswer
@@ -91,6 +91,9 @@ def _parsed(request: APIRequest) -> Any:
         else:
             if not repeated:
                 return value
+    # Not before it is needed: PyYAML takes its time.
+    from navarch.apimachinery import yamlcodec
+
     try:
         value, repeated = yamlcodec.load(request.body)
     except yamlcodec.YAMLError as error:
