@@ -25,6 +25,8 @@ from navarch.component.metrics import Labels
 from navarch.storage.store import Store
 
 PLANS_LIMIT = 4096
+HEAD_LIMIT_BYTES = 2048
+"""Plans are known by the headers of their requests: longer ones are not kept."""
 _NO_QUERY: Mapping[str, list[str]] = {}
 # With these, an answer or its way depends on more than path and user.
 _PARTICULAR = frozenset({"audit-id", "upgrade", "sec-websocket-protocol"})
@@ -63,6 +65,8 @@ class QuickReads:
     def answer(self, request: Request, *, is_fresh: bool = False) -> bytes | None:
         """A whole response; None if this is not the place to answer, as the store may be behind, unless it `is_fresh`."""
         if request.query or (self._store.is_shared and not is_fresh) or self._in_flight.is_full:
+            return None
+        if len(request.head) > HEAD_LIMIT_BYTES:
             return None
         started = clock.monotonic()
         info = parse("GET", request.path, _NO_QUERY)

@@ -63,7 +63,8 @@ def _state(found: Object) -> str:
         return "pending"
     if queue.get("gatedBy"):
         return f"kept back by {queue['gatedBy']}: {queue['gate']}"
-    return f"pending ({queue['place']}, {queue['attempts']} attempts)"
+    attempts = "1 attempt" if queue["attempts"] == 1 else f"{queue['attempts']} attempts"
+    return f"pending ({queue['place']}, {attempts})"
 
 
 def _nodes(change: Object) -> str:

@@ -241,11 +241,11 @@ class Plugin:
 
     def sort_key(self, pod: PodInfo, since: float) -> tuple[Any, ...]:
         """QueueSort: pods with lower keys are tried first; `since` is when the pod came."""
-        raise NotImplementedError
+        raise AssertionError("asked only of a plugin that sorts")
 
     def events_to_register(self) -> Sequence[EventHint]:
         """What may let pods fit that this plugin rejected. A plugin that does not say is asked again at every change."""
-        raise NotImplementedError
+        raise AssertionError("asked only of a plugin that says")
 
     # The scheduling cycle: filtering.
 
@@ -281,7 +281,7 @@ class Plugin:
 
     def score(self, state: CycleState, pod: PodInfo, nodes: Nodes) -> Any:
         """How good each node is (an IntArray); after `normalize_score`, from 0 to 100."""
-        raise NotImplementedError
+        raise AssertionError("asked only of a plugin that scores")
 
     def normalize_score(self, state: CycleState, pod: PodInfo, scores: IntArray, nodes: Nodes) -> IntArray:
         """The scores of the feasible `nodes`, brought to 0 to 100."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -22,14 +23,14 @@ class ActionError(RuntimeError):
     """What was to be done could not be done: the scenario is wrong, not the cluster."""
 
 
-class Action:
+class Action(ABC):
     """Subclasses are frozen dataclasses whose fields are `arguments.argument`s; their docstrings are for users."""
 
     name: ClassVar[str]
 
+    @abstractmethod
     async def begin(self, stage: Stage) -> Any:
         """Do it. Returns what a fault's end needs to know. Raises ActionError, StatusError."""
-        raise NotImplementedError
 
     def drawn(self, chance: random.Random, nodes: Sequence[str]) -> Self:
         """The same with a node in place of every ``any``."""
@@ -53,14 +54,14 @@ class Fault(Action):
         found: float | None = getattr(self, "for_seconds", 0.0)
         return found
 
+    @abstractmethod
     async def end(self, stage: Stage, begun: Any) -> None:
         """Undo what `begin` did; `begun` is what it has returned, or None where it was ended before it had."""
-        raise NotImplementedError
 
     @classmethod
+    @abstractmethod
     def random(cls, chance: random.Random, nodes: Sequence[str]) -> Fault:
         """One of its sort, with arguments drawn by chance."""
-        raise NotImplementedError
 
 
 def span(chance: random.Random) -> float:

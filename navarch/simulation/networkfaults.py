@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, cast
@@ -35,8 +36,9 @@ class NetworkFault(Fault):
         if begun is not None:
             stage.cluster.network.end(begun)
 
+    @abstractmethod
     def disturbance(self) -> Disturbance:
-        raise NotImplementedError
+        """What is the matter with the network."""
 
 
 @dataclass(frozen=True)

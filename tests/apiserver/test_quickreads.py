@@ -59,6 +59,7 @@ def test_objects_are_answered_as_the_pipeline_answers(api: Bench, path: str, acc
         (CONFIG, {"impersonate-user": "bob"}),
         (CONFIG, {"audit-id": "mine"}),
         (CONFIG, {"upgrade": "websocket"}),
+        (CONFIG, {"x-long": "x" * 2048}),
         (CONFIG + "/status", {}),
         ("/api/v1/namespaces/default/configmaps", {}),
         ("/api/v1/configmaps/there", {}),

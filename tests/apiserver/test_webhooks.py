@@ -523,12 +523,14 @@ def test_components_of_this_process_are_told_of_too(api: Bench, hooks: HookServe
 
 def test_validating_webhooks_are_asked_at_once(api: Bench, hooks: HookServer, register: Register) -> None:
     waiting: list[str] = []
+    all_here = asyncio.Event()
 
     def answer(asked: Object) -> Any:
         async def meet() -> Object:
             waiting.append(asked["uid"])
-            while len(waiting) < 3:
-                await asyncio.sleep(0.001)
+            if len(waiting) == 3:
+                all_here.set()
+            await all_here.wait()
             return {"allowed": True}
 
         return meet()

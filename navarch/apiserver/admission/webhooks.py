@@ -11,6 +11,7 @@ import asyncio
 import base64
 import binascii
 import logging
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -71,8 +72,9 @@ class _Asking(AdmissionPlugin):
         self._metrics = WebhookMetrics(registry)
         self.hooks = Hooks(store, self._source(), kinds)
 
+    @abstractmethod
     def _source(self) -> Any:
-        raise NotImplementedError
+        """The kind of configuration that names these webhooks."""
 
     async def _called(self, call: Call, attributes: Attributes, obj: Object | None, old: Object | None) -> Form | None:
         """The form in which a hook is told of a request; None where it is not to be asked. Raises StatusError."""
