@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 REMEMBERED = 256
 LIMIT_BYTES = 16_384
-RESULTS_LIMIT = 64
+RESULTS_LIMIT = 16
 """Of one object; with more, all are forgotten."""
 
 

@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 NAME_LIMIT_BYTES = 128
 PRODUCTS_REMEMBERED = 256
 SHAPES_REMEMBERED = 512
+# What is larger is seldom like another, and would be kept whole.
+SHAPE_KEYS_LIMIT, SHAPE_LIST_LIMIT_BYTES = 128, 1024
 FIELD = "managedFields"
 SERVER = "kube-apiserver"
 _OPTIONS = {"POST": "CreateOptions", "PUT": "UpdateOptions", "PATCH": "PatchOptions"}
@@ -121,31 +123,43 @@ class _Versions:
 
     def made(self, new: Object, kind: Kind, who: Writer) -> Fields:
         """What who makes an object, in its stored form, manages of it. Raises StructureError."""
-        shape = (kind.api_version, _shape(new))
-        found = self._made.get(shape)
+        shape = _shape(new)
+        found = self._made.get((kind.api_version, shape)) if shape is not None else None
         if found is None:
             taken_apart = self.structure(who.api_version)
             assert taken_apart is not None, "a kind is served in the version of the request"
             found = Shared(managers.create(without_managers(kind.from_stored(new)), who, taken_apart))
             if len(self._made) >= SHAPES_REMEMBERED:
                 self._made.clear()
-            self._made[shape] = found
+            if shape is not None:
+                self._made[kind.api_version, shape] = found
         return found
 
 
-def _shape(obj: Object) -> Hashable:
-    """All that decides what an object's maker manages of it: which fields there are, which of them are empty, and lists."""
+def _shape(obj: Object) -> Hashable | None:
+    """All that decides what an object's maker manages of it: which fields there are, which of them are empty, and lists.
+
+    None if that is much.
+    """
+    if len(obj) > SHAPE_KEYS_LIMIT:
+        return None
     parts: list[Hashable] = []
     for key, value in obj.items():
         kind = type(value)
         if kind is str:
             parts.append(key if value else (key, None))
         elif kind is dict:
-            parts.append((key, _shape(value)))
+            below = _shape(value)
+            if below is None:
+                return None
+            parts.append((key, below))
         elif kind is Shared:
             parts.append((key, value.number))
         elif kind is list:
-            parts.append((key, orjson.dumps(value)))
+            items = orjson.dumps(value)
+            if len(items) > SHAPE_LIST_LIMIT_BYTES:
+                return None
+            parts.append((key, items))
         else:
             parts.append(key if value else (key, None))
     return tuple(parts)

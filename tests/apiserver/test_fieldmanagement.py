@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from navarch.api import registry
 from navarch.api.kind import Kind
@@ -62,6 +64,30 @@ def test_each_manager_has_the_fields_of_the_version_it_wrote() -> None:
     }
     again = fieldmanagement.created(asked("events"), SERVED, event(STORED, message="c"))
     assert managers(again) == {("events", "events.k8s.io/v1"): {"f:note": {}}}
+
+
+TEXTS = st.sampled_from(["", "a", "b"])
+MAPS = st.dictionaries(st.sampled_from(["x", "y", "z"]), TEXTS, max_size=3)
+OWNERS = st.lists(st.fixed_dictionaries({"uid": st.sampled_from(["1", "2"])}), max_size=2, unique_by=lambda owner: owner["uid"])
+
+
+@given(st.lists(st.tuples(MAPS, MAPS, st.lists(TEXTS, max_size=2, unique=True), OWNERS, TEXTS, MAPS), max_size=6))
+def test_what_is_known_of_a_shape_is_what_would_be_found(objects: list[tuple[Any, ...]]) -> None:
+    def made(labels: Any, annotations: Any, finalizers: Any, owners: Any, reason: str, source: Any) -> Any:
+        obj = event(STORED, reason=reason, source=source)
+        more = {"labels": labels, "annotations": annotations, "finalizers": finalizers, "ownerReferences": owners}
+        return managers(fieldmanagement.created(asked("core"), STORED, {**obj, "metadata": {**obj["metadata"], **more}}))
+
+    known = [made(*each) for each in objects]
+    for each, found in zip(objects, known, strict=True):
+        fieldmanagement._versions.cache_clear()
+        assert made(*each) == found
+
+
+def test_what_is_large_is_not_kept_by_its_shape() -> None:
+    obj = event(STORED, reason="a", series={f"key-{number}": "x" for number in range(fieldmanagement.SHAPE_KEYS_LIMIT + 1)})
+    assert fieldmanagement._shape(obj) is None
+    assert fieldmanagement._shape({"a": ["x" * fieldmanagement.SHAPE_LIST_LIMIT_BYTES]}) is None
 
 
 def test_conflicts_and_what_is_given_up_are_found_across_versions() -> None:
