@@ -118,7 +118,12 @@ class Pipeline:
 
     def answer_at_once(self, request: Request, *, is_fresh: bool = False) -> bytes | None:
         """The whole response to a GET whose headers are known, if it needs no waiting; else `handle` has to answer it."""
-        return self._quick.answer(request, is_fresh=is_fresh)
+        try:
+            return self._quick.answer(request, is_fresh=is_fresh)
+        except Exception:
+            # The straight line has its own defence.
+            logger.exception("GET %s could not be answered at once", request.path)
+            return None
 
     def _describe(self) -> None:
         """Say of what is served, here and elsewhere, what it is."""

@@ -171,7 +171,12 @@ class TLSTransport(asyncio.Transport):
             if not size:
                 self._ended()
                 return
-            self._protocol.buffer_updated(size)
+            try:
+                self._protocol.buffer_updated(size)
+            except Exception:
+                logger.exception("a protocol failed: its connection is closed")
+                self.abort()
+                return
             if size < READ_AGAIN_BYTES or not self._is_reading or self._is_closing:
                 return
 

@@ -79,6 +79,14 @@ def test_who_may_not_is_left_to_the_pipeline_to_refuse(api: Bench) -> None:
     assert api.server.pipeline.answer_at_once(asked(CONFIG, {**PLAIN, "authorization": "Bearer x"}, None)) is None
 
 
+def test_what_goes_wrong_here_goes_right_there(
+    api: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(api.server.pipeline._quick, "_plan", lambda request, info: 1 // 0)
+    assert api.server.pipeline.answer_at_once(asked(CONFIG, PLAIN)) is None
+    assert "could not be answered at once" in caplog.text
+
+
 def test_the_newest_object_is_served(api: Bench) -> None:
     path = "/api/v1/namespaces/default/configmaps/changing"
     api.post("configmaps", {"metadata": {"name": "changing", "namespace": "default"}})

@@ -269,6 +269,19 @@ def test_a_peer_that_breaks_its_connection_off_has_ended_it(run: Run, pki: PKI) 
     run(test())
 
 
+def test_a_protocol_that_fails_loses_its_connection(run: Run, pki: PKI, caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        async with listening(pki) as found:
+            protocol, (reader, writer) = await found.connect()
+            protocol.buffer_updated = lambda nbytes: 1 // 0  # type: ignore[assignment]
+            writer.write(b"hello")
+            assert await reader.read(-1) == b""
+            assert "ZeroDivisionError" in caplog.text
+            writer.close()
+
+    run(test())
+
+
 def test_who_does_not_speak_tls_disturbs_nobody(run: Run, pki: PKI, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tls, "HANDSHAKE_TIMEOUT_SECONDS", 0.2)
 
