@@ -160,7 +160,7 @@ def test_the_scheduler_explains_itself_while_it_runs() -> None:
             assert condition(given_api, "next")["message"].startswith(waiting["message"])
             assert waiting["queue"]["place"] == "unschedulable"
             lines = told(waiting)
-            assert lines[0] == "pod default/next: pending (unschedulable, 1 attempts)"
+            assert lines[0] == "pod default/next: pending (unschedulable, 1 attempt)"
             assert "  node-1 would fit with 600m more cpu (1 node(s): node-1)" in lines
             assert made[0].engine.explain("default", "low")["node"] == "node-1"
             assert "kept back by SchedulingGates" in told(made[0].engine.explain("default", "gated"))[0]
