@@ -88,7 +88,10 @@ def is_condition_true(obj: Object, type_: str) -> bool:
 
 def find(items: Iterable[Object], field: str, value: Any) -> Object | None:
     """The first of `items` whose `field` equals `value`."""
-    return next((item for item in items if item.get(field) == value), None)
+    for item in items:
+        if item.get(field) == value:
+            return item
+    return None
 
 
 def with_condition(conditions: Sequence[Object], new: Object) -> list[Object]:

@@ -279,6 +279,7 @@ def wildcard_subdomain(value: str) -> Iterator[str]:
         yield _with_pattern(_WILDCARD_ERROR, rf"\*\.{_SUBDOMAIN}", "*.example.com")
 
 
+@_remembered
 def ip_address(value: str) -> Iterator[str]:
     """An IPv4 or IPv6 address, in whatever spelling is not ambiguous."""
     address = _parsed_address(value)

@@ -7,8 +7,6 @@ anything, another one with nothing older. Writes build on what is newest, and so
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from navarch.apimachinery import errors
 from navarch.apimachinery.errors import StatusError
@@ -32,13 +30,19 @@ async def catch_up(store: Store, request: APIRequest) -> None:
         raise _answer(error) from error
 
 
-@contextmanager
-def storage_errors() -> Iterator[None]:
+class _StorageErrors:
     """Answers to give where the store could not do it."""
-    try:
-        yield
-    except StorageError as error:
-        raise _answer(error) from error
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, StorageError):
+            raise _answer(error) from error
+
+
+# One for all, as every write enters it.
+storage_errors = _StorageErrors()
 
 
 def _answer(error: StorageError) -> StatusError:

@@ -57,14 +57,14 @@ class HistoryPath:
 
     async def _versions(self, request: APIRequest) -> Object:
         kind, namespace, name = self._named(request, "get")
-        with storage_errors():
+        with storage_errors:
             await self._store.fresh()
             versions = await self._store.versions(kind.key_prefix, kind.key(namespace, name))
         return {"versions": [_shown(kind, version) for version in versions]}
 
     async def _purge(self, request: APIRequest) -> Response:
         kind, namespace, name = self._named(request, "delete")
-        with storage_errors():
+        with storage_errors:
             count = await self._store.purge(kind.key_prefix, kind.key(namespace, name))
         return Response(200, (("Content-Type", JSON),), orjson.dumps({"purged": count}))
 
@@ -84,7 +84,7 @@ class HistoryPath:
         since_ms = request.integer("since")
         if since_ms is None or since_ms < 0:
             raise errors.bad_request("since is a number of milliseconds since 1970")
-        with storage_errors():
+        with storage_errors:
             versions = await self._store.written_by(agent, since_ms, CHANGES_LIMIT + 1)
         shown = []
         for version in versions[:CHANGES_LIMIT]:

@@ -233,7 +233,7 @@ class Pipeline:
             return self._authenticator.authenticate(request)
         except StatusError:
             # Another server may just have made the account of a token.
-            with storage_errors():
+            with storage_errors:
                 if not await self.resources.store.fresh():
                     raise
         return self._authenticator.authenticate(request)
@@ -256,7 +256,7 @@ class Pipeline:
         kind = self._kinds.get((info.group, info.version, info.resource))
         if kind is None and self.resources.store.is_shared:
             # It may just have been defined at another server.
-            with storage_errors():
+            with storage_errors:
                 await self.resources.store.fresh()
             kind = self._kinds.get((info.group, info.version, info.resource))
         if kind is None:

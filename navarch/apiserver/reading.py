@@ -47,7 +47,7 @@ class Reading:
     async def _past(self, kind: Kind, under: str, revision: int, after: str = "") -> list[Record]:
         """Raises 410 for what is not known any more."""
         try:
-            with storage_errors():
+            with storage_errors:
                 return await self.store.past(kind.key_prefix, under, revision, after)
         except (CompactedError, FutureRevisionError):
             raise errors.expired(f"The provided resource version is too old: {revision}") from None
@@ -106,7 +106,7 @@ class Reading:
     async def _snapshot(self, kind: Kind, under: str, revision: int, after: str, *, begun: bool) -> list[Record]:
         """Raises 410; where the list had `begun`, with the way to go on."""
         try:
-            with storage_errors():
+            with storage_errors:
                 return await self.store.snapshot(kind.key_prefix, under, revision, after)
         except (CompactedError, FutureRevisionError):
             if begun:

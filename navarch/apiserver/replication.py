@@ -83,7 +83,7 @@ class ReadReplica:
     async def _at_once(self, request: Request) -> Response | None:
         """The commonest request of all, a GET of one object, once the leader has said how far it is; None for any other."""
         try:
-            with storage_errors():
+            with storage_errors:
                 await self._store.fresh()
         except StatusError as error:
             return respond.failure(error)

@@ -203,7 +203,7 @@ class Resources:
                 if rules not in self.allocators:
                     break
                 # Either the name is taken, or what was handed out was taken by another server meanwhile.
-                with storage_errors():
+                with storage_errors:
                     await self.store.fresh()
         raise errors.already_exists(kind.group, kind.plural, name)
 
@@ -226,7 +226,7 @@ class Resources:
     ) -> Record:
         """Store the next version of `base` (None: the first). Raises ConflictError."""
         write = Write(kind.key_prefix, key, versioned(obj, keeps_managers=keeps_managers), base, obj)
-        with storage_errors():
+        with storage_errors:
             if lazy:
                 return (await self.store.put(write.prefix, key, write.data, base, obj, lazy=True)).record
             first, *_ = await self.store.write([write, *self._beside(kind, obj, base)])
@@ -236,7 +236,7 @@ class Resources:
         """Delete `base` from the store; `obj` is its last state. Raises ConflictError."""
         obj = {**obj, "metadata": dict(obj["metadata"])}
         write = Write(kind.key_prefix, base.key, versioned(obj), base, obj, deletes=True)
-        with storage_errors():
+        with storage_errors:
             await self.store.write([write, *self._beside(kind, None, base)])
 
     def _beside(self, kind: Kind, new: Object | None, base: Record | None) -> list[Write]:

@@ -42,10 +42,10 @@ def seconds_until_available(pod: Object, min_ready_seconds: float, now: datetime
     """0 if the pod is available; how long until it will be, if it stays ready; None if it is not ready."""
     if not is_ready(pod):
         return None
+    if not min_ready_seconds:
+        return 0.0
     since = ready_since(pod)
-    if not min_ready_seconds or since is None:
-        return 0.0 if not min_ready_seconds else None
-    return max(0.0, min_ready_seconds - (now - since).total_seconds())
+    return None if since is None else max(0.0, min_ready_seconds - (now - since).total_seconds())
 
 
 def is_available(pod: Object, min_ready_seconds: float, now: datetime) -> bool:
@@ -59,6 +59,8 @@ def earliest(*seconds: float | None) -> float | None:
 
 def next_availability(pods: Iterable[Object], min_ready_seconds: float, now: datetime) -> float | None:
     """In how many seconds the next ready pod becomes available; None if there is none to wait for."""
+    if not min_ready_seconds:
+        return None
     waits = [seconds_until_available(pod, min_ready_seconds, now) for pod in pods]
     return min((wait for wait in waits if wait), default=None)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -47,7 +47,7 @@ def status(owner: Object, pods: Sequence[Object], failure: Exception | None, mis
     spec, before = owner["spec"], owner.get("status") or {}
     active = [pod for pod in pods if podrules.is_active(pod)]
     wanted = ((spec.get("template") or meta.EMPTY).get("metadata") or meta.EMPTY).get("labels") or meta.EMPTY
-    labelled = sum(all(meta.labels(pod).get(key) == value for key, value in wanted.items()) for pod in active)
+    labelled = sum(wanted.items() <= meta.labels(pod).items() for pod in active)
     ready = sum(podrules.is_ready(pod) for pod in active)
     available = sum(podrules.is_available(pod, spec.get("minReadySeconds") or 0, now) for pod in active)
     after: Object = {"replicas": len(active)}
@@ -103,12 +103,15 @@ def _resource(owner: Object) -> str:
     return RESOURCE if owner["kind"] == "ReplicaSet" else "replicationcontrollers"
 
 
-def _related(owner: Object, pods: Sequence[Object], cluster: Cluster) -> list[Object]:
+def _related(owner: Object, pods: Sequence[Object], cluster: Cluster) -> Iterator[Object]:
+    """Looked for only by who goes through them: that is when pods are to be deleted."""
     above = meta.controller_of(owner)
     if above is None or owner["kind"] != "ReplicaSet":
-        return list(pods)
-    siblings = [other for other in cluster.informer(RESOURCE).list(meta.namespace(owner)) if _has_owner(other, above["uid"])]
-    return [pod for other in siblings for pod in cluster.owned(other, "pods")]
+        yield from pods
+        return
+    for other in cluster.informer(RESOURCE).list(meta.namespace(owner)):
+        if _has_owner(other, above["uid"]):
+            yield from cluster.owned(other, "pods")
 
 
 def _has_owner(obj: Object, uid: str) -> bool:

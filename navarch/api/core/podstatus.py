@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator, Sequence
 
 from navarch.api.core import podannotations, podqos
@@ -158,16 +157,16 @@ def _addresses(status: Object, single: str, several: str, field: str) -> Iterato
         return
     if listed[0] != address:
         yield invalid_value(f"{path}[0].{field}", listed[0], f"must be equal to `{single}`")
-    families: set[int] = set()
+    families: set[bool] = set()
     for index, item in enumerate(listed):
         problems = list(names.ip_address(item))
         for text in problems:
             yield invalid_value(f"{path}[{index}]", item, text)
         if not problems:
-            version = ipaddress.ip_address(item).version
-            if version in families:
+            family = ":" in item
+            if family in families:
                 yield invalid_value(path, status[several], "may specify no more than one IP for each IP family")
-            families.add(version)
+            families.add(family)
 
 
 def _user(user: Object, path: str) -> Iterator[FieldError]:
