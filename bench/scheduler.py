@@ -25,6 +25,7 @@ from typing import Any
 import uvloop
 
 from navarch.apimachinery.errors import Object
+from navarch.component import garbage
 from navarch.scheduler import engine as engines
 from navarch.scheduler.podinfo import PodInfo
 from navarch.scheduler.snapshot import Snapshot
@@ -314,6 +315,7 @@ async def baseline(amount: int) -> dict[str, int]:
         body["metadata"] = {field: metadata[field] for field in ("name", "namespace", "uid")}
         await client.create("pods", body, "sched-1", name=metadata["name"], subresource="binding")
 
+    garbage.settle()
     began = time.process_time()
     await in_flight(create for _ in range(amount))
     created = time.process_time()
@@ -339,8 +341,8 @@ def _measure_decisions(into: list[float]) -> None:
 async def run(workload: Workload, scale: float) -> dict[str, Any]:
     async with Rig(workload, scale) as rig:
         await rig.prepare()
-        gc.collect()
-        gc.freeze()
+        # As a server does once it is up.
+        garbage.settle()
         rig.watch.decisions.clear()
         churning = asyncio.ensure_future(rig.churn()) if workload.churns else None
         amount = rig.scaled(workload.measured)

@@ -183,7 +183,7 @@ class Kind:
     def api_version(self) -> str:
         return f"{self.group}/{self.version}" if self.group else self.version
 
-    @property
+    @cached_property
     def api_path(self) -> str:
         """``/api/v1`` or ``/apis/group/version``."""
         return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
@@ -192,12 +192,12 @@ class Kind:
     def list_kind(self) -> str:
         return self.listed_as or f"{self.kind}List"
 
-    @property
+    @cached_property
     def resource(self) -> str:
         """``plural.group``, or ``plural`` in the core group."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
-    @property
+    @cached_property
     def stored(self) -> Kind:
         """The kind whose rules hold for the stored objects: itself, or `stored_as`."""
         return self.stored_as or self

@@ -344,7 +344,8 @@ def _quick_struct(schema: Schema) -> Quick:
             if found is None:
                 raise _UnusualError
             if item is not None:
-                decoded = found[0](item)
+                # Most are strings, for which no call is needed.
+                decoded = item if found[0] is _quick_string and type(item) is str else found[0](item)
                 if decoded or (decoded is not None and not found[1]):
                     result[key] = decoded
         for key in schema.required:

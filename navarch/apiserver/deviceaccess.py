@@ -8,7 +8,6 @@ whether the driver's pod must be on the node that the claim was allocated for.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from navarch.api.core import namespace as namespaces
 from navarch.api.resource import allocation, deviceclaim, resourceclaimtemplate
@@ -88,7 +87,7 @@ class DeviceAccess:
     def _refused(self, attributes: Attributes, verb: str, subresource: str, namespace: str, name: str) -> str:
         """Why the user may not; "" if they may."""
         user, info = attributes.request.user, attributes.request.info
-        info = replace(info, verb=verb, subresource=subresource, namespace=namespace, name=name)
+        info = info._replace(verb=verb, subresource=subresource, namespace=namespace, name=name)
         verdict = self._authorizer.authorize(user, info)
         return "" if verdict.decision is Decision.ALLOW else refusal(user, info, verdict.reason).message
 

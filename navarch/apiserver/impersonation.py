@@ -93,25 +93,25 @@ def _as(authorizer: AuthorizerChain, requestor: User, user: User, mode: str, inf
         authorizer.require(requestor, info)
 
     if mode:
-        require(replace(info, verb=f"impersonate-on:{mode}:{info.verb}"))
+        require(info._replace(verb=f"impersonate-on:{mode}:{info.verb}"))
     verb, group = (f"impersonate:{mode}", _GROUP) if mode else ("impersonate", "")
     asked = RequestInfo("", verb, True, group, "v1")
     groups = user.groups
     account, node = split_account(user.name), _node_name(user.name) if mode else ""
     if account:
         namespace, name = account
-        require(replace(asked, resource="serviceaccounts", namespace=namespace, name=name))
+        require(asked._replace(resource="serviceaccounts", namespace=namespace, name=name))
         groups = groups or ("system:serviceaccounts", f"system:serviceaccounts:{namespace}")
     elif node:
         # Leave for one associated node is leave for each of them.
-        require(replace(asked, resource="nodes", name="*" if mode == "associated-node" else node))
+        require(asked._replace(resource="nodes", name="*" if mode == "associated-node" else node))
         groups = (NODES_GROUP,)
     else:
-        require(replace(asked, resource="users", name=user.name))
+        require(asked._replace(resource="users", name=user.name))
     if user.uid:
-        require(replace(asked, group=_GROUP, resource="uids", name=user.uid))
-    _check_groups(require, requestor, user.groups, replace(asked, resource="groups"), constrained=bool(mode))
-    _check_extra(require, requestor, user.extra, replace(asked, group=_GROUP, resource="userextras"), constrained=bool(mode))
+        require(asked._replace(group=_GROUP, resource="uids", name=user.uid))
+    _check_groups(require, requestor, user.groups, asked._replace(resource="groups"), constrained=bool(mode))
+    _check_extra(require, requestor, user.extra, asked._replace(group=_GROUP, resource="userextras"), constrained=bool(mode))
     added = UNAUTHENTICATED_GROUP if user.name == ANONYMOUS else AUTHENTICATED_GROUP
     if added not in groups and UNAUTHENTICATED_GROUP not in groups:
         groups = (*groups, added)
@@ -123,12 +123,12 @@ def _check_groups(require: Allowed, requestor: User, groups: Sequence[str], aske
         if "" in groups:
             raise refusal(requestor, asked, "impersonating the empty string group is not allowed")
         if MASTERS_GROUP in groups:
-            asked = replace(asked, name=MASTERS_GROUP)
+            asked = asked._replace(name=MASTERS_GROUP)
             raise refusal(requestor, asked, "impersonating the system:masters group is not allowed")
-        if len(groups) >= _MANY and _may(require, replace(asked, name="*")):
+        if len(groups) >= _MANY and _may(require, asked._replace(name="*")):
             return
     for group in groups:
-        require(replace(asked, name=group))
+        require(asked._replace(name=group))
 
 
 def _check_extra(
@@ -139,11 +139,11 @@ def _check_extra(
         if problem:
             raise refusal(requestor, asked, problem)
         many = len(extra) >= _MANY or sum(map(len, extra.values())) >= _MANY
-        if many and _may(require, replace(asked, subresource="*", name="*")):
+        if many and _may(require, asked._replace(subresource="*", name="*")):
             return
     for key, values in extra.items():
         for value in values:
-            require(replace(asked, subresource=key, name=value))
+            require(asked._replace(subresource=key, name=value))
 
 
 def _extra_problem(extra: Mapping[str, Sequence[str]]) -> str:

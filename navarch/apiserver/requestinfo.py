@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote
 
 REMEMBERED = 1024
@@ -21,8 +21,7 @@ _VERBS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class RequestInfo:
+class RequestInfo(NamedTuple):
     """One request, taken apart."""
 
     path: str
@@ -67,16 +66,15 @@ def _parse(method: str, path: str, watches: bool) -> RequestInfo:
     parts = bare.split("/") if bare else []
     if "%" in path:
         decoded, parts = unquote(path), [unquote(part) for part in parts]
-    plain = RequestInfo(decoded, method.lower())
     if len(parts) >= 3 and parts[0] == "api":
         group, version, parts = "", parts[1], parts[2:]
     elif len(parts) >= 4 and parts[0] == "apis":
         group, version, parts = parts[1], parts[2], parts[3:]
     else:
-        return plain
+        return RequestInfo(decoded, method.lower())
     verb = _VERBS.get(method)
     if verb is None:
-        return plain
+        return RequestInfo(decoded, method.lower())
     watching = False
     if parts[0] == "watch" and len(parts) > 1:
         watching, parts = True, parts[1:]

@@ -66,13 +66,14 @@ class Record:
 class Change:
     """One entry of the log: an object created, changed or deleted."""
 
-    __slots__ = ("_forms", "_line", "_object", "author", "deleted", "previous", "published_seconds", "record")
+    __slots__ = ("_forms", "_line", "_object", "author", "deleted", "previous", "published_seconds", "record", "revision")
 
     def __init__(
         self, record: Record, previous: Record | None, deleted: bool, obj: Object | None = None, author: Author = SERVER
     ) -> None:
         self.record = record
         """The new version; of a deletion the last one, carrying the deletion's revision."""
+        self.revision = record.revision
         self.previous = previous
         self.deleted = deleted
         self.author = author
@@ -80,10 +81,6 @@ class Change:
         self._line: bytes | None = None
         self._forms: dict[str, bytes] | None = None
         self.published_seconds = 0.0
-
-    @property
-    def revision(self) -> int:
-        return self.record.revision
 
     @property
     def type(self) -> str:
@@ -213,7 +210,8 @@ class MVCC:
 
     def get(self, prefix: str, key: str) -> Record | None:
         """The published version of an object."""
-        return self.collection(prefix).records.get(key)
+        found = self.collections.get(prefix)
+        return found.records.get(key) if found is not None else None
 
     def decoded(self, record: Record) -> Object:
         """The object, shared: it must not be mutated."""
@@ -225,7 +223,8 @@ class MVCC:
         staged = self._staged.get(key)
         if staged is not None:
             return None if staged.deleted else staged.record
-        return self.get(prefix, key)
+        found = self.collections.get(prefix)
+        return found.records.get(key) if found is not None else None
 
     def snapshot(self, prefix: str, under: str, revision: int, after: str = "") -> list[Record]:
         """Records under `under` as they were at `revision`, in key order. Raises CompactedError, FutureRevisionError."""
@@ -329,8 +328,11 @@ class MVCC:
             collection.remove(change.record.key)
         else:
             collection.put(change.record)
-        collection.revision = max(collection.revision, change.revision)
-        self.revision = max(self.revision, change.revision)
+        revision = change.revision
+        if revision > collection.revision:
+            collection.revision = revision
+        if revision > self.revision:
+            self.revision = revision
 
     def _remember(self, change: Change, now_seconds: float) -> None:
         change.published_seconds = now_seconds

@@ -78,8 +78,22 @@ class AdmissionPlugin:
     """Whether what it says comes from webhooks or policies: these hear also of what is done to a part of an object."""
 
     def concerns(self, kind: Kind, operation: str, subresource: str) -> bool:
-        """Whether it may have something to say; it is asked about nothing else. Always the same for the same."""
+        """Whether it may have something to say; it is asked about nothing else.
+
+        The same for the same, until it says that this has `changed`.
+        """
         return True
+
+    def changed(self) -> None:
+        """`concerns` says something else than before, as there is now what the plugin follows, or no longer."""
+        for tell in self._followers:
+            tell()
+
+    def on_change(self, tell: Callable[[], None]) -> None:
+        """Be told of that."""
+        self._followers = (*self._followers, tell)
+
+    _followers: tuple[Callable[[], None], ...] = ()
 
     async def mutate(self, attributes: Attributes, obj: Object, old: Object | None) -> Object:
         """The object as it should be."""
@@ -104,15 +118,17 @@ class AdmissionChain:
         # Every write goes through all of them, and most have nothing to say of it.
         self._mutating: dict[Place, list[Mutate]] = {}
         self._validating: dict[Place, list[Validate]] = {}
-        asking, base = [plugin for plugin in plugins if plugin.asks_others], AdmissionPlugin
-        self._asked_to_change = [plugin.mutate for plugin in asking if type(plugin).mutate is not base.mutate]
-        self._asked_to_refuse = [plugin.validate for plugin in asking if type(plugin).validate is not base.validate]
+        for plugin in plugins:
+            plugin.on_change(self._forget)
+
+    def _forget(self) -> None:
+        self._mutating.clear()
+        self._validating.clear()
 
     def _find(self, place: Place) -> None:
         """Who is asked about what there may be at a place."""
         if len(self._mutating) >= PLACES_LIMIT:
-            self._mutating.clear()
-            self._validating.clear()
+            self._forget()
         concerned = [plugin for plugin in self._plugins if plugin.concerns(*place)]
         base = AdmissionPlugin
         self._mutating[place] = [plugin.mutate for plugin in concerned if type(plugin).mutate is not base.mutate]
@@ -141,10 +157,12 @@ class AdmissionChain:
 
     async def ask(self, attributes: Attributes, obj: Object) -> Object:
         """What webhooks and policies make of something that is not stored itself, such as an Eviction, if they allow it."""
-        for mutate in self._asked_to_change:
-            obj = await mutate(attributes, obj, None)
-        for validate in self._asked_to_refuse:
-            await validate(attributes, obj, None)
+        place = attributes.kind, attributes.operation, attributes.subresource
+        asking = [plugin for plugin in self._plugins if plugin.asks_others and plugin.concerns(*place)]
+        for plugin in asking:
+            obj = await plugin.mutate(attributes, obj, None)
+        for plugin in asking:
+            await plugin.validate(attributes, obj, None)
         return obj
 
     async def store_accepted(

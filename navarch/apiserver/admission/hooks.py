@@ -61,13 +61,15 @@ class Call:
 class Hooks:
     """Those of all configurations of one kind in the store."""
 
-    def __init__(self, store: Store, configuration: Kind, kinds: Kinds) -> None:
+    def __init__(self, store: Store, configuration: Kind, kinds: Kinds, on_change: Callable[[], None]) -> None:
+        """`on_change` hears when there are some and there were none, or the other way round."""
         self._configuration = configuration
         self._kinds = kinds
         self._found: dict[str, list[Hook]] = {}
         self._ordered: tuple[Hook, ...] = ()
         self._calls: dict[tuple[Kind, str, str], tuple[Call, ...]] = {}
         self.are_there = False
+        self._on_change = on_change
         prefix = configuration.key_prefix
         for record in store.collection(prefix).range(prefix):
             self._take(record.object())
@@ -117,8 +119,10 @@ class Hooks:
 
     def _collect(self) -> None:
         self._ordered = tuple(hook for _, found in sorted(self._found.items()) for hook in found)
-        self.are_there = bool(self._ordered)
         self._calls.clear()
+        before, self.are_there = self.are_there, bool(self._ordered)
+        if self.are_there != before:
+            self._on_change()
 
 
 def hook(source: Object, uid: str) -> Hook:

@@ -14,6 +14,7 @@ from navarch.api.kind import Kind
 from navarch.apimachinery import errors, meta, quantity
 from navarch.apimachinery.errors import Object
 from navarch.apiserver.admission.chain import AdmissionPlugin, Attributes
+from navarch.apiserver.admission.presence import Presence
 from navarch.storage.store import Store
 
 ANNOTATION = "kubernetes.io/limit-ranger"
@@ -24,12 +25,15 @@ Amounts = Mapping[str, str]
 class LimitRanger(AdmissionPlugin):
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._presence = Presence(store, limitrange.KIND, self.changed)
 
     def _limit_ranges(self, namespace: str) -> list[Object]:
         prefix = limitrange.KIND.key_prefix
         return [record.object() for record in self._store.collection(prefix).range(f"{prefix}{namespace}/")]
 
     def concerns(self, kind: Kind, operation: str, subresource: str) -> bool:
+        if not self._presence.is_any:
+            return False
         if kind is claims.KIND:
             return operation in ("CREATE", "UPDATE") and not subresource
         # What a pod may use changes only by being resized.

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from navarch.api import schemas
 from navarch.api.admissionregistration import mutatingadmissionpolicy, mutatingadmissionpolicybinding
+from navarch.api.kind import Kind
 from navarch.apimachinery import errors, meta, patch
 from navarch.apimachinery.apply import atomics, structure
 from navarch.apimachinery.apply.structure import StructureError
@@ -86,14 +87,16 @@ class MutatingAdmissionPolicy(AdmissionPlugin):
         self, store: Store, kinds: Kinds, webhooks: WebhookClient, authorizer: AuthorizerChain, registry: Registry
     ) -> None:
         kind, binding = mutatingadmissionpolicy.KIND, mutatingadmissionpolicybinding.KIND
-        self.policies: Policies[MutatingPolicy] = Policies(store, kinds, kind, binding, MutatingPolicy, webhooks)
+        made = Policies(store, kinds, kind, binding, MutatingPolicy, webhooks, self.changed)
+        self.policies: Policies[MutatingPolicy] = made
         self._webhooks = webhooks
         self._authorizer = authorizer
         self._metrics = PolicyMetrics(registry, "mutating")
 
+    def concerns(self, kind: Kind, operation: str, subresource: str) -> bool:
+        return self.policies.are_there
+
     async def mutate(self, attributes: Attributes, obj: Object, old: Object | None) -> Object:
-        if not self.policies.are_there:
-            return obj
         candidates = self.policies.candidates(attributes)
         return await self._mutated(candidates, attributes, obj, old) if candidates else obj
 

@@ -180,9 +180,19 @@ class Policies(Generic[P]):
     """All policies of one kind, and their bindings."""
 
     def __init__(
-        self, store: Store, kinds: Kinds, policy: Kind, binding: Kind, make: Callable[[Object], P], webhooks: WebhookClient
+        self,
+        store: Store,
+        kinds: Kinds,
+        policy: Kind,
+        binding: Kind,
+        make: Callable[[Object], P],
+        webhooks: WebhookClient,
+        on_change: Callable[[], None],
     ) -> None:
-        """`make` takes a policy as it is stored; `webhooks` convert parameters."""
+        """`make` takes a policy as it is stored; `webhooks` convert parameters.
+
+        `on_change` hears when any is bound and none was, or the other way round.
+        """
         self._store = store
         self._kinds = kinds
         self._webhooks = webhooks
@@ -190,6 +200,7 @@ class Policies(Generic[P]):
         self._bindings: dict[str, Binding] = {}
         self._candidates: dict[tuple[Kind, str, str], tuple[Candidate[P], ...]] = {}
         self.are_there = False
+        self._on_change = on_change
         self._follow(policy, make, self._policies)
         self._follow(binding, Binding.of, self._bindings)
 
@@ -220,7 +231,9 @@ class Policies(Generic[P]):
 
     def _collect(self) -> None:
         self._candidates.clear()
-        self.are_there = any(binding.policy in self._policies for binding in self._bindings.values())
+        before, self.are_there = self.are_there, any(item.policy in self._policies for item in self._bindings.values())
+        if self.are_there != before:
+            self._on_change()
 
     def forget(self) -> None:
         """Other kinds are served than before."""

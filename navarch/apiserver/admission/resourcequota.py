@@ -19,6 +19,7 @@ from navarch.api.kind import Kind
 from navarch.apimachinery import errors, meta, quantity
 from navarch.apimachinery.errors import Object, StatusError
 from navarch.apiserver.admission.chain import AdmissionPlugin, Attributes
+from navarch.apiserver.admission.presence import Presence
 from navarch.component import clock
 from navarch.storage.backend import StorageError
 from navarch.storage.mvcc import ConflictError, Record
@@ -46,6 +47,10 @@ class ResourceQuota(AdmissionPlugin):
         self._custom = custom
         self._in_flight: dict[str, dict[str, Flight]] = {}
         """By namespace and the object's key, where the namespace has quotas."""
+        self._presence = Presence(store, QUOTA, self.changed)
+
+    def concerns(self, kind: Kind, operation: str, subresource: str) -> bool:
+        return self._presence.is_any
 
     async def mutate(self, attributes: Attributes, obj: Object, old: Object | None) -> Object:
         if attributes.kind is QUOTA and attributes.subresource == "status" and old is not None:

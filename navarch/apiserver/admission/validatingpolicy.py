@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from navarch.api.admissionregistration import validatingadmissionpolicy, validatingadmissionpolicybinding
+from navarch.api.kind import Kind
 from navarch.apimachinery import errors
 from navarch.apimachinery.errors import Object
 from navarch.apiserver.admission import telling
@@ -177,14 +178,16 @@ class ValidatingAdmissionPolicy(AdmissionPlugin):
         self, store: Store, kinds: Kinds, webhooks: WebhookClient, authorizer: AuthorizerChain, registry: Registry
     ) -> None:
         kind, binding = validatingadmissionpolicy.KIND, validatingadmissionpolicybinding.KIND
-        self.policies: Policies[ValidatingPolicy] = Policies(store, kinds, kind, binding, ValidatingPolicy, webhooks)
+        made = Policies(store, kinds, kind, binding, ValidatingPolicy, webhooks, self.changed)
+        self.policies: Policies[ValidatingPolicy] = made
         self._webhooks = webhooks
         self._authorizer = authorizer
         self._metrics = PolicyMetrics(registry, "validating")
 
+    def concerns(self, kind: Kind, operation: str, subresource: str) -> bool:
+        return self.policies.are_there
+
     async def validate(self, attributes: Attributes, obj: Object | None, old: Object | None) -> None:
-        if not self.policies.are_there:
-            return
         candidates = self.policies.candidates(attributes)
         if candidates:
             await self._validate(candidates, attributes, obj, old)

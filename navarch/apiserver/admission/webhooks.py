@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import orjson
 
 from navarch.api.admissionregistration import mutatingwebhookconfiguration, validatingwebhookconfiguration
+from navarch.api.kind import Kind
 from navarch.apimachinery import errors, patch
 from navarch.apimachinery.errors import Object, StatusError
 from navarch.apiserver.admission import hooks, reviews, telling
@@ -70,7 +71,10 @@ class _Asking(AdmissionPlugin):
         self._webhooks = webhooks
         self._authorizer = authorizer
         self._metrics = WebhookMetrics(registry)
-        self.hooks = Hooks(store, self._source(), kinds)
+        self.hooks = Hooks(store, self._source(), kinds, self.changed)
+
+    def concerns(self, kind: Kind, operation: str, subresource: str) -> bool:
+        return self.hooks.are_there
 
     @abstractmethod
     def _source(self) -> Any:
@@ -168,14 +172,12 @@ class MutatingAdmissionWebhook(_Asking):
         return mutatingwebhookconfiguration.KIND
 
     async def mutate(self, attributes: Attributes, obj: Object, old: Object | None) -> Object:
-        if not self.hooks.are_there:
-            return obj
         calls = self.hooks.of(attributes)
         return await self._mutated(calls, attributes, obj, old) if calls else obj
 
     async def validate(self, attributes: Attributes, obj: Object | None, old: Object | None) -> None:
         # Of what is not stored nothing can be changed, but they are asked all the same, before those who may refuse it.
-        if self.hooks.are_there and attributes.operation in ("DELETE", "CONNECT"):
+        if attributes.operation in ("DELETE", "CONNECT"):
             for call in self.hooks.of(attributes):
                 await self._one(call, attributes, obj, old, may_change=False)
 
@@ -256,8 +258,6 @@ class ValidatingAdmissionWebhook(_Asking):
         return validatingwebhookconfiguration.KIND
 
     async def validate(self, attributes: Attributes, obj: Object | None, old: Object | None) -> None:
-        if not self.hooks.are_there:
-            return
         calls = self.hooks.of(attributes)
         if calls:
             await self._validate(calls, attributes, obj, old)

@@ -44,7 +44,7 @@ async def serve_collection(resources: Resources, request: APIRequest) -> ObjectA
     metadata, namespace = binding.get("metadata") or {}, request.info.namespace
     if metadata.get("namespace", namespace) != namespace:
         raise errors.bad_request(MISMATCHED_NAMESPACE)
-    info = replace(request.info, resource=pods.KIND.plural, name=metadata.get("name", ""), subresource="binding")
+    info = request.info._replace(resource=pods.KIND.plural, name=metadata.get("name", ""), subresource="binding")
     return await _bind(resources, replace(request, info=info), pods.KIND, binding)
 
 
