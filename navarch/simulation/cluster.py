@@ -38,8 +38,9 @@ if TYPE_CHECKING:
 
 # Where the API server says that it is. Endpoints may not have loopback addresses (this one is RFC 5737's).
 ADVERTISED_ADDRESS = "192.0.2.1"
+# Room for the pod networks of 32,768 nodes, beside that of Services.
+CLUSTER_CIDR = "10.128.0.0/9"
 HEARTBEAT_SECONDS = 10.0
-
 
 # So many nodes join at once.
 JOINING_LIMIT = 250
@@ -322,7 +323,7 @@ class SimulatedCluster:
         from navarch.simulation.heartbeats import adjusted
 
         authority = self.pki.certificate("ca").read_text() if self.parts.http else "none"
-        config = ControllerConfig(root_ca_pem=authority)
+        config = ControllerConfig(root_ca_pem=authority, cluster_cidr=CLUSTER_CIDR)
 
         def adjust(controller: Controller) -> Controller | None:
             if controller.name == DNS_CONTROLLER:

@@ -106,6 +106,7 @@ class SimulatedNode:
         self._tells_status = tells_status
         self._tasks = Tasks(f"node-{name}")
         self._running: dict[str, asyncio.Task[Any]] = {}
+        self._heartbeats: tuple[asyncio.Task[Any], ...] = ()
         self._awake = asyncio.Event()
         self._awake.set()
         self._node: Object | None = None
@@ -117,8 +118,11 @@ class SimulatedNode:
 
     async def start(self) -> None:
         """Register, and live."""
-        await self._start("register", self._register())
-        self._live()
+        if await self._start("register", self._register()) and self._administrator is not None:
+            # All has been told, and from here on it goes without saying.
+            self._beating_since = clock.monotonic()
+        else:
+            self._live()
 
     async def stop(self) -> None:
         """The simulation is over."""
@@ -231,7 +235,8 @@ class SimulatedNode:
                 task.cancel()
             self._live()
 
-    async def _register(self) -> None:
+    async def _register(self) -> bool:
+        """Tell of the node; whether everything that is to be told of it is."""
         node: Object = {
             "apiVersion": "v1",
             "kind": "Node",
@@ -249,7 +254,7 @@ class SimulatedNode:
             else:
                 self._node = await self.client.patch("nodes", self.name, {"status": self._status()}, subresource="status")
         self.event(self._node, "Normal", "Starting", "Starting kubelet.")
-        await self._renew_once()
+        return await self._renew_once(is_new=True)
 
     def _machine(self) -> Object:
         """The status of a node of which nothing is known yet but what it is."""
@@ -307,23 +312,32 @@ class SimulatedNode:
                 self._beating_since = clock.monotonic()
                 return
 
-    async def _renew_once(self) -> None:
+    async def _renew_once(self, *, is_new: bool = False) -> bool:
+        """Renew the Lease, or make it where there is none yet (as is to be expected of one `is_new`); whether it is done."""
         spec = {"holderIdentity": self.name, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": clock.micro_timestamp()}
+        if is_new and await self._make_lease(spec):
+            return True
         try:
             await self.client.patch(LEASES, self.name, {"spec": spec}, LEASE_NAMESPACE)
         except StatusError as error:
             if not error.is_not_found:
                 raise
-            metadata: Object = {"name": self.name, "namespace": LEASE_NAMESPACE}
-            if self._node is not None:
-                metadata["ownerReferences"] = [meta.owner_reference(self._node, controller=False, block_owner_deletion=False)]
-            lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
-            try:
-                await self.client.create(LEASES, lease)
-            except StatusError as refused:
-                # Without its namespace there is no lease yet: the next turn comes.
-                if not (refused.is_not_found or refused.is_already_exists):
-                    raise
+            return not is_new and await self._make_lease(spec)
+        return True
+
+    async def _make_lease(self, spec: Object) -> bool:
+        metadata: Object = {"name": self.name, "namespace": LEASE_NAMESPACE}
+        if self._node is not None:
+            metadata["ownerReferences"] = [meta.owner_reference(self._node, controller=False, block_owner_deletion=False)]
+        lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
+        try:
+            await self.client.create(LEASES, lease)
+        except StatusError as refused:
+            # Without its namespace there is no lease yet: the next turn comes.
+            if not (refused.is_not_found or refused.is_already_exists):
+                raise
+            return False
+        return True
 
     async def _report(self) -> None:
         """Tell the status: at once after a boot, then seldom, and whenever somebody has written that the node is not ready."""

@@ -22,12 +22,29 @@ def stamp(seconds_ago: float) -> str:
     return meta.format_time(NOW - timedelta(seconds=seconds_ago))
 
 
-def test_the_lowest_free_network_is_given() -> None:
+def test_parts_of_the_pod_network_are_given_in_turn() -> None:
     whole = ipaddress.ip_network("10.244.0.0/16")
-    assert nodeipam.first_free(whole, 24, []) == "10.244.0.0/24"
-    assert nodeipam.first_free(whole, 24, ["10.244.0.0/24", "10.244.2.0/24"]) == "10.244.1.0/24"
-    assert nodeipam.first_free(whole, 24, ["10.244.0.0/22"]) == "10.244.4.0/24"
-    assert nodeipam.first_free(ipaddress.ip_network("10.0.0.0/30"), 31, ["10.0.0.0/31", "10.0.0.2/31"]) is None
+    assert [nodeipam.part(whole, 24, number) for number in (0, 1, 255)] == ["10.244.0.0/24", "10.244.1.0/24", "10.244.255.0/24"]
+    taken = {0, 1, 3}
+    assert nodeipam.next_free(256, 0, taken.__contains__) == 2
+    assert nodeipam.next_free(4, 3, taken.__contains__) == 2
+    assert nodeipam.next_free(2, 1, taken.__contains__) is None
+
+
+@pytest.mark.parametrize(
+    ("cidr", "numbers"),
+    [
+        ("10.244.2.0/24", [2]),
+        ("10.244.4.0/22", [4, 5, 6, 7]),
+        ("10.244.3.128/25", [3]),
+        ("10.0.0.0/8", list(range(256))),
+        ("10.245.0.0/24", []),
+        ("fd00::/64", []),
+        ("nothing", []),
+    ],
+)
+def test_what_a_node_has_takes_all_parts_that_overlap_it(cidr: str, numbers: list[int]) -> None:
+    assert list(nodeipam.parts(ipaddress.ip_network("10.244.0.0/16"), 24, cidr)) == numbers
 
 
 def lease(renewed: float, where: str = nodelifecycle.LEASE_NAMESPACE) -> dict[str, Any]:
