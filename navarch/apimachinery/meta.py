@@ -55,7 +55,8 @@ def controller_of(obj: Object) -> Object | None:
     """The owner reference with ``controller: true``, if any."""
     for reference in obj["metadata"].get("ownerReferences") or ():
         if reference.get("controller"):
-            return dict(reference)
+            found: Object = reference
+            return found
     return None
 
 
@@ -82,8 +83,10 @@ def condition(obj: Object, type_: str) -> Object | None:
 
 
 def is_condition_true(obj: Object, type_: str) -> bool:
-    found = condition(obj, type_)
-    return found is not None and found.get("status") == "True"
+    for found in (obj.get("status") or EMPTY).get("conditions") or ():
+        if found.get("type") == type_:
+            return bool(found.get("status") == "True")
+    return False
 
 
 def find(items: Iterable[Object], field: str, value: Any) -> Object | None:

@@ -240,23 +240,25 @@ def _merge_map(original: Mapping[str, Any], patch: Mapping[str, Any], schema: Sc
             return {}
         raise PatchError(f"unknown patch type: {directive}")
     result = dict(original)
-    patch = dict(patch)
-    retained = patch.pop(_RETAIN_KEYS, None)
-    if retained is not None:
-        result = _retain(result, patch, retained)
-    for key in [key for key in patch if key.startswith(_ELEMENT_ORDER)]:
-        order, field = patch.pop(key), key.removeprefix(_ELEMENT_ORDER)
-        _merge_in_order(result, patch, field, order, schema)
+    if any(key[:1] == "$" for key in patch):
+        patch = dict(patch)
+        retained = patch.pop(_RETAIN_KEYS, None)
+        if retained is not None:
+            result = _retain(result, patch, retained)
+        for key in [key for key in patch if key.startswith(_ELEMENT_ORDER)]:
+            order, field = patch.pop(key), key.removeprefix(_ELEMENT_ORDER)
+            _merge_in_order(result, patch, field, order, schema)
     for key, value in patch.items():
-        deletes = key.startswith(_DELETE_PRIMITIVES)
-        field = key.removeprefix(_DELETE_PRIMITIVES)
         if value is None:
-            result.pop(field, None)
-        elif field not in result:
-            if not deletes:
-                result[field] = value
+            result.pop(key.removeprefix(_DELETE_PRIMITIVES), None)
+        elif key.startswith(_DELETE_PRIMITIVES):
+            field = key.removeprefix(_DELETE_PRIMITIVES)
+            if field in result:
+                result[field] = _without_primitives(result[field], value)
+        elif key in result and isinstance(value, dict | list):
+            result[key] = _merge_value(result[key], value, schema.child(key) if schema else None)
         else:
-            result[field] = _merge_value(result[field], value, schema.child(field) if schema else None, deletes)
+            result[key] = value
     return result
 
 
@@ -269,17 +271,18 @@ def _retain(original: dict[str, Any], patch: Mapping[str, Any], retained: Any) -
     return {key: value for key, value in original.items() if key in retained}
 
 
-def _merge_value(original: Any, patch: Any, schema: Schema | None, deletes: bool) -> Any:
-    if deletes and not isinstance(patch, list):
+def _without_primitives(original: Any, removed: Any) -> Any:
+    if not isinstance(removed, list):
         raise PatchError("invalid patch format of primitive list")
+    return [item for item in original if item not in removed] if isinstance(original, list) else removed
+
+
+def _merge_value(original: Any, patch: Any, schema: Schema | None) -> Any:
     strategies = schema.patch_strategies if schema else frozenset()
     if isinstance(original, dict) and isinstance(patch, dict):
         return patch if "replace" in strategies else _merge_map(original, patch, schema)
-    if isinstance(original, list) and isinstance(patch, list):
-        if deletes:
-            return [item for item in original if item not in patch]
-        if "merge" in strategies and schema is not None:
-            return _merge_list(original, patch, schema)
+    if isinstance(original, list) and isinstance(patch, list) and "merge" in strategies and schema is not None:
+        return _merge_list(original, patch, schema)
     return patch
 
 
@@ -342,7 +345,7 @@ def _merge_in_order(result: dict[str, Any], patch: dict[str, Any], field: str, o
     if changes:
         _check_order(changes, order, key)
     if original is not None and changes is not None:
-        merged = _merge_value(original, changes, below, deletes=False)
+        merged = _merge_value(original, changes, below)
     else:
         merged = original if original is not None else changes
     # A list of primitives may lose items through a parallel directive in the same patch.
@@ -375,6 +378,8 @@ def _identity(item: Any, key: str) -> Any:
 def _ordered(merged: list[Any], wanted: list[Any], original: list[Any], key: str) -> list[Any]:
     """`merged` so that items in `wanted` stand in its order, and the others keep their places among them as in `original`."""
     order = {_hashable(_identity(item, key)): index for index, item in enumerate(wanted)}
+    if len(order) == len(wanted) and list(order) == [_hashable(_identity(item, key)) for item in merged]:
+        return merged
     server = {_hashable(_identity(item, key)): index for index, item in enumerate(original)}
 
     def place(item: Any) -> Any:

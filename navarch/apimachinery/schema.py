@@ -232,7 +232,7 @@ class Schema:
 
     @property
     def patch_strategies(self) -> frozenset[str]:
-        return frozenset(str(self.source.get("x-kubernetes-patch-strategy", "")).split(",")) - {""}
+        return _strategies(self.source.get("x-kubernetes-patch-strategy", ""))
 
     @property
     def go_type(self) -> str:
@@ -330,6 +330,8 @@ def _quick(schema: Schema) -> Quick:
 def _quick_struct(schema: Schema) -> Quick:
     fields: dict[str, tuple[Quick, bool]] = {}
     """How a field is read, and whether Go leaves it out where it is nothing."""
+    always: list[tuple[str, Schema]] = []
+    """Those that Go writes even where nobody set them."""
 
     def read(value: Any) -> dict[str, Any]:
         if type(value) is not dict:
@@ -338,6 +340,8 @@ def _quick_struct(schema: Schema) -> Quick:
             # Not before it is needed: definitions refer to themselves.
             for key, child in schema.properties.items():
                 fields[key] = (child.quick, child.type in ("map", "list") or key in schema.left_out_if_zero)
+            required = ((key, schema.properties[key]) for key in schema.required)
+            always.extend((key, child) for key, child in required if _zero(child) is not None)
         result = {}
         for key, item in value.items():
             found = fields.get(key)
@@ -348,9 +352,9 @@ def _quick_struct(schema: Schema) -> Quick:
                 decoded = item if found[0] is _quick_string and type(item) is str else found[0](item)
                 if decoded or (decoded is not None and not found[1]):
                     result[key] = decoded
-        for key in schema.required:
-            if key not in result and (zero := _zero(schema.properties[key])) is not None:
-                result[key] = zero
+        for key, child in always:
+            if key not in result:
+                result[key] = _zero(child)
         return result
 
     return read
@@ -535,6 +539,11 @@ def _bytes(text: str) -> str:
     except ValueError:
         position = next((i for i, c in enumerate(text) if not (c.isascii() and (c.isalnum() or c in "+/="))), len(text))
         raise DecodeError(f"illegal base64 data at input byte {position}") from None
+
+
+@lru_cache(64)
+def _strategies(text: str) -> frozenset[str]:
+    return frozenset(text.split(",")) - {""}
 
 
 def _zero(schema: Schema) -> Any:

@@ -63,7 +63,14 @@ class Selector:
     def matches(self, labels: Mapping[str, str]) -> bool:
         if self.nothing:
             return False
-        return all(requirement.matches(labels) for requirement in self.requirements)
+        for requirement in self.requirements:
+            if requirement.operator == "in":
+                # Nearly all are, and then there is no need to ask.
+                if labels.get(requirement.key) not in requirement.values:
+                    return False
+            elif not requirement.matches(labels):
+                return False
+        return True
 
     @property
     def is_everything(self) -> bool:

@@ -191,36 +191,29 @@ class Informer:
             # Deleted and made anew while this copy did not look: two different objects.
             self._remove(key)
             old = None
-        self._unindex(key, old)
         self._objects[key] = obj
         for name, indexer in self._indexers.items():
-            for value in indexer(obj):
-                self._indices[name].setdefault(value, {})[key] = None
+            values, before = tuple(indexer(obj)), tuple(indexer(old)) if old is not None else ()
+            # What an object is found by seldom changes.
+            if values != before:
+                index = self._indices[name]
+                _take_out(index, key, before)
+                for value in values:
+                    index.setdefault(value, {})[key] = None
         self._tell(old, obj)
 
     def _remove(self, key: str) -> None:
         old = self._objects.pop(key, None)
         if old is None:
             return
-        self._unindex(key, old)
+        for name, indexer in self._indexers.items():
+            _take_out(self._indices[name], key, indexer(old))
         self._tell(old, None)
 
     def _wake(self) -> None:
         for waiter, condition in self._waiters.items():
             if not waiter.done() and condition():
                 waiter.set_result(None)
-
-    def _unindex(self, key: str, obj: Object | None) -> None:
-        if obj is None:
-            return
-        for name, indexer in self._indexers.items():
-            index = self._indices[name]
-            for value in indexer(obj):
-                keys = index.get(value)
-                if keys is not None:
-                    keys.pop(key, None)
-                    if not keys:
-                        del index[value]
 
     def _tell(self, old: Object | None, new: Object | None) -> None:
         for handler in self._handlers:
@@ -229,6 +222,15 @@ class Informer:
             except Exception:
                 # One handler's defect must not keep the others from hearing of the change.
                 logger.exception("a handler of %s failed", self.resource)
+
+
+def _take_out(index: dict[str, dict[str, None]], key: str, values: Iterable[str]) -> None:
+    for value in values:
+        keys = index.get(value)
+        if keys is not None:
+            keys.pop(key, None)
+            if not keys:
+                del index[value]
 
 
 def _namespaces(obj: Object) -> Iterable[str]:

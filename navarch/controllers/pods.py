@@ -24,7 +24,11 @@ def is_finished(pod: Object) -> bool:
 
 def is_active(pod: Object) -> bool:
     """Neither finished nor being deleted."""
-    return not is_finished(pod) and not meta.being_deleted(pod)
+    # Every workload asks that of each of its pods, again and again.
+    if "deletionTimestamp" in pod["metadata"]:
+        return False
+    status = pod.get("status")
+    return not status or status.get("phase") not in ("Succeeded", "Failed")
 
 
 def is_ready(pod: Object) -> bool:

@@ -23,6 +23,8 @@ BURST_REPLICAS = 500
 class Plan:
     """What to do for one set."""
 
+    missing: int
+    """Pods; a negative number if there are too many."""
     create: int
     delete: tuple[Object, ...]
     after_seconds: float | None
@@ -39,7 +41,7 @@ def plan(owner: Object, pods: Sequence[Object], related: Iterable[Object], now: 
         on_node = Counter(podrules.node_name(pod) for pod in related if podrules.is_active(pod))
         delete = tuple(podrules.in_deletion_order(active, on_node, now)[: min(-missing, BURST_REPLICAS)])
     create = min(max(missing, 0), BURST_REPLICAS) if not meta.being_deleted(owner) else 0
-    return Plan(create, delete, podrules.next_availability(active, spec.get("minReadySeconds") or 0, now))
+    return Plan(missing, create, delete, podrules.next_availability(active, spec.get("minReadySeconds") or 0, now))
 
 
 def status(owner: Object, pods: Sequence[Object], failure: Exception | None, missing: int, now: datetime) -> Object:
@@ -90,8 +92,7 @@ async def reconcile(owner: Object, cluster: Cluster) -> float | None:
         failure = await _create(owner, todo.create, cluster)
     elif todo.delete:
         failure = await _delete(owner, todo.delete, cluster)
-    missing = int(owner["spec"].get("replicas", 1)) - sum(podrules.is_active(pod) for pod in pods)
-    after = status(owner, pods, failure, missing, cluster.now())
+    after = status(owner, pods, failure, todo.missing, cluster.now())
     if after != owner.get("status"):
         await cluster.update_status(_resource(owner), {**owner, "status": after})
     if failure is not None and not (isinstance(failure, StatusError) and is_namespace_terminating(failure)):
