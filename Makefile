@@ -6,7 +6,8 @@
 # make simulate-long  look for defects with ever new seeds, for hours
 # make crash-test  kill the store a thousand times and look whether anything is lost
 
-PYTHON ?= python3
+# Debian's own, where it is: profile-guided and optimized at link time, it takes a fifth less CPU than one just compiled does.
+PYTHON ?= $(firstword $(wildcard /usr/bin/python3.1[1-9]) python3)
 VENV := .venv
 BIN := $(VENV)/bin
 # With network namespaces, nftables and containers: as root, but the environment belongs to whoever made it.
@@ -26,10 +27,10 @@ setup: packages $(VENV)/.installed
 	@$(BIN)/python -m compileall -q navarch
 
 packages:
-	@./tools/packages
+	@PYTHON=$(PYTHON) ./tools/packages
 
 test-packages:
-	@./tools/packages test
+	@PYTHON=$(PYTHON) ./tools/packages test
 
 $(VENV)/.installed: $(BUILT_FROM)
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
@@ -44,7 +45,6 @@ down reset: $(VENV)/.installed
 
 # One run, so that its last line counts everything; the plugin puts the fast ones first.
 test: setup test-packages
-	@./tools/packages test
 	$(SUDO) $(BIN)/python -m pytest -p tests.ordering $(ARGS)
 
 test-fast: setup test-packages
