@@ -44,7 +44,7 @@ def schedule(framework: Framework, templates: Templates, pod: PodInfo, random: R
         rows = _accepted_of(framework, filtered, pod, snapshot, filtered.wanted)
         fit = Fit(vectors.feasible, snapshot.count) if len(rows) else run_filters(framework, pod, snapshot, filtered)
         return _choose(framework, filtered, pod, snapshot, fit, rows, random, nominated)
-    count = np.count_nonzero(vectors.feasible)
+    count = vectors.feasible_count
     if fresh or vectors.fresh_scores or nominated or pod.nominated_node_name or count <= 1:
         kept = rows = np.flatnonzero(vectors.feasible)
         if fresh and count:
@@ -55,8 +55,7 @@ def schedule(framework: Framework, templates: Templates, pod: PodInfo, random: R
         fit = Fit(vectors.feasible, snapshot.count)
         if len(rows) < count or vectors.fresh_scores or nominated or pod.nominated_node_name:
             return _choose(framework, filtered, pod, snapshot, fit, rows, random, nominated)
-    rows = vectors.best(pod)
-    return Decision(snapshot.names[_one_of(rows, random)], Fit(vectors.feasible, snapshot.count), filtered)
+    return Decision(snapshot.names[vectors.one_of_the_best(pod, random)], Fit(vectors.feasible, snapshot.count), filtered)
 
 
 def _accepted_of(framework: Framework, filtered: Filtered, pod: PodInfo, snapshot: Snapshot, rows: IntArray) -> IntArray:
@@ -81,7 +80,7 @@ def may_fit(framework: Framework, templates: Templates, pod: PodInfo) -> bool:
     """Whether some node may take a pod; for certain only as far as plugins let it be known of all pods of the template."""
     vectors = templates.of(framework, pod)
     snapshot, filtered = vectors.snapshot, _for_this_pod(framework, pod, vectors)
-    if vectors.is_worth_it and vectors.feasible.any():
+    if vectors.is_worth_it and vectors.feasible_count:
         return True
     rows = [snapshot.rows.get(snapshot.nomination_of(pod.uid))]
     if not vectors.is_worth_it:

@@ -241,6 +241,18 @@ class OneNode(Nodes):
         self._non_zero[0] += sign * info.non_zero_requests[0]
         self._non_zero[1] += sign * info.non_zero_requests[1]
 
+    def holds(self, requests: Mapping[str, int]) -> bool:
+        """Whether there is room for one more pod, which asks for that much. False may also be for want of a closer look."""
+        columns, allocatable, requested = self.snapshot.resources, self._allocatable, self._requested
+        number = columns[PODS]
+        if requested[number] >= allocatable[number]:
+            return False
+        for resource, amount in requests.items():
+            column = columns.get(resource)
+            if column is None or amount > allocatable[column] - requested[column]:
+                return False
+        return True
+
     def allocatable_of(self, column: int) -> int:
         return self._allocatable[column]
 

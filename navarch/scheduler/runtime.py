@@ -106,12 +106,16 @@ class Framework:
     # Filtering.
 
     def filter_nodes(self, plugin: Plugin, state: CycleState, pod: PodInfo, nodes: Nodes) -> list[Rejection]:
+        if plugin.name not in self.guards:
+            try:
+                return list(plugin.filter(state, pod, nodes))
+            except Exception as error:
+                raise PluginError(plugin.name, "Filter", str(error) or type(error).__name__) from error
+
         def judge() -> list[Rejection]:
             return list(plugin.filter(state, pod, nodes))
 
         found: list[Rejection] = self.call(plugin, "Filter", judge)
-        if plugin.name not in self.guards:
-            return found
         for rejection in found:
             if rejection.nodes.shape != (nodes.size,) or rejection.nodes.dtype != np.bool_:
                 raise PluginError(plugin.name, "Filter", f"{nodes.size} booleans were expected")
@@ -146,9 +150,12 @@ class Framework:
     # Scoring.
 
     def score_nodes(self, plugin: Plugin, state: CycleState, pod: PodInfo, nodes: Nodes) -> IntArray:
-        scores: IntArray = self.call(plugin, "Score", plugin.score, state, pod, nodes)
         if plugin.name not in self.guards:
-            return scores
+            try:
+                return plugin.score(state, pod, nodes)  # type: ignore[no-any-return]
+            except Exception as error:
+                raise PluginError(plugin.name, "Score", str(error) or type(error).__name__) from error
+        scores: IntArray = self.call(plugin, "Score", plugin.score, state, pod, nodes)
         if scores.shape != (nodes.size,) or scores.dtype != np.int64:
             raise PluginError(plugin.name, "Score", f"{nodes.size} integers were expected")
         return scores

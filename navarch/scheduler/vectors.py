@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from random import Random
 
 import numpy as np
 
@@ -54,11 +55,13 @@ class Verdict:
         for rejection in found:
             self._note(rejection, rows, size)
 
-    def take_row(self, found: list[Rejection], size: int, row: int) -> None:
-        """Note what was found of one row."""
+    def take_row(self, found: list[Rejection], size: int, row: int) -> bool:
+        """Note what was found of one row; whether it is accepted."""
         if self.failed[row]:
             for hits in self.reasons.values():
                 hits[row] = False
+        elif not found:
+            return True
         is_failed = False
         for rejection in found:
             if rejection.nodes:
@@ -68,6 +71,7 @@ class Verdict:
                     self.reasons[key] = np.zeros(size, np.bool_)
                 self.reasons[key][row] = True
         self.failed[row] = is_failed
+        return not is_failed
 
     def _note(self, rejection: Rejection, rows: IntArray | slice, size: int) -> None:
         if rejection.nodes.any():
@@ -117,7 +121,15 @@ class Vectors:
         self.verdicts: list[Verdict] = []
         self.scores: list[Score] = []
         self.feasible: BoolArray = np.zeros(self._size, np.bool_)
+        self.feasible_count = 0
         self._sums: IntArray = np.zeros(0, np.int64)
+        self._totals: IntArray = np.zeros(0, np.int64)
+        """Like `_sums`, but -1 where a row is not feasible."""
+        self._highest = -1
+        self._ties: IntArray = np.zeros(0, np.int64)
+        """The rows with the highest total, in any order; empty: to be looked for."""
+        self._tie_taken = 0
+        """Which of them was chosen last: it is the one whose total changes next."""
         self._has_scores = False
         if self.is_worth_it:
             self._begin(pod)
@@ -139,12 +151,17 @@ class Vectors:
             if reuse is not Reuse.NEVER:
                 self.verdicts.append(Verdict(plugin, reuse))
         self._moving = [verdict for verdict in self.verdicts if verdict.reuse is not Reuse.NODE]
+        self._set_asked()
         self._judge(pod, None, self.verdicts)
         self._settled: BoolArray = self._wanted.copy()
         for verdict in self.verdicts:
             if verdict.reuse is Reuse.NODE and verdict.failed.any():
                 self._settled &= ~verdict.failed
         self._sum_up(None)
+
+    def _set_asked(self) -> None:
+        """Which of the plugins that look at pods have something to say about such a pod."""
+        self._asked = [verdict for verdict in self._moving if verdict.plugin.name not in self.filtered.skipped]
 
     # Filtering.
 
@@ -164,50 +181,58 @@ class Vectors:
     def _take(self, pod: PodInfo, changes: list[Change]) -> None:
         self._fit = None
         wider, scored_wider = self._follow(pod, changes)
-        rows = np.array(sorted({change.row for change in changes}), np.int64)
-        ones = [OneNode(self.snapshot, row) for row in rows.tolist()] if len(rows) <= SINGLE_ROWS else []
+        touched = sorted({change.row for change in changes})
+        ones = [OneNode(self.snapshot, row) for row in touched] if len(touched) <= SINGLE_ROWS else []
         if not self._suppose_nominated(pod, ones):
             ones = []
-        partly = [verdict for verdict in self._moving if verdict.plugin not in wider]
-        wholly = [verdict for verdict in self._moving if verdict.plugin in wider]
-        for one in ones:
-            self._judge_one(pod, one, partly)
-        if not ones:
-            self._judge(pod, rows, partly)
-        self._judge(pod, None, wholly)
-        at = slice(None) if wholly else rows
-        before = self.feasible[at].copy()
-        self._sum_up(None if wholly else rows)
-        is_same = bool((before == self.feasible[at]).all())
+        if ones:
+            is_same = self._judge_ones(pod, ones, wider)
+        else:
+            rows = np.array(touched, np.int64)
+            self._judge(pod, rows, [verdict for verdict in self._moving if verdict.plugin not in wider])
+            is_same = bool(wider) or self._sum_up(rows)
+        if wider:
+            self._judge(pod, None, [verdict for verdict in self._moving if verdict.plugin in wider])
+            is_same = self._sum_up(None)
         if not is_same:
-            self._has_scores = self._has_scores and bool(self.feasible.any())  # With none there is nothing to normalize by.
+            self._has_scores = self._has_scores and self.feasible_count > 0  # With none there is nothing to normalize by.
         if self._has_scores:
             # Scores are those of nodes as they are.
             ones = [OneNode(self.snapshot, one.row) if one.row in self.snapshot.nominated else one for one in ones]
-            self._rescore(pod, rows, ones, scored_wider, is_same)
+            if wider or scored_wider or not ones or not self._rescore_ones(pod, ones, is_same):
+                self._rescore(pod, np.array(touched, np.int64), ones, scored_wider, is_same)
+
+    def _judge_ones(self, pod: PodInfo, ones: list[OneNode], wider: set[Plugin]) -> bool:
+        """Judge a few nodes, one by one; whether the same of them are feasible as before."""
+        asked = [verdict for verdict in self._asked if verdict.plugin not in wider] if wider else self._asked
+        is_same = True
+        for one in ones:
+            is_feasible = bool(self._settled[one.row])
+            for verdict in asked:
+                if verdict.plugin.scalar:
+                    found = self._framework.filter_nodes(verdict.plugin, self.state, pod, one)
+                    is_feasible &= verdict.take_row(found, self._size, one.row)
+                else:
+                    found = self._framework.filter_nodes(verdict.plugin, self.state, pod, Nodes(self.snapshot, one.rows))
+                    verdict.take(found, self._size, one.rows)
+                    is_feasible &= not verdict.failed[one.row]
+            if is_feasible != self.feasible[one.row] and not wider:
+                self.feasible[one.row] = is_feasible
+                self.feasible_count += 1 if is_feasible else -1
+                is_same = False
+        return is_same
 
     def _suppose_nominated(self, pod: PodInfo, ones: list[OneNode]) -> bool:
         """Where others wait for room, let it be as if they were there; False: that takes more than amounts."""
         for one in ones:
             waiting = self.snapshot.nominated.get(one.row)
             if waiting and keeps_room(waiting, pod):
-                for verdict in self._moving:
-                    if verdict.plugin.name not in self.filtered.skipped and not verdict.plugin.amounts_only:
-                        return False
+                if not all(verdict.plugin.amounts_only for verdict in self._asked):
+                    return False
                 for info in waiting.values():
                     if info.priority >= pod.priority:
                         one.suppose(info, 1)
         return True
-
-    def _judge_one(self, pod: PodInfo, one: OneNode, verdicts: list[Verdict]) -> None:
-        for verdict in verdicts:
-            if verdict.plugin.name in self.filtered.skipped:
-                continue
-            if verdict.plugin.scalar:
-                verdict.take_row(self._framework.filter_nodes(verdict.plugin, self.state, pod, one), self._size, one.row)
-            else:
-                found = self._framework.filter_nodes(verdict.plugin, self.state, pod, Nodes(self.snapshot, one.rows))
-                verdict.take(found, self._size, one.rows)
 
     def _follow(self, pod: PodInfo, changes: list[Change]) -> tuple[set[Plugin], set[Plugin]]:
         """Let plugins that look at other nodes know who came and left; whose verdicts, and scores, may differ anywhere."""
@@ -238,6 +263,7 @@ class Vectors:
         if plugin.name not in again.skipped:
             self.filtered.skipped.discard(plugin.name)
             self.filtered.active = [p for p in self._framework.points["filter"] if p.name not in self.filtered.skipped]
+            self._set_asked()
 
     def _judge(self, pod: PodInfo, rows: IntArray | None, verdicts: list[Verdict]) -> None:
         """Ask plugins about some rows or all; a row where others wait for room, as if they were there."""
@@ -273,17 +299,18 @@ class Vectors:
                     if any(rejection.nodes.any() for rejection in found):
                         verdict.take(found, self._size, rows)
 
-    def _sum_up(self, rows: IntArray | None) -> None:
-        if rows is not None and len(rows) <= SINGLE_ROWS:
-            for row in rows.tolist():
-                self.feasible[row] = self._settled[row] and not any(verdict.failed[row] for verdict in self._moving)
-            return
+    def _sum_up(self, rows: IntArray | None) -> bool:
+        """What the verdicts on some rows or all come to; whether the same are feasible as before."""
         at = slice(None) if rows is None else rows
         feasible = self._settled[at].copy()
         for verdict in self._moving:
             if verdict.reasons:
                 feasible &= ~verdict.failed[at]
-        self.feasible[at] = feasible
+        is_same = bool((feasible == self.feasible[at]).all())
+        if not is_same:
+            self.feasible[at] = feasible
+            self.feasible_count = int(np.count_nonzero(self.feasible))
+        return is_same
 
     def fit(self) -> Fit:
         """The verdicts in words: a row's reasons are those of the first plugin that rejects it."""
@@ -312,12 +339,37 @@ class Vectors:
         if not self._has_scores:
             self._score_all(pod)
             self._has_scores = True
-        totals = self.totals()
-        return np.flatnonzero(totals == totals.max())
+        if not len(self._ties):
+            self._highest = int(self._totals.max())
+            self._ties = np.flatnonzero(self._totals == self._highest)
+        return self._ties
+
+    def one_of_the_best(self, pod: PodInfo, random: Random) -> int:
+        rows = self.best(pod)
+        self._tie_taken = random.randrange(len(rows)) if len(rows) > 1 else 0
+        return int(rows[self._tie_taken])
+
+    def _set_total(self, row: int, total: int) -> None:
+        before = self._totals[row]
+        if before == total:
+            return
+        self._totals[row] = total
+        ties = self._ties
+        if not len(ties):
+            return
+        if total >= self._highest:
+            self._ties = np.append(ties, row) if total == self._highest else np.array([row], np.int64)
+            self._highest = total
+        elif before == self._highest:
+            at = self._tie_taken
+            if at >= len(ties) or ties[at] != row:
+                at = int(np.flatnonzero(ties == row)[0])
+            ties[at] = ties[-1]
+            self._ties = ties[:-1]
 
     def totals(self) -> IntArray:
         """The weighed sum of all scores by row; -1 where a row is not feasible."""
-        return np.where(self.feasible, self._sums, -1)
+        return self._totals
 
     def _score_all(self, pod: PodInfo) -> None:
         framework = self._framework
@@ -329,14 +381,15 @@ class Vectors:
         for score in self.scores:
             self._ask(pod, score, chosen)
             self._finish(pod, score, chosen)
-        self._sums = self._summed()
+        self._add_up()
 
-    def _summed(self) -> IntArray:
-        sums = np.zeros(self._size, np.int64)
+    def _add_up(self) -> None:
+        self._sums = np.zeros(self._size, np.int64)
         for score in self.scores:
             if not score.is_silent:
-                sums += score.final
-        return sums
+                self._sums += score.final
+        self._totals = np.where(self.feasible, self._sums, -1)
+        self._ties = self._ties[:0]
 
     def _ask(self, pod: PodInfo, score: Score, chosen: Nodes) -> None:
         plugin, framework = score.plugin, self._framework
@@ -360,9 +413,34 @@ class Vectors:
             # Whichever nodes are feasible, it is the same for all.
             score.final[:] = score.final[chosen.rows[0]]
 
+    def _rescore_ones(self, pod: PodInfo, ones: list[OneNode], is_same: bool) -> bool:
+        """Score a few nodes, one by one; False: that doesn't do, since others' scores may change by that."""
+        for score in self.scores:
+            if score.is_silent:
+                continue
+            plugin = score.plugin
+            if not is_same and (plugin.score_by_feasible or (score.is_normalized and not score.is_flat)):
+                return False
+            if score.reuse is Reuse.NODE:
+                continue
+            if not plugin.scalar:
+                return False
+            for one in ones:
+                fresh, row = int(self._framework.score_nodes(plugin, self.state, pod, one)), one.row
+                if score.is_normalized:
+                    if fresh != score.raw.item(row):
+                        return False
+                    continue
+                final = fresh * score.weight
+                self._sums[row] += final - score.final.item(row)
+                score.raw[row], score.final[row] = fresh, final
+        for one in ones:
+            self._set_total(one.row, self._sums.item(one.row) if self.feasible[one.row] else -1)
+        return True
+
     def _rescore(self, pod: PodInfo, rows: IntArray, ones: list[OneNode], wider: set[Plugin], is_same: bool) -> None:
         """Scores after a change: of those rows, and what depends on which rows are feasible."""
-        chosen, is_whole = None, False
+        chosen = None
         for score in self.scores:
             was_silent = score.is_silent
             if score.plugin in wider or (score.plugin.score_by_feasible and not is_same and not was_silent):
@@ -377,32 +455,20 @@ class Vectors:
             if is_stale:
                 chosen = chosen or Nodes(self.snapshot, np.flatnonzero(self.feasible))
                 self._finish(pod, score, chosen)
-                is_whole = True
-        if is_whole:
-            self._sums = self._summed()
-            return
-        for row in rows.tolist():
-            self._sums[row] = sum(int(score.final[row]) for score in self.scores if not score.is_silent)
+        self._add_up()
 
     def _rescore_rows(self, pod: PodInfo, score: Score, rows: IntArray, ones: list[OneNode]) -> bool:
         """Scores of a few rows; whether others have to be normalized anew."""
         plugin, framework = score.plugin, self._framework
-        is_changed = False
         if plugin.scalar and ones:
-            for one in ones:
-                fresh = int(framework.score_nodes(plugin, self.state, pod, one))
-                is_changed |= fresh != score.raw[one.row]
-                score.raw[one.row] = fresh
-                score.is_flat = score.is_flat and fresh == 0
-                if not score.is_normalized:
-                    score.final[one.row] = fresh * score.weight
+            found = np.array([int(framework.score_nodes(plugin, self.state, pod, one)) for one in ones], np.int64)
         else:
             found = framework.score_nodes(plugin, self.state, pod, Nodes(self.snapshot, rows))
-            is_changed = bool((found != score.raw[rows]).any())
-            score.raw[rows] = found
-            score.is_flat = score.is_flat and not found.any()
-            if not score.is_normalized:
-                score.final[rows] = found * score.weight
+        is_changed = bool((found != score.raw[rows]).any())
+        score.raw[rows] = found
+        score.is_flat = score.is_flat and not found.any()
+        if not score.is_normalized:
+            score.final[rows] = found * score.weight
         return is_changed and score.is_normalized
 
 

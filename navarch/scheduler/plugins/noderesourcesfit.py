@@ -19,7 +19,7 @@ from navarch.scheduler.framework import (
     Rejection,
     Reuse,
 )
-from navarch.scheduler.nodes import Nodes
+from navarch.scheduler.nodes import Nodes, OneNode
 from navarch.scheduler.podinfo import PodInfo, resource_amount
 from navarch.scheduler.snapshot import PODS
 
@@ -127,6 +127,8 @@ class NodeResourcesFit(Plugin):
         return resource in self._ignored or resource.partition("/")[0] in self._ignored_groups
 
     def filter(self, state: CycleState, pod: PodInfo, nodes: Nodes) -> Iterable[Rejection]:
+        if isinstance(nodes, OneNode) and nodes.holds(pod.requests):
+            return
         column = nodes.snapshot.resources[PODS]
         yield Rejection(nodes.requested_of(column) >= nodes.allocatable_of(column), "Too many pods")
         for resource, amount in pod.requests.items():
