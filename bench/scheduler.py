@@ -315,7 +315,6 @@ async def baseline(amount: int) -> dict[str, int]:
         body["metadata"] = {field: metadata[field] for field in ("name", "namespace", "uid")}
         await client.create("pods", body, "sched-1", name=metadata["name"], subresource="binding")
 
-    garbage.settle()
     began = time.process_time()
     await in_flight(create for _ in range(amount))
     created = time.process_time()
@@ -341,8 +340,7 @@ def _measure_decisions(into: list[float]) -> None:
 async def run(workload: Workload, scale: float) -> dict[str, Any]:
     async with Rig(workload, scale) as rig:
         await rig.prepare()
-        # As a server does once it is up.
-        garbage.settle()
+        garbage.settle()  # As a server does.
         rig.watch.decisions.clear()
         churning = asyncio.ensure_future(rig.churn()) if workload.churns else None
         amount = rig.scaled(workload.measured)

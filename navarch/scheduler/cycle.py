@@ -45,6 +45,10 @@ def schedule(framework: Framework, templates: Templates, pod: PodInfo, random: R
         fit = Fit(vectors.feasible, snapshot.count) if len(rows) else run_filters(framework, pod, snapshot, filtered)
         return _choose(framework, filtered, pod, snapshot, fit, rows, random, nominated)
     count = vectors.feasible_count
+    row = snapshot.rows.get(nominated or pod.nominated_node_name)
+    if row is not None and not fresh and vectors.feasible[row]:
+        # What it took victims for comes first, if it still fits.
+        return Decision(snapshot.names[row], Fit(vectors.feasible, snapshot.count), filtered)
     if fresh or vectors.fresh_scores or nominated or pod.nominated_node_name or count <= 1:
         kept = rows = np.flatnonzero(vectors.feasible)
         if fresh and count:
@@ -78,16 +82,16 @@ def feasible_rows(framework: Framework, templates: Templates, pod: PodInfo) -> t
 
 def may_fit(framework: Framework, templates: Templates, pod: PodInfo) -> bool:
     """Whether some node may take a pod; for certain only as far as plugins let it be known of all pods of the template."""
-    vectors = templates.of(framework, pod)
-    snapshot, filtered = vectors.snapshot, _for_this_pod(framework, pod, vectors)
-    if vectors.is_worth_it and vectors.feasible_count:
-        return True
-    rows = [snapshot.rows.get(snapshot.nomination_of(pod.uid))]
-    if not vectors.is_worth_it:
+    snapshot = templates.snapshot
+    # Its own nomination takes no room from it.
+    with snapshot.without_nomination(pod.uid):
+        vectors = templates.of(framework, pod)
+        if vectors.is_worth_it:
+            return vectors.feasible_count > 0
+        filtered = _for_this_pod(framework, pod, vectors)
         if filtered.rejected is not None or filtered.wanted is None:
             return True
-        rows = filtered.wanted.tolist()
-    return any(row is not None and judge_row(framework, filtered, pod, snapshot, row) for row in rows)
+        return any(judge_row(framework, filtered, pod, snapshot, row) for row in filtered.wanted.tolist())
 
 
 def _for_this_pod(framework: Framework, pod: PodInfo, vectors: Vectors) -> Filtered:

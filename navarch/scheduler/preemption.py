@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from operator import attrgetter
 from random import Random
 
 import numpy as np
@@ -17,7 +18,7 @@ import numpy as np
 from navarch.apimachinery import meta, selectors
 from navarch.apimachinery.errors import Object
 from navarch.scheduler.cycle import judge_row
-from navarch.scheduler.framework import Plugin, Reuse
+from navarch.scheduler.framework import BoolArray, Plugin, Reuse
 from navarch.scheduler.nodes import OneNode
 from navarch.scheduler.podinfo import PodInfo
 from navarch.scheduler.runtime import Filtered, Fit, Framework, unavailable
@@ -70,7 +71,9 @@ class Kept:
     layout: int
     position: int
     budgets: int
-    found: dict[int, Candidate | None] = field(default_factory=dict)
+    found: dict[int, Candidate] = field(default_factory=dict)
+    """By row; the rows that are `known` and not here are of no use."""
+    known: BoolArray = field(default_factory=lambda: np.zeros(0, np.bool_))
 
     def update(self, snapshot: Snapshot, budgets: int) -> bool:
         """Forget what may have changed; False: everything."""
@@ -79,8 +82,15 @@ class Kept:
             return False
         for change in changes:
             self.found.pop(change.row, None)
+            if change.row < len(self.known):
+                self.known[change.row] = False
         self.position = snapshot.position
         return True
+
+    def note(self, row: int, candidate: Candidate | None) -> None:
+        self.known[row] = True
+        if candidate is not None:
+            self.found[row] = candidate
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,30 +129,30 @@ def find(
     reason = ineligible(pod, snapshot)
     if reason:
         return Outcome(None, f"preemption: {reason}", is_eligible=False)
-    helpful = fit.resolvable & snapshot.valid[: snapshot.size]
-    rows = np.flatnonzero(helpful)
-    tried = np.flatnonzero(helpful & (snapshot.lowest_priority[: snapshot.size] < pod.priority))
-    limit = min(max(min_candidates, len(rows) * min_percentage // 100), len(rows))
-    found = kept.found if kept is not None and search.keeps else {}
-    candidates = [candidate for row, candidate in found.items() if candidate is not None and helpful[row]]
-    if len(candidates) < limit and len(tried):
-        start = random.randrange(len(tried))
-        for row in np.roll(tried, -start).tolist():
-            if row in found:
-                continue
-            candidate = found[row] = _victims(search, row)
-            if candidate is not None:
-                candidates.append(candidate)
-                if len(candidates) >= limit:
-                    break
-    if candidates:
-        return Outcome(min(candidates, key=_cost_of), "")
-    reasons = Counter({NO_VICTIMS: len(rows), NOT_HELPFUL: snapshot.count - len(rows)})
+    size = snapshot.size
+    helpful = fit.resolvable & snapshot.valid[:size]
+    count = int(np.count_nonzero(helpful))
+    limit = min(max(min_candidates, count * min_percentage // 100), count)
+    if kept is None or not search.keeps:
+        kept = Kept(snapshot.layout, snapshot.position, 0)
+    if len(kept.known) != size:
+        kept.known = np.append(kept.known, np.zeros(size - len(kept.known), np.bool_))
+    # What is kept of a node holds as long as nothing changes there; so where it was helpful, it is.
+    if len(kept.found) < limit:
+        tried = np.flatnonzero(helpful & ~kept.known & (snapshot.lowest_priority[:size] < pod.priority))
+        start = random.randrange(len(tried)) if len(tried) else 0
+        for at in range(len(tried)):
+            row = int(tried[(start + at) % len(tried)])
+            kept.note(row, _victims(search, row))
+            if len(kept.found) >= limit:
+                break
+    if kept.found:
+        return Outcome(min(kept.found.values(), key=_COST), "")
+    reasons = Counter({NO_VICTIMS: count, NOT_HELPFUL: snapshot.count - count})
     return Outcome(None, f"preemption: {unavailable(snapshot.count, +reasons)}")
 
 
-def _cost_of(candidate: Candidate) -> tuple[int, int, int, int, float]:
-    return candidate.cost
+_COST = attrgetter("cost")
 
 
 def _cost(victims: Sequence[PodInfo], violations: int) -> tuple[int, int, int, int, float]:

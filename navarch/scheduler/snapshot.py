@@ -457,6 +457,17 @@ class Snapshot:
         return name
 
     @contextmanager
+    def without_nomination(self, uid: str) -> Iterator[None]:
+        """As if no room were kept for that pod."""
+        info, name = self._nominated_at.get(uid, (None, ""))
+        self.forget_nomination(uid)
+        try:
+            yield
+        finally:
+            if info is not None:
+                self.nominate(info, name)
+
+    @contextmanager
     def supposing(self) -> Iterator[None]:
         """What is added and removed meanwhile is undone by the caller before this ends, and noted nowhere."""
         before, self._is_supposing = self._is_supposing, True

@@ -25,8 +25,8 @@ MEMORY_LIMIT_BYTES = 64 << 20
 BYTES_PER_ROW = 96
 """About, of one template's arrays."""
 MIN_TEMPLATES = 8
-SINGLE_ROWS = 8
-"""Up to so many rows are judged one by one."""
+SINGLE_ROWS = 12
+"""Up to so many rows are judged one by one; more, too, if pods are waited for there, which is dear in columns."""
 NARROW_ROWS = 64
 """A template that PreFilter leaves so few rows is not worth keeping arrays for."""
 
@@ -182,7 +182,8 @@ class Vectors:
         self._fit = None
         wider, scored_wider = self._follow(pod, changes)
         touched = sorted({change.row for change in changes})
-        ones = [OneNode(self.snapshot, row) for row in touched] if len(touched) <= SINGLE_ROWS else []
+        is_few = len(touched) <= SINGLE_ROWS or not self.snapshot.nominated.keys().isdisjoint(touched)
+        ones = [OneNode(self.snapshot, row) for row in touched] if is_few else []
         if not self._suppose_nominated(pod, ones):
             ones = []
         if ones:
