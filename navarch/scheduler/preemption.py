@@ -6,11 +6,11 @@ priority, lowest sum of priorities, fewest pods, latest start of the most import
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
-from operator import attrgetter
+from functools import cached_property, lru_cache
 from random import Random
 
 import numpy as np
@@ -28,6 +28,9 @@ NOT_HELPFUL = "Preemption is not helpful for scheduling"
 NO_VICTIMS = "No preemption victims found for incoming pod"
 
 
+Cost = tuple[int, int, int, int, float]
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A node, and the pods that would have to leave it; the most important first."""
@@ -36,11 +39,11 @@ class Candidate:
     victims: tuple[PodInfo, ...]
     violations: int
     """How many of them a disruption budget protects."""
-    cost: tuple[int, int, int, int, float] = (0, 0, 0, 0, 0.0)
+    cost: Cost = (0, 0, 0, 0, 0.0)
     """How much they matter; the least is chosen."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Search:
     """What a search for victims is made with."""
 
@@ -53,10 +56,15 @@ class Search:
     def fits(self, row: int) -> bool:
         return judge_row(self.framework, self.filtered, self.pod, self.snapshot, row)
 
-    @property
+    @cached_property
     def moving(self) -> list[Plugin]:
         """Filter plugins to whom it matters which pods are on a node."""
         return [plugin for plugin in self.filtered.active if plugin.reuse(self.pod) is not Reuse.NODE]
+
+    @cached_property
+    def amounts_only(self) -> bool:
+        """Whether of those pods nothing matters but what they ask for."""
+        return all(plugin.amounts_only for plugin in self.moving)
 
     @property
     def keeps(self) -> bool:
@@ -74,6 +82,9 @@ class Kept:
     found: dict[int, Candidate] = field(default_factory=dict)
     """By row; the rows that are `known` and not here are of no use."""
     known: BoolArray = field(default_factory=lambda: np.zeros(0, np.bool_))
+    _order: list[tuple[Cost, int, int, Candidate]] = field(default_factory=list)
+    """A heap of them, by cost and then as they were found; also of some that are found no more."""
+    _noted: int = 0
 
     def update(self, snapshot: Snapshot, budgets: int) -> bool:
         """Forget what may have changed; False: everything."""
@@ -91,6 +102,16 @@ class Kept:
         self.known[row] = True
         if candidate is not None:
             self.found[row] = candidate
+            self._noted += 1
+            heapq.heappush(self._order, (candidate.cost, self._noted, row, candidate))
+
+    def cheapest(self) -> Candidate | None:
+        while self._order:
+            _, _, row, candidate = self._order[0]
+            if self.found.get(row) is candidate:
+                return candidate
+            heapq.heappop(self._order)
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,16 +167,14 @@ def find(
             kept.note(row, _victims(search, row))
             if len(kept.found) >= limit:
                 break
-    if kept.found:
-        return Outcome(min(kept.found.values(), key=_COST), "")
+    candidate = kept.cheapest()
+    if candidate is not None:
+        return Outcome(candidate, "")
     reasons = Counter({NO_VICTIMS: count, NOT_HELPFUL: snapshot.count - count})
     return Outcome(None, f"preemption: {unavailable(snapshot.count, +reasons)}")
 
 
-_COST = attrgetter("cost")
-
-
-def _cost(victims: Sequence[PodInfo], violations: int) -> tuple[int, int, int, int, float]:
+def _cost(victims: Sequence[PodInfo], violations: int) -> Cost:
     priorities = [victim.priority for victim in victims]
     highest = max(priorities, default=0)
     starts = [_started(victim) for victim in victims if victim.priority == highest]
@@ -183,8 +202,7 @@ def _victims(search: Search, row: int) -> Candidate | None:
     lower = sorted((p.info for p in snapshot.pods[row].values() if p.info.priority < pod.priority), key=_importance)
     if not lower:
         return None
-    moving = search.moving
-    trial = _AmountsTrial(search, row, moving) if all(p.amounts_only for p in moving) else _Trial(search, row)
+    trial = _AmountsTrial(search, row) if search.amounts_only else _Trial(search, row)
     with trial:
         for victim in lower:
             trial.move(victim, away=True)
@@ -207,9 +225,8 @@ def _victims(search: Search, row: int) -> Candidate | None:
 class _AmountsTrial:
     """Supposes that pods leave a node, where nothing matters but amounts."""
 
-    def __init__(self, search: Search, row: int, moving: list[Plugin]) -> None:
+    def __init__(self, search: Search, row: int) -> None:
         self._search = search
-        self._moving = moving
         self._one = OneNode(search.snapshot, row)
         for info in search.snapshot.nominated.get(row, {}).values():
             if info.priority >= search.pod.priority and info.uid != search.pod.uid:
@@ -228,7 +245,7 @@ class _AmountsTrial:
         search = self._search
         return not any(
             rejection.nodes
-            for plugin in self._moving
+            for plugin in search.moving
             for rejection in search.framework.filter_nodes(plugin, search.filtered.state, search.pod, self._one)
         )
 

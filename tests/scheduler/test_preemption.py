@@ -124,5 +124,5 @@ def test_what_is_kept_of_nodes_is_what_looking_again_finds(data: st.DataObject) 
 def slow(search: preemption.Search, row: int) -> preemption.Candidate | None:
     """Whom to take off a node, found by taking them off."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(preemption, "_AmountsTrial", lambda search, row, moving: preemption._Trial(search, row))
+        patch.setattr(preemption, "_AmountsTrial", preemption._Trial)
         return preemption._victims(search, row)
