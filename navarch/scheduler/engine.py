@@ -232,7 +232,7 @@ class Engine:
         self.snapshot.forget_nomination(uid)
         waiting = self.handle.waiting_pods.get(uid)
         if waiting is not None:
-            waiting.reject("", "the pod is gone")
+            waiting.reject("", "there is nothing to wait for any more")
 
     def _pod_gone(self, pod: Object) -> None:
         uid = meta.uid(pod)
@@ -255,9 +255,8 @@ class Engine:
         is_bound = was_assumed and placed is not None and old is not None and _is_but_bound(old, new)
         info = PodInfo(new, placed.info.template if is_bound and placed is not None else None)
         self.snapshot.add_pod(info, new["spec"]["nodeName"])
-        self.snapshot.forget_nomination(uid)
-        self.queue.delete(uid, clock.monotonic())
         self._assumed.discard(uid)
+        self._forget(uid)
         if old is None or is_new:
             if not was_assumed:
                 self._happened(events.ASSIGNED_POD, Action.ADD, None, new)
@@ -493,7 +492,11 @@ class Engine:
             self._recorder.event(pod.pod, "Normal", "Scheduled", f"Successfully assigned {pod.key} to {assumed.node}")
             return
         if pod.uid not in self._assumed:
-            return  # Seen bound, or gone, in the meantime.
+            # Seen bound, or gone, in the meantime; if bound to this node, then it was by us: only the answer is missing.
+            placed = self.snapshot.placed(pod.uid)
+            if placed is None or self.snapshot.names[placed.row] != assumed.node:
+                self._unreserve(assumed)
+            return
         self._give_up(assumed)
         if self.queue.get(pod.uid) is None:
             return
@@ -505,11 +508,15 @@ class Engine:
 
     def _give_up(self, assumed: Assumed) -> None:
         """The pod is not going to its node after all."""
-        for error in assumed.framework.unreserve(assumed.state, assumed.pod, assumed.node):
-            logger.error("%s", error)
+        self._unreserve(assumed)
         self._assumed.discard(assumed.pod.uid)
         self.snapshot.remove_pod(assumed.pod.uid)
         self._happened(events.ASSIGNED_POD, Action.DELETE, assumed.pod.pod, None)
+
+    @staticmethod
+    def _unreserve(assumed: Assumed) -> None:
+        for error in assumed.framework.unreserve(assumed.state, assumed.pod, assumed.node):
+            logger.error("%s", error)
 
 
 def _hints(plugin: Plugin) -> Sequence[EventHint] | None:

@@ -15,6 +15,8 @@ logger = logging.getLogger(__name__)
 UNSCHEDULABLE = "Unschedulable"
 SCHEDULER_ERROR = "SchedulerError"
 SCHEDULING_GATED = "SchedulingGated"
+PATCH_ATTEMPTS = 4
+"""How often a status is written that others are writing at the same time."""
 
 
 def status_change(pod: Object, reason: str, message: str, nominated: str | None, now: str) -> Object:
@@ -46,12 +48,26 @@ def status_change(pod: Object, reason: str, message: str, nominated: str | None,
 
 
 async def patch_status(client: Client, pod: PodInfo, status: Object) -> None:
-    """Write it, if the pod is still there; a pod that cannot be told is none the worse for it."""
-    patch = {"metadata": {"uid": pod.uid}, "status": status}
+    """Write it, if the pod is still there and on no node; a pod that cannot be told is none the worse for it.
+
+    Another scheduler may have bound it meanwhile, or a binding of our own may have had no answer: then it holds no more.
+    """
+    version = pod.pod["metadata"].get("resourceVersion")
     try:
-        await client.patch("pods", pod.name, patch, pod.namespace, patch_type="strategic", subresource="status")
+        for _ in range(PATCH_ATTEMPTS):
+            patch = {"metadata": {"uid": pod.uid, "resourceVersion": version}, "status": status}
+            try:
+                await client.patch("pods", pod.name, patch, pod.namespace, patch_type="strategic", subresource="status")
+                return
+            except StatusError as error:
+                if not error.is_conflict:
+                    raise
+            present = await client.get("pods", pod.name, pod.namespace)
+            if meta.uid(present) != pod.uid or present["spec"].get("nodeName"):
+                return
+            version = present["metadata"]["resourceVersion"]
     except StatusError as error:
-        if not error.is_not_found and not error.is_conflict:
+        if not error.is_not_found:
             logger.info("cannot write the status of %s: %s", pod.key, error.message)
     except OSError as error:
         logger.debug("cannot write the status of %s: %s", pod.key, error)

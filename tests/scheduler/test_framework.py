@@ -166,6 +166,26 @@ def test_a_pod_waits_at_permit_until_it_is_allowed_and_no_longer_than_it_may() -
     asyncio.run(main())
 
 
+def test_what_was_reserved_for_a_pod_that_goes_or_is_bound_by_another_is_free_again() -> None:
+    async def main() -> None:
+        Protocolled.log.clear()
+        async with bench(running(Protocolled)) as found:
+            found.api.put(node())
+            found.api.put(pod("gone"))
+            found.api.put(pod("taken"))
+            waiting = Protocolled.instance.handle.waiting_pods
+            await found.until(lambda: len(waiting) == 2)
+            found.api.remove("pods", "default/gone")
+            spec = found.api.objects["pods"]["default/taken"]["spec"]
+            found.api.change("pods", "default/taken", spec={**spec, "nodeName": "elsewhere"})
+            await found.until(lambda: {"unreserve gone", "unreserve taken"} <= set(Protocolled.log))
+            await found.until(lambda: not waiting)
+            assert where(found, "taken") == "elsewhere"
+            assert not events(found, "FailedScheduling")
+
+    asyncio.run(main())
+
+
 def test_several_profiles_are_several_schedulers() -> None:
     most = {"scoringStrategy": {"type": "MostAllocated", "resources": [{"name": "cpu", "weight": 1}]}}
     packing = Profile("packing", {"score": PluginSet((("NodeResourcesFit", 9),), frozenset({"*"}))}, {"NodeResourcesFit": most})

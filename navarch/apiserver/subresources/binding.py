@@ -130,7 +130,8 @@ def _bound(kind: Kind, pod: Object, node: str, metadata: Object) -> Object:
     status = dict(pod.get("status") or {})
     status["conditions"] = meta.with_condition(status.get("conditions") or (), condition)
     status.pop("nominatedNodeName", None)
-    bound = {**pod, "spec": {**pod["spec"], "nodeName": node}, "status": status}
+    # Its metadata get a revision of their own; those of the pod as it was are others' too.
+    bound = {**pod, "metadata": dict(pod["metadata"]), "spec": {**pod["spec"], "nodeName": node}, "status": status}
     if metadata.get("annotations"):
         merged = {**meta.annotations(pod), **metadata["annotations"]}
         bound = meta.set_path(bound, merged, "metadata", "annotations")
