@@ -12,7 +12,7 @@ from random import Random
 import numpy as np
 
 from navarch.scheduler.framework import CycleState, IntArray, Plugin, Rejection
-from navarch.scheduler.nodes import Nodes
+from navarch.scheduler.nodes import Nodes, OneNode
 from navarch.scheduler.podinfo import PodInfo
 from navarch.scheduler.runtime import Filtered, Fit, Framework, keeps_room, listed, pre_filter
 from navarch.scheduler.snapshot import Snapshot
@@ -66,8 +66,22 @@ def _accepted_of(framework: Framework, filtered: Filtered, pod: PodInfo, snapsho
     """Which of a few rows no plugin rejects."""
     if any(keeps_room(snapshot.nominated.get(row, {}), pod) for row in rows.tolist()):
         return np.array([row for row in rows.tolist() if judge_row(framework, filtered, pod, snapshot, row)], np.int64)
+    if len(rows) == 1:
+        return rows if _accepts(framework, filtered, pod, snapshot, int(rows[0])) else rows[:0]
     found: IntArray = rows[_accepted(framework, filtered.active, filtered.state, pod, Nodes(snapshot, rows))]
     return found
+
+
+def _accepts(framework: Framework, filtered: Filtered, pod: PodInfo, snapshot: Snapshot, row: int) -> bool:
+    """Whether no plugin rejects that one row."""
+    one, nodes = OneNode(snapshot, row), Nodes(snapshot, np.array([row], np.int64))
+    for plugin in filtered.active:
+        if plugin.scalar:
+            if any(found.nodes for found in framework.filter_nodes(plugin, filtered.state, pod, one)):
+                return False
+        elif any(found.nodes[0] for found in framework.filter_nodes(plugin, filtered.state, pod, nodes)):
+            return False
+    return True
 
 
 def feasible_rows(framework: Framework, templates: Templates, pod: PodInfo) -> tuple[IntArray, Fit, Filtered]:
@@ -175,12 +189,12 @@ def run_filters(
 
 def judge_row(framework: Framework, filtered: Filtered, pod: PodInfo, snapshot: Snapshot, row: int) -> bool:
     """Whether the pod fits that node as things are (or are supposed to be)."""
-    fit = Fit(snapshot.valid[: snapshot.size].copy(), snapshot.count, resolvable=np.zeros(snapshot.size, np.bool_))
     if keeps_room(snapshot.nominated.get(row, {}), pod):
+        fit = Fit(snapshot.valid[: snapshot.size].copy(), snapshot.count, resolvable=np.zeros(snapshot.size, np.bool_))
         _ask_with_nominated(framework, pod, snapshot, filtered, fit, row)
-    return bool(fit.feasible[row]) and bool(
-        _accepted(framework, filtered.active, filtered.state, pod, Nodes(snapshot, np.array([row])))[0]
-    )
+        if not fit.feasible[row]:
+            return False
+    return bool(snapshot.valid[row]) and _accepts(framework, filtered, pod, snapshot, row)
 
 
 def _accepted(

@@ -110,12 +110,14 @@ class Vectors:
         self._layout = snapshot.layout
         self.position = snapshot.position
         self.state = CycleState()
-        kept = [plugin for plugin in framework.points["preFilter"] if plugin.reuse(pod) is not Reuse.NEVER]
+        self._reuse = {plugin: plugin.reuse(pod) for plugin in framework.plugins.values()}
+        fresh = {plugin for plugin, reuse in self._reuse.items() if reuse is Reuse.NEVER}
+        kept = [plugin for plugin in framework.points["preFilter"] if plugin not in fresh]
         self.filtered = pre_filter(framework, pod, snapshot, self.state, kept)
-        self.fresh_pre_filters = [p for p in framework.points["preFilter"] if p.reuse(pod) is Reuse.NEVER]
-        self.fresh_filters = [p for p in framework.points["filter"] if p.reuse(pod) is Reuse.NEVER]
-        self.fresh_scores = [p for p in framework.points["score"] if p.reuse(pod) is Reuse.NEVER]
-        self._followers = [plugin for plugin in framework.followers if plugin.reuse(pod) is Reuse.CLUSTER]
+        self.fresh_pre_filters = [plugin for plugin in framework.points["preFilter"] if plugin in fresh]
+        self.fresh_filters = [plugin for plugin in framework.points["filter"] if plugin in fresh]
+        self.fresh_scores = [plugin for plugin in framework.points["score"] if plugin in fresh]
+        self._followers = [plugin for plugin in framework.followers if self._reuse[plugin] is Reuse.CLUSTER]
         self._fit: Fit | None = None
         self._wanted = snapshot.valid[: self._size]
         self.verdicts: list[Verdict] = []
@@ -147,9 +149,8 @@ class Vectors:
             self._wanted[:] = False
             self._wanted[self.filtered.wanted] = True
         for plugin in self._framework.points["filter"]:
-            reuse = plugin.reuse(pod)
-            if reuse is not Reuse.NEVER:
-                self.verdicts.append(Verdict(plugin, reuse))
+            if self._reuse[plugin] is not Reuse.NEVER:
+                self.verdicts.append(Verdict(plugin, self._reuse[plugin]))
         self._moving = [verdict for verdict in self.verdicts if verdict.reuse is not Reuse.NODE]
         self._set_asked()
         self._judge(pod, None, self.verdicts)
@@ -375,7 +376,7 @@ class Vectors:
     def _score_all(self, pod: PodInfo) -> None:
         framework = self._framework
         self.scores = [
-            Score(plugin, plugin.reuse(pod), framework.weights[plugin.name], framework.normalizes(plugin))
+            Score(plugin, self._reuse[plugin], framework.weights[plugin.name], framework.normalizes(plugin))
             for plugin in framework.points["score"]
         ]
         chosen = Nodes(self.snapshot, np.flatnonzero(self.feasible))
