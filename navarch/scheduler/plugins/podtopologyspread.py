@@ -214,9 +214,14 @@ class PodTopologySpread(Plugin):
         total: Any = 0.0
         for spread, size in zip(spreads, spreads.sizes, strict=True):
             codes = nodes.take(spread.column.codes)
-            counts = nodes.take(spread.counts) if spread.by_row else spread.counts[codes]
+            counts = nodes.take(spread.counts) if spread.by_row else spread.counts
             weighted = counts * math.log(size + 2) + (spread.constraint.max_skew - 1)
-            total = total + (codes > 0) * weighted
+            if spread.by_row:
+                total = total + (codes > 0) * weighted
+            else:
+                # There are fewer domains than nodes; those without the label are in none.
+                weighted[0] = 0.0
+                total = total + weighted[codes]
         return np.floor(total + 0.5).astype(np.int64)
 
     def normalize_score(self, state: CycleState, pod: PodInfo, scores: IntArray, nodes: Nodes) -> IntArray:
@@ -226,10 +231,13 @@ class PodTopologySpread(Plugin):
             counted = _with_all_keys([spread.constraint for spread in spreads], nodes)
         if not counted.any():
             return np.zeros(len(scores), np.int64)
-        low, high = int(scores[counted].min()), int(scores[counted].max())
+        is_all = bool(counted.all())
+        relevant = scores if is_all else scores[counted]
+        low, high = int(relevant.min()), int(relevant.max())
         if high == 0:
             return np.where(counted, MAX_NODE_SCORE, 0)
-        return np.where(counted, MAX_NODE_SCORE * (high + low - scores) // high, 0)
+        found: IntArray = MAX_NODE_SCORE * (high + low - scores) // high
+        return found if is_all else np.where(counted, found, 0)
 
     # Queueing.
 
