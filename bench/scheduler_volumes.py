@@ -23,6 +23,7 @@ import uvloop
 
 from navarch.apimachinery.errors import Object
 from navarch.client.client import Client
+from navarch.component import garbage
 from navarch.simulation.cluster import Parts, SimulatedCluster
 
 CREATES_IN_FLIGHT = 64
@@ -165,8 +166,7 @@ async def measure(workload: Workload, make: Make, scale: float) -> tuple[float, 
         nodes = range(max(int(workload.nodes * scale), 1))
         await in_flight((lambda number=number: add_node(client, workload, number)) for number in nodes)  # type: ignore[misc]
         await place(max(int(workload.init * scale), 1))
-        gc.collect()
-        gc.freeze()
+        garbage.settle()  # As a server does.
         amount = max(int(workload.measured * scale), 1)
         began, used = time.perf_counter(), time.process_time()
         await place(amount)
