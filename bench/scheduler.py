@@ -315,6 +315,7 @@ async def baseline(amount: int) -> dict[str, int]:
         body["metadata"] = {field: metadata[field] for field in ("name", "namespace", "uid")}
         await client.create("pods", body, "sched-1", name=metadata["name"], subresource="binding")
 
+    garbage.settle()
     began = time.process_time()
     await in_flight(create for _ in range(amount))
     created = time.process_time()

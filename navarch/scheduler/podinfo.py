@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 import orjson
 
 from navarch.api.core import podresources
-from navarch.apimachinery import meta, quantity, selectors
+from navarch.apimachinery import meta, quantity, remember, selectors
 from navarch.apimachinery.errors import Object
 from navarch.apimachinery.selectors import Requirement, Selector
 
@@ -301,7 +301,7 @@ def _template_key(pod: Object, spec: Object) -> bytes:
         (
             metadata["namespace"],
             metadata.get("labels"),
-            [(owner["uid"], owner["kind"]) for owner in metadata.get("ownerReferences") or () if owner.get("controller")],
+            _controllers(metadata),
             [spec.get(field) for field in _SPEC_FIELDS],
             len(spec.get("resourceClaims") or ()),  # Which, plugins look up for each pod.
             [[container.get(field) for field in _CONTAINER_FIELDS] for container in spec.get("containers") or ()],
@@ -319,7 +319,18 @@ def _volume_key(volume: Object) -> Any:
 
 def template_of(pod: Object) -> PodTemplate:
     """The template of a pod, shared by all that are made from it."""
-    spec = podresources.resized_spec(pod)
+    spec, metadata = podresources.resized_spec(pod), pod["metadata"]
+    # The key of a spec that many pods have need not be made again for each of them.
+    labels = metadata.get("labels") or meta.EMPTY
+    known = (template_of, metadata["namespace"], tuple(labels.items()), tuple(_controllers(metadata)))
+    return remember.of(spec, known, lambda: _template(pod, spec))
+
+
+def _controllers(metadata: Object) -> list[tuple[str, str]]:
+    return [(owner["uid"], owner["kind"]) for owner in metadata.get("ownerReferences") or () if owner.get("controller")]
+
+
+def _template(pod: Object, spec: Object) -> PodTemplate:
     key = _template_key(pod, spec)
     template = _templates.get(key)
     if template is None:

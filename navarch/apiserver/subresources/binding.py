@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Set
 from dataclasses import replace
 from typing import Any
 
@@ -18,12 +18,10 @@ from navarch.component import clock
 from navarch.storage.mvcc import ConflictError, Record
 
 BINDING = "io.k8s.api.core.v1.Binding"
-_PLAIN: Mapping[str, frozenset[str]] = {
-    "apiVersion": frozenset(),
-    "kind": frozenset(),
-    "metadata": frozenset({"name", "namespace", "uid"}),
-    "target": frozenset({"kind", "name"}),
-}
+_PLAIN = frozenset({"apiVersion", "kind", "metadata", "target"})
+_PLAIN_METADATA = frozenset({"name", "namespace", "uid"})
+_PLAIN_TARGET = frozenset({"kind", "name"})
+_TEXT = frozenset({str})
 SUCCESS: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 
 
@@ -91,16 +89,19 @@ async def _store(resources: Resources, request: APIRequest, kind: Kind, transfor
 
 def _is_plain(value: Any) -> bool:
     """Whether a decoded body has nothing but what schedulers write, so that it need not be read by the schema."""
-    if not isinstance(value, dict) or not value.keys() <= _PLAIN.keys():
-        return False
-    for name, fields in _PLAIN.items():
-        part = value.get(name, {} if fields else name)
-        if not fields:
-            if not isinstance(part, str):
-                return False
-        elif not isinstance(part, dict) or not part.keys() <= fields or not all(type(text) is str for text in part.values()):
-            return False
-    return value.get("kind", "Binding") in ("Binding", "")
+    return (
+        isinstance(value, dict)
+        and value.keys() <= _PLAIN
+        and isinstance(value.get("apiVersion", ""), str)
+        and value.get("kind", "Binding") in ("Binding", "")
+        and _has_texts(value.get("metadata", {}), _PLAIN_METADATA)
+        and _has_texts(value.get("target", {}), _PLAIN_TARGET)
+    )
+
+
+def _has_texts(part: Any, fields: Set[str]) -> bool:
+    """Whether a part of a body has nothing but texts in no other fields than these."""
+    return isinstance(part, dict) and part.keys() <= fields and {*map(type, part.values())} <= _TEXT
 
 
 def _check(target: Object, name: str) -> None:
