@@ -42,6 +42,7 @@ class InProcessTransport:
     async def watch(self, path: str, query: Mapping[str, str]) -> AsyncIterator[WatchEvent]:
         answer = await self._pipeline.execute(self._asked("GET", path, {**query, "watch": "true"}, None, JSON))
         assert isinstance(answer, WatchAnswer)
+        answer.watch.holds_objects = True
         try:
             async for batch in answer.watch.batches():
                 for event in batch:

@@ -32,12 +32,16 @@ class Event(NamedTuple):
     change: Change | None = None
     other: Object | None = None
     """What a bookmark or an error says."""
+    object: Object | None = None
+    """The stored object, where it is at hand."""
 
     def served(self, kind: Kind) -> Object:
         """Decoded and shared, as `kind` serves it."""
         return self.other if self.other is not None else kind.from_stored(self._object())
 
     def _object(self) -> Object:
+        if self.object is not None:
+            return self.object
         if self.change is not None:
             return self.change.object
         assert self.record is not None
@@ -72,6 +76,8 @@ class Watch:
         self._watcher: Watcher | None = None
         self.convert: Callable[[list[Event]], Awaitable[list[Event]]] | None = None
         """What makes of events those that the client sees, where others must be asked for that."""
+        self.holds_objects = False
+        """Whether the client wants them decoded: so it need not be done anew for one who comes late."""
 
     def begin(self, since: int | None, *, initial_events: bool) -> None:
         """Start after revision `since`, or (None) now; `initial_events` first delivers what is there.
@@ -199,12 +205,13 @@ class Watch:
         if changes[0].revision <= self._after:
             changes = [change for change in changes if change.revision > self._after]
         if self._selection.is_everything:
-            self._pending.extend([Event(change.type, change.record, change) for change in changes])
+            told = [(change.type, change) for change in changes]
         else:
-            for change in changes:
-                event = self._select(change)
-                if event is not None:
-                    self._pending.append(event)
+            told = [(type_, change) for change in changes if (type_ := self._select(change)) is not None]
+        if self.holds_objects:
+            self._pending.extend([Event(type_, change.record, change, None, change.object) for type_, change in told])
+        else:
+            self._pending.extend([Event(type_, change.record, change) for type_, change in told])
         if len(self._pending) > QUEUE_LIMIT_EVENTS:
             # The client reads too slowly: it must list again. Nobody else waits for it.
             self._pending.clear()
@@ -212,13 +219,11 @@ class Watch:
         if self._pending or self._ended:
             self._wakeup.set()
 
-    def _select(self, change: Change) -> Event | None:
-        """The event as seen through the selection: an object that begins or ceases to match is added or deleted."""
+    def _select(self, change: Change) -> str | None:
+        """The event's type as seen through the selection: an object that begins or ceases to match is added or deleted."""
         selection, previous = self._selection, change.previous
         now = not change.deleted and selection.may_match(change.record) and selection.matches(change.object)
         before = previous is not None and selection.selects(previous)
         if now:
-            return Event("MODIFIED" if before else "ADDED", change.record, change)
-        if before:
-            return Event("DELETED", change.record, change)
-        return None
+            return "MODIFIED" if before else "ADDED"
+        return "DELETED" if before else None

@@ -66,7 +66,18 @@ class Record:
 class Change:
     """One entry of the log: an object created, changed or deleted."""
 
-    __slots__ = ("_forms", "_line", "_object", "author", "deleted", "previous", "published_seconds", "record", "revision")
+    __slots__ = (
+        "_forms",
+        "_is_recent",
+        "_line",
+        "_object",
+        "author",
+        "deleted",
+        "previous",
+        "published_seconds",
+        "record",
+        "revision",
+    )
 
     def __init__(
         self, record: Record, previous: Record | None, deleted: bool, obj: Object | None = None, author: Author = SERVER
@@ -80,6 +91,8 @@ class Change:
         self._object = obj
         self._line: bytes | None = None
         self._forms: dict[str, bytes] | None = None
+        self._is_recent = False
+        """Whether what is made of it is kept for others who ask. Whoever goes through the history must not fill memory."""
         self.published_seconds = 0.0
 
     @property
@@ -89,19 +102,27 @@ class Change:
     @property
     def object(self) -> Object:
         """Decoded, shared: must not be mutated."""
-        if self._object is None:
-            self._object = self.record.object()
-        return self._object
+        found = self._object
+        if found is None:
+            found = self.record.object()
+            if self._is_recent:
+                self._object = found
+        return found
 
     @property
     def line(self) -> bytes:
         """The watch event as it goes to every watcher that takes the whole object."""
-        if self._line is None:
-            self._line = b'{"type":"%b","object":%b}\n' % (self.type.encode(), self.record.data)
-        return self._line
+        found = self._line
+        if found is None:
+            found = b'{"type":"%b","object":%b}\n' % (self.type.encode(), self.record.data)
+            if self._is_recent:
+                self._line = found
+        return found
 
     def form(self, name: str, make: Callable[[Change], bytes]) -> bytes:
         """Another form in which watchers take it, made once."""
+        if not self._is_recent:
+            return make(self)
         if self._forms is None:
             self._forms = {}
         found = self._forms.get(name)
@@ -109,8 +130,13 @@ class Change:
             found = self._forms[name] = make(self)
         return found
 
+    def keep_decoded(self) -> None:
+        """Those who watch are about to have it."""
+        self._is_recent = True
+
     def forget_decoded(self) -> None:
         """Keep only bytes, once those who watch have had it."""
+        self._is_recent = False
         self._object = self._line = self._forms = None
 
 
@@ -315,6 +341,8 @@ class MVCC:
                     mine = [change for change in batch if change.record.key.startswith(watcher.prefix)]
                     if mine:
                         self._deliver(watcher, mine)
+        # Not before they have had it, however many there are at once.
+        self._forget_decoded()
 
     def _deliver(self, watcher: Watcher, changes: list[Change]) -> None:
         try:
@@ -339,7 +367,10 @@ class MVCC:
         self._history.append(change)
         self._history_bytes += len(change.record.data)
         self._recent[change.revision] = change
-        if len(self._recent) > RECENT_CHANGES:
+        change.keep_decoded()
+
+    def _forget_decoded(self) -> None:
+        while len(self._recent) > RECENT_CHANGES:
             self._recent.pop(next(iter(self._recent))).forget_decoded()
 
     # Watches
@@ -396,6 +427,7 @@ class MVCC:
                 collection = self.collection(prefix)
             if record.revision > compacted:
                 self._remember(Change(record, collection.records.get(key), deleted), now_seconds)
+                self._forget_decoded()
             if deleted:
                 collection.remove(key)
             else:

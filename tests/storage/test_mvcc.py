@@ -1,0 +1,41 @@
+"""The index in memory: what of its changes is kept decoded, and for how long."""
+
+from __future__ import annotations
+
+import orjson
+
+from navarch.storage.mvcc import MVCC, RECENT_CHANGES, Change, Write
+
+PREFIX = "/registry/pods/"
+
+
+def write(index: MVCC, count: int) -> list[Change]:
+    """So many new objects, published in one commit."""
+
+    def data(name: str) -> Write:
+        obj = {"metadata": {"name": name}}
+        return Write(PREFIX, f"{PREFIX}default/{name}", lambda revision: orjson.dumps(obj), None, obj)
+
+    changes = index.stage([data(f"pod-{index.next_revision + number}") for number in range(count)])
+    index.publish(changes, 0.0)
+    return changes
+
+
+def test_who_watches_has_all_of_a_commit_as_it_was_written() -> None:
+    index, seen = MVCC(), []
+    index.watch(PREFIX, PREFIX, index.revision, lambda changes: seen.extend((change, change.object) for change in changes))
+    write(index, 3 * RECENT_CHANGES)
+    assert len(seen) == 3 * RECENT_CHANGES
+    # The object that was written, and not one that was decoded for the watcher.
+    recent, early = seen[-1], seen[0]
+    assert recent[0].object is recent[1]
+    assert early[0].object == early[1] and early[0].object is not early[1]
+
+
+def test_going_through_the_history_keeps_nothing_of_it_decoded() -> None:
+    index = MVCC()
+    old = write(index, 1)[0]
+    write(index, RECENT_CHANGES)
+    assert old.object is not old.object
+    assert old.line is not old.line
+    assert old.form("other", lambda change: bytes(change.line)) is not old.form("other", lambda change: bytes(change.line))
