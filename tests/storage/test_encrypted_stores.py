@@ -318,8 +318,10 @@ def test_what_is_stored_by_an_old_key_in_etcd_is_stale_until_it_is_written_again
             await other.delete(SECRETS, base.key, encoder("gone"), base)
             await other.put(SECRETS, base.key, encoder(3), None)
             assert not other.is_stale(base.key)
+        late = etcd.store(ONE)
         with pytest.raises(StorageError, match=r"in etcd cannot be read: .* it is encrypted with key 'two'"):
-            await etcd.store(ONE).load()
+            await late.load()
+        await late.stop()
         async with opened(etcd.store(ONLY_TWO)) as db:
             assert value_of(db.get(SECRETS, KEY)) == 1 and not db.is_stale(KEY)
 

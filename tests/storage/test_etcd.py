@@ -230,8 +230,10 @@ def test_what_is_no_object_stops_the_start_and_is_left_out_later(
             etcd.write("/registry/services", value)
             await put(db, "a/2", 2)
             assert set(db.collection(PREFIX).records) == {PREFIX + "a/2"}
+        late = etcd.store()
         with pytest.raises(StorageError, match="another program's data"):
-            await etcd.store().load()
+            await late.load()
+        await late.stop()
 
     run(test)
     assert "/registry/configmaps/a/1 is not an object" in caplog.text

@@ -8,37 +8,23 @@ linearizable. Whoever answers must always be the same etcd cluster.
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
-from collections.abc import AsyncGenerator
-from typing import Any, TypeVar
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from navarch.component import clock
 from navarch.storage.etcd import etcd_pb2 as pb
 from navarch.storage.etcd.config import EtcdConfig
+from navarch.storage.etcd.connection import CallError, Connection, connect
 
-logger = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    import ssl
 
 READ_TIMEOUT_SECONDS = 5.0
 RETRY_SECONDS = 0.05
-# etcd wants no more than one ping in 5 s.
-KEEPALIVE_SECONDS, KEEPALIVE_TIMEOUT_SECONDS = 10.0, 5.0
-CHANNEL_OPTIONS = (
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.max_send_message_length", -1),
-    ("grpc.initial_reconnect_backoff_ms", 50),
-    ("grpc.min_reconnect_backoff_ms", 50),
-    ("grpc.max_reconnect_backoff_ms", 1000),
-    ("grpc.keepalive_time_ms", int(KEEPALIVE_SECONDS * 1000)),
-    ("grpc.keepalive_timeout_ms", int(KEEPALIVE_TIMEOUT_SECONDS * 1000)),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.max_pings_without_data", 0),
-    ("grpc.enable_http_proxy", 0),
-    ("grpc.use_local_subchannel_pool", 1),
-)
-
-# What gRPC says of a call that it could not send.
-NEVER_SENT = ("failed to connect", "errors resolving", "DNS resolution failed")
+CONNECT_TIMEOUT_SECONDS = 3.0
+# Nobody is asked again sooner whether he takes connections now.
+CONNECT_BACKOFF_SECONDS = 0.05
 
 EVERYTHING = b"\0"
 """As the beginning and the end of a range: all keys there are. As a key: none that there is."""
@@ -87,8 +73,12 @@ class EtcdClient:
     def __init__(self, config: EtcdConfig) -> None:
         self._config = config
         self._current = 0
-        self._channels: dict[str, Any] = {}
-        self._calls: dict[tuple[str, str], Any] = {}
+        self._connections: dict[str, Connection] = {}
+        self._open: set[Connection] = set()
+        """Also those that take no more calls, but have some under way."""
+        self._connecting: dict[str, asyncio.Task[Connection]] = {}
+        self._tls: ssl.SSLContext | None = None
+        self._is_closed = False
         self._cluster_id = 0
 
     async def range(self, request: pb.RangeRequest) -> pb.RangeResponse:
@@ -123,30 +113,30 @@ class EtcdClient:
             if not error.is_compacted:
                 raise
 
-    async def watch(self, start_revision: int) -> AsyncGenerator[pb.WatchResponse, None]:
-        """Every change of any key from a revision on; the first response says that the watch stands. Ends with EtcdError."""
+    async def watch(self, start_revision: int) -> AsyncGenerator[Sequence[pb.WatchResponse], None]:
+        """Every change of any key from a revision on, as many as have come each time; the first says that the watch stands.
+
+        Ends with EtcdError.
+        """
         endpoint = self.endpoint
-        call = self._channel(endpoint).stream_stream(
-            "/etcdserverpb.Watch/Watch",
-            request_serializer=pb.WatchRequest.SerializeToString,
-            response_deserializer=pb.WatchResponse.FromString,
-            # A member that has lost the others ends the watch instead of being silent.
-        )(metadata=(("hasleader", "true"),))
         create = pb.WatchCreateRequest(key=EVERYTHING, range_end=EVERYTHING, start_revision=start_revision)
         try:
-            await call.write(pb.WatchRequest(create_request=create))
-            async for response in call:
-                self._check(response.header, endpoint)
-                if response.compact_revision:
-                    raise EtcdError("OUT_OF_RANGE", f"revision {start_revision} has been compacted", endpoint)
-                if response.canceled:
-                    raise EtcdError("UNAVAILABLE", response.cancel_reason or "the watch was cancelled", endpoint)
-                yield response
+            connection = await self._connection(endpoint)
+            # A member that has lost the others ends the watch instead of being silent.
+            request, headers = pb.WatchRequest(create_request=create).SerializeToString(), (("hasleader", "true"),)
+            async with aclosing(connection.stream("/etcdserverpb.Watch/Watch", request, headers)) as batches:
+                async for messages in batches:
+                    responses = [pb.WatchResponse.FromString(message) for message in messages]
+                    for response in responses:
+                        self._check(response.header, endpoint)
+                        if response.compact_revision:
+                            raise EtcdError("OUT_OF_RANGE", f"revision {start_revision} has been compacted", endpoint)
+                        if response.canceled:
+                            raise EtcdError("UNAVAILABLE", response.cancel_reason or "the watch was cancelled", endpoint)
+                    yield responses
             raise EtcdError("UNAVAILABLE", "the watch has ended", endpoint)
-        except _rpc_error() as error:
+        except CallError as error:
             raise self._failed(error, endpoint) from None
-        finally:
-            call.cancel()
 
     @property
     def endpoint(self) -> str:
@@ -159,10 +149,16 @@ class EtcdClient:
             self._current = (self._current + 1) % len(self._config.endpoints)
 
     async def close(self) -> None:
-        self._calls.clear()
-        channels, self._channels = self._channels, {}
-        for channel in channels.values():
-            await channel.close()
+        self._is_closed = True
+        connecting, self._connecting = list(self._connecting.values()), {}
+        for task in connecting:
+            task.cancel()
+        await asyncio.gather(*connecting, return_exceptions=True)
+        self._connections.clear()
+        connections = list(self._open)
+        for connection in connections:
+            connection.close()
+        await asyncio.gather(*(connection.wait_closed() for connection in connections))
 
     async def _reading(self, path: str, request: Any, response: type[Response]) -> Response:
         """A call that may be made again, at whatever endpoint, as long as there is time."""
@@ -186,34 +182,72 @@ class EtcdClient:
     async def _call(self, path: str, request: Any, response: Any, timeout_seconds: float) -> Any:
         endpoint = self.endpoint
         try:
-            answer = await self._stub(endpoint, path, type(request), response)(request, timeout=timeout_seconds)
-        except _rpc_error() as error:
+            connection = self._connections.get(endpoint)
+            if connection is None or connection.problem is not None:
+                began = clock.monotonic()
+                try:
+                    connection = await asyncio.wait_for(self._connection(endpoint), timeout_seconds)
+                except TimeoutError:
+                    raise CallError("DEADLINE_EXCEEDED", "failed to connect: it does not answer", reached=False) from None
+                timeout_seconds = max(0.001, timeout_seconds - (clock.monotonic() - began))
+            answer = response.FromString(await connection.unary(path, request.SerializeToString(), timeout_seconds))
+        except CallError as error:
             raise self._failed(error, endpoint) from None
-        except asyncio.CancelledError:
-            # grpc.aio also cancels its callers when the channel is closed below them.
-            if not self._channels and not _being_cancelled():
-                raise EtcdError("UNAVAILABLE", "the connection was closed", endpoint) from None
-            raise
         self._check(answer.header, endpoint)
         return answer
 
-    def _failed(self, error: Any, endpoint: str) -> EtcdError:
-        details = error.details() or error.code().name
-        reached = not details.startswith(NEVER_SENT)
-        found = EtcdError(error.code().name, details + self._hint(details), endpoint, reached=reached)
+    async def _connection(self, endpoint: str) -> Connection:
+        """One that is, or is being, made; who asks soon after one has failed is told so too. Raises CallError."""
+        found = self._connections.get(endpoint)
+        if found is not None and found.problem is None:
+            return found
+        if self._is_closed:
+            raise CallError("UNAVAILABLE", "the connection was closed", reached=False)
+        task = self._connecting.get(endpoint)
+        if task is None:
+            task = self._connecting[endpoint] = asyncio.get_running_loop().create_task(self._connect(endpoint))
+            task.add_done_callback(lambda task: self._connected(endpoint, task))
+        try:
+            # Others wait for it too.
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            current = asyncio.current_task()
+            # Only `close` cancels it.
+            if task.cancelled() and current is not None and not current.cancelling():
+                raise CallError("UNAVAILABLE", "the connection was closed", reached=False) from None
+            raise
+
+    async def _connect(self, endpoint: str) -> Connection:
+        if self._config.tls and self._tls is None:
+            self._tls = self._tls_context()
+        return await connect(endpoint, self._tls, CONNECT_TIMEOUT_SECONDS)
+
+    def _connected(self, endpoint: str, task: asyncio.Task[Connection]) -> None:
+        if task.cancelled():
+            return
+        if task.exception() is None:
+            connection = self._connections[endpoint] = task.result()
+            self._open.add(connection)
+            connection.closed.add_done_callback(lambda _: self._open.discard(connection))
+            self._connecting.pop(endpoint, None)
+            if self._is_closed:
+                connection.close()
+        else:
+            asyncio.get_running_loop().call_later(CONNECT_BACKOFF_SECONDS, self._connecting.pop, endpoint, None)
+
+    def _failed(self, error: CallError, endpoint: str) -> EtcdError:
+        found = EtcdError(error.code, error.details + self._hint(error.details), endpoint, reached=error.reached)
         if found.is_passing:
             self.avoid(endpoint)
         return found
 
     def _hint(self, details: str) -> str:
         config = self._config
-        if self._cluster_id:
+        if self._cluster_id or "CERTIFICATE_VERIFY_FAILED" in details or "refused" in details:
             return ""
-        if not config.tls and ("Socket closed" in details or "Connection reset" in details):
-            return " (does it want TLS? then say etcds:// instead of etcd://)"
-        if config.tls and config.certificate_file is None and "CERTIFICATE_VERIFY_FAILED" not in details:
-            return " (does it speak TLS? does it want a client certificate?)"
-        return ""
+        if not config.tls:
+            return " (does it want TLS? then say etcds:// instead of etcd://)" if not details.startswith("failed") else ""
+        return " (does it speak TLS? does it want a client certificate?)" if config.certificate_file is None else ""
 
     def _check(self, header: Any, endpoint: str) -> None:
         if header.cluster_id == self._cluster_id:
@@ -222,46 +256,12 @@ class EtcdClient:
             raise EtcdError("FAILED_PRECONDITION", "this is another cluster's member, or it was made anew", endpoint)
         self._cluster_id = header.cluster_id
 
-    def _stub(self, endpoint: str, path: str, request: Any, response: Any) -> Any:
-        found = self._calls.get((endpoint, path))
-        if found is None:
-            found = self._calls[endpoint, path] = self._channel(endpoint).unary_unary(
-                path, request_serializer=request.SerializeToString, response_deserializer=response.FromString
-            )
-        return found
-
-    def _channel(self, endpoint: str) -> Any:
-        channel = self._channels.get(endpoint)
-        if channel is None:
-            # Children that are started call exec at once: gRPC need not prepare for forks, nor warn that it can't.
-            os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
-            # 19 MB that only a server with an etcd needs.
-            from grpc import aio
-
-            if self._config.tls:
-                channel = aio.secure_channel(endpoint, self._credentials(), options=CHANNEL_OPTIONS)
-            else:
-                channel = aio.insecure_channel(endpoint, options=CHANNEL_OPTIONS)
-            self._channels[endpoint] = channel
-        return channel
-
-    def _credentials(self) -> Any:
-        import grpc
+    def _tls_context(self) -> ssl.SSLContext:
+        import ssl
 
         config = self._config
-        return grpc.ssl_channel_credentials(
-            config.ca_file.read_bytes() if config.ca_file else None,
-            config.key_file.read_bytes() if config.key_file else None,
-            config.certificate_file.read_bytes() if config.certificate_file else None,
-        )
-
-
-def _rpc_error() -> type[Any]:
-    from grpc import aio
-
-    return aio.AioRpcError
-
-
-def _being_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+        context = ssl.create_default_context(cafile=config.ca_file)
+        if config.certificate_file is not None:
+            context.load_cert_chain(config.certificate_file, config.key_file)
+        context.set_alpn_protocols(["h2"])
+        return context

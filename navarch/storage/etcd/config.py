@@ -24,7 +24,7 @@ class EtcdConfig:
     """``host:port``, any members of the cluster."""
     tls: bool = False
     ca_file: Path | None = None
-    """Who has signed the members' certificates; None: one of those that gRPC trusts anyway."""
+    """Who has signed the members' certificates; None: one of those that the system trusts anyway."""
     certificate_file: Path | None = None
     key_file: Path | None = None
 

@@ -446,11 +446,12 @@ class EtcdStore(IndexedStore):
             await self._read_everything()
             self._must_read_again = False
         self._watched = self._client.endpoint
-        async with aclosing(self._client.watch(self.revision + 1)) as responses:
-            async for response in responses:
+        async with aclosing(self._client.watch(self.revision + 1)) as batches:
+            async for responses in batches:
                 self._watch_problem = ""
-                if response.events:
-                    self._take(response.events)
+                events = [event for response in responses for event in response.events]
+                if events:
+                    self._take(events)
 
     def _watch_anew(self, reason: str) -> None:
         """Give up the watch and begin another one, elsewhere if there is another endpoint."""
