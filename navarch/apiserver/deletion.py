@@ -151,7 +151,7 @@ async def delete_collection(resources: Resources, request: APIRequest, kind: Kin
     options = delete_options(request)
     chosen = resources.reading.selection(request, kind)
     under = resources.reading.under(request, kind)
-    found = chosen.choose(resources.store.collection(kind.key_prefix).range(under))
+    found = chosen.choose(resources.store.collection(kind.key_prefix).range(under, labels=chosen.encoded_labels))
     for record in found:
         base: Record | None = record
         while base is not None:

@@ -8,6 +8,8 @@ has no such parameter.
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
+from dataclasses import replace
 
 import orjson
 
@@ -94,7 +96,7 @@ class Reading:
         if is_past:
             records = await self._past(kind, under, revision, after)
         else:
-            records = await self._snapshot(kind, under, revision, after, begun=bool(token))
+            records = await self._snapshot(kind, under, revision, after, chosen.encoded_labels, begun=bool(token))
         if not chosen.is_everything:
             records = chosen.choose(records)
         if not limit or len(records) <= limit:
@@ -103,11 +105,13 @@ class Reading:
         remaining = len(records) - limit if chosen.is_everything else None
         return ListAnswer(kind, page, revision, _write_continue(revision, page[-1].key, under, is_past), remaining)
 
-    async def _snapshot(self, kind: Kind, under: str, revision: int, after: str, *, begun: bool) -> list[Record]:
+    async def _snapshot(
+        self, kind: Kind, under: str, revision: int, after: str, labels: Sequence[bytes], *, begun: bool
+    ) -> list[Record]:
         """Raises 410; where the list had `begun`, with the way to go on."""
         try:
             with storage_errors:
-                return await self.store.snapshot(kind.key_prefix, under, revision, after)
+                return await self.store.snapshot(kind.key_prefix, under, revision, after, labels)
         except (CompactedError, FutureRevisionError):
             if begun:
                 raise self._expired_continue(after) from None
@@ -153,7 +157,7 @@ class Reading:
         if request.info.name:
             name = request.info.name
             fields = (*chosen.fields, (meta.name, name, True))
-            chosen = selection.Selection(chosen.labels, fields, chosen.needles)
+            chosen = replace(chosen, fields=fields)
         return chosen
 
     def under(self, request: APIRequest, kind: Kind) -> str:

@@ -26,6 +26,8 @@ class Selection:
     """(field, value, whether it must be equal)."""
     needles: tuple[bytes, ...] = ()
     """What every selected object's encoding contains."""
+    encoded_labels: tuple[bytes, ...] = ()
+    """Those of them that are labels with their values: the store can find them."""
 
     @property
     def is_everything(self) -> bool:
@@ -95,8 +97,9 @@ def parse(kind: Kind, label_selector: str, field_selector: str) -> Selection:
     # What a custom resource is selected by may be a default, of which the encoding knows nothing.
     sure = () if kind.is_custom else fields
     wanted = [f'"{value}"' for _, value, equal in sure if equal and not _UNQUOTED.match(value) and _PLAIN.match(value)]
+    found = []
     for label in labels.requirements:
         # Longer needles are found, or not, faster: a label is searched for with its key.
         if label.operator == "in" and len(label.values) == 1 and _PLAIN.match(label.key) and _PLAIN.match(label.values[0]):
-            wanted.append(f'"{label.key}":"{label.values[0]}"')
-    return Selection(labels, tuple(fields), tuple(needle.encode() for needle in wanted))
+            found.append(f'"{label.key}":"{label.values[0]}"'.encode())
+    return Selection(labels, tuple(fields), (*(needle.encode() for needle in wanted), *found), tuple(found))

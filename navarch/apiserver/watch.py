@@ -88,7 +88,7 @@ class Watch:
         start = store.revision if since is None or initial_events else since
         self._after = start
         if initial_events:
-            found = self._selection.choose(store.collection(prefix).range(self._under))
+            found = self._selection.choose(store.collection(prefix).range(self._under, labels=self._selection.encoded_labels))
             self._pending.extend([Event("ADDED", record) for record in found])
         try:
             self._watcher = store.watch(prefix, self._under, start, self._deliver, lambda: self._expire(start))

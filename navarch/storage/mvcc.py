@@ -16,6 +16,7 @@ import orjson
 
 from navarch.apimachinery.errors import Object
 from navarch.storage.author import SERVER, Author, writing
+from navarch.storage.labelindex import LabelIndex
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +27,8 @@ HISTORY_AGE_SECONDS = 300.0
 HISTORY_SLACK = 1.25
 # Changes so new that watchers still take them: their decoded and wire forms are kept.
 RECENT_CHANGES = 256
+# Fewer objects are looked at one by one.
+LABELLED_MIN = 200
 
 
 Dropped = tuple[int, int]
@@ -143,12 +146,14 @@ class Change:
 class Collection:
     """The objects under one prefix (one resource), in key order."""
 
-    __slots__ = ("_order", "prefix", "records", "revision", "watchers")
+    __slots__ = ("_labels", "_order", "prefix", "records", "revision", "watchers")
 
     def __init__(self, prefix: str, revision: int) -> None:
         self.prefix = prefix
         self.records: dict[str, Record] = {}
         self._order: list[str] | None = None
+        self._labels: LabelIndex | None = None
+        """Made when it is first of use."""
         self.watchers: dict[Watcher, None] = {}
         """In the order in which they began, and are told."""
         self.revision = revision
@@ -157,11 +162,16 @@ class Collection:
     def put(self, record: Record) -> None:
         if self._order is not None and record.key not in self.records:
             self._order = None
+        if self._labels is not None:
+            self._labels.changed(record.key, self.records.get(record.key), record)
         self.records[record.key] = record
 
     def remove(self, key: str) -> None:
-        if self.records.pop(key, None) is not None:
+        removed = self.records.pop(key, None)
+        if removed is not None:
             self._order = None
+            if self._labels is not None:
+                self._labels.changed(key, removed, None)
 
     def keys(self) -> list[str]:
         """All keys, sorted; do not change the list."""
@@ -169,14 +179,22 @@ class Collection:
             self._order = sorted(self.records)
         return self._order
 
-    def range(self, prefix: str, after: str = "") -> list[Record]:
-        """Records whose keys start with `prefix`, which ends in a slash, and come after `after`, in order."""
+    def range(self, prefix: str, after: str = "", labels: Sequence[bytes] = ()) -> list[Record]:
+        """Records whose keys start with `prefix`, which ends in a slash, and come after `after`, in order.
+
+        Those that have not all of the `labels` (each as it is encoded) may be left out.
+        """
         if not self.records:
             return []
         keys, records = self.keys(), self.records
         # What comes behind a slash comes before the character after the slash.
         end = len(keys) if prefix == self.prefix else bisect_left(keys, prefix[:-1] + chr(ord("/") + 1))
         start = 0 if prefix == self.prefix and not after else bisect_right(keys, max(prefix, after))
+        if labels and end - start >= LABELLED_MIN:
+            if self._labels is None:
+                self._labels = LabelIndex(keys)
+            if self._labels.complete(records) and len(chosen := self._labels.having(labels)) < end - start:
+                return [records[key] for key in sorted(chosen) if key.startswith(prefix) and key > after]
         return [records[key] for key in keys[start:end]]
 
 
@@ -252,8 +270,11 @@ class MVCC:
         found = self.collections.get(prefix)
         return found.records.get(key) if found is not None else None
 
-    def snapshot(self, prefix: str, under: str, revision: int, after: str = "") -> list[Record]:
-        """Records under `under` as they were at `revision`, in key order. Raises CompactedError, FutureRevisionError."""
+    def snapshot(self, prefix: str, under: str, revision: int, after: str = "", labels: Sequence[bytes] = ()) -> list[Record]:
+        """Records under `under` as they were at `revision`, in key order; those without the `labels` may be left out.
+
+        Raises CompactedError, FutureRevisionError.
+        """
         collection = self.collection(prefix)
         if revision > self.revision:
             raise FutureRevisionError
@@ -261,7 +282,7 @@ class MVCC:
         if revision < self.compacted:
             raise CompactedError
         if revision >= collection.revision:
-            return collection.range(under, after)
+            return collection.range(under, after, labels)
         return self._rewound(collection, under, revision, after)
 
     def kept_since(self, prefix: str, under: str, revision: int, after: str = "") -> list[Record]:

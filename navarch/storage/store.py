@@ -91,9 +91,12 @@ class Store(Protocol):
     def decoded(self, record: Record) -> Object:
         """A version's object, shared: it must not be mutated. What was written lately is at hand."""
 
-    async def snapshot(self, prefix: str, under: str, revision: int, after: str = "") -> list[Record]:
+    async def snapshot(
+        self, prefix: str, under: str, revision: int, after: str = "", labels: Sequence[bytes] = ()
+    ) -> list[Record]:
         """Records under `under`, with keys after `after`, as they were at `revision`, in key order.
 
+        Those that have not all of the `labels`, ``"key":"value"`` each, may be left out.
         Raises CompactedError, FutureRevisionError, StorageError.
         """
 
@@ -245,8 +248,10 @@ class LocalStore(IndexedStore):
 
     # Reads
 
-    async def snapshot(self, prefix: str, under: str, revision: int, after: str = "") -> list[Record]:
-        return self.index.snapshot(prefix, under, revision, after)
+    async def snapshot(
+        self, prefix: str, under: str, revision: int, after: str = "", labels: Sequence[bytes] = ()
+    ) -> list[Record]:
+        return self.index.snapshot(prefix, under, revision, after, labels)
 
     @property
     def knows_authors(self) -> bool:

@@ -182,9 +182,11 @@ class EtcdStore(IndexedStore):
 
     # Reads
 
-    async def snapshot(self, prefix: str, under: str, revision: int, after: str = "") -> list[Record]:
+    async def snapshot(
+        self, prefix: str, under: str, revision: int, after: str = "", labels: Sequence[bytes] = ()
+    ) -> list[Record]:
         try:
-            return self.index.snapshot(prefix, under, revision, after)
+            return self.index.snapshot(prefix, under, revision, after, labels)
         except CompactedError:
             if revision < 1:
                 raise

@@ -91,8 +91,10 @@ class ReplicaStore(IndexedStore):
 
     # Reads: all that goes beyond the index is the leader's
 
-    async def snapshot(self, prefix: str, under: str, revision: int, after: str = "") -> list[Record]:
-        return self.index.snapshot(prefix, under, revision, after)
+    async def snapshot(
+        self, prefix: str, under: str, revision: int, after: str = "", labels: Sequence[bytes] = ()
+    ) -> list[Record]:
+        return self.index.snapshot(prefix, under, revision, after, labels)
 
     @property
     def knows_authors(self) -> bool:
