@@ -2,6 +2,9 @@
 
 Bare clients keep nothing and follow nothing: one is gRPC's own library for asyncio, the other what the store itself calls with.
 
+At last two `navarch server` processes share it, with all defaults, and the one whose controllers lead is killed: until the
+other one holds the Leases, and until its controllers have done something.
+
 Starts an etcd of its own (Debian: etcd-server) on free loopback ports, in a temporary directory, and ends it.
 """
 
@@ -15,9 +18,12 @@ import signal
 import socket
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +31,19 @@ import orjson
 import uvloop
 from grpc import aio
 
+# Beside this file.
+from startup import API, POLL_SECONDS, wait_for
+
 from navarch.apiserver.server import APIServer, APIServerConfig
+from navarch.cli import server as servercommand
+from navarch.cli.cluster import Cluster, Node
+from navarch.cli.progress import Reporter
 from navarch.client.client import Client
-from navarch.component.pki import PKI
+from navarch.component import kubeconfig
+from navarch.component.pki import PKI, cluster_leaves
 from navarch.storage.etcd import etcd_pb2 as pb
 from navarch.storage.etcd.client import EtcdClient, EtcdError
-from navarch.storage.etcd.config import EtcdConfig
+from navarch.storage.etcd.config import EtcdConfig, parse
 from navarch.storage.etcd.store import EtcdStore
 
 # As the store's own connections: a ping now and then, answers of any size.
@@ -48,6 +61,7 @@ ROUNDS = 3
 VALUE_BYTES = 1000
 START_TIMEOUT_SECONDS = 20.0
 CALL_TIMEOUT_SECONDS = 10.0
+RENEWALS = 3
 
 
 def free_port() -> int:
@@ -159,7 +173,7 @@ async def creates(config: EtcdConfig, count: int) -> dict[str, float]:
         await timed("stored", put_stored, number)
         await db.stop()
     await bare.close()
-    await channel.close()
+    await channel.close(None)
 
     def ratio(baseline: str) -> float:
         return statistics.median(a / b for a, b in zip(rates["stored"], rates[baseline], strict=True))
@@ -231,6 +245,90 @@ async def servers(config: EtcdConfig, directory: Path, count: int) -> dict[str, 
     }
 
 
+class Server:
+    """`navarch server` in a process of its own, over an etcd."""
+
+    def __init__(self, directory: Path, name: str, etcd: EtcdConfig) -> None:
+        data_dir = directory / name
+        data_dir.mkdir()
+        # What servers must share.
+        shutil.copytree(directory / "pki", data_dir / "pki")
+        port = free_port()
+        (data_dir / "kubeconfig").write_text(kubeconfig.render(data_dir / "pki", f"https://127.0.0.1:{port}"))
+        self.api = API(data_dir / "kubeconfig")
+        command = [sys.executable, __file__, "--serve", str(data_dir), "--port", str(port), "--datastore", etcd.url]
+        with (directory / f"{name}.log").open("wb") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+
+    def ready(self) -> None:
+        wait_for("a server is ready", lambda: self.api.request("GET", "/readyz") == b"ok")
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+def serve(data_dir: Path, port: int, datastore: str) -> None:
+    """As the `server` command does."""
+    # The address is only told to others.
+    nodes = (Node("bench", "192.0.2.1"),)
+    cluster = Cluster(data_dir, data_dir / "run", port, nodes, datastore=parse(datastore))
+    sys.exit(servercommand.main(cluster, Reporter(None)))
+
+
+def hand_over(directory: Path, etcd: EtcdConfig) -> dict[str, float]:
+    """The leader's process is killed: until the other one has taken the Leases, and until a client sees what it does."""
+    names = ("kube-controller-manager", "kube-scheduler")
+    deployments, replicasets = (f"/apis/apps/v1/namespaces/default/{kind}" for kind in ("deployments", "replicasets"))
+
+    def leases(api: API, field: str) -> list[str]:
+        path = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"
+        return [api.request("GET", f"{path}/{name}")["spec"][field] for name in names]
+
+    def differ(some: list[str], others: list[str]) -> bool:
+        return all(a != b for a, b in zip(some, others, strict=True))
+
+    def deploy(api: API, name: str) -> None:
+        labels = {"app": name}
+        template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "main", "image": "example.com/main:1"}]}}
+        spec = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}
+        api.request("POST", deployments, {"metadata": {"name": name}, "spec": spec})
+
+    def has_acted(api: API, name: str) -> bool:
+        return bool(api.request("GET", f"{replicasets}?labelSelector=app%3D{name}")["items"])
+
+    PKI(directory / "pki").ensure(cluster_leaves(addresses=["127.0.0.1"], host_names=["localhost"]))
+    with ExitStack() as stack:
+        leader = Server(directory, "leader", etcd)
+        stack.callback(leader.kill)
+        leader.ready()
+        wait_for("the first one leads", lambda: all(leases(leader.api, "holderIdentity")))
+        before = leases(leader.api, "holderIdentity")
+        other = Server(directory, "other", etcd)
+        stack.callback(other.kill)
+        other.ready()
+        deploy(other.api, "before")
+        wait_for("its controllers act", lambda: has_acted(other.api, "before"))
+        # The other one has been there for a while: it has seen them renewed. Just after that they are good for longest.
+        for _ in range(RENEWALS):
+            renewed = leases(other.api, "renewTime")
+            while not differ(leases(other.api, "renewTime"), renewed):
+                time.sleep(POLL_SECONDS)
+        assert leases(other.api, "holderIdentity") == before
+        killed = datetime.now(UTC)
+        leader.kill()
+        deploy(other.api, "after")
+        wait_for("the other one leads", lambda: differ(leases(other.api, "holderIdentity"), before))
+        wait_for("the other one's controllers act", lambda: has_acted(other.api, "after"))
+        acted = datetime.now(UTC)
+        # A client is told later: the other one has its hands full then.
+        leads = max(datetime.fromisoformat(text) for text in leases(other.api, "acquireTime"))
+        return {
+            "hand_over_leads_seconds": (leads - killed).total_seconds(),
+            "hand_over_acts_seconds": (acted - killed).total_seconds(),
+        }
+
+
 async def run(creates_count: int, events: int) -> dict[str, Any]:
     directory = Path(tempfile.mkdtemp(prefix="navarch-bench-etcd-"))
     etcd = Etcd(directory)
@@ -239,7 +337,7 @@ async def run(creates_count: int, events: int) -> dict[str, Any]:
         figures |= await creates(etcd.config, creates_count)
         figures |= await load(etcd.config)
         figures |= await servers(etcd.config, directory, events)
-        return figures
+        return figures | await asyncio.to_thread(hand_over, directory, etcd.config)
     finally:
         etcd.stop()
         shutil.rmtree(directory)
@@ -249,7 +347,12 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--creates", type=int, default=3200, help="of each kind in each round")
     arguments.add_argument("--events", type=int, default=300, help="writes whose way to a watcher is timed")
+    arguments.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
+    arguments.add_argument("--port", type=int, help=argparse.SUPPRESS)
+    arguments.add_argument("--datastore", help=argparse.SUPPRESS)
     options = arguments.parse_args()
+    if options.serve is not None:
+        serve(options.serve, options.port, options.datastore)
     figures = uvloop.run(run(options.creates, options.events))
     for name, value in figures.items():
         print(f"{name:30} {value}" if isinstance(value, str) else f"{name:30} {value:12.3f}")
