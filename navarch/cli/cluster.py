@@ -253,6 +253,14 @@ def require(data_dir: Path) -> Cluster:
     return cluster
 
 
+def with_store(cluster: Cluster, said: StoreSettings) -> Cluster:
+    """With what is said of how its objects are kept. Raises CommandError for what does not go together."""
+    try:
+        return replace(cluster, store=said.over(cluster.store))
+    except ValueError as error:
+        raise CommandError(str(error)) from error
+
+
 def with_replicas(cluster: Cluster, count: int | None) -> Cluster:
     """With so many read replicas (None: as many as it had). Raises CommandError where there can be none."""
     found = cluster if count is None else replace(cluster, read_replicas=count)

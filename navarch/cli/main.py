@@ -11,7 +11,7 @@ from pathlib import Path
 
 from navarch import __version__
 from navarch.cli import storesettings
-from navarch.cli.cluster import DATA_DIR, REPLICAS_LIMIT, CommandError, require, with_replicas
+from navarch.cli.cluster import DATA_DIR, REPLICAS_LIMIT, CommandError, require, with_replicas, with_store
 from navarch.cli.storesettings import StoreSettings
 from navarch.storage.etcd.config import EtcdConfig, parse
 
@@ -475,11 +475,10 @@ def _server(parsed: argparse.Namespace) -> int:
         cluster,
         datastore=_datastore(parsed) or cluster.datastore,
         leader_elect=parsed.leader_elect or cluster.leader_elect,
-        store=_store(parsed).over(cluster.store),
         scheduler_config=scheduler_config or cluster.scheduler_config,
         scheduler_plugins=scheduler_plugins or cluster.scheduler_plugins,
     )
-    cluster = with_replicas(cluster, _read_replicas(parsed))
+    cluster = with_replicas(with_store(cluster, _store(parsed)), _read_replicas(parsed))
     if parsed.replica_of is not None:
         return server.replica(cluster, parsed.replica_of, verbosity=parsed.verbose)
     return server.main(cluster, Reporter(parsed.progress_fd), verbosity=parsed.verbose)

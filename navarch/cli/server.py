@@ -17,14 +17,16 @@ from typing import TYPE_CHECKING
 
 from navarch.cli.cluster import CLUSTER_DOMAIN, POD_CIDR, SERVICE_CIDR, Cluster
 from navarch.cli.progress import Reporter
-from navarch.cli.storesettings import transformers
+from navarch.cli.storesettings import by_rules, transformers
 from navarch.component import clock, garbage, logs
 
 if TYPE_CHECKING:
     from navarch.apiserver.server import APIServer, APIServerConfig
     from navarch.client.informer import Informers
     from navarch.client.transport import Transport
-    from navarch.storage.store import Store
+    from navarch.storage.encryption.reloading import Reloader
+    from navarch.storage.etcd.store import EtcdStore
+    from navarch.storage.store import LocalStore
 
 logger = logging.getLogger(__name__)
 
@@ -104,11 +106,12 @@ async def _run(cluster: Cluster, reporter: Reporter, verbosity: int) -> None:
 
     from navarch.apiserver.server import APIServer
 
-    server = APIServer(_config(cluster), _store(cluster))
+    reloader, store = _reloader(cluster), _store(cluster)
+    server = APIServer(_config(cluster), store)
     try:
         if await _listen(server, reporter, stopped):
             reporter.step("API", cluster.server_url)
-            async with _replicas(cluster, server, verbosity):
+            async with _replicas(cluster, server, verbosity), _reloading(reloader, store):
                 await _run_components(cluster, server, reporter, stopped)
     finally:
         await server.stop()
@@ -131,6 +134,30 @@ async def _replicas(cluster: Cluster, server: APIServer, verbosity: int) -> Asyn
         await supervisor.stop()
 
 
+def _reloader(cluster: Cluster) -> Reloader | None:
+    """To be made before the store: what the file says later is not missed then. Raises ConfigError."""
+    file = cluster.store.encryption_file
+    if file is None or not cluster.store.encryption_reload:
+        return None
+    from navarch.storage.encryption.reloading import Reloader
+
+    return Reloader(cluster.data_dir / file, by_rules)
+
+
+@asynccontextmanager
+async def _reloading(reloader: Reloader | None, store: EtcdStore | LocalStore) -> AsyncIterator[None]:
+    """While the encryption file is looked after, if it is to be."""
+    from navarch.component.tasks import Tasks
+
+    tasks = Tasks("encryption")
+    if reloader is not None:
+        tasks.run_forever(partial(reloader.run, store), name="reload")
+    try:
+        yield
+    finally:
+        await tasks.stop()
+
+
 async def _follow(cluster: Cluster, leader: Path) -> None:
     stopped = _stopping()
 
@@ -151,7 +178,7 @@ async def _follow(cluster: Cluster, leader: Path) -> None:
     stopping.cancel()
 
 
-def _store(cluster: Cluster) -> Store:
+def _store(cluster: Cluster) -> EtcdStore | LocalStore:
     """Where the cluster's objects are. Raises ConfigError, StorageError."""
     found = transformers(cluster.store, cluster.data_dir)
     if cluster.datastore is not None:

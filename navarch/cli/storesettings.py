@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from navarch.storage.encryption.transformers import Transformers
+    from navarch.storage.encryption.transformers import Rule, Transformers
     from navarch.storage.history import Retention
 
 # What `--encrypt-secrets` makes, in the data directory.
@@ -21,6 +21,7 @@ _NAMES = {
     "retention_seconds": "historyRetentionSeconds",
     "max_bytes": "historyMaxBytes",
     "durable_leases": "durableLeases",
+    "encryption_reload": "encryptionProviderConfigAutomaticReload",
 }
 
 
@@ -36,12 +37,18 @@ class StoreSettings:
     """So much all earlier versions may take."""
     durable_leases: bool | None = None
     """Whether renewals of Leases are on disk before they are acknowledged, as all else is."""
+    encryption_reload: bool | None = None
+    """Whether that file is taken over while the server runs, whenever it has changed."""
 
     def over(self, known: StoreSettings) -> StoreSettings:
-        """What is said here, and for the rest what was known before."""
+        """What is said here, and for the rest what was known before. Raises ValueError for what does not go together."""
         said = {name: getattr(self, name) for name in _NAMES if getattr(self, name) is not None}
         found = replace(known, **said)
-        return found if found.encryption_file else replace(found, encryption_file=None)
+        if found.encryption_file:
+            return found
+        if self.encryption_reload:
+            raise ValueError("--encryption-provider-config-automatic-reload must be set with --encryption-provider-config")
+        return replace(found, encryption_file=None, encryption_reload=None)
 
     def at_rest(self) -> dict[str, Any]:
         return {shown: getattr(self, name) for name, shown in _NAMES.items() if getattr(self, name) is not None}
@@ -67,6 +74,12 @@ def add_options(command: argparse.ArgumentParser) -> None:
         "--encryption-provider-config",
         metavar="FILE",
         help='an EncryptionConfiguration (apiserver.config.k8s.io/v1): what is encrypted at rest, and how ("": no more)',
+    )
+    command.add_argument(
+        "--encryption-provider-config-automatic-reload",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="take that file over whenever it has changed, without a restart (default: the next start does)",
     )
     command.add_argument(
         "--encrypt-secrets", action="store_true", help="encrypt Secrets at rest, with a key in the data directory"
@@ -97,7 +110,13 @@ def parsed(options: argparse.Namespace) -> StoreSettings:
         file = OWN_FILE
     elif file:
         file = str(Path(file).absolute())
-    return StoreSettings(file, _seconds(options.history_retention), _bytes(options.history_max_bytes), options.durable_leases)
+    return StoreSettings(
+        file,
+        _seconds(options.history_retention),
+        _bytes(options.history_max_bytes),
+        options.durable_leases,
+        options.encryption_provider_config_automatic_reload,
+    )
 
 
 def transformers(settings: StoreSettings, data_dir: Path) -> Transformers:
@@ -106,12 +125,18 @@ def transformers(settings: StoreSettings, data_dir: Path) -> Transformers:
 
     if settings.encryption_file is None:
         return PLAIN
-    from navarch.api import registry
     from navarch.storage.encryption import config
+
+    return by_rules(config.load(data_dir / settings.encryption_file))
+
+
+def by_rules(rules: list[Rule]) -> Transformers:
+    """Of the objects that this server knows, and custom resources'."""
+    from navarch.api import registry
     from navarch.storage.encryption.transformers import Transformers
 
     prefixes = {kind.key_prefix: (kind.group, kind.plural) for kind in registry.kinds() if kind.stored_as is None}
-    return Transformers(config.load(data_dir / settings.encryption_file), prefixes)
+    return Transformers(rules, prefixes)
 
 
 def _seconds(text: str | None) -> int | None:

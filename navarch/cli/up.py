@@ -36,6 +36,7 @@ from navarch.cli.cluster import (
     plan_nodes,
     resize,
     with_replicas,
+    with_store,
 )
 from navarch.cli.progress import Listener, Told, since_start_seconds
 from navarch.cli.runtime import containerd_config
@@ -128,11 +129,10 @@ def _decide(options: Options) -> Cluster:
         cluster,
         datastore=options.datastore or cluster.datastore,
         leader_elect=options.leader_elect or cluster.leader_elect,
-        store=options.store.over(cluster.store),
         scheduler_config=options.scheduler_config or cluster.scheduler_config,
         scheduler_plugins=options.scheduler_plugins or cluster.scheduler_plugins,
     )
-    cluster = with_replicas(cluster, options.read_replicas)
+    cluster = with_replicas(with_store(cluster, options.store), options.read_replicas)
     if known is not None and _process_settings(known) != _process_settings(cluster) and down.running(known):
         raise CommandError(
             "the cluster runs with another port, run directory, datastore, encryption, history, scheduler configuration or "

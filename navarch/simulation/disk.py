@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from navarch.storage.backend import Marks, StorageFullError, StorageUnavailableError
+from navarch.storage.encryption.transformers import Transformers
 from navarch.storage.mvcc import Change, Dropped, Record
 
 
@@ -58,6 +59,9 @@ class Disk:
 
     def purge(self, key: str) -> int:
         return 0
+
+    def reencrypt(self, transformers: Transformers) -> None:
+        """It has no bytes."""
 
     def close(self) -> None:
         """Nothing is held."""

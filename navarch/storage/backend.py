@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from navarch.storage.author import Author
+from navarch.storage.encryption.transformers import Transformers
 from navarch.storage.mvcc import Change, Dropped, Record
 
 
@@ -93,6 +94,12 @@ class Backend(Protocol):
         """Remove for good what is in versions of a key that were forgotten; how many there were.
 
         Takes as long as writing everything anew. Raises StorageError.
+        """
+
+    def reencrypt(self, transformers: Transformers) -> None:
+        """Store everything by `transformers`, and from now on all else.
+
+        Takes as long as writing everything anew. Raises StorageError: for what they cannot read, before anything has changed.
         """
 
     def close(self) -> None:

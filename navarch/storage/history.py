@@ -149,7 +149,7 @@ class HistoryReader:
 
     def __init__(self, path: Path, transformers: Transformers) -> None:
         self._path = path
-        self._transformers = transformers
+        self.transformers = transformers
 
     def keeps(self, key: str) -> bool:
         return not key.startswith(WITHOUT_HISTORY)
@@ -201,7 +201,7 @@ class HistoryReader:
 
     def _decoded(self, key: str, data: bytes) -> bytes:
         try:
-            return self._transformers.decode(key, data)[0]
+            return self.transformers.decode(key, data)[0]
         except EncryptionError as error:
             raise StorageError(f"an earlier version of {key} in {self._path} cannot be read: {error}") from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from navarch.storage.backend import Marks
+from navarch.storage.encryption.transformers import Transformers
 from navarch.storage.mvcc import Change, Dropped, Record
 
 
@@ -27,6 +28,9 @@ class MemoryBackend:
 
     def purge(self, key: str) -> int:
         return 0
+
+    def reencrypt(self, transformers: Transformers) -> None:
+        pass
 
     def close(self) -> None:
         pass

@@ -27,10 +27,19 @@ _UNCLEAN = -2
 
 def rewrite(connection: sqlite3.Connection, transformers: Transformers) -> None:
     """Store everything by `transformers`, unless it is. Raises EncryptionError for what cannot be read, sqlite3.Error."""
+    if restore(connection, transformers):
+        clean(connection, transformers)
+
+
+def restore(connection: sqlite3.Connection, transformers: Transformers) -> bool:
+    """Store everything by `transformers`; how it was may still be in the file. False: it is stored so.
+
+    Raises EncryptionError for what cannot be read, sqlite3.Error: then nothing has changed.
+    """
     wanted = transformers.fingerprint
     found = connection.execute("SELECT value FROM meta WHERE name = ?", (MARK,)).fetchone()
     if (found[0] if found else 0) == wanted:
-        return
+        return False
     connection.execute("BEGIN IMMEDIATE")
     try:
         for table, number in _TABLES:
@@ -41,8 +50,13 @@ def rewrite(connection: sqlite3.Connection, transformers: Transformers) -> None:
     except BaseException:
         connection.execute("ROLLBACK")
         raise
+    return True
+
+
+def clean(connection: sqlite3.Connection, transformers: Transformers) -> None:
+    """Leave nothing of how things were stored before `restore`. Raises sqlite3.Error."""
     if scrub(connection):
-        _mark(connection, wanted)
+        _mark(connection, transformers.fingerprint)
     else:
         # The next start does it.
         logger.warning("what was stored otherwise is still in free space of the file: somebody reads it (a backup?)")

@@ -246,6 +246,18 @@ class SQLiteBackend:
             raise _write_error(self._path, error) from error
         return count
 
+    def reencrypt(self, transformers: Transformers) -> None:
+        try:
+            with self._checkpointer.copying, self._checkpointer.gate:
+                has_changed = rewriting.restore(self._connection, transformers)
+                self._transformers = self.history.transformers = transformers
+                if has_changed:
+                    rewriting.clean(self._connection, transformers)
+        except EncryptionError as error:
+            raise StorageError(f"{self._path}: {error}; nothing was changed") from error
+        except sqlite3.Error as error:
+            raise _write_error(self._path, error) from error
+
     def close(self) -> None:
         self._checkpointer.end()
         self._connection.close()

@@ -13,12 +13,13 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from navarch.apimachinery.errors import Object
 from navarch.component import clock
 from navarch.component.tasks import Tasks
 from navarch.storage.backend import Backend, StorageError, Version
+from navarch.storage.encryption.transformers import Transformers
 from navarch.storage.indexed import IndexedStore
 from navarch.storage.mvcc import Change, Collection, CompactedError, Dropped, Record, Watcher, Write
 
@@ -35,6 +36,9 @@ INLINE_COMMIT_SECONDS = 0.001
 # So many objects are kept from the garbage collector's sight: they hold no cycles, and looking at them takes it milliseconds.
 FROZEN_OBJECTS_MIN = 5000
 
+
+Argument = TypeVar("Argument")
+Result = TypeVar("Result")
 
 _Staged = tuple[list[Change], asyncio.Future[None]]
 """Changes that go into one commit, and who waits for it."""
@@ -298,11 +302,25 @@ class LocalStore(IndexedStore):
             await self._compact(everything=True)
             if self._unforgotten:
                 raise StorageError("earlier versions cannot leave the log: " + (self.problem or "see the server's log"))
-            self._in_thread = True
+            return await self._beside(self._backend.purge, key)
+
+    async def reencrypt(self, transformers: Transformers) -> None:
+        """Store everything by other keys, from now on too. Raises StorageError, also for what cannot be read by them."""
+        async with self._compaction:
+            await self._beside(self._backend.reencrypt, transformers)
+
+    async def _beside(self, action: Callable[[Argument], Result], argument: Argument) -> Result:
+        """Something that takes long, in the backend's thread; to its end, also where nobody waits for it any more."""
+        self._in_thread = True
+        try:
+            working = asyncio.get_running_loop().run_in_executor(self._thread, action, argument)
             try:
-                return await asyncio.get_running_loop().run_in_executor(self._thread, self._backend.purge, key)
-            finally:
-                self._in_thread = False
+                return await asyncio.shield(working)
+            except asyncio.CancelledError:
+                await asyncio.wait((working,))
+                raise
+        finally:
+            self._in_thread = False
 
     def is_stale(self, key: str) -> bool:
         """What is stored was brought up to date before anything was read."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,6 +17,7 @@ from navarch.cli.storesettings import OWN_FILE, StoreSettings
 from navarch.cli.up import Options
 from navarch.component.pki import PKI
 from navarch.storage import mvcc
+from navarch.storage.encryption import reloading
 from navarch.storage.encryption.config import ConfigError
 from navarch.storage.etcd.config import EtcdConfig
 from navarch.storage.history import Retention
@@ -67,6 +69,10 @@ def versions(cluster: Cluster) -> list[object]:
     ("words", "said"),
     [
         (["--encrypt-secrets", "--encryption-provider-config", "x"], "--encrypt-secrets makes a file of its own"),
+        (
+            ["--encryption-provider-config", "", "--encryption-provider-config-automatic-reload"],
+            "--encryption-provider-config-automatic-reload must be set with --encryption-provider-config",
+        ),
         (["--history-retention", "long"], "'long' is no time, such as 12h or 30d"),
         (["--history-max-bytes=-1"], "'-1' is no size, such as 256Mi"),
         (["--history-max-bytes", "much"], "'much' is no size, such as 256Mi"),
@@ -80,7 +86,13 @@ def test_what_cannot_be_meant_is_refused_at_once(
 
 
 @pytest.mark.parametrize(
-    "settings", [StoreSettings(), OWN, StoreSettings("/etc/x.yaml", 3600, 1 << 20, True), StoreSettings(None, 0, 0, False)]
+    "settings",
+    [
+        StoreSettings(),
+        OWN,
+        StoreSettings("/etc/x.yaml", 3600, 1 << 20, True, True),
+        StoreSettings("/etc/x.yaml", 0, 0, False, False),
+    ],
 )
 def test_a_cluster_remembers_how_its_objects_are_kept(settings: StoreSettings, cluster: Cluster) -> None:
     replace(cluster, store=settings).save()
@@ -89,7 +101,27 @@ def test_a_cluster_remembers_how_its_objects_are_kept(settings: StoreSettings, c
     assert up._decide(Options(cluster.data_dir)).store == settings
     changed = up._decide(Options(cluster.data_dir, store=StoreSettings(retention_seconds=7200))).store
     assert changed == replace(settings, retention_seconds=7200)
-    assert up._decide(Options(cluster.data_dir, store=StoreSettings(encryption_file=""))).store.encryption_file is None
+    plain = up._decide(Options(cluster.data_dir, store=StoreSettings(encryption_file=""))).store
+    assert plain.encryption_file is None and plain.encryption_reload is None
+
+
+def test_the_file_is_looked_after_only_where_that_was_asked_for(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reloading, "POLL_SECONDS", 0.001)
+    encryption.ensure_file(cluster.data_dir)
+    assert server._reloader(cluster) is None
+    assert server._reloader(replace(cluster, store=StoreSettings(encryption_reload=True))) is None
+    cluster = replace(cluster, store=replace(OWN, encryption_reload=True))
+    made = cluster.data_dir / OWN_FILE
+
+    async def test() -> None:
+        reloader = server._reloader(cluster)
+        async with opened(store(cluster)) as db, server._reloading(reloader, db):
+            before = db._backend._transformers  # type: ignore[attr-defined]
+            made.write_text(made.read_text() + "# changed\n")
+            while db._backend._transformers is before:  # type: ignore[attr-defined]
+                await asyncio.sleep(0.001)
+
+    run(test)
 
 
 def test_the_budget_of_the_history_is_what_was_asked_for() -> None:

@@ -39,12 +39,23 @@ class ConfigError(Exception):
 
 def load(path: Path) -> list[Rule]:
     """What a file says. Raises ConfigError."""
+    return rules(path, read(path))
+
+
+def read(path: Path) -> bytes:
+    """What is in it. Raises ConfigError."""
     try:
         if path.stat().st_size > FILE_LIMIT_BYTES:
             raise ConfigError(f"{path} is larger than {FILE_LIMIT_BYTES} bytes")
-        content = yaml.safe_load(path.read_bytes())
+        return path.read_bytes()
     except OSError as error:
         raise ConfigError(f"cannot read the encryption provider configuration {path}: {error.strerror}") from error
+
+
+def rules(path: Path, text: bytes) -> list[Rule]:
+    """What the text of a file says. Raises ConfigError, which names the file."""
+    try:
+        content = yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         # Not where: the text around it may be a key.
         raise ConfigError(f"{path} is not YAML") from error

@@ -71,6 +71,11 @@ class Transformers:
                         problem = f"{_shown(candidate.prefix)}: {error}"
         raise EncryptionError(problem or _unreadable(stored, is_encrypted=is_encrypted))
 
+    def writes_as(self, other: Transformers, prefix: str) -> bool:
+        """Whether objects under a prefix are written as by the other one."""
+        (mine, *_), (others, *_) = self._providers(prefix), other._providers(prefix)
+        return [(key.prefix, key.secret) for key in mine[:1]] == [(key.prefix, key.secret) for key in others[:1]]
+
     @property
     def fingerprint(self) -> int:
         """Of how everything is written; 0: as it is. Nothing of the keys can be told from it."""

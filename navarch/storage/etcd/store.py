@@ -59,10 +59,11 @@ INDEX_COMPACTION_STEP = 500
 class _Attempt:
     """A write under way: the watch notes here the change that looks like it."""
 
-    __slots__ = ("based_on", "change", "ended", "stored", "value", "write")
+    __slots__ = ("based_on", "change", "ended", "stored", "transformers", "value", "write")
 
     def __init__(self, write: Write, transformers: Transformers) -> None:
         self.write = write
+        self.transformers = transformers
         self.based_on = write.base.revision if write.base is not None else 0
         """The key's revision before; 0: there is none."""
         self.value = b"" if write.deletes else write.data(None)
@@ -243,6 +244,29 @@ class EtcdStore(IndexedStore):
     def is_stale(self, key: str) -> bool:
         return key in self._stale
 
+    async def reencrypt(self, transformers: Transformers) -> None:
+        """Write by other keys from now on; what is written otherwise is stale. Raises StorageError."""
+        before, self._transformers = self._transformers, transformers
+        for prefix, collection in self.index.collections.items():
+            if not transformers.writes_as(before, prefix):
+                # Another server may have written some of it so already: once more does no harm.
+                self._stale.update(collection.records)
+        if self._unreadable and await self._can_read(list(self._unreadable)):
+            self._must_read_again = True
+            self._watch_anew("what could not be read can be now")
+
+    async def _can_read(self, keys: list[str]) -> bool:
+        for key in keys:
+            try:
+                response = await self._client.range(pb.RangeRequest(key=key.encode()))
+                for kv in response.kvs:
+                    self._transformers.decode(key, kv.value)
+            except EtcdError as error:
+                raise _unavailable(error) from error
+            except EncryptionError:
+                return False
+        return True
+
     # How far the index is
 
     async def fresh(self) -> bool:
@@ -357,7 +381,7 @@ class EtcdStore(IndexedStore):
 
     def _done(self, attempts: Iterable[_Attempt], revision: int) -> None:
         """etcd has made a write: what the watch will tell of it is known already, and can be published in its turn."""
-        self._stale.difference_update(attempt.write.key for attempt in attempts)
+        self._stale.difference_update(a.write.key for a in attempts if a.transformers is self._transformers)
         if revision > self.revision:
             self._made[revision] = [attempt.done_at(revision) for attempt in attempts]
             self._publish_made()
