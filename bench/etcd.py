@@ -39,7 +39,7 @@ from navarch.cli import server as servercommand
 from navarch.cli.cluster import Cluster, Node
 from navarch.cli.progress import Reporter
 from navarch.client.client import Client
-from navarch.component import kubeconfig
+from navarch.component import garbage, kubeconfig
 from navarch.component.pki import PKI, cluster_leaves
 from navarch.storage.etcd import etcd_pb2 as pb
 from navarch.storage.etcd.client import EtcdClient, EtcdError
@@ -334,6 +334,8 @@ async def run(creates_count: int, events: int) -> dict[str, Any]:
     etcd = Etcd(directory)
     try:
         figures: dict[str, Any] = {"etcd_version": await etcd.ready()}
+        # As a server does before it serves.
+        garbage.settle()
         figures |= await creates(etcd.config, creates_count)
         figures |= await load(etcd.config)
         figures |= await servers(etcd.config, directory, events)
