@@ -59,10 +59,11 @@ from navarch.apiserver.subresources import forwarding
 from navarch.apiserver.subresources.forwarding import Forward
 from navarch.apiserver.subresources.nodetunnel import NodeTunnel
 from navarch.apiserver.tokens import TokenAuthority
-from navarch.apiserver.webhookclient import WebhookClient
+from navarch.apiserver.webhookclient import Connect, WebhookClient
 from navarch.client.client import Client
 from navarch.client.events import EventRecorder
 from navarch.component import httpserver
+from navarch.component.httpclient import HTTPClient
 from navarch.component.tasks import Tasks
 from navarch.storage.backend import StorageError
 from navarch.storage.mvcc import ConflictError, Write
@@ -110,10 +111,13 @@ class APIServerConfig:
 class APIServer:
     """An API server over one store. `start`, then `listen`; `stop` closes the store too."""
 
-    def __init__(self, config: APIServerConfig, store: Store, forward: Forward = forwarding.forward) -> None:
-        """`forward`: how requests get to nodes and pods."""
+    def __init__(
+        self, config: APIServerConfig, store: Store, forward: Forward = forwarding.forward, connect: Connect = HTTPClient
+    ) -> None:
+        """`forward`: how requests get to nodes and pods; `connect`: how webhooks are called."""
         self.config = config
         self._forward = forward
+        self._connect = connect
         self.store = store
         self.pipeline: Pipeline = None  # type: ignore[assignment]
         """There after `start`."""
@@ -151,7 +155,7 @@ class APIServer:
         store.start()
         custom = CustomResources(store)
         authorizer = AuthorizerChain((SystemMasters(), PublicPaths(), Authenticated()))
-        webhooks = self._webhooks = WebhookClient(store)
+        webhooks = self._webhooks = WebhookClient(store, self._connect)
         asking = (lambda: all_kinds(registry.kinds(), custom.kinds), webhooks, authorizer, self._metrics.registry)
         # Who changes before who refuses; among each, expressions before webhooks.
         asking_others = (

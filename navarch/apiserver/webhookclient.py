@@ -12,6 +12,7 @@ import binascii
 import json
 import ssl
 from functools import lru_cache
+from typing import Protocol
 
 import orjson
 
@@ -28,6 +29,12 @@ PORT = 443
 _HEADERS = {"Content-Type": "application/json", "Accept": "application/json, */*", "User-Agent": "kube-apiserver-admission"}
 
 
+class Connect(Protocol):
+    """A client of the server at a URL, which shows a certificate of `server_name` if one is given."""
+
+    def __call__(self, url: str, *, tls: ssl.SSLContext, server_name: str | None) -> HTTPClient: ...
+
+
 class CallError(Exception):
     """A webhook was not reached, or did not answer as it should. `code` is the status it answered with, or 0."""
 
@@ -39,8 +46,10 @@ class CallError(Exception):
 class WebhookClient:
     """The way from one API server to all webhooks."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, connect: Connect = HTTPClient) -> None:
+        """`connect`: makes the client of one of them."""
         self._store = store
+        self._connect = connect
         self._clients: dict[tuple[str, str | None, str | None], HTTPClient] = {}
 
     async def call(self, config: Object, review: Object, timeout_seconds: int, limit_bytes: int = ANSWER_LIMIT_BYTES) -> object:
@@ -84,7 +93,7 @@ class WebhookClient:
         if client is None:
             while len(self._clients) >= CLIENTS_LIMIT:
                 self._clients.pop(next(iter(self._clients))).drop_kept()
-            client = self._clients[where, name, bundle] = HTTPClient(where, tls=_tls(bundle), server_name=name)
+            client = self._clients[where, name, bundle] = self._connect(where, tls=_tls(bundle), server_name=name)
         return client
 
     def _address(self, config: Object, timeout_seconds: int) -> tuple[str, str, str | None]:

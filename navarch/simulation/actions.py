@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from navarch.simulation import arguments, controlplanefaults, networkfaults, nodefaults, operations
+from navarch.simulation import arguments, controlplanefaults, networkfaults, nodefaults, operations, webhookfaults
 from navarch.simulation.action import Action, Fault
 from navarch.simulation.document import nearest
 
@@ -38,6 +38,7 @@ FAULTS: tuple[type[Fault], ...] = (
     controlplanefaults.FillDisk,
     controlplanefaults.RestartControlPlane,
     controlplanefaults.ChangeLeader,
+    webhookfaults.FailWebhooks,
 )
 BY_NAME: dict[str, type[Action]] = {action.name: action for action in (*OPERATIONS, *FAULTS)}
 

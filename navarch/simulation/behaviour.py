@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
-from functools import lru_cache
+from dataclasses import dataclass, fields, replace
+from functools import cache, lru_cache
+from typing import Any, TypeVar
 
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
 
+B = TypeVar("B")
 PREFIX = "simulation.navarch.local/"
 START_SECONDS = 0.5
 SHORT_RUN_SECONDS = 1.0
@@ -54,31 +56,35 @@ def of(pod: Object, container: Object, *, is_init: bool = False) -> Behaviour:
     """The behaviour of one container of a pod. Raises BehaviourError."""
     owner = meta.controller_of(pod)
     short = is_init or (owner is not None and owner.get("kind") == "Job")
-    default = Behaviour(run_seconds=SHORT_RUN_SECONDS) if short else Behaviour()
-    annotations = pod["metadata"].get("annotations") or {}
-    said = tuple(sorted((key, value) for key, value in annotations.items() if key.startswith(PREFIX)))
-    return _read(said, container["name"], default) if said else default
+    return said(pod, container["name"], Behaviour(run_seconds=SHORT_RUN_SECONDS) if short else Behaviour())
+
+
+def said(obj: Object, part: str, default: B) -> B:
+    """What the annotations of an object say of all its parts, or of the one of that name. Raises BehaviourError."""
+    annotations = obj["metadata"].get("annotations") or {}
+    found = tuple(sorted((key, value) for key, value in annotations.items() if key.startswith(PREFIX)))
+    return _read(found, part, default) if found else default
 
 
 @lru_cache(1024)
-def _read(annotations: tuple[tuple[str, str], ...], container: str, default: Behaviour) -> Behaviour:
+def _read(annotations: tuple[tuple[str, str], ...], part: str, default: B) -> B:
+    readers = _readers(type(default))  # type: ignore[arg-type]
     general: dict[str, object] = {}
     own: dict[str, object] = {}
     for key, value in annotations:
         word, _, name = key.removeprefix(PREFIX).partition(".")
-        read = _READERS.get(word)
+        read = readers.get(word)
         if read is None:
-            raise BehaviourError(f"{key}: unknown; there are {', '.join(sorted(_READERS))}")
+            raise BehaviourError(f"{key}: unknown; there are {', '.join(sorted(readers))}")
         try:
             found = read(value)
         except ValueError:
             raise BehaviourError(f"{key}: {value!r} is not what it should be") from None
         if not name:
             general[word.replace("-", "_")] = found
-        elif name == container:
+        elif name == part:
             own[word.replace("-", "_")] = found
-    values = {field.name: getattr(default, field.name) for field in fields(Behaviour)}
-    return Behaviour(**{**values, **general, **own})
+    return replace(default, **{**general, **own})  # type: ignore[type-var]
 
 
 def _seconds(text: str) -> float:
@@ -89,4 +95,8 @@ def _seconds(text: str) -> float:
 
 
 _KINDS: Mapping[str, Callable[[str], object]] = {"float": _seconds, "int": int, "str": str}
-_READERS = {field.name.replace("_", "-"): _KINDS[str(field.type)] for field in fields(Behaviour)}
+
+
+@cache
+def _readers(behaviour: Any) -> Mapping[str, Callable[[str], object]]:
+    return {field.name.replace("_", "-"): _KINDS[str(field.type)] for field in fields(behaviour)}

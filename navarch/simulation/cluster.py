@@ -28,6 +28,7 @@ from navarch.component.tasks import Tasks
 from navarch.simulation.disk import Disk
 from navarch.simulation.loop import SimulatedLoop
 from navarch.simulation.network import ADMINISTRATOR, Network
+from navarch.simulation.webhooks import Webhooks
 from navarch.storage.backend import StorageError
 from navarch.storage.store import LocalStore
 
@@ -84,6 +85,7 @@ class SimulatedCluster:
         self.disk = Disk(_spend)
         self.is_down = False
         """Whether the control plane is."""
+        self.webhooks = Webhooks(lambda: self.server.store, lambda: self.nodes.values())
         self.server = self._make_server()
         self.network = Network(self._way)
         self.client = self._administrator()
@@ -118,7 +120,9 @@ class SimulatedCluster:
             # Nobody would make accounts for pods.
             disable_admission_plugins=() if self.parts.controllers else ("ServiceAccount",),
         )
-        return APIServer(config, LocalStore(self.disk), self._forward)
+        # Clients outside may have webhooks there.
+        connect = HTTPClient if http else self.webhooks.connect
+        return APIServer(config, LocalStore(self.disk), self._forward, connect)
 
     async def _forward(
         self, client: HTTPClient, request: APIRequest, target: str, headers: Mapping[str, str] | None = None

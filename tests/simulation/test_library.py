@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from navarch.apiserver.admission import hooks
 from navarch.cli import main, simulate
 from navarch.cli.cluster import CommandError
 from navarch.controllers import rollout, tainteviction
@@ -25,6 +27,7 @@ NAMES = [
     "rolling-update",
     "slow-watchers",
     "thundering-herd",
+    "webhook-outage",
     "zone-outage",
 ]
 SEEDS = range(2)
@@ -69,6 +72,11 @@ def does_not_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SimulatedCluster, "start_controllers", starts)
 
 
+def goes_on_without_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = hooks.hook
+    monkeypatch.setattr(hooks, "hook", lambda source, uid: replace(made(source, uid), ignores_failures=True))
+
+
 @pytest.mark.parametrize(
     ("name", "plant"),
     [
@@ -78,6 +86,7 @@ def does_not_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
         ("rolling-update", replaces_all_at_once),
         ("slow-watchers", stale_cache.plant),
         ("thundering-herd", deaf_relist.plant),
+        ("webhook-outage", goes_on_without_an_answer),
         ("zone-outage", evicts_nobody),
     ],
 )
