@@ -78,11 +78,14 @@ class Network:
             self.disturbances.remove(disturbance)
         disturbance.ended.set()
 
-    def break_watches(self, of: str = "*", resource: str = "*", *, expired: bool = False) -> int:
-        """Break connections that watch; `expired`: whoever comes again is told to list anew. Returns how many there were."""
+    def break_watches(self, of: str = "*", resource: str = "*", *, expired: bool = False, repeated: bool = False) -> int:
+        """Break connections that watch. Returns how many there were.
+
+        `expired`: whoever comes again is told to list anew. `repeated`: who then watches gets everything again that he has.
+        """
         found = [stream for stream in self.streams if stream.concerns(of, resource)]
         for stream in found:
-            stream.break_off(expired=expired)
+            stream.break_off(expired=expired, repeated=repeated)
         return len(found)
 
 
@@ -96,6 +99,8 @@ class Line(Transport):
         self.is_cut = False
         self._expired: set[str] = set()
         """Paths whose next watch is told that its revision is too old."""
+        self._repeated: set[str] = set()
+        """Paths whose next watch begins with what is known already."""
 
     async def request(
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None, content_type: str = JSON
@@ -127,6 +132,11 @@ class Line(Transport):
         if path in self._expired:
             self._expired.discard(path)
             raise errors.expired("too old resource version: the watch cache does not go back so far")
+        if path in self._repeated:
+            self._repeated.discard(path)
+            # All at once: who is told of an old revision must be told of the newest again before anything else happens.
+            for known in await self._known(path, query):
+                yield known
         stream = Stream(self, path)
         self._network.streams[stream] = None
         events = aiter(self._server().watch(path, query))
@@ -136,6 +146,16 @@ class Line(Transport):
         finally:
             self._network.streams.pop(stream, None)
             await events.aclose()  # type: ignore[attr-defined]
+
+    async def _known(self, path: str, query: Mapping[str, str]) -> list[WatchEvent]:
+        """What who watches from a revision on has of it: every object as it still is, and the revision."""
+        revision = int(query.get("resourceVersion") or 0)
+        selectors = {key: value for key, value in query.items() if key.endswith("Selector")}
+        answer = await self._server().request("GET", path, query=selectors)
+        kind = {"apiVersion": answer["apiVersion"], "kind": answer["kind"].removesuffix("List")}
+        found = [{**kind, **obj} for obj in answer.get("items") or ()]
+        events = [WatchEvent("ADDED", obj) for obj in found if int(obj["metadata"]["resourceVersion"]) <= revision]
+        return [*events, WatchEvent("BOOKMARK", {**kind, "metadata": {"resourceVersion": str(revision)}})] if events else []
 
     async def close(self) -> None:
         """Nothing is held."""
@@ -148,6 +168,9 @@ class Line(Transport):
 
     def expire(self, path: str) -> None:
         self._expired.add(path)
+
+    def repeat(self, path: str) -> None:
+        self._repeated.add(path)
 
     def disturbed(self, path: str) -> Iterator[Disturbance]:
         """Disturbances of watches that concern one."""
@@ -210,10 +233,12 @@ class Stream:
                 await clock.sleep(disturbance.delay_seconds)
             self._released = clock.monotonic()
 
-    def break_off(self, *, expired: bool = False) -> None:
+    def break_off(self, *, expired: bool = False, repeated: bool = False) -> None:
         """The connection is gone, with what was on its way."""
         if expired:
             self._line.expire(self._path)
+        if repeated:
+            self._line.repeat(self._path)
         if not self._broken:
             self._broken = True
             if self._reader is not None:

@@ -18,7 +18,7 @@ CODES = (409, 429, 500, 503, 504)
 # Whom and what drawn faults concern.
 WHO = ("*", "kube-controller-manager", "kube-scheduler", "kubelet")
 WHAT = ("*", "*", "pods", "pods", "nodes", "replicasets", "deployments", "statefulsets", "jobs")
-ENDINGS = ("resume", "reset", "relist")
+ENDINGS = ("resume", "reset", "relist", "repeat")
 DELAYS_SECONDS = (0.1, 1.0, 5.0, 20.0)
 
 
@@ -101,7 +101,7 @@ class DelayWatches(NetworkFault):
 
 @dataclass(frozen=True)
 class StallWatches(NetworkFault):
-    """Watchers are cut off from the store. At the end they go on, are broken off, or have to list anew (`then`)."""
+    """Watchers are cut off from the store. At the end they go on, are broken off, list anew, or get it all again (`then`)."""
 
     name: ClassVar[str] = "stall-watches"
     then: str = argument(arguments.one_of(*ENDINGS), "resume")
@@ -114,7 +114,8 @@ class StallWatches(NetworkFault):
 
     async def end(self, stage: Stage, begun: Disturbance | None) -> None:
         if self.then != "resume":
-            stage.cluster.network.break_watches(self.of, self.resource, expired=self.then == "relist")
+            expired, repeated = self.then in ("relist", "repeat"), self.then == "repeat"
+            stage.cluster.network.break_watches(self.of, self.resource, expired=expired, repeated=repeated)
         await super().end(stage, begun)
 
     @classmethod
@@ -124,19 +125,23 @@ class StallWatches(NetworkFault):
 
 @dataclass(frozen=True)
 class BreakWatches(Fault):
-    """Connections that watch are broken off, with what is on its way; `relist`: whoever comes again has to list anew."""
+    """Connections that watch are broken off, with what is on its way.
+
+    `relist`: whoever comes again has to list anew; `repeat`: and is told again of all that he has.
+    """
 
     name: ClassVar[str] = "break-watches"
     relist: bool = argument(arguments.boolean, False)
+    repeat: bool = argument(arguments.boolean, False)
     of: str = argument(arguments.text, "*")
     resource: str = argument(arguments.text, "*")
 
     async def begin(self, stage: Stage) -> None:
-        stage.cluster.network.break_watches(self.of, self.resource, expired=self.relist)
+        stage.cluster.network.break_watches(self.of, self.resource, expired=self.relist, repeated=self.repeat)
 
     async def end(self, stage: Stage, begun: None) -> None:
         """Whoever watches comes again without being told."""
 
     @classmethod
     def random(cls, chance: random.Random, nodes: Sequence[str]) -> BreakWatches:
-        return cls(chance.random() < 0.5, chance.choice(WHO), chance.choice(WHAT))
+        return cls(chance.random() < 0.5, chance.random() < 0.5, chance.choice(WHO), chance.choice(WHAT))

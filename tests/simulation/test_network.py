@@ -23,10 +23,11 @@ class Server:
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.events: asyncio.Queue[WatchEvent] = asyncio.Queue()
+        self.items: list[dict[str, Any]] = []
 
     async def request(self, method: str, path: str, **_: Any) -> Any:
         self.asked.append(f"{method} {path}")
-        return {}
+        return {"apiVersion": "v1", "kind": "PodList", "items": self.items}
 
     async def watch(self, path: str, query: Mapping[str, str]) -> AsyncIterator[WatchEvent]:
         while True:
@@ -189,3 +190,36 @@ def test_a_connection_that_breaks_is_told_to_its_reader_alone() -> None:
         assert not network.streams
 
     run(live())
+
+
+def test_who_watches_anew_is_told_again_of_what_he_has() -> None:
+    async def live() -> list[tuple[str, str]]:
+        with_kind = {"apiVersion": "v1", "kind": "Pod"}
+        server, seen = Server(), []
+        server.items = [
+            {"metadata": {"name": name, "resourceVersion": revision}} for name, revision in (("a", "3"), ("b", "7"), ("c", "9"))
+        ]
+        network = Network(lambda: server)
+        line = network.line("a")
+
+        async def read(revision: str) -> None:
+            async for found in line.watch(PODS, {"resourceVersion": revision, "labelSelector": "app=web"}):
+                assert {**found.object, **with_kind} == found.object
+                seen.append(
+                    (found.type, found.object["metadata"].get("name", "") + found.object["metadata"]["resourceVersion"])
+                )
+
+        for _ in range(2):
+            task = asyncio.create_task(read("7"))
+            await clock.sleep(1)
+            network.break_watches("*", "pods", repeated=not seen)
+            await asyncio.wait((task,))
+            assert isinstance(task.exception(), ConnectionResetError)
+        # Only the next one is.
+        task = asyncio.create_task(read("7"))
+        await clock.sleep(1)
+        task.cancel()
+        await asyncio.wait((task,))
+        return seen
+
+    assert run(live()) == [("ADDED", "a3"), ("ADDED", "b7"), ("BOOKMARK", "7")]

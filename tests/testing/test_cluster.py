@@ -356,3 +356,25 @@ def test_heartbeats_are_there_for_who_looks(written: bool) -> None:
         # Forty seconds after its last renewal.
         assert 29 <= (cluster.now - began).total_seconds() <= 42
         assert 39 <= renewed() <= 42
+
+
+def test_informers_that_are_told_all_again_change_nothing(cluster: Cluster) -> None:
+    cluster.apply(deployment())
+    cluster.wait("deployment/web", "Available")
+    cluster.advance(minutes=2)
+    told: list[str] = []
+
+    async def listen() -> None:
+        for informers in (cluster._simulated.informers, cluster._simulated._informers_of_nodes):
+            informers.get("pods").add_handler(lambda old, new: told.append(meta.name(new or old or {})))
+
+    cluster.run(listen())
+    told.clear()
+    before = cluster.list("pods", namespace="")
+    cluster.do("break-watches", relist=True, repeat=True)
+    cluster.advance(minutes=2)
+    # Each pod twice: by the controllers' informer, and by the nodes'.
+    assert sorted(told) == sorted(meta.name(pod) for pod in before for _ in range(2))
+    assert cluster.list("pods", namespace="") == before
+    cluster.scale("deployment/web", 1)
+    cluster.settle()
