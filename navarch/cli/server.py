@@ -226,14 +226,14 @@ async def _run_components(cluster: Cluster, server: APIServer, reporter: Reporte
     shared = Informers(Client(transport, field_manager="navarch"))
     settings = ControllerConfig(root_ca_pem=(cluster.pki_dir / "ca.crt").read_text(), cluster_cidr=POD_CIDR)
 
-    async def control(informers: Informers) -> None:
+    async def control(transport: Transport, informers: Informers) -> None:
         manager = ControllerManager(Client(transport, field_manager="kube-controller-manager"), informers, settings)
         try:
             await manager.run()
         finally:
             await manager.stop()
 
-    async def schedule(informers: Informers) -> None:
+    async def schedule(transport: Transport, informers: Informers) -> None:
         client = Client(transport, field_manager="kube-scheduler")
         scheduler = Scheduler(client, informers, cluster.scheduler_config, cluster.scheduler_plugins)
         server.pipeline.explain.explainer = scheduler.explain
@@ -249,7 +249,7 @@ async def _run_components(cluster: Cluster, server: APIServer, reporter: Reporte
         ("controller-manager", "kube-controller-manager", control),
         ("scheduler", "kube-scheduler", schedule),
     ):
-        run = _elected(transport, lease, work) if cluster.elects_leader else work(shared)
+        run = _elected(transport, lease, work) if cluster.elects_leader else work(transport, shared)
         running[name] = tasks.start(run, name=name)
     for name, task in running.items():
         server.components[name] = partial(_problem, task)
@@ -270,7 +270,7 @@ async def _run_components(cluster: Cluster, server: APIServer, reporter: Reporte
         await shared.stop()
 
 
-async def _elected(transport: Transport, lease: str, work: Callable[[Informers], Awaitable[None]]) -> None:
+async def _elected(transport: Transport, lease: str, work: Callable[[Transport, Informers], Awaitable[None]]) -> None:
     """Do the work whenever, of all servers, it is this one's turn; each time with a view of its own of the cluster."""
     from navarch.client.client import Client
     from navarch.client.events import EventRecorder
@@ -278,17 +278,19 @@ async def _elected(transport: Transport, lease: str, work: Callable[[Informers],
     from navarch.client.leaderelection import LeaderElectionConfig, LeaderElector
 
     async def lead() -> None:
-        informers = Informers(Client(transport, field_manager=lease))
+        guarded = elector.guard(transport)
+        informers = Informers(Client(guarded, field_manager=lease))
         try:
-            await work(informers)
+            await work(guarded, informers)
         finally:
             await informers.stop()
 
     client = Client(transport, field_manager=lease)
     recorder = EventRecorder(client, lease)
     config = LeaderElectionConfig(name=lease, identity=f"{socket.gethostname()}_{clock.uid()}")
+    elector = LeaderElector(client, config, recorder)
     try:
-        await LeaderElector(client, config, recorder).run(lead)
+        await elector.run(lead)
     finally:
         await recorder.stop()
 

@@ -4,13 +4,16 @@ Rules: only the own monotonic clock counts; that another holder is alive is seen
 The holder renews every retry period, and stops working if it could not for the renew deadline. The others watch, and take over
 when the Lease has not changed for its duration, which is longer, or when it is released. That only one works at a time is as
 certain as that no clock runs half again as fast as another.
+
+A process that was stopped for a while does not know it: what it was about to write it would write before it is told that it
+leads no more. So what leaders write goes through `guard`, which looks at the clock first (client-go leaves that open).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +21,7 @@ from typing import Any
 from navarch.apimachinery.errors import Object, StatusError
 from navarch.client.client import Client
 from navarch.client.events import EventRecorder
+from navarch.client.transport import JSON, Transport, WatchEvent
 from navarch.component import clock, metrics
 
 logger = logging.getLogger(__name__)
@@ -33,6 +37,10 @@ _STATUS = metrics.default.gauge(
     "string used to identify the lease. Please make sure to group by name.",
     "name",
 )
+
+
+class LeaseLostError(ConnectionError):
+    """Somebody else may lead by now."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +83,15 @@ class LeaderElector:
     @property
     def is_leader(self) -> bool:
         return self.leader == self._config.identity
+
+    def guard(self, transport: Transport) -> Transport:
+        """A transport for the work of the leader: what could come too late is not sent, and raises LeaseLostError."""
+        return _Guarded(self, transport)
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether the Lease is held, and was renewed within the renew deadline: nobody else can have taken over."""
+        return self.is_leader and clock.monotonic() < self._seen_seconds + self._config.renew_deadline_seconds
 
     async def run(self, work: Callable[[], Awaitable[None]]) -> None:
         """Compete until cancelled. Whenever the Lease is held, `work` runs; it is cancelled when the Lease is lost.
@@ -132,7 +149,7 @@ class LeaderElector:
                         return
         except TimeoutError:
             return
-        except (StatusError, ConnectionError) as error:
+        except (StatusError, OSError) as error:
             logger.debug("%s: watching the lease: %s", self._config.name, error)
         # The watch has ended by itself, or never stood.
         await clock.sleep(min(retry_seconds, left_seconds))
@@ -176,7 +193,7 @@ class LeaderElector:
                 # Somebody was faster: from now on counts whether they renew it.
                 self._see(await self._client.get(LEASES, self._config.name, self._config.namespace))
                 return False
-        except (StatusError, ConnectionError) as error:
+        except (StatusError, OSError) as error:
             logger.warning("%s: the lease was not acquired: %s", self._config.name, error)
             return False
 
@@ -240,7 +257,7 @@ class LeaderElector:
                         "acquireTime": now,
                     }
                     await self._client.update(LEASES, {**found, "spec": spec})
-        except (StatusError, ConnectionError, TimeoutError) as error:
+        except (StatusError, OSError) as error:
             logger.warning("%s: the lease was not released and will expire: %r", config.name, error)
         self._lease = None
 
@@ -253,6 +270,27 @@ class LeaderElector:
         if self._recorder is not None and self._lease is not None:
             subject = {**self._lease, "kind": "Lease", "apiVersion": "coordination.k8s.io/v1"}
             self._recorder.event(subject, "Normal", "LeaderElection", f"{self._config.identity} {what}")
+
+
+class _Guarded(Transport):
+    """Reads at any time, writes while it is certain who leads."""
+
+    def __init__(self, elector: LeaderElector, transport: Transport) -> None:
+        self._elector = elector
+        self._transport = transport
+
+    async def request(
+        self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None, content_type: str = JSON
+    ) -> Object:
+        if method != "GET" and not self._elector.is_certain:
+            raise LeaseLostError("the lease was not renewed in time: nothing is written any more")
+        return await self._transport.request(method, path, query=query, body=body, content_type=content_type)
+
+    def watch(self, path: str, query: Mapping[str, str]) -> AsyncIterator[WatchEvent]:
+        return self._transport.watch(path, query)
+
+    async def close(self) -> None:
+        await self._transport.close()
 
 
 def _spec(lease: Object | None) -> Object:

@@ -11,7 +11,7 @@ import pytest
 
 from navarch.apimachinery.errors import Object
 from navarch.client.client import Client
-from navarch.client.leaderelection import LEASES, LeaderElectionConfig, LeaderElector
+from navarch.client.leaderelection import LEASES, LeaderElectionConfig, LeaderElector, LeaseLostError
 from navarch.client.transport import JSON, Transport, WatchEvent
 from navarch.simulation.loop import SimulatedClock, SimulatedLoop
 from tests.apiserver.bench import Bench, bench
@@ -35,6 +35,8 @@ class Cable:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
         self._plugged = asyncio.Event()
+        self.error: OSError | None = None
+        """What requests come to."""
         self.plug()
 
     def plug(self) -> None:
@@ -47,6 +49,8 @@ class Cable:
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None, content_type: str = JSON
     ) -> Object:
         await self._plugged.wait()
+        if self.error is not None:
+            raise self.error
         return await self._transport.request(method, path, query=query, body=body, content_type=content_type)
 
     async def watch(self, path: str, query: Mapping[str, str]) -> AsyncIterator[WatchEvent]:
@@ -228,6 +232,46 @@ def test_work_that_fails_leaves_the_lease_to_another(api: Bench, caplog: pytest.
 
     run(api, test)
     assert "the work of the leader failed" in caplog.text
+
+
+def test_what_a_leader_writes_through_its_guard_is_not_written_too_late(api: Bench) -> None:
+    async def test() -> None:
+        log: list[str] = []
+        one = Candidate(api, "one", log, HASTY)
+        client = Client(one.elector.guard(api.server.transport()))
+        await until(lambda: log)
+        await client.create("configmaps", {"metadata": {"name": "a"}}, "default")
+        one.cable.unplug()
+        await asyncio.sleep(1.1)
+        await client.delete("configmaps", "a", "default")
+        # As if its process had been stopped: it has not been told yet, but the time of its lease is over.
+        one.elector._seen_seconds -= HASTY["renew_deadline_seconds"]
+        assert one.elector.is_leader and not one.elector.is_certain
+        with pytest.raises(LeaseLostError):
+            await client.create("configmaps", {"metadata": {"name": "b"}}, "default")
+        await client.list("configmaps", "default")
+        one.cable.plug()
+        await one.stop()
+
+    run(api, test)
+
+
+def test_who_gets_no_answer_goes_on_competing(api: Bench) -> None:
+    async def test() -> None:
+        log: list[str] = []
+        one = Candidate(api, "one", log, HASTY)
+        await until(lambda: log)
+        two = Candidate(api, "two", log, HASTY)
+        await until(lambda: two.elector.leader == "one")
+        two.cable.error = TimeoutError("the request got no answer")
+        await one.stop()
+        await asyncio.sleep(10)
+        assert not two.task.done() and len(log) == 2
+        two.cable.error = None
+        await until(lambda: len(log) == 3)
+        await two.stop()
+
+    run(api, test)
 
 
 @pytest.mark.parametrize(
