@@ -38,6 +38,7 @@ FAULTS: tuple[type[Fault], ...] = (
     controlplanefaults.FillDisk,
     controlplanefaults.RestartControlPlane,
     controlplanefaults.ChangeLeader,
+    controlplanefaults.FreezeLeader,
     webhookfaults.FailWebhooks,
 )
 BY_NAME: dict[str, type[Action]] = {action.name: action for action in (*OPERATIONS, *FAULTS)}

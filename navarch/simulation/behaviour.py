@@ -20,6 +20,8 @@ from navarch.apimachinery.errors import Object
 
 B = TypeVar("B")
 PREFIX = "simulation.navarch.local/"
+CONVERGES = f"{PREFIX}converges"
+"""Says something else: whether an object can become what it is asked to be (checkers/convergence.py)."""
 START_SECONDS = 0.5
 SHORT_RUN_SECONDS = 1.0
 
@@ -62,7 +64,7 @@ def of(pod: Object, container: Object, *, is_init: bool = False) -> Behaviour:
 def said(obj: Object, part: str, default: B) -> B:
     """What the annotations of an object say of all its parts, or of the one of that name. Raises BehaviourError."""
     annotations = obj["metadata"].get("annotations") or {}
-    found = tuple(sorted((key, value) for key, value in annotations.items() if key.startswith(PREFIX)))
+    found = tuple(sorted((key, value) for key, value in annotations.items() if key.startswith(PREFIX) and key != CONVERGES))
     return _read(found, part, default) if found else default
 
 

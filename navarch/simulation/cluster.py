@@ -33,6 +33,10 @@ from navarch.storage.backend import StorageError
 from navarch.storage.store import LocalStore
 
 if TYPE_CHECKING:
+    from navarch.controllers.controller import Controller
+    from navarch.controllers.manager import ControllerManager
+    from navarch.scheduler.scheduler import Scheduler
+    from navarch.simulation.controlplanes import ControlPlanes, OnWrite
     from navarch.simulation.node import SimulatedNode, SimulatedNodes
     from navarch.simulation.stages.definition import StageDefinition
     from navarch.simulation.stages.player import Player
@@ -47,6 +51,8 @@ HEARTBEAT_SECONDS = 10.0
 JOINING_LIMIT = 250
 # How long a control plane that has lost its leader waits for the lease to run out (kube-controller-manager's default).
 TAKEOVER_SECONDS = 15.0
+# After which a process of a control plane that was killed is there again.
+RESTART_SECONDS = 10.0
 DNS_CONTROLLER = "clusterdns-controller"
 MANAGER, SCHEDULER, KUBELETS, STAGES = "kube-controller-manager", "kube-scheduler", "kubelet", "kwok"
 
@@ -67,6 +73,8 @@ class Parts:
     """Whether every heartbeat of every node is a write, as in life; always so over HTTP."""
     separate_caches: bool = False
     """Whether controllers and scheduler watch for themselves, as in processes of their own."""
+    control_planes: int = 1
+    """How many there are of controllers and scheduler; of several one leads, elected as in life. Only on virtual time."""
     stages: tuple[StageDefinition, ...] = ()
     """What objects of the kinds that they name go through, instead of what pretended nodes do by themselves."""
 
@@ -92,6 +100,10 @@ class SimulatedCluster:
         """As an administrator; answers after `start`."""
         self.on_server: list[Callable[[APIServer], None]] = []
         """Called with each API server before it starts."""
+        self.control_planes: ControlPlanes | None = None
+        """Where there are several, and they are not down."""
+        self.on_leaders_write: list[OnWrite] = []
+        """Called with what leaders are about to write, where there are several control planes."""
         self._informers: Informers | None = None
         self._simulated_nodes: SimulatedNodes | None = None
         self._player: Player | None = None
@@ -180,20 +192,29 @@ class SimulatedCluster:
     def start_controllers(self) -> None:
         """Controllers and scheduler begin to work, as in a process that has just started."""
         parts = self.parts
-        if parts.controllers:
-            self._start_manager()
-        if parts.scheduler:
-            from navarch.scheduler.scheduler import Scheduler
+        if parts.control_planes > 1:
+            from navarch.simulation.controlplanes import ControlPlanes
 
+            wanted = {MANAGER: (parts.controllers, self._control), SCHEDULER: (parts.scheduler, self._schedule)}
+            components = {name: work for name, (is_wanted, work) in wanted.items() if is_wanted}
+            self.control_planes = ControlPlanes(self.network, components, parts.control_planes)
+            self.control_planes.on_write = self.on_leaders_write
+            self.control_planes.start()
+            self._stops.append(self.control_planes.stop)
+            return
+        if parts.controllers:
+            manager = self._manager(self.network.line(MANAGER), self.informers)
+            self._tasks.start(manager.run(), name="controllers")
+            self._stops.append(manager.stop)
+        if parts.scheduler:
             informers = self._watching(SCHEDULER) if parts.separate_caches else self.informers
-            scheduler = Scheduler(self._component(SCHEDULER), informers)
-            self.server.pipeline.explain.explainer = scheduler.explain
+            scheduler = self._scheduler(self.network.line(SCHEDULER), informers)
             self._tasks.start(scheduler.run(), name="scheduler")
             self._stops.append(scheduler.stop)
 
     async def stop_controllers(self) -> None:
         """Controllers and scheduler end, whatever they are doing."""
-        stops, self._stops, self._informers = self._stops, [], None
+        stops, self._stops, self._informers, self.control_planes = self._stops, [], None, None
         self._caches.clear()
         for stop in reversed(stops):
             await stop()
@@ -223,12 +244,21 @@ class SimulatedCluster:
 
     async def change_leader(self) -> None:
         """Controllers and scheduler are gone; others take over when their lease has run out."""
+        if self.control_planes is not None:
+            await self._kill_leaders(self.control_planes)
+            return
         async with self._upheaval:
             if self.is_down:
                 return
             await self.stop_controllers()
             await clock.sleep(TAKEOVER_SECONDS)
             self.start_controllers()
+
+    async def _kill_leaders(self, planes: ControlPlanes) -> None:
+        await asyncio.gather(*(leader.kill() for leader in planes.leaders()))
+        await clock.sleep(RESTART_SECONDS)
+        if self.control_planes is planes:
+            planes.start()
 
     # Nodes
 
@@ -301,7 +331,8 @@ class SimulatedCluster:
     @property
     def caches(self) -> dict[str, list[Informer]]:
         """What components of the cluster know, by who they are."""
-        found = {who: informers.all() for who, informers in self._caches.items()}
+        caches = self._caches if self.control_planes is None else self.control_planes.caches
+        found = {who: informers.all() for who, informers in caches.items()}
         return found | ({"the nodes": self._node_informers.all()} if self._node_informers is not None else {})
 
     def kubeconfig(self) -> str:
@@ -320,9 +351,8 @@ class SimulatedCluster:
         line.nodes = lambda: self.nodes
         return Client(line, field_manager="navarch-testing")
 
-    def _start_manager(self) -> None:
+    def _manager(self, line: Transport, informers: Informers) -> ControllerManager:
         from navarch.controllers.config import ControllerConfig
-        from navarch.controllers.controller import Controller
         from navarch.controllers.manager import ControllerManager
         from navarch.simulation.heartbeats import adjusted
 
@@ -335,9 +365,28 @@ class SimulatedCluster:
                 return None
             return controller if self._writes_heartbeats else adjusted(controller, config, lambda: self.nodes)
 
-        manager = ControllerManager(self._component(MANAGER), self.informers, config, adjust)
-        self._tasks.start(manager.run(), name="controllers")
-        self._stops.append(manager.stop)
+        return ControllerManager(Client(line, field_manager=MANAGER), informers, config, adjust)
+
+    def _scheduler(self, line: Transport, informers: Informers) -> Scheduler:
+        from navarch.scheduler.scheduler import Scheduler
+
+        scheduler = Scheduler(Client(line, field_manager=SCHEDULER), informers)
+        self.server.pipeline.explain.explainer = scheduler.explain
+        return scheduler
+
+    async def _control(self, line: Transport, informers: Informers) -> None:
+        manager = self._manager(line, informers)
+        try:
+            await manager.run()
+        finally:
+            await manager.stop()
+
+    async def _schedule(self, line: Transport, informers: Informers) -> None:
+        scheduler = self._scheduler(line, informers)
+        try:
+            await scheduler.run()
+        finally:
+            await scheduler.stop()
 
 
 def _spend(seconds: float) -> None:

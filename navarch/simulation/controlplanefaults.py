@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from navarch.simulation import arguments
-from navarch.simulation.action import Fault, span
+from navarch.simulation.action import ActionError, Fault, span
 from navarch.simulation.arguments import argument
+from navarch.simulation.controlplanes import Instance
 from navarch.simulation.stage import Stage
 
 RESTART_SECONDS = 10.0
 SYNCS_SECONDS = (0.01, 0.1, 1.0)
+FREEZE_SECONDS = 60.0
+COMPONENTS = ("*", "kube-controller-manager", "kube-scheduler")
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ class RestartControlPlane(Fault):
 
 @dataclass(frozen=True)
 class ChangeLeader(Fault):
-    """Controllers and scheduler are gone at once; others take over when their lease has run out."""
+    """Controllers and scheduler that lead are gone at once; others take over when their lease has run out."""
 
     name: ClassVar[str] = "change-leader"
 
@@ -86,3 +89,30 @@ class ChangeLeader(Fault):
     @classmethod
     def random(cls, chance: random.Random, nodes: Sequence[str]) -> ChangeLeader:
         return cls()
+
+
+@dataclass(frozen=True)
+class FreezeLeader(Fault):
+    """The processes that lead hang, and others take over; after `for` they go on as if nothing had been."""
+
+    name: ClassVar[str] = "freeze-leader"
+    of: str = argument(arguments.text, "*")
+    for_seconds: float | None = argument(arguments.duration, FREEZE_SECONDS, key="for")
+
+    async def begin(self, stage: Stage) -> list[Instance]:
+        cluster = stage.cluster
+        if cluster.parts.control_planes < 2:
+            raise ActionError("nobody could take over: there is one control plane")
+        # Where they are down nobody leads.
+        found = cluster.control_planes.leaders(self.of) if cluster.control_planes is not None else []
+        for leader in found:
+            leader.freeze()
+        return found
+
+    async def end(self, stage: Stage, begun: list[Instance] | None) -> None:
+        for leader in begun or ():
+            leader.thaw()
+
+    @classmethod
+    def random(cls, chance: random.Random, nodes: Sequence[str]) -> FreezeLeader:
+        return cls(chance.choice(COMPONENTS), span(chance))

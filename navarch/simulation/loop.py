@@ -7,6 +7,8 @@
 
 With `SimulatedClock` a whole cluster runs on this time, and draws its chances from one seed.
 
+A `Process` is what was begun inside it: it can be stopped as by SIGSTOP, timers and all, and go on later.
+
 Work for threads is done at once, on the loop: what runs beside it would not run the same way twice. Work that says that it
 takes time (`SimulatedLoop.spend`) holds up the loop where it is done on it, and only who waits for it where it is a thread's.
 """
@@ -14,10 +16,12 @@ takes time (`SimulatedLoop.spend`) holds up the loop where it is done on it, and
 from __future__ import annotations
 
 import asyncio
+import heapq
 import random
 import selectors
 from collections.abc import Callable
-from typing import Any, Literal
+from contextvars import Context, ContextVar, copy_context
+from typing import Any, Literal, TypeVar
 
 from navarch.component import clock
 
@@ -30,11 +34,67 @@ BUSY_LIMIT_SECONDS = 60.0
 BUSY_LIMIT_SECONDS_PER_NODE = 1.0
 """…and so much more for each node of the cluster, whose pods may all begin in one moment."""
 NAMES_SHOWN = 10
+T = TypeVar("T")
 _MACHINE = clock.SystemClock()
 
 
 class StuckError(AssertionError):
     """Nothing can happen any more, or something happens without end."""
+
+
+_process: ContextVar[Process | None] = ContextVar("navarch_simulated_process", default=None)
+
+
+class Process:
+    """Tasks, timers and callbacks that were begun inside it; while it is frozen none of them runs, whatever becomes due."""
+
+    def __init__(self, loop: SimulatedLoop) -> None:
+        loop.has_processes()
+        self._loop = loop
+        self._outside = copy_context()
+        self._inside = copy_context()
+        self._inside.run(_process.set, self)
+        self._held: list[asyncio.Handle] = []
+        self.is_frozen = False
+
+    def run(self, function: Callable[[], T]) -> T:
+        """Call it inside: what it begins belongs to the process."""
+        return self._inside.copy().run(function)
+
+    @property
+    def outside(self) -> Context:
+        """For what is done on behalf of the process by others."""
+        return self._outside.copy()
+
+    def freeze(self) -> None:
+        self.is_frozen = True
+
+    def thaw(self) -> None:
+        """Go on: what has become due meanwhile happens now, in the order in which it did."""
+        self.is_frozen = False
+        held, self._held = self._held, []
+        self._loop.run_again(held)
+
+    def hold(self, handle: asyncio.Handle) -> None:
+        self._held.append(handle)
+
+
+class _Handle(asyncio.Handle):
+    """Of a process: waits where that is frozen."""
+
+    def __init__(self, process: Process, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._process = process
+
+    def _run(self) -> None:
+        if self._process.is_frozen:
+            self._process.hold(self)
+        else:
+            super()._run()
+
+
+class _TimerHandle(_Handle, asyncio.TimerHandle):
+    """The same, of a timer."""
 
 
 class _Selector(selectors.DefaultSelector):
@@ -119,6 +179,36 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         else:
             _end(future, result, failure)
         return future
+
+    # Processes. Where there are none, nothing is looked at.
+
+    def has_processes(self) -> None:
+        """From now on callbacks may belong to processes."""
+        self._call_soon = self._call_soon_of_process
+        self.call_at = self._call_at_of_process  # type: ignore[method-assign,assignment]
+
+    def run_again(self, handles: list[asyncio.Handle]) -> None:
+        """Run handles that were held, at the next turn."""
+        self._ready.extend(handles)  # type: ignore[attr-defined]
+
+    def _call_soon_of_process(self, callback: Callable[..., Any], args: Any, context: Context | None) -> asyncio.Handle:
+        process = _process.get() if context is None else context.get(_process)
+        if process is None:
+            return super()._call_soon(callback, args, context)  # type: ignore[misc,no-any-return]
+        handle = _Handle(process, callback, args, self, context)
+        self._ready.append(handle)  # type: ignore[attr-defined]
+        return handle
+
+    def _call_at_of_process(
+        self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        process = _process.get() if context is None else context.get(_process)
+        if process is None:
+            return super().call_at(when, callback, *args, context=context)
+        timer = _TimerHandle(process, when, callback, args, self, context)
+        timer._scheduled = True  # type: ignore[attr-defined]
+        heapq.heappush(self._scheduled, timer)  # type: ignore[attr-defined]
+        return timer
 
     def spend(self, seconds: float) -> None:
         """Work that is being done takes so long."""

@@ -105,9 +105,9 @@ class Line(Transport):
     async def request(
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None, content_type: str = JSON
     ) -> Object:
-        server = self._server()
         if not self._network.disturbances:
-            return await server.request(method, path, query=query, body=body, content_type=content_type)
+            return await self._send(method, path, query, body, content_type)
+        self._server()
         loses_answer = False
         for disturbance in self._concerned(path):
             if not (disturbance.code or disturbance.lost) or disturbance.chance.random() >= disturbance.share:
@@ -122,11 +122,15 @@ class Line(Transport):
             loses_answer = True
         if loses_answer and method != "GET":
             self._network.has_lost_answers = True
-        answer = await self._server().request(method, path, query=query, body=body, content_type=content_type)
+        answer = await self._send(method, path, query, body, content_type)
         if loses_answer:
             await clock.sleep(CLIENT_TIMEOUT_SECONDS)
             raise TimeoutError("the request got no answer")
         return answer
+
+    async def _send(self, method: str, path: str, query: Mapping[str, str] | None, body: Any, content_type: str) -> Object:
+        """Have it done."""
+        return await self._server().request(method, path, query=query, body=body, content_type=content_type)
 
     async def watch(self, path: str, query: Mapping[str, str]) -> AsyncIterator[WatchEvent]:
         if path in self._expired:

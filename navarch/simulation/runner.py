@@ -139,6 +139,7 @@ class _Run:
         parts = Parts(
             nodes=0,
             separate_caches=scenario.separate_caches,
+            control_planes=scenario.control_planes,
             written_heartbeats=options.written_heartbeats,
             controllers=True,
             stages=definition.of_objects(scenario.stages),

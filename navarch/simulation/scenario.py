@@ -18,12 +18,15 @@ from navarch.apimachinery.errors import Object
 from navarch.simulation import actions, arguments, manifests, resources, stage
 from navarch.simulation.action import Action, Fault
 from navarch.simulation.arguments import ArgumentError, duration, show_duration
+from navarch.simulation.controlplanefaults import FreezeLeader
 from navarch.simulation.document import Document, Place, ScenarioError, nearest
 from navarch.simulation.expectation import Expectation
 from navarch.simulation.operations import AddNodes, Apply
 from navarch.simulation.stages import definition
 
 NODES, SECONDS, SETTLE_SECONDS = 3, 3600.0, 900.0
+CONTROL_PLANES = (1, 2, 3)
+NO_OTHERS = "nobody could take over; say control-planes: 2"
 STEPS_LIMIT = 100_000
 NODES_LIMIT = 100_000
 REPEAT_LIMIT = 100_000
@@ -35,6 +38,7 @@ _FIELDS = (
     "for",
     "settle",
     "caches",
+    "control-planes",
     "stages",
     "objects",
     "timeline",
@@ -128,6 +132,7 @@ class Scenario:
     expectations: tuple[Expected, ...]
     invariants: tuple[Path, ...] = ()
     """Python files with functions that are marked as invariants."""
+    control_planes: int = 1
     stages: tuple[Object, ...] = ()
     """What pods and nodes go through (navarch/simulation/stages)."""
 
@@ -201,6 +206,7 @@ def write(scenario: Scenario, steps: Sequence[Step]) -> str:
         "for": show_duration(scenario.seconds),
         "settle": show_duration(scenario.settle_seconds),
         "caches": "separate" if scenario.separate_caches else "shared",
+        "control-planes": scenario.control_planes if scenario.control_planes > 1 else None,
         "stages": list(scenario.stages),
         "objects": list(scenario.objects),
         "timeline": [
@@ -224,7 +230,8 @@ class _Reader:
         said = document.mapping((), document.value, _FIELDS)
         nodes = tuple(self._groups(said.get("nodes", NODES)))
         timeline = tuple(self._entry(place, item) for place, item in document.items(("timeline",), said.get("timeline")))
-        chaos = self._chaos(said["chaos"]) if "chaos" in said else None
+        control_planes = self._value(("control-planes",), said, arguments.any_of(*CONTROL_PLANES), 1)
+        chaos = self._chaos(said["chaos"], has_others=control_planes > 1) if "chaos" in said else None
         found = Scenario(
             name=self._value(("name",), said, arguments.text, Path(document.file).stem),
             file=document.file,
@@ -233,6 +240,7 @@ class _Reader:
             seconds=self._value(("for",), said, duration, SECONDS),
             settle_seconds=self._value(("settle",), said, duration, SETTLE_SECONDS),
             separate_caches=self._value(("caches",), said, arguments.one_of("separate", "shared"), "separate") == "separate",
+            control_planes=control_planes,
             stages=tuple(self._stages(said.get("stages"))),
             objects=tuple(self._objects(said.get("objects"))),
             timeline=timeline,
@@ -336,7 +344,7 @@ class _Reader:
             raise document.error((*place, "times"), f"times: {entry.times} is more than {STEPS_LIMIT}")
         return entry
 
-    def _chaos(self, value: Any) -> Chaos:
+    def _chaos(self, value: Any, *, has_others: bool) -> Chaos:
         document, place = self._document, ("chaos",)
         said = document.mapping(place, value, _CHAOS)
         faults = []
@@ -344,12 +352,14 @@ class _Reader:
             fault = actions.FAULTS_BY_NAME.get(str(name))
             if fault is None:
                 raise document.error(where, f"unknown fault {name!r}{nearest(str(name), actions.FAULTS_BY_NAME)}")
+            if fault is FreezeLeader and not has_others:
+                raise document.error(where, f"{name}: {NO_OTHERS}")
             faults.append(fault)
         return Chaos(
             float(self._value((*place, "per-hour"), said, arguments.integer, 12)),
             self._value((*place, "from"), said, duration, 0.0),
             self._value((*place, "until"), said, duration, None),
-            tuple(faults) or actions.FAULTS,
+            tuple(faults) or tuple(fault for fault in actions.FAULTS if has_others or fault is not FreezeLeader),
         )
 
     def _expected(self, place: Place, item: Any) -> Expected:
@@ -373,6 +383,8 @@ class _Reader:
         applied = [entry.action.object for entry in scenario.timeline if isinstance(entry.action, Apply)]
         known = _Objects([*scenario.objects, *applied])
         for index, entry in enumerate(scenario.timeline):
+            if isinstance(entry.action, FreezeLeader) and scenario.control_planes == 1:
+                raise self._document.error(("timeline", index), f"{entry.action.name}: {NO_OTHERS}")
             for key, (each, rule) in arguments.rules(type(entry.action)).items():
                 value = getattr(entry.action, each.name)
                 problem = ""

@@ -143,6 +143,7 @@ class Cluster:
         heartbeat_seconds: float = 10.0,
         written_heartbeats: bool = False,
         checkers: bool = True,
+        control_planes: int = 1,
         stages: Sequence[str | Path] = (),
     ) -> None:
         """`nodes` pretended nodes; without `controllers` and `scheduler` objects are stored, and nothing comes of them.
@@ -150,12 +151,14 @@ class Cluster:
         `seed`: of all that is left to chance. `time`: ``virtual`` (no waiting; the default), or with `http` ``real`` (the
         default there) or ``held`` (time stands still but in `advance` and `wait`). `written_heartbeats`: every heartbeat of
         a node is a write, as in life. `checkers`: what must hold in every cluster is watched, and InvariantError raised by
-        whatever method runs when it does not. `stages`: files of KWOK's Stages, which
-        say what pods and nodes go through; raises ScenarioError for what they cannot say.
+        whatever method runs when it does not. `control_planes`: of several one leads, elected as in life. `stages`: files of
+        KWOK's Stages, which say what pods and nodes go through; raises ScenarioError for what they cannot say.
         """
         pace = time or ("real" if http else "virtual")
         if http == (pace == "virtual"):
             raise ValueError("over HTTP time is real or held, without it virtual")
+        if http and control_planes > 1:
+            raise ValueError("over HTTP there is one control plane")
         self.namespace = namespace
         self._parts = Parts(
             nodes=nodes,
@@ -165,6 +168,7 @@ class Cluster:
             port=port,
             heartbeat_seconds=heartbeat_seconds,
             written_heartbeats=written_heartbeats,
+            control_planes=control_planes,
             stages=_stages(stages),
         )
         self._checks = checkers

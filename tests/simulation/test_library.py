@@ -13,6 +13,7 @@ import pytest
 from navarch.apiserver.admission import hooks
 from navarch.cli import main, simulate
 from navarch.cli.cluster import CommandError
+from navarch.client import leaderelection
 from navarch.controllers import rollout, tainteviction
 from navarch.scheduler import preemption
 from navarch.simulation import library, runner, scenario
@@ -23,6 +24,7 @@ from tests.simulation.planted import careless_eviction, deaf_relist, stale_cache
 NAMES = [
     "control-plane-restart",
     "drain",
+    "frozen-leader",
     "preemption-storm",
     "rolling-update",
     "slow-watchers",
@@ -72,6 +74,10 @@ def does_not_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SimulatedCluster, "start_controllers", starts)
 
 
+def takes_over_from_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leaderelection, "_duration", lambda lease: 3600.0)
+
+
 def goes_on_without_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     made = hooks.hook
     monkeypatch.setattr(hooks, "hook", lambda source, uid: replace(made(source, uid), ignores_failures=True))
@@ -82,6 +88,7 @@ def goes_on_without_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("control-plane-restart", does_not_come_back),
         ("drain", careless_eviction.plant),
+        ("frozen-leader", takes_over_from_nobody),
         ("preemption-storm", preempts_nobody),
         ("rolling-update", replaces_all_at_once),
         ("slow-watchers", stale_cache.plant),

@@ -48,7 +48,8 @@ chaos: {per-hour: 10, from: 5m, until: 35m, faults: [freeze, fill-disk]}
 
 
 def test_what_is_drawn_can_be_written_and_read_again() -> None:
-    text = WEB + "nodes: [{count: 2, labels: {zone: a}}, {count: 1}]\nchaos: {per-hour: 200}\nexpect: [{pods: all, ready: 0}]\n"
+    nodes = "nodes: [{count: 2, labels: {zone: a}}, {count: 1}]\n"
+    text = f"{WEB}control-planes: 2\n{nodes}chaos: {{per-hour: 300}}\nexpect: [{{pods: all, ready: 0}}]\n"
     found = scenario.parse(text)
     steps = found.draw(3)
     again = scenario.parse(scenario.write(found, steps))

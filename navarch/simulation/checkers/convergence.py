@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterator
 
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
+from navarch.simulation.behaviour import CONVERGES
 from navarch.simulation.checkers.checker import Checker
 
-ANNOTATION = "simulation.navarch.local/converges"
 FINAL = ("Succeeded", "Failed")
 
 
@@ -46,7 +46,7 @@ class Convergence(Checker):
 
     def _say(self, obj: Object, problems: Iterator[str] | tuple[str, ...]) -> None:
         template = meta.get_path(obj, "spec", "template", "metadata", "annotations") or {}
-        if "false" in (meta.annotations(obj).get(ANNOTATION), template.get(ANNOTATION)):
+        if "false" in (meta.annotations(obj).get(CONVERGES), template.get(CONVERGES)):
             return
         for problem in problems:
             self.report(f"{obj['kind']} {meta.key(obj)}", problem)
