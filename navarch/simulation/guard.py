@@ -13,43 +13,58 @@ import secrets
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
 
+_CLOCKS = ("time", "monotonic", "perf_counter", "process_time", "thread_time")
+_DRAWS = ("random", "randint", "randrange", "randbytes", "getrandbits", "choice", "choices", "sample", "shuffle", "uniform")
+_DISTRIBUTIONS = ("triangular", "betavariate", "expovariate", "gammavariate", "gauss", "lognormvariate", "normalvariate")
 GUARDED: tuple[tuple[Any, str], ...] = (
-    *((time, name) for name in ("time", "time_ns", "monotonic", "monotonic_ns", "sleep", "localtime", "gmtime")),
-    *((random, name) for name in ("random", "randint", "randrange", "choice", "choices", "sample", "shuffle", "uniform")),
+    *((time, f"{name}{unit}") for name in _CLOCKS for unit in ("", "_ns")),
+    *((time, name) for name in ("sleep", "localtime", "gmtime", "ctime")),
+    *((random, name) for name in (*_DRAWS, *_DISTRIBUTIONS, "seed")),
     *((uuid, name) for name in ("uuid1", "uuid4")),
-    *((secrets, name) for name in ("token_hex", "token_bytes", "token_urlsafe", "choice")),
+    *((secrets, name) for name in ("token_hex", "token_bytes", "token_urlsafe", "choice", "randbelow", "randbits")),
     (os, "urandom"),
 )
 # The door itself, and what measures how long something takes on the machine.
 ALLOWED = frozenset({"navarch.component.clock", "navarch.component.metrics"})
 
 
-@contextmanager
-def guarded(report: Callable[[str, str], None]) -> Iterator[None]:
-    """Call `report` with "" and who did what, once for each place, until the end."""
-    seen: set[tuple[str, int]] = set()
-    replaced = [(module, name, getattr(module, name)) for module, name in GUARDED]
-    for module, name, function in replaced:
-        setattr(module, name, _guard(module.__name__, name, function, seen, report))
-    try:
-        yield
-    finally:
-        for module, name, function in replaced:
+class Guard:
+    """A context manager, which may be entered again and again (but not in itself)."""
+
+    def __init__(self, report: Callable[[str, str], None]) -> None:
+        """`report` is called with "" and who did what, once for each place."""
+        seen: set[tuple[str, int, str]] = set()
+        self._guarded = [
+            (module, name, getattr(module, name), _guard(module.__name__, name, getattr(module, name), seen, report))
+            for module, name in GUARDED
+        ]
+
+    def __enter__(self) -> Self:
+        for module, name, _, looking in self._guarded:
+            setattr(module, name, looking)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for module, name, function, _ in self._guarded:
             setattr(module, name, function)
 
 
 def _guard(
-    module: str, name: str, function: Callable[..., Any], seen: set[tuple[str, int]], report: Callable[[str, str], None]
+    module: str,
+    name: str,
+    function: Callable[..., Any],
+    seen: set[tuple[str, int, str]],
+    report: Callable[[str, str], None],
 ) -> Callable[..., Any]:
     def looked(*arguments: Any, **named: Any) -> Any:
         caller = sys._getframe(1)
         who = caller.f_globals.get("__name__", "")
         if who.startswith("navarch.") and who not in ALLOWED:
-            place = (caller.f_code.co_filename, caller.f_lineno)
+            place = (caller.f_code.co_filename, caller.f_lineno, name)
             if place not in seen:
                 seen.add(place)
                 report("", f"{place[0]}:{place[1]}: {caller.f_code.co_qualname} calls {module}.{name}")

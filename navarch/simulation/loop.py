@@ -19,7 +19,8 @@ import asyncio
 import heapq
 import random
 import selectors
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, Literal, TypeVar
 
@@ -30,9 +31,12 @@ Pace = Literal["virtual", "held", "real"]
 START_SECONDS = 1_893_456_000.0
 """2030-01-01T00:00:00Z, a Tuesday: when a simulation begins unless it is told otherwise."""
 BUSY_LIMIT_SECONDS = 60.0
-"""Real time for which virtual time may stand still before somebody is taken to be in a circle…"""
+"""Real time in which virtual time may move by less than a moment before somebody is taken to be in a circle…"""
 BUSY_LIMIT_SECONDS_PER_NODE = 1.0
 """…and so much more for each node of the cluster, whose pods may all begin in one moment."""
+MOMENT_SECONDS = 1.0
+TURNS_WATCHED = 200
+"""How many turns of the loop tell who is busy."""
 NAMES_SHOWN = 10
 T = TypeVar("T")
 _MACHINE = clock.SystemClock()
@@ -104,17 +108,24 @@ class _Selector(selectors.DefaultSelector):
         super().__init__()
         self.pace: Pace = "virtual"
         self.busy: Callable[[], str] = lambda: ""
+        """Who was, in the turns that were watched."""
+        self.watch: Callable[[], None] = lambda: None
+        """Look who is ready in this turn."""
         self.nodes = 0
         self._now = 0.0
         self._since = _MACHINE.monotonic()
-        """Of real pace: when it was `_now`. Of virtual pace: when time last moved."""
+        """Of real pace: when it was `_now`. Of virtual pace: when the moment began."""
+        self._moment = 0.0
+        """Where virtual time was when the moment began."""
+        self._turns = 0
+        """That have been watched since the moment has lasted too long."""
 
     def set_pace(self, pace: Pace) -> None:
         self._now, self._since, self.pace = self.now(), _MACHINE.monotonic(), pace
+        self._moment = self._now
 
     def skip(self, seconds: float) -> None:
         self._now += seconds
-        self._since = _MACHINE.monotonic() if self.pace == "virtual" else self._since
 
     def now(self) -> float:
         return self._now + _MACHINE.monotonic() - self._since if self.pace == "real" else self._now
@@ -129,13 +140,21 @@ class _Selector(selectors.DefaultSelector):
             return ready
         if timeout is None:
             raise StuckError("nothing can happen any more: no task is ready and no timer is set")
-        if timeout > 0:
-            self._now += timeout
-            self._since = _MACHINE.monotonic()
+        self._now += max(timeout, 0.0)
+        if self._now - self._moment >= MOMENT_SECONDS:
+            self._begin_moment()
         elif _MACHINE.monotonic() - self._since > (limit := BUSY_LIMIT_SECONDS + BUSY_LIMIT_SECONDS_PER_NODE * self.nodes):
-            self._since = _MACHINE.monotonic()
-            raise StuckError(f"time has stood still for {limit:.0f} s of work: {self.busy()}")
+            self._turns += 1
+            self.watch()
+            if self._turns >= TURNS_WATCHED:
+                passed = self._now - self._moment
+                self._begin_moment()
+                stood = f"only {passed:g} s have passed" if passed else "time has stood still"
+                raise StuckError(f"{stood} for {limit:.0f} s of work: {self.busy()}")
         return ready
+
+    def _begin_moment(self) -> None:
+        self._moment, self._since, self._turns = self._now, _MACHINE.monotonic(), 0
 
 
 class SimulatedLoop(asyncio.SelectorEventLoop):
@@ -144,6 +163,8 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._times = _Selector()
         self._times.busy = self._busy
+        self._times.watch = self._watch
+        self._seen: Counter[str] = Counter()
         super().__init__(self._times)
         self._thread_seconds: float | None = None
         """What the work of a thread that is being done has spent; None: none is."""
@@ -217,10 +238,29 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         else:
             self._thread_seconds += seconds
 
+    def _watch(self) -> None:
+        now = self.time() + self._clock_resolution  # type: ignore[attr-defined]
+        due = [timer for timer in self._scheduled[:1] if timer.when() <= now]  # type: ignore[attr-defined]
+        ready: list[asyncio.Handle] = [*self._ready, *due]  # type: ignore[attr-defined]
+        self._seen.update({name for handle in ready if not handle.cancelled() for name in _names(handle)})
+
     def _busy(self) -> str:
-        names = sorted({task.get_name() for task in asyncio.all_tasks(self) if task._fut_waiter is None})  # type: ignore[attr-defined]
+        seen, self._seen = self._seen, Counter()
+        names = sorted(seen, key=lambda name: (-seen[name], name))
         shown = ", ".join(names[:NAMES_SHOWN]) or "callbacks of no task"
         return f"{shown} and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else shown
+
+
+def _names(handle: asyncio.Handle) -> Iterator[str]:
+    """Names of the tasks that a handle has go on, itself or by ending what they wait for."""
+    callbacks = [handle._callback]  # type: ignore[attr-defined]
+    for argument in handle._args or ():
+        if isinstance(argument, asyncio.Future):
+            callbacks += [callback for callback, _ in argument._callbacks or ()]
+    for callback in callbacks:
+        owner = getattr(callback, "__self__", None)
+        if isinstance(owner, asyncio.Task):
+            yield owner.get_name()
 
 
 def _end(future: asyncio.Future[Any], result: Any, failure: Exception | None) -> None:

@@ -23,7 +23,7 @@ from navarch.simulation.action import ActionError, Fault
 from navarch.simulation.checkers import every
 from navarch.simulation.checkers.checker import Checker
 from navarch.simulation.cluster import Parts, SimulatedCluster
-from navarch.simulation.guard import guarded
+from navarch.simulation.guard import Guard
 from navarch.simulation.loop import SimulatedClock, SimulatedLoop, StuckError
 from navarch.simulation.record import ActionRecord, ExpectationRecord, Log, Record
 from navarch.simulation.scenario import Expected, Scenario, Step
@@ -160,7 +160,7 @@ class _Run:
         defects = _Defects(self._watchdog.reporter("defects"))
         logging.getLogger("navarch").addHandler(defects)
         try:
-            with guarded(self._watchdog.reporter("clock")):
+            with Guard(self._watchdog.reporter("clock")):
                 await self._start()
                 for expected in scenario.expectations:
                     if expected.expectation.at is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +19,7 @@ from navarch.simulation import actions, manifests
 from navarch.simulation.checkers import every
 from navarch.simulation.checkers.checker import State
 from navarch.simulation.cluster import Parts, SimulatedCluster
+from navarch.simulation.guard import Guard
 from navarch.simulation.loop import START_SECONDS, SimulatedClock, SimulatedLoop
 from navarch.simulation.nodefaults import BOOT_SECONDS
 from navarch.simulation.record import Log
@@ -177,6 +179,8 @@ class Cluster:
         """So many findings have been told."""
         self._pace = pace
         self._seed = seed
+        self._guard: AbstractContextManager[Any] = nullcontext()
+        """On while the cluster's time passes."""
         self._thread: threading.Thread | None = None
         self._cluster: SimulatedCluster | None = None
         self.resources: Resources = None  # type: ignore[assignment]
@@ -215,6 +219,8 @@ class Cluster:
     async def _start(self, cluster: SimulatedCluster) -> None:
         record = Watchdog.new_record("test", "", self._seed)
         self._watchdog = Watchdog(cluster, record, Log(), every.checkers() if self._checks else ())
+        if self._checks and self._pace == "virtual":
+            self._guard = Guard(self._watchdog.reporter("clock"))
         await cluster.start()
         self.stage = Stage(cluster, self._seed, self.namespace)
 
@@ -257,7 +263,8 @@ class Cluster:
 
         if self._thread is not None:
             return asyncio.run_coroutine_threadsafe(timed(), self._loop).result()
-        return self._loop.run_until_complete(timed())
+        with self._guard:
+            return self._loop.run_until_complete(timed())
 
     def _call(self, change: Callable[[Any], None], node: str) -> None:
         """Something happens to a node."""

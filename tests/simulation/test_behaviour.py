@@ -24,6 +24,8 @@ def test_without_a_word_containers_run_for_ever_and_jobs_end_well() -> None:
     assert of(pod(), CONTAINER).run_seconds == math.inf
     assert (of(pod("Job"), CONTAINER).run_seconds, of(pod("Job"), CONTAINER).exit_code) == (1.0, 0)
     assert of(pod(), CONTAINER, is_init=True).run_seconds == 1.0
+    # That it does not become what it is asked to be is no behaviour.
+    assert of(pod(converges="false"), CONTAINER) == of(pod(), CONTAINER)
 
 
 def test_a_containers_own_word_counts_more_than_its_pods() -> None:

@@ -52,23 +52,29 @@ def test_what_can_never_happen_is_told() -> None:
     loop.close()
 
 
-def test_who_goes_in_circles_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("pause_seconds", "text"), [(0.0, "time has stood still"), (1e-6, "only 0.0")])
+def test_who_goes_in_circles_is_named(pause_seconds: float, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loops, "BUSY_LIMIT_SECONDS", 0.05)
     loop = SimulatedLoop()
 
     async def circle() -> None:
         while True:
-            await asyncio.sleep(0)
+            await asyncio.sleep(pause_seconds)
 
     async def main() -> None:
+        waiting = asyncio.create_task(asyncio.sleep(3600), name="waiting")
         task = asyncio.create_task(circle(), name="going-in-circles")
         try:
-            await clock.sleep(1)
+            await clock.sleep(3600)
         finally:
             task.cancel()
+            waiting.cancel()
 
-    with pytest.raises(StuckError, match="going-in-circles"):
+    with pytest.raises(StuckError, match=f"{text}.* for 0 s of work: going-in-circles"):
         loop.run_until_complete(main())
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+    loop.run_until_complete(asyncio.sleep(0))
     loop.close()
 
 

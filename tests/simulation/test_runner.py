@@ -11,13 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from navarch.controllers import replicaset
 from navarch.simulation import loop, runner, scenario, summary
 from navarch.simulation.record import Record
+from navarch.testing import Cluster, InvariantError
 
 ROOT = Path(__file__).parents[2]
-HIDDEN = re.compile(r"\bdatetime\.(now|utcnow|today)\(|^from (time|random|uuid|secrets) import (?!Random$)", re.MULTILINE)
+HIDDEN = re.compile(
+    r"\b(datetime\.(now|utcnow)|(date|datetime)\.today|Random)\(\)|\bdatetime\.now\("
+    r"|^from (time|random|uuid|secrets) import (?!Random$)",
+    re.MULTILINE,
+)
 DEPLOYMENT = """
 - apiVersion: apps/v1
   kind: Deployment
@@ -162,7 +168,7 @@ def test_it_makes_no_difference_what_has_run_before_in_the_process() -> None:
 
 
 def test_whoever_reads_the_machine_s_clock_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    source = "import time\nimport random\ndef reconciles():\n    return time.time() + random.random()\n"
+    source = "import time\nimport random\ndef reconciles():\n    time.sleep(0)\n    return time.time() + random.random()\n"
     culprit: dict[str, Any] = {"__name__": "navarch.controllers.culprit"}
     exec(compile(source, "culprit.py", "exec"), culprit)
     plan = replicaset.plan
@@ -173,7 +179,11 @@ def test_whoever_reads_the_machine_s_clock_is_named(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(replicaset, "plan", reads)
     record = run(f"for: 1m\nsettle: 1m\nobjects: {DEPLOYMENT}")
-    assert record.failures == ["clock: culprit.py:4: reconciles calls time.time"]
+    said = ["4: reconciles calls time.sleep", "5: reconciles calls time.time", "5: reconciles calls random.random"]
+    assert record.failures == [f"clock: culprit.py:{line}" for line in said]
+    with Cluster() as cluster, pytest.raises(InvariantError, match=r"culprit.py:4: reconciles calls time\.sleep"):
+        cluster.apply(yaml.safe_load(DEPLOYMENT))
+        cluster.advance(minutes=1)
 
 
 def test_no_module_reads_the_clock_where_that_cannot_be_seen() -> None:

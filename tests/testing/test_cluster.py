@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,8 +13,10 @@ import pytest
 
 from navarch.apimachinery import meta
 from navarch.component.httpserver import Request
+from navarch.simulation import loop
 from navarch.simulation.behaviour import PREFIX
 from navarch.simulation.checkers.checker import State
+from navarch.simulation.loop import StuckError
 from navarch.testing import ActionError, Cluster, InvariantError, StatusError, WaitError
 
 ROOT = Path(__file__).parents[2]
@@ -378,3 +381,23 @@ def test_informers_that_are_told_all_again_change_nothing(cluster: Cluster) -> N
     assert cluster.list("pods", namespace="") == before
     cluster.scale("deployment/web", 1)
     cluster.settle()
+
+
+def test_a_test_that_would_never_end_ends_and_names_who_is_busy(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "BUSY_LIMIT_SECONDS", 0.05)
+    monkeypatch.setattr(loop, "BUSY_LIMIT_SECONDS_PER_NODE", 0.0)
+
+    async def circles() -> None:
+        while True:
+            await asyncio.sleep(0)
+
+    async def begin() -> asyncio.Task[None]:
+        return asyncio.create_task(circles(), name="circling")
+
+    circling = cluster.run(begin())
+    with pytest.raises(StuckError, match=r"time has stood still for 0 s of work: .*circling"):
+        cluster.advance(hours=1)
+    circling.cancel()
+    # Virtual time is limited as well.
+    with pytest.raises(WaitError, match="it is not so within 600 s"):
+        cluster.wait_until(lambda: False)
