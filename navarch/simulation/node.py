@@ -435,6 +435,10 @@ class SimulatedNodes:
 
     def add(self, node: SimulatedNode) -> None:
         self._nodes[node.name] = node
+        known = self._informers.get("nodes").get(node.name)
+        if known is not None:
+            # It has been given a network before anybody told it of changes.
+            node.observe(known)
         if not self._runs_pods:
             return
         for pod in self._informers.get("pods").list():

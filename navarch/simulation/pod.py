@@ -311,16 +311,17 @@ class SimulatedPod:
         new = status.make(self.pod, self._runtime(), view)
         if new == self._published:
             return
-        written = await self._node.client.patch(
-            "pods",
-            meta.name(self.pod),
-            {"metadata": {"uid": self.uid}, "status": new},
-            meta.namespace(self.pod),
-            patch_type="strategic",
-            subresource="status",
-        )
-        # The answer may be the first that tells of a deletion.
-        self._take(written)
+        patch = status.patch(self.pod.get("status") or {}, new, self.uid)
+        if patch is not None:
+            known = meta.resource_version(self.pod)
+            written = await self._node.client.patch(
+                "pods", meta.name(self.pod), patch, meta.namespace(self.pod), patch_type="strategic", subresource="status"
+            )
+            # The answer may be the first that tells of a deletion, or of what somebody else has said meanwhile.
+            self._take(written)
+            if meta.resource_version(written) > known and _is_contradicted(new, written):
+                self._wake.set()
+                return
         self._published = new
 
 

@@ -401,3 +401,18 @@ def test_a_test_that_would_never_end_ends_and_names_who_is_busy(cluster: Cluster
     # Virtual time is limited as well.
     with pytest.raises(WaitError, match="it is not so within 600 s"):
         cluster.wait_until(lambda: False)
+
+
+def test_a_pod_that_gets_another_address_says_so(cluster: Cluster) -> None:
+    cluster.apply(deployment(replicas=1))
+    cluster.wait("deployment/web", "Available")
+    before = cluster.pods()[0]
+    node = cluster._simulated.nodes[before["spec"]["nodeName"]]
+    assert before["status"]["podIP"].startswith("10.128.")
+    # As if it had never been told of its network.
+    node._node = None
+    cluster.nodes[node.name].reboot()
+    cluster.wait_until(lambda: len(cluster.pods(ready=True)) == 1 and cluster.pods()[0]["status"] != before["status"])
+    cluster.settle(minutes=2)
+    after = cluster.pods()[0]["status"]
+    assert after["podIPs"] == [{"ip": after["podIP"]}] and after["podIP"].startswith("198.18.")
