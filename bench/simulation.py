@@ -27,6 +27,8 @@ import yaml
 THIRD_PARTY = "uvloop, httptools, orjson, ssl, numpy, cryptography.x509"
 ROUNDS = 5
 FIXTURES = 50
+REPLICAS = 500
+"""Of one of the Deployments of a large cluster."""
 
 
 def testserver(*options: str) -> float:
@@ -51,11 +53,11 @@ def testserver(*options: str) -> float:
             process.wait()
 
 
-def deployment(replicas: int) -> dict[str, Any]:
-    labels = {"app": "bench"}
+def deployment(replicas: int, name: str = "bench") -> dict[str, Any]:
+    labels = {"app": name}
     template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "main", "image": "registry.example/main:1"}]}}
     spec = {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template}
-    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "bench"}, "spec": spec}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}
 
 
 def fixtures(count: int) -> dict[str, float]:
@@ -150,15 +152,26 @@ def large(nodes: int, pods: int, hours: int, deployments: int = 100) -> dict[str
 
 
 def placed(nodes: int, pods: int) -> dict[str, float]:
-    """So many pods, placed and running."""
+    """So many pods, of Deployments as large as they are in life, placed and running."""
+    from navarch.simulation import runner
     from navarch.testing import Cluster
 
+    runner.spare_collector()
     with Cluster(nodes=nodes, checkers=False) as cluster:
-        began = time.perf_counter()
-        cluster.apply(deployment(pods))
-        cluster.wait("deployment/bench", lambda found: found["status"].get("availableReplicas") == pods, timeout=24 * 3600)
-        taken = time.perf_counter() - began
-        return {f"placed_{nodes}_nodes_{pods}_pods_seconds": taken, f"placed_{nodes}_nodes_{pods}_pods_rss_mb": _rss_mb()}
+        began, worked = time.perf_counter(), time.process_time()
+        workloads = pods // REPLICAS
+        cluster.apply([deployment(REPLICAS, f"bench-{number}") for number in range(workloads)])
+
+        def available() -> bool:
+            return all(found["status"].get("availableReplicas") == REPLICAS for found in cluster.list("deployments"))
+
+        cluster.wait_until(available, timeout=24 * 3600)
+        name = f"placed_{nodes}_nodes_{workloads * REPLICAS}_pods"
+        return {
+            f"{name}_seconds": time.perf_counter() - began,
+            f"{name}_cpu_seconds": time.process_time() - worked,
+            f"{name}_rss_mb": _rss_mb(),
+        }
 
 
 def baseline() -> float:
