@@ -55,8 +55,9 @@ class ControlPlanes:
         """What leaders know, by their components."""
         return {found.component: found.informers for found in self.leaders() if found.informers is not None}
 
-    def line(self, instance: Instance) -> Line:
-        return _ProcessLine(self._network, instance)
+    def lines(self, instance: Instance) -> tuple[Line, Line]:
+        """The ways of an instance to the API server: of its work, and of its elector."""
+        return _ProcessLine(self._network, instance), self._network.line(instance.component)
 
     def work(self, component: str) -> Work:
         return self._components[component]
@@ -88,16 +89,16 @@ class Instance:
             self.process.run(self._begin)
 
     def _begin(self) -> None:
-        self._lines = self.planes.line(self), self.planes._network.line(self.component)
-        self._tasks.start(self._compete(*self._lines), name="elector")
+        self._lines = working, electing = self.planes.lines(self)
+        self._tasks.start(self._compete(working, electing), name="elector")
 
-    async def _compete(self, line: Line, electing: Line) -> None:
+    async def _compete(self, working: Line, electing: Line) -> None:
         client = Client(electing, field_manager=self.component)
         recorder = EventRecorder(client, self.component)
         elector = LeaderElector(client, LeaderElectionConfig(name=self.component, identity=self.identity), recorder)
 
         async def lead() -> None:
-            guarded = elector.guard(line)
+            guarded = elector.guard(working)
             self.informers = Informers(Client(guarded, field_manager=self.component))
             try:
                 await self.planes.work(self.component)(guarded, self.informers)

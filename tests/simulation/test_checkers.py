@@ -58,7 +58,7 @@ def pod(name: str = "p", node: str = "", phase: str = "Running", **fields: Any) 
 
 def test_every_checker_has_a_name_of_its_own() -> None:
     names = [checker.name for checker in every.checkers()]
-    assert len(set(names)) == len(names) == 11
+    assert len(set(names)) == len(names) == 12
 
 
 def test_revisions() -> None:
