@@ -50,10 +50,11 @@ def status(owner: Object, pods: Sequence[Object], failure: Exception | None, mis
     active = [pod for pod in pods if podrules.is_active(pod)]
     wanted = ((spec.get("template") or meta.EMPTY).get("metadata") or meta.EMPTY).get("labels") or meta.EMPTY
     labelled = sum(wanted.items() <= meta.labels(pod).items() for pod in active)
-    ready = sum(podrules.is_ready(pod) for pod in active)
-    available = sum(podrules.is_available(pod, spec.get("minReadySeconds") or 0, now) for pod in active)
+    ready = [pod for pod in active if podrules.is_ready(pod)]
+    patience = spec.get("minReadySeconds") or 0
+    available = sum(podrules.is_available(pod, patience, now) for pod in ready) if patience else len(ready)
     after: Object = {"replicas": len(active)}
-    counts = {"fullyLabeledReplicas": labelled, "readyReplicas": ready, "availableReplicas": available}
+    counts = {"fullyLabeledReplicas": labelled, "readyReplicas": len(ready), "availableReplicas": available}
     after |= {field: count for field, count in counts.items() if count}
     if owner["kind"] == "ReplicaSet":
         after["terminatingReplicas"] = sum(meta.being_deleted(pod) and not podrules.is_finished(pod) for pod in pods)
