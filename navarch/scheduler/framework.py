@@ -225,6 +225,8 @@ class Plugin:
     """Whether Filter and Score also take a `OneNode`, and then answer with plain booleans and numbers in place of arrays."""
     amounts_only: ClassVar[bool] = False
     """Whether a verdict depends on what a node has and what is requested there, and on nothing else about its pods."""
+    normalized_by_range: ClassVar[bool] = False
+    """Whether a normalized score depends on nothing but the score itself and the lowest and highest of the feasible nodes."""
     score_by_feasible: ClassVar[bool] = False
     """Whether PreScore and Score depend on which nodes are feasible."""
 

@@ -84,6 +84,30 @@ class Verdict:
 
 
 @dataclass(slots=True)
+class Range:
+    """The lowest and the highest of some scores, and how many are that low and that high."""
+
+    low: int
+    high: int
+    at_low: int
+    at_high: int
+
+    @staticmethod
+    def of(scores: IntArray) -> Range:
+        low, high = int(scores.min()), int(scores.max())
+        return Range(low, high, int(np.count_nonzero(scores == low)), int(np.count_nonzero(scores == high)))
+
+    def replace(self, before: int, after: int) -> bool:
+        """One score is another now; False: lowest and highest may be others by that, and nothing is changed here."""
+        at_low = self.at_low - (before == self.low) + (after == self.low)
+        at_high = self.at_high - (before == self.high) + (after == self.high)
+        if not (self.low <= after <= self.high and at_low and at_high):
+            return False
+        self.at_low, self.at_high = at_low, at_high
+        return True
+
+
+@dataclass(slots=True)
 class Score:
     """What one score plugin says of all rows."""
 
@@ -97,6 +121,8 @@ class Score:
     """All are 0."""
     final: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
     """Normalized and weighed; of infeasible rows it means nothing."""
+    range: Range | None = None
+    """Of `raw`, where that is all that normalized scores depend on."""
 
 
 class Vectors:
@@ -124,9 +150,8 @@ class Vectors:
         self.scores: list[Score] = []
         self.feasible: BoolArray = np.zeros(self._size, np.bool_)
         self.feasible_count = 0
-        self._sums: IntArray = np.zeros(0, np.int64)
         self._totals: IntArray = np.zeros(0, np.int64)
-        """Like `_sums`, but -1 where a row is not feasible."""
+        """The weighed sum of all scores by row; -1 where a row is not feasible."""
         self._highest = -1
         self._ties: IntArray = np.zeros(0, np.int64)
         """The rows with the highest total, in any order; empty: to be looked for."""
@@ -201,8 +226,7 @@ class Vectors:
         if self._has_scores:
             # Scores are those of nodes as they are.
             ones = [OneNode(self.snapshot, one.row) if one.row in self.snapshot.nominated else one for one in ones]
-            if wider or scored_wider or not ones or not self._rescore_ones(pod, ones, is_same):
-                self._rescore(pod, np.array(touched, np.int64), ones, scored_wider, is_same)
+            self._rescore(pod, touched, ones, scored_wider, is_same, bool(wider))
 
     def _judge_ones(self, pod: PodInfo, ones: list[OneNode], wider: set[Plugin]) -> bool:
         """Judge a few nodes, one by one; whether the same of them are feasible as before."""
@@ -386,11 +410,12 @@ class Vectors:
         self._add_up()
 
     def _add_up(self) -> None:
-        self._sums = np.zeros(self._size, np.int64)
+        totals = np.zeros(self._size, np.int64)
         for score in self.scores:
             if not score.is_silent:
-                self._sums += score.final
-        self._totals = np.where(self.feasible, self._sums, -1)
+                totals += score.final
+        totals[~self.feasible] = -1
+        self._totals = totals
         self._ties = self._ties[:0]
 
     def _ask(self, pod: PodInfo, score: Score, chosen: Nodes) -> None:
@@ -408,41 +433,35 @@ class Vectors:
         if not score.is_normalized:
             score.final = score.raw * score.weight
             return
-        scores = self._framework.normalize(score.plugin, self.state, pod, score.raw[chosen.rows], chosen)
-        score.final = np.zeros(self._size, np.int64)
-        score.final[chosen.rows] = scores * score.weight
+        is_all = len(chosen.rows) == self._size
+        raw = score.raw if is_all else score.raw[chosen.rows]
+        score.range = Range.of(raw) if score.plugin.normalized_by_range and len(raw) else None
+        scores = self._normalized(pod, score, raw, chosen) * score.weight
+        if is_all:
+            score.final = scores
+        else:
+            score.final = np.zeros(self._size, np.int64)
+            score.final[chosen.rows] = scores
         if score.is_flat and not score.plugin.score_by_feasible and len(scores):
             # Whichever nodes are feasible, it is the same for all.
             score.final[:] = score.final[chosen.rows[0]]
 
-    def _rescore_ones(self, pod: PodInfo, ones: list[OneNode], is_same: bool) -> bool:
-        """Score a few nodes, one by one; False: that doesn't do, since others' scores may change by that."""
-        for score in self.scores:
-            if score.is_silent:
-                continue
-            plugin = score.plugin
-            if not is_same and (plugin.score_by_feasible or (score.is_normalized and not score.is_flat)):
-                return False
-            if score.reuse is Reuse.NODE:
-                continue
-            if not plugin.scalar:
-                return False
-            for one in ones:
-                fresh, row = int(self._framework.score_nodes(plugin, self.state, pod, one)), one.row
-                if score.is_normalized:
-                    if fresh != score.raw.item(row):
-                        return False
-                    continue
-                final = fresh * score.weight
-                self._sums[row] += final - score.final.item(row)
-                score.raw[row], score.final[row] = fresh, final
-        for one in ones:
-            self._set_total(one.row, self._sums.item(one.row) if self.feasible[one.row] else -1)
-        return True
+    def _normalized(self, pod: PodInfo, score: Score, raw: IntArray, chosen: Nodes) -> IntArray:
+        found = score.range
+        if found is None or found.high - found.low >= len(raw):
+            return self._framework.normalize(score.plugin, self.state, pod, raw, chosen)
+        # There are fewer different scores than nodes.
+        values = np.arange(found.low, found.high + 1)
+        return self._framework.normalize(score.plugin, self.state, pod, values, chosen)[raw - found.low]
 
-    def _rescore(self, pod: PodInfo, rows: IntArray, ones: list[OneNode], wider: set[Plugin], is_same: bool) -> None:
-        """Scores after a change: of those rows, and what depends on which rows are feasible."""
-        chosen = None
+    def _rescore(
+        self, pod: PodInfo, rows: list[int], ones: list[OneNode], wider: set[Plugin], is_same: bool, is_whole: bool
+    ) -> None:
+        """Scores after a change: of those rows, and what depends on which rows are feasible.
+
+        `is_same`: whether the same rows are feasible as before; if `is_whole`, any may be another.
+        """
+        chosen: Nodes | None = None
         for score in self.scores:
             was_silent = score.is_silent
             if score.plugin in wider or (score.plugin.score_by_feasible and not is_same and not was_silent):
@@ -452,20 +471,46 @@ class Vectors:
             elif was_silent:
                 continue
             else:
-                is_stale = score.reuse is not Reuse.NODE and self._rescore_rows(pod, score, rows, ones)
-                is_stale |= score.is_normalized and not is_same and not score.is_flat
+                is_stale = score.is_normalized and not is_same and not score.is_flat
+                if score.reuse is Reuse.NODE:
+                    pass
+                elif ones and score.plugin.scalar:
+                    for one in ones:
+                        is_stale |= self._rescore_one(pod, score, one, is_stale)
+                else:
+                    is_stale |= self._rescore_rows(pod, score, np.array(rows, np.int64))
             if is_stale:
                 chosen = chosen or Nodes(self.snapshot, np.flatnonzero(self.feasible))
                 self._finish(pod, score, chosen)
-        self._add_up()
+                is_whole = True
+        if is_whole:
+            self._add_up()
+            return
+        for row in rows:
+            total = sum(score.final.item(row) for score in self.scores if not score.is_silent)
+            self._set_total(row, total if self.feasible[row] else -1)
 
-    def _rescore_rows(self, pod: PodInfo, score: Score, rows: IntArray, ones: list[OneNode]) -> bool:
-        """Scores of a few rows; whether others have to be normalized anew."""
-        plugin, framework = score.plugin, self._framework
-        if plugin.scalar and ones:
-            found = np.array([int(framework.score_nodes(plugin, self.state, pod, one)) for one in ones], np.int64)
-        else:
-            found = framework.score_nodes(plugin, self.state, pod, Nodes(self.snapshot, rows))
+    def _rescore_one(self, pod: PodInfo, score: Score, one: OneNode, is_stale: bool) -> bool:
+        """The score of one row; whether others have to be normalized anew. `is_stale`: they have to be anyhow."""
+        fresh, row = int(self._framework.score_nodes(score.plugin, self.state, pod, one)), one.row
+        if not score.is_normalized:
+            score.raw[row], score.final[row] = fresh, fresh * score.weight
+            return False
+        before = score.raw.item(row)
+        if fresh == before:
+            return False
+        score.raw[row] = fresh
+        score.is_flat = score.is_flat and fresh == 0
+        found = score.range
+        if is_stale or found is None or not self.feasible[row] or not found.replace(before, fresh):
+            return True
+        as_one_of_many = np.array([found.low, found.high, fresh], np.int64)
+        score.final[row] = self._framework.normalize(score.plugin, self.state, pod, as_one_of_many, one)[2] * score.weight
+        return False
+
+    def _rescore_rows(self, pod: PodInfo, score: Score, rows: IntArray) -> bool:
+        """Scores of a few rows; likewise."""
+        found = self._framework.score_nodes(score.plugin, self.state, pod, Nodes(self.snapshot, rows))
         is_changed = bool((found != score.raw[rows]).any())
         score.raw[rows] = found
         score.is_flat = score.is_flat and not found.any()

@@ -213,6 +213,7 @@ class Twins:
             assert (name, said) == (name, [value * reference.WEIGHTS[name] for value in table[name]])
         totals = [sum(table[name][i] * weight for name, weight in reference.WEIGHTS.items()) for i in range(len(rows))]
         assert kept.totals()[rows].tolist() == totals
+        assert sorted(kept.best(info)) == sorted(row for row, total in zip(rows, totals, strict=True) if total == max(totals))
 
 
 def another(item: Object) -> Object:

@@ -103,6 +103,7 @@ class Counts:
 class InterPodAffinity(Plugin):
     name = "InterPodAffinity"
     scalar = True
+    normalized_by_range = True
     args_defaults: ClassVar[Object] = {
         "hardPodAffinityWeight": DEFAULT_HARD_POD_AFFINITY_WEIGHT,
         "ignorePreferredTermsOfExistingPods": False,
