@@ -150,6 +150,8 @@ class Vectors:
         self.scores: list[Score] = []
         self.feasible: BoolArray = np.zeros(self._size, np.bool_)
         self.feasible_count = 0
+        self._chosen: IntArray | None = None
+        """The feasible rows; the same array as long as they are the same."""
         self._totals: IntArray = np.zeros(0, np.int64)
         """The weighed sum of all scores by row; -1 where a row is not feasible."""
         self._highest = -1
@@ -245,6 +247,7 @@ class Vectors:
             if is_feasible != self.feasible[one.row] and not wider:
                 self.feasible[one.row] = is_feasible
                 self.feasible_count += 1 if is_feasible else -1
+                self._chosen = None
                 is_same = False
         return is_same
 
@@ -336,6 +339,7 @@ class Vectors:
         if not is_same:
             self.feasible[at] = feasible
             self.feasible_count = int(np.count_nonzero(self.feasible))
+            self._chosen = None
         return is_same
 
     def fit(self) -> Fit:
@@ -397,13 +401,18 @@ class Vectors:
         """The weighed sum of all scores by row; -1 where a row is not feasible."""
         return self._totals
 
+    def _feasible_nodes(self) -> Nodes:
+        if self._chosen is None:
+            self._chosen = np.flatnonzero(self.feasible)
+        return Nodes(self.snapshot, self._chosen)
+
     def _score_all(self, pod: PodInfo) -> None:
         framework = self._framework
         self.scores = [
             Score(plugin, self._reuse[plugin], framework.weights[plugin.name], framework.normalizes(plugin))
             for plugin in framework.points["score"]
         ]
-        chosen = Nodes(self.snapshot, np.flatnonzero(self.feasible))
+        chosen = self._feasible_nodes()
         for score in self.scores:
             self._ask(pod, score, chosen)
             self._finish(pod, score, chosen)
@@ -465,7 +474,7 @@ class Vectors:
         for score in self.scores:
             was_silent = score.is_silent
             if score.plugin in wider or (score.plugin.score_by_feasible and not is_same and not was_silent):
-                chosen = chosen or Nodes(self.snapshot, np.flatnonzero(self.feasible))
+                chosen = chosen or self._feasible_nodes()
                 self._ask(pod, score, chosen)
                 is_stale = not (was_silent and score.is_silent)
             elif was_silent:
@@ -480,7 +489,7 @@ class Vectors:
                 else:
                     is_stale |= self._rescore_rows(pod, score, np.array(rows, np.int64))
             if is_stale:
-                chosen = chosen or Nodes(self.snapshot, np.flatnonzero(self.feasible))
+                chosen = chosen or self._feasible_nodes()
                 self._finish(pod, score, chosen)
                 is_whole = True
         if is_whole:

@@ -92,6 +92,10 @@ class Spreads(list[Spread]):
     sizes: Sequence[int] = ()
     """How many domains the feasible nodes are in, by constraint."""
     requires_all_keys = True
+    measured: IntArray | None = None
+    """Of which nodes that is."""
+    counted: BoolArray | None = None
+    """Which of them have all labels; None: all."""
 
     def clone(self) -> Spreads:
         copy = Spreads(item.clone() for item in self)
@@ -183,9 +187,14 @@ class PodTopologySpread(Plugin):
             state.write(self.SCORES, spreads)
         if not spreads:
             return SKIP
-        counted = nodes.rows
+        if spreads.measured is nodes.rows:
+            return None  # The same nodes as the last time; what is counted there does not matter here.
+        counted, spreads.counted = nodes.rows, None
         if spreads.requires_all_keys:
-            counted = counted[_with_all_keys([spread.constraint for spread in spreads], nodes)]
+            labelled = _with_all_keys([spread.constraint for spread in spreads], nodes)
+            if not labelled.all():
+                counted, spreads.counted = counted[labelled], labelled
+        spreads.measured = nodes.rows
         # A missing label counts as one more value where pods need not have all of them.
         spreads.sizes = [
             len(counted) if spread.by_row else int(np.count_nonzero(np.bincount(spread.column.codes[counted])))
@@ -226,18 +235,12 @@ class PodTopologySpread(Plugin):
 
     def normalize_score(self, state: CycleState, pod: PodInfo, scores: IntArray, nodes: Nodes) -> IntArray:
         spreads = state.read(self.SCORES, Spreads)
-        counted = nodes.valid
-        if spreads.requires_all_keys:
-            counted = _with_all_keys([spread.constraint for spread in spreads], nodes)
-        if not counted.any():
+        relevant = scores if spreads.counted is None else scores[spreads.counted]
+        if not len(relevant):
             return np.zeros(len(scores), np.int64)
-        is_all = bool(counted.all())
-        relevant = scores if is_all else scores[counted]
         low, high = int(relevant.min()), int(relevant.max())
-        if high == 0:
-            return np.where(counted, MAX_NODE_SCORE, 0)
-        found: IntArray = MAX_NODE_SCORE * (high + low - scores) // high
-        return found if is_all else np.where(counted, found, 0)
+        found = MAX_NODE_SCORE * (high + low - scores) // high if high else np.full(len(scores), MAX_NODE_SCORE, np.int64)
+        return found if spreads.counted is None else np.where(spreads.counted, found, 0)
 
     # Queueing.
 
