@@ -59,6 +59,10 @@ class Spread:
     domains: IntArray
     """Values that eligible nodes have."""
     by_row: bool = False
+    _least: int = 0
+    """What the emptiest domain has…"""
+    _at_least: int = 0
+    """…and how many have no more; 0: that is to be found out."""
 
     def clone(self) -> Spread:
         return Spread(self.constraint, self.column, self.counts.copy(), self.eligible, self.domains, self.by_row)
@@ -66,13 +70,31 @@ class Spread:
     @property
     def lowest(self) -> int:
         """What the emptiest domain has; 0 if there are fewer domains than there should be."""
-        enough = len(self.domains) >= max(self.constraint.min_domains, 1)
-        return int(self.counts[self.domains].min()) if enough else 0
+        if len(self.domains) < max(self.constraint.min_domains, 1):
+            return 0
+        if not self._at_least:
+            counts = self.counts[self.domains]
+            self._least = int(counts.min())
+            self._at_least = int(np.count_nonzero(counts == self._least))
+        return self._least
 
-    def too_full(self, pod: PodInfo) -> BoolArray:
-        """Which domains, by number, have as many as they may: one more of the pod's kind would be too many."""
+    def too_full(self, pod: PodInfo, codes: Any, lowest: int | None = None) -> Any:
+        """Which of these domains have as many as they may: one more of the pod's kind would be too many."""
         own = 1 if self.constraint.selector.matches(pod.labels) else 0
-        return self.counts + own - self.lowest > self.constraint.max_skew
+        return self.counts[codes] + own - (self.lowest if lowest is None else lowest) > self.constraint.max_skew
+
+    def follow(self, pod: PodInfo, row: int, amount: int) -> bool:
+        """Count a pod of that row; whether other nodes are too full, or no longer, by that."""
+        code, lowest = self.column.codes.item(row), self.lowest
+        was_full = self.too_full(pod, code)
+        if not self.add(row, amount):
+            return False
+        if self.lowest == lowest:
+            return self.column.is_shared and bool(self.too_full(pod, code) != was_full)
+        everywhere = slice(None)
+        before = self.too_full(pod, everywhere, lowest)
+        before[code] = was_full
+        return not np.array_equal(before, self.too_full(pod, everywhere))
 
     def add(self, row: int, amount: int) -> int:
         """Count a pod of that row; the domain it belongs to, 0 if to none that counts."""
@@ -82,7 +104,12 @@ class Spread:
         code = int(self.column.codes[row])
         if not self.eligible[row] or not code:
             return 0
-        self.counts[code] += amount
+        before = int(self.counts[code])
+        after = self.counts[code] = before + amount
+        if after < self._least:
+            self._at_least = 0
+        elif self._at_least:
+            self._at_least += (after == self._least) - (before == self._least)
         return code
 
 
@@ -160,8 +187,7 @@ class PodTopologySpread(Plugin):
         wider, row = Wider.NOTHING, self.handle.snapshot.rows[node_name]
         for spread in hard:
             if spread.constraint.selector.matches(other.labels):
-                before = spread.too_full(pod)
-                if spread.add(row, amount) and not np.array_equal(before, spread.too_full(pod)):
+                if spread.follow(pod, row, amount):
                     wider |= Wider.VERDICTS
         for spread in soft or ():
             if spread.constraint.selector.matches(other.labels) and spread.add(row, amount) and spread.column.is_shared:
@@ -174,7 +200,7 @@ class PodTopologySpread(Plugin):
             codes = nodes.take(spread.column.codes)
             missing = (codes == 0) & ~rejected
             yield Rejection(missing, REASON_LABEL, is_resolvable=False)
-            skewed = spread.too_full(pod)[codes] & (codes > 0) & ~rejected
+            skewed = spread.too_full(pod, codes) & (codes > 0) & ~rejected
             yield Rejection(skewed, REASON)
             rejected = rejected | missing | skewed
 
