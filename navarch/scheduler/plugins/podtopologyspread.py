@@ -186,9 +186,8 @@ class PodTopologySpread(Plugin):
         soft: Spreads | None = state.get(self.SCORES)
         wider, row = Wider.NOTHING, self.handle.snapshot.rows[node_name]
         for spread in hard:
-            if spread.constraint.selector.matches(other.labels):
-                if spread.follow(pod, row, amount):
-                    wider |= Wider.VERDICTS
+            if spread.constraint.selector.matches(other.labels) and spread.follow(pod, row, amount):
+                wider |= Wider.VERDICTS
         for spread in soft or ():
             if spread.constraint.selector.matches(other.labels) and spread.add(row, amount) and spread.column.is_shared:
                 wider |= Wider.SCORES
