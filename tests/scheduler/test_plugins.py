@@ -38,6 +38,22 @@ def test_extended_resources_that_no_node_has_are_insufficient() -> None:
     assert feasible(found, item) == {"b"}
 
 
+def test_what_a_pod_needs_of_a_new_feature_its_node_must_declare() -> None:
+    found = snapshot(node("a"))
+    item = pod()
+    (container,) = item["spec"]["containers"]
+    rule = {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [42]}}
+    item["spec"]["containers"] = [{**container, "restartPolicy": "Never", "restartPolicyRules": [rule]}]
+    assert why(found, item) == "0/1 nodes are available: 1 node(s) didn't match Pod's required features."
+    found.set_node(node("b", declaredFeatures=["A", "RestartAllContainersOnContainerExits"]))
+    assert feasible(found, item) == {"b"}
+    item["spec"] |= {"hostNetwork": True, "hostUsers": False}
+    assert not feasible(found, item)
+    found.set_node(node("a", declaredFeatures=["RestartAllContainersOnContainerExits", "UserNamespacesHostNetworkSupport"]))
+    assert feasible(found, item) == {"a"}
+    assert feasible(found, pod()) == {"a", "b"}
+
+
 def test_taints_must_be_tolerated() -> None:
     taint = {"key": "dedicated", "value": "db", "effect": "NoSchedule"}
     found = snapshot(node("a", taints=[taint]))

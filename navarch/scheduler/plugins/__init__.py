@@ -12,6 +12,7 @@ from navarch.scheduler.plugins.dynamicresources import DynamicResources
 from navarch.scheduler.plugins.imagelocality import ImageLocality
 from navarch.scheduler.plugins.interpodaffinity import InterPodAffinity
 from navarch.scheduler.plugins.nodeaffinity import NodeAffinity
+from navarch.scheduler.plugins.nodedeclaredfeatures import NodeDeclaredFeatures
 from navarch.scheduler.plugins.nodename import NodeName
 from navarch.scheduler.plugins.nodeports import NodePorts
 from navarch.scheduler.plugins.noderesourcesbalancedallocation import NodeResourcesBalancedAllocation
@@ -45,6 +46,7 @@ DEFAULTS: tuple[tuple[type[Plugin], int], ...] = (
     (NodeResourcesBalancedAllocation, 1),
     (ImageLocality, 1),
     (DefaultBinder, 0),
+    (NodeDeclaredFeatures, 0),
 )
 """The default profile: every plugin at all its extension points, in this order; and what its scores weigh (0: 1, if it
 scores)."""
