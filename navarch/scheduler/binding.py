@@ -7,7 +7,7 @@ the node is free again and the pod goes back to the queue.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -66,10 +66,23 @@ async def wait_on_permit(waiting: WaitingPod, handle: Handle) -> Status | None:
         handle.waiting_pods.pop(waiting.pod.uid, None)
 
 
-async def prepare(assumed: Assumed) -> Status | None:
+def pre_flight(assumed: Assumed) -> list[Plugin]:
+    """The plugins that have something to do at PreBind. Raises PluginError."""
+    framework, found = assumed.framework, []
+    for plugin in framework.points["preBind"]:
+        asked = plugin.pre_bind_pre_flight
+        status = framework.call(plugin, "PreBindPreFlight", asked, assumed.state, assumed.pod, assumed.node)
+        if status is None or status.code is Code.SUCCESS:
+            found.append(plugin)
+        elif status.code is not Code.SKIP:
+            raise PluginError(plugin.name, "PreBindPreFlight", status.message)
+    return found
+
+
+async def prepare(assumed: Assumed, plugins: Sequence[Plugin]) -> Status | None:
     """PreBind, which may take long: volumes may have to be made. What stands in the way, or None. Raises PluginError."""
     framework, state, pod, node = assumed.framework, assumed.state, assumed.pod, assumed.node
-    for plugin in framework.points["preBind"]:
+    for plugin in plugins:
         asked = plugin.pre_bind(state, pod, node)
         status = await _limited(framework, plugin, "PreBind", asked, PRE_BIND_LIMIT_SECONDS)
         if status is not None and status.code is Code.ERROR:

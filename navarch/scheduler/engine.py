@@ -207,6 +207,8 @@ class Engine:
             self._forget(meta.uid(new))
         elif meta.uid(new) not in self._assumed:
             self._pod_waits(old, new)
+        elif (queued := self.queue.get(meta.uid(new))) is not None:
+            queued.info.pod = new  # Its status may be newer.
 
     def _pod_waits(self, old: Object | None, new: Object) -> None:
         queued = self.queue.get(meta.uid(new))
@@ -478,10 +480,14 @@ class Engine:
     async def _bind(self, queued: Queued, assumed: Assumed, waiting: WaitingPod | None) -> None:
         pod = assumed.pod
         try:
+            busy = binding.pre_flight(assumed)
+            if (busy or waiting is not None) and pod.nominated_node_name != assumed.node:
+                # It takes a while: who looks at the pod, or schedules after us, is told where it is going.
+                await patch_status(self._client, pod, {"nominatedNodeName": assumed.node})
             status = await binding.wait_on_permit(waiting, self.handle) if waiting is not None else None
             if status is None:
                 # Who waits for volumes keeps nobody else from being bound.
-                status = await binding.prepare(assumed)
+                status = await binding.prepare(assumed, busy)
             if status is None:
                 async with self._bindings:
                     status = await binding.finish(assumed)

@@ -303,6 +303,10 @@ class Plugin:
 
     # The binding cycle.
 
+    def pre_bind_pre_flight(self, state: CycleState, pod: PodInfo, node_name: str) -> Status | None:
+        """Whether `pre_bind` has something to do: SKIP if not, and it is not called then. Others are told of the rest."""
+        return None
+
     async def pre_bind(self, state: CycleState, pod: PodInfo, node_name: str) -> Status | None:
         return None
 
@@ -324,7 +328,7 @@ POINTS = {
     "score": ("score",),
     "reserve": ("reserve", "unreserve"),
     "permit": ("permit",),
-    "preBind": ("pre_bind",),
+    "preBind": ("pre_bind", "pre_bind_pre_flight"),
     "bind": ("bind",),
     "postBind": ("post_bind",),
 }

@@ -154,6 +154,8 @@ def test_a_pod_waits_at_permit_until_it_is_allowed_and_no_longer_than_it_may() -
                 lambda: [pod.pod.name for pod in waiting.values()] == ["web"] and "unreserve late" in Protocolled.log
             )
             assert not where(found, "web")
+            # While it waits, it says where it is going.
+            await found.until(lambda: found.api.objects["pods"]["default/web"]["status"].get("nominatedNodeName") == "node-1")
             next(iter(waiting.values())).allow("Protocolled")
             await found.until(lambda: "post_bind web" in Protocolled.log)
             order = [entry for entry in Protocolled.log if "web" in entry]

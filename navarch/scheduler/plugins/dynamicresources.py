@@ -379,10 +379,11 @@ class DynamicResources(Plugin):
         except (StatusError, OSError) as error:
             logger.info("cannot give back %s: %s", meta.key(claim), error)
 
+    def pre_bind_pre_flight(self, state: CycleState, pod: PodInfo, node_name: str) -> Status | None:
+        return SKIP if state.get(self.name) is None else None
+
     async def pre_bind(self, state: CycleState, pod: PodInfo, node_name: str) -> Status | None:
-        noted = state.get(self.name)
-        if noted is None:
-            return None
+        noted = state.read(self.name, Noted)
         try:
             for index, claim in enumerate(noted.claims):
                 if not _is_reserved_for(claim, pod):

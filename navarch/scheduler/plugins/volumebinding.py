@@ -102,10 +102,13 @@ class VolumeBinding(Plugin):
             self._binder.revert(noted.plan)
             noted.plan = None
 
-    async def pre_bind(self, state: CycleState, pod: PodInfo, node_name: str) -> Status | None:
+    def pre_bind_pre_flight(self, state: CycleState, pod: PodInfo, node_name: str) -> Status | None:
         noted = state.get(self.name)
-        if noted is None or noted.plan is None:
-            return None
+        return SKIP if noted is None or noted.plan is None else None
+
+    async def pre_bind(self, state: CycleState, pod: PodInfo, node_name: str) -> Status | None:
+        noted = state.read(self.name, Noted)
+        assert noted.plan is not None
         try:
             await self._binder.bind(noted.plan, pod, node_name, self._timeout_seconds)
         except NotReady as error:
