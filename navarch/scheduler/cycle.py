@@ -94,6 +94,12 @@ def feasible_rows(framework: Framework, templates: Templates, pod: PodInfo) -> t
     return np.flatnonzero(fit.feasible), fit, filtered
 
 
+def any_fit(framework: Framework, templates: Templates, pod: PodInfo) -> bool:
+    """Whether some node may take a pod of that template, beside those for which room is kept."""
+    vectors = templates.of(framework, pod)
+    return not vectors.is_worth_it or vectors.feasible_count > 0
+
+
 def may_fit(framework: Framework, templates: Templates, pod: PodInfo) -> bool:
     """Whether some node may take a pod; for certain only as far as plugins let it be known of all pods of the template."""
     snapshot = templates.snapshot

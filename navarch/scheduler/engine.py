@@ -25,7 +25,7 @@ from navarch.scheduler import binding, events, preemption
 from navarch.scheduler import explain as explaining
 from navarch.scheduler.binding import Assumed
 from navarch.scheduler.configuration import Configuration
-from navarch.scheduler.cycle import Decision, feasible_rows, may_fit, run_scores, schedule
+from navarch.scheduler.cycle import Decision, any_fit, feasible_rows, may_fit, run_scores, schedule
 from navarch.scheduler.events import Action, EventHint
 from navarch.scheduler.extender import Extender, ExtenderError, filter_all, prioritize_all
 from navarch.scheduler.framework import Code, Handle, IntArray, Plugin, Reuse, Status, WaitingPod
@@ -65,6 +65,8 @@ class Engine:
         self._recorder = EventRecorder(client, NAME)
         self._assumed: set[str] = set()
         self._followed: set[str] = set()
+        self._looked_at: dict[str, tuple[int, int, int]] = {}
+        """Of pods that wait for room on a node, by uid: the node's row, and what was its last change when it was looked at."""
         self.handle = Handle(
             client,
             informers,
@@ -126,9 +128,18 @@ class Engine:
 
     def _may_fit(self, pod: PodInfo) -> bool:
         """Whether a pod that something may have helped has a chance now: if so, it is tried, if not, nobody is told again."""
-        framework = self.profiles[pod.scheduler_name]
+        framework, snapshot = self.profiles[pod.scheduler_name], self.snapshot
+        row = snapshot.rows.get(snapshot.nomination_of(pod.uid))
         try:
-            return may_fit(framework, self.templates, pod) or preemption.may_help(pod, self.snapshot)
+            if row is None:
+                return may_fit(framework, self.templates, pod) or preemption.may_help(pod, snapshot)
+            if self._looked_at.get(pod.uid) == (row, snapshot.changed_at(row), snapshot.layout) and not any_fit(
+                framework, self.templates, pod
+            ):
+                return False  # Room is kept for it where nothing has changed since, and there is none elsewhere.
+            found = may_fit(framework, self.templates, pod)
+            self._looked_at[pod.uid] = (row, snapshot.changed_at(row), snapshot.layout)
+            return found
         except PluginError:
             return True
 
@@ -232,6 +243,7 @@ class Engine:
     def _forget(self, uid: str) -> None:
         self.queue.delete(uid, clock.monotonic())
         self.snapshot.forget_nomination(uid)
+        self._looked_at.pop(uid, None)
         waiting = self.handle.waiting_pods.get(uid)
         if waiting is not None:
             waiting.reject("", "there is nothing to wait for any more")

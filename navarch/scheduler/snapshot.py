@@ -168,6 +168,7 @@ class Snapshot:
         self.layout = 0
         self.log: list[Change] = []
         self._log_start = 0
+        self._changed_at: dict[int, int] = {}
         self._is_supposing = False
 
     # What is there.
@@ -181,6 +182,10 @@ class Snapshot:
     def position(self) -> int:
         """Where the log ends now."""
         return self._log_start + len(self.log)
+
+    def changed_at(self, row: int) -> int:
+        """Where the log stood after the last change of that row."""
+        return self._changed_at.get(row, 0)
 
     def changes_since(self, position: int) -> list[Change] | None:
         """What has happened since; None if that is no longer known."""
@@ -241,7 +246,7 @@ class Snapshot:
         empty.nominated, empty._nominated_at = {}, {}
         empty._ports, empty._placed, empty._homeless, empty._homeless_at = {}, {}, {}, {}
         empty._classes, empty._by_namespace, empty._opinionated = {}, {}, {}
-        empty.log = []
+        empty.log, empty._changed_at = [], {}
         return empty
 
     # Nodes.
@@ -495,6 +500,7 @@ class Snapshot:
         if self._is_supposing:
             return
         self.log.append(change)
+        self._changed_at[change.row] = self._log_start + len(self.log)
         if len(self.log) > 2 * LOG_LIMIT_ENTRIES:
             del self.log[:LOG_LIMIT_ENTRIES]
             self._log_start += LOG_LIMIT_ENTRIES
