@@ -52,7 +52,11 @@ class FakeAPI:
 
     def change(self, resource: str, key: str, **fields: Any) -> Object:
         """Replace top-level fields."""
-        return self._store(registry.resource(resource), {**self.objects[resource][key], **fields})
+        kind, present = registry.resource(resource), self.objects[resource][key]
+        new = {**present, **fields}
+        if kind.has_generation and new.get("spec") != present.get("spec"):
+            new = meta.set_path(new, present["metadata"].get("generation", 0) + 1, "metadata", "generation")
+        return self._store(kind, new)
 
     def remove(self, resource: str, key: str) -> None:
         self._drop(registry.resource(resource), self.objects[resource][key])

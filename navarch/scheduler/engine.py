@@ -561,7 +561,7 @@ def _schedules_differently(old: Object, new: Object) -> bool:
     before, after = old.get("status") or meta.EMPTY, new.get("status") or meta.EMPTY
     return (
         meta.uid(old) != meta.uid(new)
-        or old["spec"] != new["spec"]
+        or not events.has_same_spec(old, new)
         or meta.labels(old) != meta.labels(new)
         or meta.being_deleted(old) != meta.being_deleted(new)
         or before.get("nominatedNodeName") != after.get("nominatedNodeName")

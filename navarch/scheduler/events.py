@@ -97,13 +97,22 @@ def node_actions(old: Object, new: Object) -> Action:
     return found
 
 
+def has_same_spec(old: Object, new: Object) -> bool:
+    """Of two versions of a pod. Every change of a spec counts up the generation, save where the pod is."""
+    before, after = old["spec"], new["spec"]
+    generation = old["metadata"].get("generation")
+    if generation is not None and generation == new["metadata"].get("generation"):
+        return bool(before.get("nodeName") == after.get("nodeName"))
+    return bool(before == after)
+
+
 def pod_actions(old: Object, new: Object) -> Action:
     """How a pod changed, as far as it or others could care."""
     found = Action(0)
     before, after = old["spec"], new["spec"]
     if meta.labels(old) != meta.labels(new):
         found |= Action.LABEL
-    if before != after:
+    if not has_same_spec(old, new):
         if before.get("tolerations") != after.get("tolerations"):
             found |= Action.POD_TOLERATION
         if before.get("schedulingGates") and not after.get("schedulingGates"):
