@@ -38,7 +38,7 @@ WORKLOAD_LIMIT_SECONDS = 600.0
 
 def pod(labels: Object | None = None, *, cpu: str = "100m", memory: str = "500Mi", **spec: Any) -> Object:
     container = {"name": "pause", "image": "registry.example/pause:3.10", "ports": [{"containerPort": 80}]}
-    requests = {"cpu": cpu, "memory": memory}
+    requests = {name: amount for name, amount in (("cpu", cpu), ("memory", memory)) if amount}
     resources = {"limits": requests, "requests": requests}
     spec = {"containers": [{**container, "resources": resources}], "terminationGracePeriodSeconds": 0, **spec}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"generateName": "pod-", "labels": labels or {}}, "spec": spec}
@@ -188,7 +188,7 @@ WORKLOADS = (
         4000,
         tainted=1000,
     ),
-    Workload("SchedulingDaemonset", 390, pod(cpu="1m", memory="1Mi", **DAEMON), 30_000, nodes=15_000, named_node=True),
+    Workload("SchedulingDaemonset", 390, pod(cpu="", memory="", **DAEMON), 30_000, nodes=15_000, named_node=True),
     Workload("Unschedulable", 140, BASIC, 10_000, ((pod(cpu="9"), 200),), blocked=True),
     Workload("SchedulingWithMixedChurn", 265, BASIC, 10_000, churns=True),
     Workload("SchedulingSecrets", 260, pod(**SECRET), 5000, ((pod(**SECRET), 5000),)),
