@@ -490,7 +490,7 @@ class Engine:
     # Bindings.
 
     async def _bind(self, queued: Queued, assumed: Assumed, waiting: WaitingPod | None) -> None:
-        pod = assumed.pod
+        pod, is_asked = assumed.pod, False
         try:
             busy = binding.pre_flight(assumed)
             if (busy or waiting is not None) and pod.nominated_node_name != assumed.node:
@@ -502,6 +502,7 @@ class Engine:
                 status = await binding.prepare(assumed, busy)
             if status is None:
                 async with self._bindings:
+                    is_asked = True
                     status = await binding.finish(assumed)
         except PluginError as error:
             status = Status(Code.ERROR, (str(error),), error.plugin)
@@ -510,9 +511,9 @@ class Engine:
             self._recorder.event(pod.pod, "Normal", "Scheduled", f"Successfully assigned {pod.key} to {assumed.node}")
             return
         if pod.uid not in self._assumed:
-            # Seen bound, or gone, in the meantime; if bound to this node, then it was by us: only the answer is missing.
+            # Seen bound, or gone, in the meantime; if bound as we asked, then it is only the answer that is missing.
             placed = self.snapshot.placed(pod.uid)
-            if placed is None or self.snapshot.names[placed.row] != assumed.node:
+            if not is_asked or placed is None or self.snapshot.names[placed.row] != assumed.node:
                 self._unreserve(assumed)
             return
         self._give_up(assumed)

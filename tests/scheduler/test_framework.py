@@ -173,14 +173,15 @@ def test_what_was_reserved_for_a_pod_that_goes_or_is_bound_by_another_is_free_ag
         Protocolled.log.clear()
         async with bench(running(Protocolled)) as found:
             found.api.put(node())
-            found.api.put(pod("gone"))
-            found.api.put(pod("taken"))
+            for name in ("gone", "taken", "bound"):
+                found.api.put(pod(name))
             waiting = Protocolled.instance.handle.waiting_pods
-            await found.until(lambda: len(waiting) == 2)
+            await found.until(lambda: len(waiting) == 3)
             found.api.remove("pods", "default/gone")
-            spec = found.api.objects["pods"]["default/taken"]["spec"]
-            found.api.change("pods", "default/taken", spec={**spec, "nodeName": "elsewhere"})
-            await found.until(lambda: {"unreserve gone", "unreserve taken"} <= set(Protocolled.log))
+            for name, where_to in (("taken", "elsewhere"), ("bound", "node-1")):
+                spec = found.api.objects["pods"][f"default/{name}"]["spec"]
+                found.api.change("pods", f"default/{name}", spec={**spec, "nodeName": where_to})
+            await found.until(lambda: {f"unreserve {name}" for name in ("gone", "taken", "bound")} <= set(Protocolled.log))
             await found.until(lambda: not waiting)
             assert where(found, "taken") == "elsewhere"
             assert not events(found, "FailedScheduling")
