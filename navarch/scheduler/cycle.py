@@ -57,9 +57,29 @@ def schedule(framework: Framework, templates: Templates, pod: PodInfo, random: R
             fit = run_filters(framework, pod, snapshot, filtered, vectors) if fresh else vectors.fit()
             return Decision("", fit, filtered)
         fit = Fit(vectors.feasible, snapshot.count)
-        if len(rows) < count or vectors.fresh_scores or nominated or pod.nominated_node_name:
+        if (
+            nominated
+            or pod.nominated_node_name
+            or not _are_silent(framework, vectors.fresh_scores, filtered, pod, snapshot, rows)
+        ):
+            return _choose(framework, filtered, pod, snapshot, fit, rows, random, nominated)
+        if len(rows) < count:
+            best = vectors.best_among(pod, rows)
+            if best is not None:
+                return Decision(snapshot.names[_one_of(best, random)], fit, filtered)
             return _choose(framework, filtered, pod, snapshot, fit, rows, random, nominated)
     return Decision(snapshot.names[vectors.one_of_the_best(pod, random)], Fit(vectors.feasible, snapshot.count), filtered)
+
+
+def _are_silent(
+    framework: Framework, plugins: Sequence[Plugin], filtered: Filtered, pod: PodInfo, snapshot: Snapshot, rows: IntArray
+) -> bool:
+    """Whether none of these has anything to say about which of the rows is better."""
+    asking = framework.points["preScore"]
+    return all(
+        plugin in asking and not framework.pre_score(plugin, CycleState(filtered.state), pod, Nodes(snapshot, rows))
+        for plugin in plugins
+    )
 
 
 def _accepted_of(framework: Framework, filtered: Filtered, pod: PodInfo, snapshot: Snapshot, rows: IntArray) -> IntArray:

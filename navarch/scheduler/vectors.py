@@ -374,6 +374,16 @@ class Vectors:
             self._ties = np.flatnonzero(self._totals == self._highest)
         return self._ties
 
+    def best_among(self, pod: PodInfo, rows: IntArray) -> IntArray | None:
+        """Those of some feasible rows with the highest total; None: others being infeasible, totals would be others."""
+        self.best(pod)
+        for score in self.scores:
+            if not score.is_silent and (score.plugin.score_by_feasible or (score.is_normalized and not score.is_flat)):
+                return None
+        totals = self._totals[rows]
+        found: IntArray = rows[totals == totals.max()]
+        return found
+
     def one_of_the_best(self, pod: PodInfo, random: Random) -> int:
         rows = self.best(pod)
         self._tie_taken = random.randrange(len(rows)) if len(rows) > 1 else 0

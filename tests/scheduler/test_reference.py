@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import count
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,9 @@ from hypothesis import strategies as st
 
 from navarch.apimachinery.errors import Object
 from navarch.scheduler import vectors
+from navarch.scheduler.cycle import schedule
+from navarch.scheduler.framework import Reuse
+from navarch.scheduler.plugins.nodeunschedulable import NodeUnschedulable
 from navarch.scheduler.podinfo import PodInfo
 from navarch.scheduler.runtime import Framework
 from navarch.scheduler.snapshot import Snapshot
@@ -293,6 +297,30 @@ def _follow_pods(data: st.DataObject) -> None:
         for item in templates:
             twins.compare(item)
     assert twins.snapshot.layout == layout
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
+@given(st.data())
+def test_of_nodes_that_one_plugin_leaves_to_each_pod_the_best_is_taken(data: st.DataObject) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(NodeUnschedulable, "reuse", lambda plugin, pod: Reuse.NEVER)
+        twins = Twins()
+        for name in NAMES:
+            item = data.draw(roomy_nodes(name))
+            twins.world.nodes[name] = {**item, "spec": {**item["spec"], "unschedulable": data.draw(st.booleans())}}
+            twins.snapshot.set_node(twins.world.nodes[name])
+        templates = [data.draw(pods(small=True)) for _ in range(2)]
+        for _ in range(data.draw(st.integers(2, 8))):
+            twins.change(data.draw, templates, PODS_ONLY)
+            item = data.draw(st.sampled_from(templates))
+            decision = schedule(twins.plugins, twins.templates, PodInfo(item), Random(data.draw(st.integers(0, 9))))
+            possible = [n for n, there in twins.world.nodes.items() if not reference.rejections(twins.world, item, there)]
+            if not possible:
+                assert (decision.node, decision.fit.message) == ("", reference.message(twins.world, item))
+                continue
+            table = reference.scores(twins.world, item, [twins.world.nodes[n] for n in possible])
+            totals = [sum(table[name][i] * weight for name, weight in reference.WEIGHTS.items()) for i in range(len(possible))]
+            assert decision.node in [n for n, total in zip(possible, totals, strict=True) if total == max(totals)]
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
