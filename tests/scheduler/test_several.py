@@ -264,8 +264,8 @@ def test_of_two_that_elect_one_works_and_the_other_takes_over() -> None:
             def candidate(name: str) -> tuple[Any, asyncio.Task[None]]:
                 line = cluster.simulated.network.line(name)
 
-                async def work(informers: Informers) -> None:
-                    scheduler = Scheduler(Client(line, field_manager=name), informers)
+                async def work(way: Transport, informers: Informers) -> None:
+                    scheduler = Scheduler(Client(way, field_manager=name), informers)
                     assert not leading
                     leading.append(name)
                     try:
