@@ -289,10 +289,13 @@ def _merge_value(original: Any, patch: Any, schema: Schema | None) -> Any:
 def _merge_list(original: list[Any], patch: list[Any], schema: Schema) -> list[Any]:
     if not original and not patch:
         return original
-    types = {type(item) for item in (*original, *patch)}
+    types = {*map(type, original), *map(type, patch)}
     if len(types) > 1:
         raise PatchError(f"list element types are not identical: {[original, patch]}")
     merged, patch_items = _merged_items(original, patch, schema)
+    if len(patch_items) == 1 and isinstance(patch_items[0], dict):
+        # The commonest, as of a condition. It stays where it was, or comes before all others.
+        return [merged[-1], *merged[:-1]] if merged[-1] is patch_items[0] else merged
     return _ordered(merged, patch_items, original, schema.merge_key)
 
 

@@ -358,3 +358,13 @@ def test_without_a_schema_maps_still_merge() -> None:
     anything = Definitions({"x": {"type": "object", "properties": {"a": {"type": "object"}}}}).get("x")
     merged = patch.strategic_merge_patch({"a": {"b": 1}}, {"a": {"c": 2}}, anything)
     assert merged == {"a": {"b": 1, "c": 2}}
+
+
+@given(NAMES, st.sampled_from("abcdef"))
+def test_one_item_goes_where_an_order_of_one_would_put_it(old: list[str], name: str) -> None:
+    document, change = containers(*old), {"name": name, "image": "new"}
+    schema = SPEC.child("containers")
+    assert schema is not None
+    merged, items = patch._merged_items(document["containers"], [change], schema)
+    expected = patch._ordered(merged, items, document["containers"], "name")
+    assert strategic(document, {"containers": [change]})["containers"] == expected
