@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from navarch.apiserver import webhookclient
 from tests.conformance.customresources import Converting
 from tests.conformance.realtime import RealTime
 from tests.conformance.world import Space, World
@@ -37,7 +36,7 @@ def space(world: World) -> Space:
 
 
 @pytest.fixture
-def converting(monkeypatch: pytest.MonkeyPatch) -> Converting:
+def converting(world: World, monkeypatch: pytest.MonkeyPatch) -> Converting:
     found = Converting()
-    monkeypatch.setattr(webhookclient, "HTTPClient", found.client)
+    monkeypatch.setattr(world.server.pipeline.resources.webhooks, "_connect", found.client)
     return found

@@ -372,7 +372,7 @@ class Connection(asyncio.Protocol):
     async def wait_closed(self) -> None:
         """For a while; then it is broken off."""
         await asyncio.wait((self.closed,), timeout=CLOSE_TIMEOUT_SECONDS)
-        if self._transport is not None:
+        if self._transport is not None and not self.closed.done():
             self._transport.abort()
 
     def _retire(self, problem: CallError) -> None:
@@ -397,7 +397,8 @@ class Connection(asyncio.Protocol):
         for timer in (self._keepalive, self._deadlines):
             if timer is not None:
                 timer.cancel()
-        if self._transport is not None:
+        # A TLS transport of Debian 12's Python that is closed twice can't be broken off any more.
+        if self._transport is not None and not self._transport.is_closing():
             self._flush()
             self._transport.close()
 
