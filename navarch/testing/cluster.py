@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -205,6 +206,8 @@ class Cluster:
             self._thread = threading.Thread(target=self._loop.run_forever, name="navarch", daemon=True)
             self._thread.start()
         self._cluster = cluster = SimulatedCluster(self._parts)
+        # Who does not end it, as in an interactive session, leaves nothing behind either.
+        atexit.register(self.stop)
         try:
             self.run(self._start(cluster))
             self.resources = Resources(cluster.client)
@@ -229,6 +232,7 @@ class Cluster:
         cluster, self._cluster = self._cluster, None
         if cluster is None:
             return
+        atexit.unregister(self.stop)
         if self._thread is not None:
             self._loop.call_soon_threadsafe(self._set_pace, "real")
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -416,3 +417,12 @@ def test_a_pod_that_gets_another_address_says_so(cluster: Cluster) -> None:
     cluster.settle(minutes=2)
     after = cluster.pods()[0]["status"]
     assert after["podIPs"] == [{"ip": after["podIP"]}] and after["podIP"].startswith("198.18.")
+
+
+@pytest.mark.parametrize("options", ["", "http=True"])
+def test_a_cluster_that_nobody_ends_leaves_nothing_behind(tmp_path: Path, options: str) -> None:
+    program = f"from navarch.testing import Cluster; cluster = Cluster({options}); cluster.start()"
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-c", program]
+    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert (run.stdout, run.stderr, list(tmp_path.iterdir())) == ("", "", [])
