@@ -6,8 +6,10 @@
 # make simulate-long  look for defects with ever new seeds, for hours
 # make crash-test  kill the store a thousand times and look whether anything is lost
 
-# Debian's own, where it is: profile-guided and optimized at link time, it takes a fifth less CPU than one just compiled does.
-PYTHON ?= $(firstword $(wildcard /usr/bin/python3.1[1-9]) python3)
+# Debian's own, where it can make environments: profile-guided and optimized at link time, it takes a fifth less CPU than one that
+# was just compiled. Looked for again at each use, as it may have been installed in between.
+PYTHON ?= $(shell for python in /usr/bin/python3.1[1-9] python3; do \
+	$$python -c 'import ensurepip' 2>/dev/null && echo $$python && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 # With network namespaces, nftables and containers: as root, but the environment belongs to whoever made it.
