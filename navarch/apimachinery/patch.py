@@ -293,10 +293,16 @@ def _merge_list(original: list[Any], patch: list[Any], schema: Schema) -> list[A
     if len(types) > 1:
         raise PatchError(f"list element types are not identical: {[original, patch]}")
     merged, patch_items = _merged_items(original, patch, schema)
-    if len(patch_items) == 1 and isinstance(patch_items[0], dict):
+    key = schema.merge_key
+    if len(patch_items) == 1 and isinstance(patch_items[0], dict) and _are_told_apart(merged, key):
         # The commonest, as of a condition. It stays where it was, or comes before all others.
         return [merged[-1], *merged[:-1]] if merged[-1] is patch_items[0] else merged
-    return _ordered(merged, patch_items, original, schema.merge_key)
+    return _ordered(merged, patch_items, original, key)
+
+
+def _are_told_apart(items: list[Any], key: str) -> bool:
+    """Whether the merge key is another for each: of a Service's ports it need not be."""
+    return len({_hashable(item.get(key)) for item in items}) == len(items)
 
 
 def _merged_items(original: list[Any], patch: list[Any], schema: Schema) -> tuple[list[Any], list[Any]]:
