@@ -128,6 +128,7 @@ expect: [{{pods: all, ready: {pods}}}]
 
 def large(nodes: int, pods: int, hours: int, deployments: int = 100) -> dict[str, float]:
     """Days of a large cluster: in each hour a workload is updated, and one node in a hundred fails."""
+    from navarch.component import garbage
     from navarch.simulation import runner, scenario
 
     updates = [f"- {{at: {hour}h, do: restart, object: deployment/web-{hour % deployments + 1}}}" for hour in range(1, hours)]
@@ -140,7 +141,7 @@ def large(nodes: int, pods: int, hours: int, deployments: int = 100) -> dict[str
         updates="\n".join(updates),
         failures=round(nodes * 0.01 * hours),
     )
-    runner.spare_collector()
+    garbage.settle()
     record = runner.run(scenario.parse(text), runner.Options())
     assert not record.failures, record.failures[:5]
     name = f"life_{nodes}_nodes_{pods}_pods"
@@ -153,10 +154,10 @@ def large(nodes: int, pods: int, hours: int, deployments: int = 100) -> dict[str
 
 def placed(nodes: int, pods: int) -> dict[str, float]:
     """So many pods, of Deployments as large as they are in life, placed and running."""
-    from navarch.simulation import runner
+    from navarch.component import garbage
     from navarch.testing import Cluster
 
-    runner.spare_collector()
+    garbage.settle()
     with Cluster(nodes=nodes, checkers=False) as cluster:
         began, worked = time.perf_counter(), time.process_time()
         workloads = pods // REPLICAS

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from navarch.cli.cluster import CommandError
-from navarch.component import clock, logs
+from navarch.component import clock, garbage, logs
 from navarch.simulation import arguments, explore, library, report, runner, scenario, summary
 from navarch.simulation.explore import Outcome
 from navarch.simulation.record import Record
@@ -51,7 +51,7 @@ def main(options: Options) -> int:
     found = _read(options)
     if options.explore is not None:
         return _explore(found, options)
-    runner.spare_collector()
+    garbage.settle()
     with contextlib.ExitStack() as stack:
         write: Callable[[str], object] | None = None
         if options.log is not None:

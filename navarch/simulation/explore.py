@@ -10,6 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from dataclasses import dataclass
 from pathlib import Path
 
+from navarch.component import garbage
 from navarch.simulation import runner, scenario, shrink
 from navarch.simulation.record import Record
 from navarch.simulation.scenario import Scenario, Step
@@ -66,7 +67,7 @@ def _prepare(prepare: Callable[[], None] | None) -> None:
     # What components complain about is what faults are for; what is wrong is among the findings.
     logging.getLogger("navarch").addHandler(logging.NullHandler())
     logging.getLogger("navarch").propagate = False
-    runner.spare_collector()
+    garbage.settle()
     if prepare is not None:
         prepare()
 

@@ -8,7 +8,6 @@ fault is left is ended, everything gets time to settle, and the checkers are ask
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -37,7 +36,6 @@ EXPECTATION_STEP_SECONDS = 1.0
 # While the control plane is away, what users do is tried again for so long.
 USER_PATIENCE_SECONDS = 300.0
 USER_RETRY_SECONDS = 1.0
-COLLECTOR_THRESHOLDS = (50_000, 20, 50)
 # How often a loop that makes no progress is told to end.
 GIVE_UP_ATTEMPTS = 5
 
@@ -82,13 +80,6 @@ def run(scenario: Scenario, options: Options, steps: Sequence[Step] | None = Non
     record.digest = log.digest
     record.real_seconds = _real_seconds() - began
     return record
-
-
-def spare_collector() -> None:
-    """Let a process that does nothing but simulate look for garbage seldom: what it makes holds few cycles."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*COLLECTOR_THRESHOLDS)
 
 
 def _give_up(loop: SimulatedLoop) -> None:
