@@ -375,18 +375,18 @@ class SimulatedCluster:
         return scheduler
 
     async def _control(self, line: Transport, informers: Informers) -> None:
-        manager = self._manager(line, informers)
-        try:
-            await manager.run()
-        finally:
-            await manager.stop()
+        await _work(self._manager(line, informers))
 
     async def _schedule(self, line: Transport, informers: Informers) -> None:
-        scheduler = self._scheduler(line, informers)
-        try:
-            await scheduler.run()
-        finally:
-            await scheduler.stop()
+        await _work(self._scheduler(line, informers))
+
+
+async def _work(component: ControllerManager | Scheduler) -> None:
+    """Until it is cancelled."""
+    try:
+        await component.run()
+    finally:
+        await component.stop()
 
 
 def _spend(seconds: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -37,11 +38,13 @@ class NodeFault(Fault):
             if node is not None:
                 self.mend(node)
 
+    @abstractmethod
     def strike(self, node: SimulatedNode) -> None:
-        raise NotImplementedError
+        """Have it happen."""
 
+    @abstractmethod
     def mend(self, node: SimulatedNode) -> None:
-        raise NotImplementedError
+        """Have it be over."""
 
     @classmethod
     def random(cls, chance: random.Random, nodes: Sequence[str]) -> NodeFault:

@@ -29,7 +29,7 @@ from navarch.api.admissionregistration import mutatingwebhookconfiguration, vali
 from navarch.api.kind import Kind
 from navarch.apimachinery.errors import Object
 from navarch.component import clock
-from navarch.component.httpclient import REQUEST_TIMEOUT_SECONDS, Answer, HTTPClient
+from navarch.component.httpclient import Answer, HTTPClient
 from navarch.simulation import behaviour
 from navarch.simulation.behaviour import BehaviourError
 from navarch.storage.store import Store
@@ -159,14 +159,7 @@ class _Way(HTTPClient):
         return not self.is_service and f"/{rest}" == path and host in (self.host, f"{self.host}:{self.port}")
 
     async def request(
-        self,
-        method: str,
-        target: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        body: bytes = b"",
-        timeout_seconds: float | None = REQUEST_TIMEOUT_SECONDS,
-        limit_bytes: int | None = None,
+        self, method: str, target: str, *, body: bytes = b"", timeout_seconds: float | None = None, **rest: Any
     ) -> Answer:
         async with asyncio.timeout(timeout_seconds):
             return await self._webhooks.answer(self, target, body)

@@ -91,6 +91,16 @@ class Candidate:
         await asyncio.gather(self.task, return_exceptions=True)
 
 
+async def rivals(api: Bench) -> tuple[Candidate, Candidate, list[str]]:
+    """One that leads, another that knows it, and what they do."""
+    log: list[str] = []
+    one = Candidate(api, "one", log, HASTY)
+    await until(lambda: log)
+    two = Candidate(api, "two", log, HASTY)
+    await until(lambda: two.elector.leader == "one")
+    return one, two, log
+
+
 def run(api: Bench, test: Callable[[], Coroutine[Any, Any, None]]) -> None:
     async def timed() -> None:
         SimulatedClock(cast(SimulatedLoop, api.loop)).use()
@@ -152,11 +162,7 @@ def test_who_stops_gives_up_the_lease_and_another_one_need_not_wait_for_its_end(
 
 def test_who_is_cut_off_stops_before_another_one_starts_and_competes_again_when_it_is_back(api: Bench) -> None:
     async def test() -> None:
-        log: list[str] = []
-        one = Candidate(api, "one", log, HASTY)
-        await until(lambda: log)
-        two = Candidate(api, "two", log, HASTY)
-        await until(lambda: two.elector.leader == "one")
+        one, two, log = await rivals(api)
         one.cable.unplug()
         await until(lambda: "two starts" in log)
         assert log == ["one starts", "one stops", "two starts"]
@@ -258,11 +264,7 @@ def test_what_a_leader_writes_through_its_guard_is_not_written_too_late(api: Ben
 
 def test_who_gets_no_answer_goes_on_competing(api: Bench) -> None:
     async def test() -> None:
-        log: list[str] = []
-        one = Candidate(api, "one", log, HASTY)
-        await until(lambda: log)
-        two = Candidate(api, "two", log, HASTY)
-        await until(lambda: two.elector.leader == "one")
+        one, two, log = await rivals(api)
         two.cable.error = TimeoutError("the request got no answer")
         await one.stop()
         await asyncio.sleep(10)

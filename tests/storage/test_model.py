@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
+from abc import abstractmethod
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
@@ -53,8 +54,9 @@ class StoreMachine(RuleBasedStateMachine):
 
         return self.loop.run_until_complete(bounded())
 
+    @abstractmethod
     def new(self) -> Store:
-        raise NotImplementedError
+        """One that is not opened yet, over what the last one has left."""
 
     async def opened(self) -> Store:
         db = self.new()
