@@ -12,6 +12,7 @@ from navarch.apimachinery import errors
 from navarch.apimachinery.errors import Object
 from navarch.apiserver.selection import Selection
 from navarch.component import clock
+from navarch.storage.batch import Batch
 from navarch.storage.mvcc import Change, CompactedError, Record, Watcher
 from navarch.storage.store import Store
 
@@ -48,6 +49,9 @@ class Event(NamedTuple):
         return self.record.object()
 
 
+Events = Batch[Event]
+
+
 class Watch:
     """One client's watch. Iterate over batches of events; `close` when done."""
 
@@ -66,7 +70,10 @@ class Watch:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
         """When the timer goes off, if there is one."""
-        self._pending: deque[Event] = deque()
+        self._pending: deque[Events] = deque()
+        """None of them with more than is encoded at a time."""
+        self._waiting = 0
+        """How many events are pending."""
         self._wakeup = asyncio.Event()
         self._ended = False
         """Nothing comes after what is pending."""
@@ -89,7 +96,7 @@ class Watch:
         self._after = start
         if initial_events:
             found = self._selection.choose(store.collection(prefix).range(self._under, labels=self._selection.encoded_labels))
-            self._pending.extend([Event("ADDED", record) for record in found])
+            self._queue(Events([Event("ADDED", record) for record in found]))
         try:
             self._watcher = store.watch(prefix, self._under, start, self._deliver, lambda: self._expire(start))
         except CompactedError:
@@ -100,13 +107,13 @@ class Watch:
     def _expire(self, since: int) -> None:
         """Changes after `since` are not known, or not any more: the client must list again."""
         expired = errors.expired(f"too old resource version: {since} ({self._store.compacted})")
-        self._pending.append(Event("ERROR", None, None, expired.status))
+        self._queue(Events([Event("ERROR", None, None, expired.status)]))
         self._ended = True
         self._wakeup.set()
 
     def bookmark_initial_end(self) -> None:
         """Tell the client that the initial events are complete."""
-        self._pending.append(self._bookmark({INITIAL_EVENTS_END: "true"}))
+        self._queue(Events([self._bookmark({INITIAL_EVENTS_END: "true"})]))
         self._wakeup.set()
 
     def end(self) -> None:
@@ -125,7 +132,7 @@ class Watch:
             self._store.unwatch(self._kind.key_prefix, self._watcher)
             self._watcher = None
 
-    async def batches(self) -> AsyncIterator[list[Event]]:
+    async def batches(self) -> AsyncIterator[Events]:
         """Events as they come, several at once where several wait. Ends at the timeout, or when the client is too slow."""
         try:
             while (batch := await self.next()) is not None:
@@ -133,18 +140,17 @@ class Watch:
         finally:
             self.close()
 
-    async def next(self) -> list[Event] | None:
+    async def next(self) -> Events | None:
         """The next of `batches`, None at the end."""
         while not self._closed:
             if self._pending:
-                count = min(len(self._pending), BATCH_LIMIT_EVENTS)
                 self._wakeup.clear()
-                batch = [self._pending.popleft() for _ in range(count)]
+                batch = self._unqueue()
                 if self.convert is None:
                     return batch
-                batch = await self.convert(batch)
+                batch = Events(await self.convert(batch))
                 if batch and batch[-1].type == "ERROR":
-                    self._pending.clear()
+                    self._drop()
                     self._ended = True
                 if batch:
                     return batch
@@ -156,11 +162,31 @@ class Watch:
                 break
             if self._bookmarks and now >= self._next_bookmark:
                 self._next_bookmark = self._bookmark_after(now)
-                return [self._bookmark({})]
+                return Events([self._bookmark({})])
             self._wake_at(min(self._deadline, self._next_bookmark) if self._bookmarks else self._deadline, now)
             await self._wakeup.wait()
             self._wakeup.clear()
         return None
+
+    def _queue(self, events: Events) -> None:
+        self._waiting += len(events)
+        if len(events) <= BATCH_LIMIT_EVENTS:
+            self._pending.append(events)
+        else:
+            for start in range(0, len(events), BATCH_LIMIT_EVENTS):
+                self._pending.append(Events(events[start : start + BATCH_LIMIT_EVENTS]))
+
+    def _unqueue(self) -> Events:
+        """As many as are encoded at a time."""
+        batch = self._pending.popleft()
+        while self._pending and len(batch) + len(self._pending[0]) <= BATCH_LIMIT_EVENTS:
+            batch = Events(batch + self._pending.popleft())
+        self._waiting -= len(batch)
+        return batch
+
+    def _drop(self) -> None:
+        self._pending.clear()
+        self._waiting = 0
 
     def _wake_at(self, due: float, now: float) -> None:
         """Let it go on at that time, if nothing comes before. One timer does for all the events until then."""
@@ -196,7 +222,7 @@ class Watch:
             self._take(changes)
         except Exception:
             # What it was to be told is lost: it ends, and its client lists again.
-            self._pending.clear()
+            self._drop()
             self._ended = True
             self._wakeup.set()
             raise
@@ -205,16 +231,19 @@ class Watch:
         if changes[0].revision <= self._after:
             changes = [change for change in changes if change.revision > self._after]
         if self._selection.is_everything:
-            told = [(change.type, change) for change in changes]
+            form = _decoded if self.holds_objects else _encoded
+            # Made once for all who are told of the same commit.
+            told = changes.form(form.__name__, form) if isinstance(changes, Batch) else form(changes)
         else:
-            told = [(type_, change) for change in changes if (type_ := self._select(change)) is not None]
-        if self.holds_objects:
-            self._pending.extend([Event(type_, change.record, change, None, change.object) for type_, change in told])
-        else:
-            self._pending.extend([Event(type_, change.record, change) for type_, change in told])
-        if len(self._pending) > QUEUE_LIMIT_EVENTS:
+            told = Events()
+            for change in changes:
+                if (type_ := self._select(change)) is not None:
+                    told.append(Event(type_, change.record, change, None, change.object if self.holds_objects else None))
+        if told:
+            self._queue(told)
+        if self._waiting > QUEUE_LIMIT_EVENTS:
             # The client reads too slowly: it must list again. Nobody else waits for it.
-            self._pending.clear()
+            self._drop()
             self._ended = True
         if self._pending or self._ended:
             self._wakeup.set()
@@ -227,3 +256,11 @@ class Watch:
         if now:
             return "MODIFIED" if before else "ADDED"
         return "DELETED" if before else None
+
+
+def _encoded(changes: list[Change]) -> Events:
+    return Events([Event(change.type, change.record, change) for change in changes])
+
+
+def _decoded(changes: list[Change]) -> Events:
+    return Events([Event(change.type, change.record, change, None, change.object) for change in changes])

@@ -12,11 +12,11 @@ from navarch.apimachinery.errors import Object
 from navarch.apiserver.negotiation import JSON, PROTOBUF, Representation
 from navarch.apiserver.request import APIRequest, WatchAnswer
 from navarch.apiserver.tables import partial, table
-from navarch.apiserver.watch import Event, Watch
-from navarch.component.httpserver import Response
+from navarch.apiserver.watch import Event, Events, Watch
+from navarch.component.httpserver import Piece, Response
 from navarch.storage.mvcc import Change
 
-Encode = Callable[[Event], bytes]
+Encode = Callable[[Events], bytes]
 
 
 def respond(request: APIRequest, answer: WatchAnswer, representation: Representation) -> Response:
@@ -39,8 +39,7 @@ class _Body(AsyncIterator[bytes]):
         if batch is None:
             self._watch.close()
             raise StopAsyncIteration
-        encode = self._encode
-        return encode(batch[0]) if len(batch) == 1 else b"".join([encode(event) for event in batch])
+        return self._encode(batch)
 
     async def aclose(self) -> None:
         self._watch.close()
@@ -48,12 +47,22 @@ class _Body(AsyncIterator[bytes]):
 
 def _encoder(request: APIRequest, kind: Kind, representation: Representation) -> Encode:
     if representation.form:
-        return _transformed(request, kind, representation)
+        return _each(_transformed(request, kind, representation))
     if representation.media_type == PROTOBUF:
-        return _protobuf(kind)
+        return _shared(f"protobuf {kind.api_version}", _protobuf(kind))
     if kind.stored_as is not None:
-        return lambda event: _json_line(event.type, event.served(kind))
-    return _stored_line
+        return _shared(f"JSON {kind.api_version}", lambda event: _json_line(event.type, event.served(kind)))
+    return _shared("JSON", _stored_line)
+
+
+def _each(encode: Callable[[Event], bytes]) -> Encode:
+    return lambda events: encode(events[0]) if len(events) == 1 else b"".join([encode(event) for event in events])
+
+
+def _shared(form: str, encode: Callable[[Event], bytes]) -> Encode:
+    """What is the same for all clients who are told of the same is made for the first of them."""
+    each = _each(encode)
+    return lambda events: events.form(form, lambda events: Piece(each(events)))
 
 
 def _json_line(type_: str, obj: Object) -> bytes:
@@ -68,7 +77,7 @@ def _stored_line(event: Event) -> bytes:
     return b'{"type":"%b","object":%b}\n' % (event.type.encode(), data)
 
 
-def _protobuf(kind: Kind) -> Encode:
+def _protobuf(kind: Kind) -> Callable[[Event], bytes]:
     def body(change: Change) -> bytes:
         return encoder.encode(kind.from_stored(change.object))
 
@@ -81,7 +90,7 @@ def _protobuf(kind: Kind) -> Encode:
     return encode
 
 
-def _transformed(request: APIRequest, kind: Kind, representation: Representation) -> Encode:
+def _transformed(request: APIRequest, kind: Kind, representation: Representation) -> Callable[[Event], bytes]:
     """Events of Tables or of metadata; only the first Table names its columns."""
     headed = True
 

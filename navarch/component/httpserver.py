@@ -15,6 +15,7 @@ import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -79,6 +80,19 @@ class Response:
     """With status 101: what goes on on the connection."""
     whole: bytes = b""
     """All of it as it is sent, where that is known; only for a request with a `head`."""
+
+
+class Piece(bytes):
+    """A piece of a streamed body that goes to many clients."""
+
+    @cached_property
+    def chunk(self) -> bytes:
+        """As it is sent to each of them, made once."""
+        return _chunk(self)
+
+
+def _chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
 
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -469,11 +483,11 @@ class _Connection(asyncio.BufferedProtocol):
         try:
             if request.method == "HEAD":
                 return
-            async for chunk in body:
-                if chunk:
+            async for piece in body:
+                if piece:
                     if self._transport.is_closing():
                         return
-                    self._transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+                    self._transport.write(piece.chunk if type(piece) is Piece else _chunk(piece))
                     if not self._writable.is_set():
                         await self._writable.wait()
             self._transport.write(b"0\r\n\r\n")

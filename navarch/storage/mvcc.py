@@ -16,6 +16,7 @@ import orjson
 
 from navarch.apimachinery.errors import Object
 from navarch.storage.author import SERVER, Author, writing
+from navarch.storage.batch import Batch
 from navarch.storage.labelindex import LabelIndex
 
 logger = logging.getLogger(__name__)
@@ -343,7 +344,7 @@ class MVCC:
 
     def publish(self, changes: list[Change], now_seconds: float) -> None:
         """Make durable changes visible, in order, and tell the watchers."""
-        by_prefix: dict[str, list[Change]] = {}
+        by_prefix: dict[str, Batch[Change]] = {}
         for change in changes:
             record = change.record
             if self._staged.get(record.key) is change:
@@ -351,17 +352,18 @@ class MVCC:
             prefix = collection_prefix(record.key)
             self._apply(self.collection(prefix), change)
             self._remember(change, now_seconds)
-            by_prefix.setdefault(prefix, []).append(change)
+            by_prefix.setdefault(prefix, Batch()).append(change)
         for tell in self.followers:
             tell(changes)
         for prefix, batch in by_prefix.items():
+            batches = {prefix: batch}
             for watcher in list(self.collection(prefix).watchers):
-                if watcher.prefix == prefix:
-                    self._deliver(watcher, batch)
-                else:
-                    mine = [change for change in batch if change.record.key.startswith(watcher.prefix)]
-                    if mine:
-                        self._deliver(watcher, mine)
+                mine = batches.get(watcher.prefix)
+                if mine is None:
+                    mine = Batch([change for change in batch if change.record.key.startswith(watcher.prefix)])
+                    batches[watcher.prefix] = mine
+                if mine:
+                    self._deliver(watcher, mine)
         # Not before they have had it, however many there are at once.
         self._forget_decoded()
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from navarch.component import httpserver
 from navarch.component.bytestream import ByteStream
-from navarch.component.httpserver import Handler, Request, Response, Server
+from navarch.component.httpserver import Handler, Piece, Request, Response, Server
 
 LOOPS = pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
 Run = Callable[[Any], Any]
@@ -189,8 +189,10 @@ def test_a_body_over_the_limit_is_thrown_away_and_marked() -> None:
 
 
 def test_streamed_bodies_are_chunked_and_empty_chunks_skipped() -> None:
+    shared = Piece(b"two")
+
     async def chunks() -> AsyncIterator[bytes]:
-        for chunk in (b"one", b"", b"two"):
+        for chunk in (b"one", b"", shared):
             yield chunk
 
     async def handler(request: Request) -> Response:

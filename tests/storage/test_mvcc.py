@@ -32,6 +32,21 @@ def test_who_watches_has_all_of_a_commit_as_it_was_written() -> None:
     assert early[0].object == early[1] and early[0].object is not early[1]
 
 
+def test_those_who_watch_the_same_are_told_one_and_the_same() -> None:
+    index = MVCC()
+    told: dict[str, list[list[Change]]] = {}
+    for name, under in (
+        ("all", PREFIX),
+        ("here", f"{PREFIX}default/"),
+        ("here too", f"{PREFIX}default/"),
+        ("there", f"{PREFIX}x/"),
+    ):
+        index.watch(PREFIX, under, index.revision, told.setdefault(name, []).append)
+    changes = write(index, 2)
+    assert told["all"] == told["here"] == [changes] and told["there"] == []
+    assert told["here too"][0] is told["here"][0]
+
+
 def test_going_through_the_history_keeps_nothing_of_it_decoded() -> None:
     index = MVCC()
     old = write(index, 1)[0]
