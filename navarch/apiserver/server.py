@@ -65,6 +65,7 @@ from navarch.client.events import EventRecorder
 from navarch.component import httpserver
 from navarch.component.httpclient import HTTPClient
 from navarch.component.tasks import Tasks
+from navarch.component.tls import server_context
 from navarch.storage.backend import StorageError
 from navarch.storage.mvcc import ConflictError, Write
 from navarch.storage.store import LocalStore, Store
@@ -349,14 +350,7 @@ class APIServer:
     def _serving_tls(self) -> ssl.SSLContext:
         config = self.config
         assert config.certificate_file is not None and config.key_file is not None
-        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        tls.minimum_version = ssl.TLSVersion.TLSv1_2
-        tls.load_cert_chain(config.certificate_file, config.key_file)
-        tls.set_alpn_protocols(["http/1.1"])
-        if config.client_ca_file is not None:
-            tls.load_verify_locations(config.client_ca_file)
-            tls.verify_mode = ssl.CERT_OPTIONAL
-        return tls
+        return server_context(config.certificate_file, config.key_file, config.client_ca_file)
 
     def _kubelet_tls(self) -> ssl.SSLContext:
         config = self.config

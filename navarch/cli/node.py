@@ -139,9 +139,10 @@ async def _start_components(cluster: Cluster, node: Node, runtime: Containerd, t
     from navarch.client.client import Client
     from navarch.client.http import HTTPTransport
     from navarch.client.informer import Informers
+    from navarch.component.tls import server_context
     from navarch.cri.client import CRIClient
     from navarch.kubelet.kubelet import Kubelet
-    from navarch.kubelet.server import KubeletServer, tls_context
+    from navarch.kubelet.server import KubeletServer
     from navarch.network.node import NetworkConfig, NodeNetwork
 
     pki = PKI(cluster.pki_dir)
@@ -165,7 +166,7 @@ async def _start_components(cluster: Cluster, node: Node, runtime: Containerd, t
     cri = CRIClient(runtime.config.endpoint)
     kubelet = Kubelet(_kubelet_config(cluster, node), client, cri, cri, informers)
     serving = f"nodes/{node.name}/kubelet"
-    serving_tls = tls_context(str(pki.certificate(serving)), str(pki.key(serving)), str(pki.certificate("ca")))
+    serving_tls = server_context(pki.certificate(serving), pki.key(serving), pki.certificate("ca"))
     server = KubeletServer(kubelet, tls=serving_tls, port=KUBELET_PORT)
     await server.start()
     tasks.start(kubelet.run(), name="kubelet")

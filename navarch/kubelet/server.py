@@ -47,18 +47,6 @@ class Refusal(Exception):
         self.message = message
 
 
-def tls_context(certificate: str, key: str, client_ca: str) -> ssl.SSLContext:
-    """The server's TLS; arguments are paths of PEM files. Raises OSError or ssl.SSLError."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(certificate, key)
-    context.load_verify_locations(client_ca)
-    # Whoever has no certificate is to be told so in HTTP.
-    context.verify_mode = ssl.CERT_OPTIONAL
-    context.set_alpn_protocols(["http/1.1"])
-    return context
-
-
 class KubeletServer:
     """Call `start`, then `stop`."""
 

@@ -92,10 +92,7 @@ class Listening:
     def __init__(self, pki: PKI) -> None:
         self.protocols: list[Recorder] = []
         self.connected = asyncio.Event()
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(pki.certificate("server"), pki.key("server"))
-        context.load_verify_locations(pki.certificate("ca"))
-        context.verify_mode = ssl.CERT_OPTIONAL
+        context = tls.server_context(pki.certificate("server"), pki.key("server"), pki.certificate("ca"))
         self.client = ssl.create_default_context(cafile=str(pki.certificate("ca")))
         self.client.load_cert_chain(pki.certificate("client"), pki.key("client"))
         self.listener = TLSListener(socket.create_server(("127.0.0.1", 0)), context, self._made)
@@ -161,6 +158,19 @@ def test_the_client_certificate_and_addresses_are_known(run: Run, pki: PKI) -> N
             assert ((("commonName", "alice"),)) in info("ssl_object").getpeercert()["subject"]
             assert info("peername") == writer.get_extra_info("sockname") and info("sockname")[1] == found.port
             assert info("nothing", 7) == 7
+            writer.close()
+
+    run(test())
+
+
+def test_no_session_tickets_are_made(run: Run, pki: PKI) -> None:
+    async def test() -> None:
+        async with listening(pki) as found:
+            protocol, (reader, writer) = await found.connect()
+            protocol.transport.write(b"x")
+            await reader.readexactly(1)
+            # Tickets come before anything else that the server sends.
+            assert not writer.get_extra_info("ssl_object").session.has_ticket
             writer.close()
 
     run(test())
