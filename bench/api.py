@@ -575,7 +575,7 @@ class Crowd:
     def __init__(self, watchers: list[Connection], client: Client, template: Templates) -> None:
         self._watchers = {watcher.socket.fileno(): watcher for watcher in watchers}
         self._process, self._template = client.process, template
-        self._writers = {connection.socket.fileno(): connection for connection in client.connections(8)}
+        self._writers = {connection.socket.fileno(): connection for connection in client.connections(max(CONNECTIONS))}
         self._poll = select.epoll()
         for fd in (*self._watchers, *self._writers):
             self._poll.register(fd, select.EPOLLIN)
