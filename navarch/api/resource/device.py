@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator
 
 from navarch.api.core import nodeselector
+from navarch.api.internalform import RESOURCE, invalid_struct
 from navarch.api.resource import capacity, devicetaint
 from navarch.api.resource.deviceclaim import NULL
 from navarch.api.resource.devicenames import QUALIFIED_LIMIT, validate_label, validate_node, validate_qualified
 from navarch.api.resource.fieldlists import anything, each, each_entry, each_once
-from navarch.api.resource.internalform import invalid_struct
 from navarch.apimachinery import names
 from navarch.apimachinery.errors import FieldError, Object, invalid_value, required, too_long
 
@@ -88,7 +88,7 @@ def _attribute(attribute: Object, path: str) -> Iterator[FieldError]:
     if not present:
         yield invalid_value(path, "", "exactly one value must be specified")
     elif present > 1:
-        yield invalid_struct(path, attribute, "DeviceAttribute", "exactly one value must be specified")
+        yield invalid_struct(path, attribute, f"{RESOURCE}DeviceAttribute", "exactly one value must be specified")
 
 
 def _consumption(consumption: Object, path: str) -> Iterator[FieldError]:

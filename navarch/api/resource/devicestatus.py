@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence, Set
 
 from navarch.api import conditions
+from navarch.api.internalform import invalid_internal, shown_internal
 from navarch.api.resource.allocation import DeviceID, device_id
 from navarch.api.resource.deviceconfiguration import validate_parameters
 from navarch.api.resource.devicenames import validate_driver, validate_label, validate_pool, validate_uid
 from navarch.api.resource.fieldlists import each_once
-from navarch.api.resource.internalform import invalid_internal, shown_internal
 from navarch.apimachinery import names
 from navarch.apimachinery.errors import FieldError, Object, invalid_value, too_long, too_many
 

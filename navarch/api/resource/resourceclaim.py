@@ -7,11 +7,11 @@ from datetime import datetime
 from typing import Any
 
 from navarch.api import printing
+from navarch.api.internalform import RESOURCE, invalid_struct
 from navarch.api.kind import AGE, NAME, Column, Kind
 from navarch.api.objectmeta import IMMUTABLE, RESET_FOR_STATUS
 from navarch.api.resource import allocation, deviceclaim, devicestatus
 from navarch.api.resource.fieldlists import each_once
-from navarch.api.resource.internalform import invalid_struct
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import FieldError, Object, forbidden_field, required
 
@@ -42,7 +42,7 @@ def validate_create(claim: Object) -> Iterator[FieldError]:
 
 def validate_update(new: Object, old: Object) -> Iterator[FieldError]:
     if new["spec"] != old["spec"]:
-        yield invalid_struct("spec", new["spec"], "ResourceClaimSpec", IMMUTABLE)
+        yield invalid_struct("spec", new["spec"], f"{RESOURCE}ResourceClaimSpec", IMMUTABLE)
 
 
 def validate_status_update(new: Object, old: Object) -> Iterator[FieldError]:
@@ -61,7 +61,7 @@ def validate_status_update(new: Object, old: Object) -> Iterator[FieldError]:
         known = deviceclaim.request_names(new["spec"]["devices"])
         yield from allocation.validate(allocated, known, "status.allocation")
     elif allocated != before["allocation"]:
-        yield invalid_struct("status.allocation", allocated, "AllocationResult", IMMUTABLE)
+        yield invalid_struct("status.allocation", allocated, f"{RESOURCE}AllocationResult", IMMUTABLE)
 
 
 def _consumer(consumer: Object, path: str) -> Iterator[FieldError]:

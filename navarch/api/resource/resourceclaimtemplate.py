@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from navarch.api import printing
+from navarch.api.internalform import RESOURCE, invalid_struct
 from navarch.api.kind import AGE, NAME, Kind
 from navarch.api.objectmeta import IMMUTABLE, validate_annotations, validate_labels
 from navarch.api.resource import deviceclaim
-from navarch.api.resource.internalform import internal, invalid_internal
 from navarch.apimachinery.errors import FieldError, Object, forbidden_field
 
 # In the order of Go's type, with the names that an error gives them.
@@ -46,9 +46,7 @@ def _metadata(metadata: Object, path: str) -> Iterator[FieldError]:
 def validate_update(new: Object, old: Object) -> Iterator[FieldError]:
     spec = new["spec"]
     if spec != old["spec"]:
-        # Metadata is embedded.
-        shown = {**(spec.get("metadata") or {}), "Spec": internal(spec["spec"], "ResourceClaimSpec")}
-        yield invalid_internal("spec", shown, IMMUTABLE)
+        yield invalid_struct("spec", spec, f"{RESOURCE}ResourceClaimTemplateSpec", IMMUTABLE)
 
 
 def row(template: Object, now: datetime) -> list[Any]:

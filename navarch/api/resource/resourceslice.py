@@ -8,13 +8,13 @@ from typing import Any
 
 from navarch.api import printing
 from navarch.api.core import nodeselector
+from navarch.api.internalform import RESOURCE, internal, invalid_internal
 from navarch.api.kind import AGE, NAME, Column, Kind
 from navarch.api.objectmeta import IMMUTABLE
 from navarch.api.resource import device as devices
 from navarch.api.resource.deviceclaim import NULL
 from navarch.api.resource.devicenames import validate_driver, validate_node, validate_pool
 from navarch.api.resource.fieldlists import each_once
-from navarch.api.resource.internalform import internal, invalid_internal
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import FieldError, Object, invalid_value, required
 
@@ -83,7 +83,7 @@ def _nodes(spec: Object) -> Iterator[FieldError]:
         yield from nodeselector.validate(selector, "spec.nodeSelector")
         terms = selector.get("nodeSelectorTerms")
         if len(terms or ()) != 1:
-            shown = internal({"nodeSelector": selector}, "ResourceSliceSpec")["NodeSelector"]["NodeSelectorTerms"]
+            shown = internal({"nodeSelector": selector}, f"{RESOURCE}ResourceSliceSpec")["NodeSelector"]["NodeSelectorTerms"]
             text = "must have exactly one node selector term"
             yield invalid_internal("spec.nodeSelector.nodeSelectorTerms", shown, text)
     for field in ("allNodes", "perDeviceNodeSelection"):
