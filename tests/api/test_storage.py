@@ -236,15 +236,16 @@ def test_what_makes_no_sense_is_refused_field_by_field(api: Bench, name: str, ch
 CLAIM_SPEC = (
     "spec: Forbidden: spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
 )
-SOURCE = "spec.persistentvolumesource: Forbidden: spec.persistentvolumesource is immutable after creation"
 IMMUTABLES: list[tuple[str, Object, Object, list[str]]] = [
-    (PV, {}, spec(csi={"volumeHandle": "other"}), [SOURCE]),
+    (PVC, {}, spec(volumeMode="Block"), [
+        f'{CLAIM_SPEC}\n@@ -11,7 +11,7 @@\n  }},\n  "VolumeName": "",\n  "StorageClassName": "slow",\n'
+        '- "VolumeMode": "Filesystem",\n+ "VolumeMode": "Block",\n'
+        '  "DataSource": null,\n  "DataSourceRef": null,\n  "VolumeAttributesClassName": null\n',
+        f'volumeMode: Invalid value: "Block": {IMMUTABLE}',
+    ]),
     (PV, {}, spec(volumeMode="Block"), [f'volumeMode: Invalid value: "Block": {IMMUTABLE}']),
     (PV, spec(volumeAttributesClassName="gold"), spec(volumeAttributesClassName=None),
      ["spec.volumeAttributesClassName: Forbidden: update from non-nil value to nil is forbidden"]),
-    (PVC, {}, spec(accessModes=["ReadWriteMany"]), [CLAIM_SPEC]),
-    (PVC, {}, spec(resources={"requests": {"storage": "2Gi"}}), [CLAIM_SPEC]),
-    (PVC, {}, spec(volumeMode="Block"), [CLAIM_SPEC, f'volumeMode: Invalid value: "Block": {IMMUTABLE}']),
     (PVC, spec(volumeAttributesClassName="gold"), spec(volumeAttributesClassName=""),
      ["spec.volumeAttributesClassName: Forbidden: update from non-nil value to an empty string is forbidden"]),
     (SC, {}, {"provisioner": "x"}, ["provisioner: Forbidden: updates to provisioner are forbidden."]),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from navarch.api import printing
+from navarch.api import internalform, printing
 from navarch.api.core import (
     nodelabels,
     nodeselector,
@@ -134,8 +134,12 @@ def validate_inline(spec: Object, path: str) -> Iterator[FieldError]:
 
 def validate_update(new: Object, old: Object) -> Iterator[FieldError]:
     now, before = new["spec"], old["spec"]
-    if _source(now, before) != _source(before, before):
-        yield forbidden_field("spec.persistentvolumesource", "spec.persistentvolumesource is immutable after creation")
+    source, source_before = _source(now, before), _source(before, before)
+    if source != source_before:
+        definition = f"{internalform.CORE}PersistentVolumeSpec"
+        difference = internalform.difference(source_before, source, definition, only=persistentvolumesource.KINDS)
+        text = f"spec.persistentvolumesource is immutable after creation\n{difference}"
+        yield forbidden_field("spec.persistentvolumesource", text)
     if now.get("volumeMode") != before.get("volumeMode"):
         yield invalid_value("volumeMode", now.get("volumeMode"), "field is immutable")
     if before.get("nodeAffinity") is not None and now.get("nodeAffinity") != before["nodeAffinity"]:

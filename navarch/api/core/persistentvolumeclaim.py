@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from navarch.api import labelselector, printing
+from navarch.api import internalform, labelselector, printing
 from navarch.api.core import resourcenames, storageaccess, volumewarnings
 from navarch.api.kind import AGE, NAME, Column, Kind
 from navarch.apimachinery import meta, names, quantity
@@ -131,8 +131,11 @@ def validate_update(new: Object, old: Object) -> Iterator[FieldError]:
         where = f"metadata.annotations.{storageaccess.BETA_CLASS_ANNOTATION}"
         yield invalid_value(where, class_now or "", "field is immutable")
     bound = (new.get("status") or {}).get("phase") == "Bound"
-    if _fixed(now, before, bound, moves_class) != _fixed(before, before, bound, moves_class):
-        yield forbidden_field("spec", UPDATABLE)
+    compared, compared_before = _compared(now, before, bound, moves_class)
+    if _by_value(compared) != _by_value(compared_before):
+        definition = f"{internalform.CORE}PersistentVolumeClaimSpec"
+        difference = internalform.difference(compared_before, compared, definition)
+        yield forbidden_field("spec", f"{UPDATABLE}\n{difference}")
     size_now, size_before = (quantity.parse(requested(spec) or "0") for spec in (now, before))
     capacity = ((old.get("status") or {}).get("capacity") or {}).get("storage", "0")
     if size_now < size_before and size_now <= quantity.parse(capacity):
@@ -145,19 +148,36 @@ def validate_update(new: Object, old: Object) -> Iterator[FieldError]:
         yield forbidden_field("spec.volumeAttributesClassName", text)
 
 
-def _fixed(spec: Object, before: Object, bound: bool, moves_class: bool) -> Object:
-    """`spec` without what an update may change, amounts by their value."""
-    free = {"volumeAttributesClassName", "resources"}
-    free |= {"volumeName"} if not before.get("volumeName") else set()
-    free |= {"storageClassName"} if moves_class else set()
-    kept = {field: value for field, value in spec.items() if field not in free}
-    for field, amounts in (spec.get("resources") or {}).items():
-        kept[field] = {
-            name: quantity.parse(amount)
-            for name, amount in amounts.items()
-            if not (bound and field == "requests" and name == "storage")
-        }
-    return kept
+def _compared(now: Object, before: Object, bound: bool, moves_class: bool) -> tuple[Object, Object]:
+    """Both specs, with what an update may change as it is in one of them."""
+    compared, compared_before = {**now}, {**before}
+    _take(compared, before, "volumeAttributesClassName")
+    if not before.get("volumeName"):
+        _take(compared_before, now, "volumeName")
+    if moves_class:
+        _take(compared, before, "storageClassName")
+    requests = (now.get("resources") or {}).get("requests")
+    if bound and requests is not None:
+        requests = {**requests, "storage": requested(before) or "0"}
+        compared["resources"] = {**now["resources"], "requests": requests}
+    return compared, compared_before
+
+
+def _take(spec: Object, other: Object, field: str) -> None:
+    """Set a field of `spec` to what it is in `other`."""
+    if field in other:
+        spec[field] = other[field]
+    else:
+        spec.pop(field, None)
+
+
+def _by_value(spec: Object) -> Object:
+    """`spec` with the values of amounts, which may be written differently."""
+    resources = {
+        side: {name: quantity.parse(amount) for name, amount in amounts.items()}
+        for side, amounts in (spec.get("resources") or {}).items()
+    }
+    return {**spec, "resources": resources}
 
 
 def validate_status_update(new: Object, old: Object) -> Iterator[FieldError]:

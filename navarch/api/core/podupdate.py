@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from typing import Any
 
-from navarch.api import objectmeta
+from navarch.api import internalform, objectmeta
 from navarch.api.core import podannotations, podcontainers, podscheduling, podspec
 from navarch.api.core.nonnegative import nonnegative
 from navarch.apimachinery import meta
@@ -76,8 +75,10 @@ def validate_update(new: Object, old: Object) -> Iterator[FieldError]:
     gated = bool(before.get("schedulingGates"))
     if gated:
         yield from _directives_tightened(now, before)
-    if _fixed(now, before, gated) != _fixed(before, before, gated):
-        yield forbidden_field("spec", UPDATABLE)
+    compared = _compared(now, before, gated)
+    if _without_empty(compared) != _without_empty(before):
+        difference = internalform.difference(before, compared, f"{internalform.CORE}PodSpec")
+        yield forbidden_field("spec", f"{UPDATABLE}\n{difference}")
 
 
 def _image(image: str, path: str) -> Iterator[FieldError]:
@@ -151,24 +152,30 @@ def _extends(term: Object, old_term: Object) -> bool:
     return True
 
 
-def _fixed(spec: Object, before: Object, gated: bool) -> Object:
-    """`spec` without what an update may change."""
-    kept = _without(spec, *_CHANGEABLE, *(("nodeSelector",) if gated else ()))
-    if before.get("terminationGracePeriodSeconds", 0) < 0 and spec.get("terminationGracePeriodSeconds") == 1:
-        kept["terminationGracePeriodSeconds"] = before["terminationGracePeriodSeconds"]
-    if gated and kept.get("affinity"):
-        kept["affinity"] = {**kept["affinity"], "nodeAffinity": _fixed_node_affinity(kept["affinity"].get("nodeAffinity"))}
-        if not any(kept["affinity"].values()):
-            del kept["affinity"]
+def _compared(now: Object, before: Object, gated: bool) -> Object:
+    """`now`, with what an update may change as it was before."""
+    compared = _as_in(now, before, *_CHANGEABLE, *(("nodeSelector",) if gated else ()))
+    if before.get("terminationGracePeriodSeconds", 0) < 0 and now.get("terminationGracePeriodSeconds") == 1:
+        compared["terminationGracePeriodSeconds"] = before["terminationGracePeriodSeconds"]
+    affinity, old_affinity = now.get("affinity") or {}, before.get("affinity") or {}
+    if gated and affinity.get("nodeAffinity") != old_affinity.get("nodeAffinity"):
+        # What it requires has been looked at, preferences may be anything while a pod waits.
+        affinity = _as_in(affinity, old_affinity, "nodeAffinity")
+        compared = _as_in(compared, {"affinity": affinity} if affinity or "affinity" in before else {}, "affinity")
     for field in ("containers", "initContainers"):
-        if spec.get(field):
-            kept[field] = [_without(container, "image") for container in spec[field]]
-    return {key: value for key, value in kept.items() if value not in (None, [], {}, "", False)}
+        if now.get(field):
+            pairs = zip(now[field], before[field], strict=True)
+            compared[field] = [_as_in(container, old_container, "image") for container, old_container in pairs]
+    return compared
 
 
-def _fixed_node_affinity(affinity: Object | None) -> Any:
-    """Preferences may be anything while a pod waits; what it requires has been looked at."""
-    return _without(affinity or {}, podscheduling.REQUIRED, podscheduling.PREFERRED)
+def _as_in(obj: Object, other: Object, *fields: str) -> Object:
+    """`obj`, but for the fields, which are as `other` has them."""
+    return {**_without(obj, *fields), **{field: other[field] for field in fields if field in other}}
+
+
+def _without_empty(spec: Object) -> Object:
+    return {key: value for key, value in spec.items() if value not in (None, [], {}, "", False)}
 
 
 # Ephemeral containers
@@ -213,5 +220,6 @@ def validate_ephemeral(new: Object, old: Object) -> Iterator[FieldError]:
             text = f'existing ephemeral containers "{name}" may not be removed\n'
             yield forbidden_field("spec.ephemeralContainers", text)
         elif present[name] != container:
-            text = f'existing ephemeral containers "{name}" may not be changed\n'
+            difference = internalform.difference(container, present[name], f"{internalform.CORE}EphemeralContainer")
+            text = f'existing ephemeral containers "{name}" may not be changed\n{difference}'
             yield forbidden_field("spec.ephemeralContainers", text)
