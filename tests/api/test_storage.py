@@ -246,8 +246,6 @@ IMMUTABLES: list[tuple[str, Object, Object, list[str]]] = [
     (PV, {}, spec(volumeMode="Block"), [f'volumeMode: Invalid value: "Block": {IMMUTABLE}']),
     (PV, spec(volumeAttributesClassName="gold"), spec(volumeAttributesClassName=None),
      ["spec.volumeAttributesClassName: Forbidden: update from non-nil value to nil is forbidden"]),
-    (PVC, spec(volumeAttributesClassName="gold"), spec(volumeAttributesClassName=""),
-     ["spec.volumeAttributesClassName: Forbidden: update from non-nil value to an empty string is forbidden"]),
     (SC, {}, {"provisioner": "x"}, ["provisioner: Forbidden: updates to provisioner are forbidden."]),
     (SC, {}, {"parameters": {"a": "b"}}, ["parameters: Forbidden: updates to parameters are forbidden."]),
     (SC, {}, {"reclaimPolicy": "Retain"}, ["reclaimPolicy: Forbidden: updates to reclaimPolicy are forbidden."]),
@@ -275,7 +273,6 @@ def test_what_may_not_change(api: Bench, name: str, first: Object, changes: Obje
         (PV, spec(persistentVolumeReclaimPolicy="Delete", claimRef={"namespace": "default", "name": "c"})),
         (PV, spec(csi={"controllerExpandSecretRef": {"name": "s", "namespace": "default"}})),
         (PVC, spec(volumeName="volume-1")),
-        (PVC, spec(volumeAttributesClassName="gold")),
         (SC, {"allowVolumeExpansion": True, "mountOptions": ["ro"]}),
         (
             NODE,

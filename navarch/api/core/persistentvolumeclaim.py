@@ -21,8 +21,8 @@ RESIZE_STATUSES = (
 )
 SNAPSHOT = ("VolumeSnapshot", "snapshot.storage.k8s.io")
 UPDATABLE = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
-NOT_TO_NIL = "update from non-nil value to nil is forbidden"
-NOT_TO_EMPTY = "update from non-nil value to an empty string is forbidden"
+NOT_TO_NIL = "update to nil is forbidden when status.currentVolumeAttributesClassName is not nil"
+NOT_TO_EMPTY = "update to empty string is forbidden when status.currentVolumeAttributesClassName is not nil"
 
 
 def default(claim: Object) -> Object:
@@ -143,23 +143,26 @@ def validate_update(new: Object, old: Object) -> Iterator[FieldError]:
         yield forbidden_field("spec.resources.requests.storage", "field can not be less than status.capacity")
     if now.get("volumeMode") != before.get("volumeMode"):
         yield invalid_value("volumeMode", now.get("volumeMode"), "field is immutable")
-    if before.get("volumeAttributesClassName") is not None and not now.get("volumeAttributesClassName"):
-        text = NOT_TO_NIL if now.get("volumeAttributesClassName") is None else NOT_TO_EMPTY
-        yield forbidden_field("spec.volumeAttributesClassName", text)
+    attributes_class = now.get("volumeAttributesClassName")
+    taken_back = not attributes_class and attributes_class != before.get("volumeAttributesClassName")
+    if taken_back and (old.get("status") or {}).get("currentVolumeAttributesClassName") is not None:
+        # One that was never applied may be (KEP-3751).
+        yield forbidden_field("spec.volumeAttributesClassName", NOT_TO_NIL if attributes_class is None else NOT_TO_EMPTY)
 
 
 def _compared(now: Object, before: Object, bound: bool, moves_class: bool) -> tuple[Object, Object]:
     """Both specs, with what an update may change as it is in one of them."""
     compared, compared_before = {**now}, {**before}
-    _take(compared, before, "volumeAttributesClassName")
     if not before.get("volumeName"):
         _take(compared_before, now, "volumeName")
     if moves_class:
         _take(compared, before, "storageClassName")
-    requests = (now.get("resources") or {}).get("requests")
-    if bound and requests is not None:
-        requests = {**requests, "storage": requested(before) or "0"}
-        compared["resources"] = {**now["resources"], "requests": requests}
+    if bound:
+        _take(compared, before, "volumeAttributesClassName")
+        requests = (now.get("resources") or {}).get("requests")
+        if requests is not None:
+            requests = {**requests, "storage": requested(before) or "0"}
+            compared["resources"] = {**now["resources"], "requests": requests}
     return compared, compared_before
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from navarch.api.registry import resource
 from navarch.apimachinery.errors import Object
+from tests.api import rules
 from tests.api.tables import changed, remove
 from tests.apiserver.bench import Bench, bench
 from tests.apiserver.samples import sample
@@ -65,6 +66,16 @@ SPECS: list[tuple[str, Object, str, str]] = [
   },
   "VolumeName": "",
 """),
+    # Only a claim that is bound may ask for other attributes.
+    (PVC, spec(volumeAttributesClassName="gold"), CLAIM_SPEC, """\
+@@ -14,5 +14,5 @@
+  "VolumeMode": "Filesystem",
+  "DataSource": null,
+  "DataSourceRef": null,
+- "VolumeAttributesClassName": null
++ "VolumeAttributesClassName": "gold"
+ }
+"""),
 ]  # fmt: skip
 
 
@@ -79,3 +90,27 @@ def test_who_changes_what_storage_is_asked_for_or_where_it_is_is_shown_what(
     assert refused.status == 422
     assert refused.message == f'{kind.kind} "{made["metadata"]["name"]}" is invalid: {expected}\n{difference}'
     assert [cause["message"] for cause in refused.json["details"]["causes"]] == [f"{expected}\n{difference}".partition(": ")[2]]
+
+
+APPLIED = {"currentVolumeAttributesClassName": "gold"}
+CLASS = "spec.volumeAttributesClassName: Forbidden: update to"
+
+
+@pytest.mark.parametrize(
+    ("first", "status", "changes", "expected"),
+    [
+        ({}, {}, {"volumeAttributesClassName": "gold", "resources": {"requests": {"storage": "2Gi"}}}, []),
+        ({"volumeAttributesClassName": "gold"}, APPLIED, {"volumeAttributesClassName": "silver"}, []),
+        ({"volumeAttributesClassName": "gold"}, {}, {"volumeAttributesClassName": None}, []),
+        ({"volumeAttributesClassName": "gold"}, APPLIED, {"volumeAttributesClassName": None},
+         [f"{CLASS} nil is forbidden when status.currentVolumeAttributesClassName is not nil"]),
+        ({"volumeAttributesClassName": "gold"}, APPLIED, {"volumeAttributesClassName": ""},
+         [f"{CLASS} empty string is forbidden when status.currentVolumeAttributesClassName is not nil"]),
+    ],
+)  # fmt: skip
+def test_a_bound_claim_may_ask_for_more_and_for_other_attributes(
+    first: Object, status: Object, changes: Object, expected: list[str]
+) -> None:
+    old = {**rules.made(PVC, {"spec": {"volumeName": "volume-1", **first}}), "status": {"phase": "Bound", **status}}
+    new = rules.merged(old, {"spec": changes})
+    assert [error.message for error in resource(PVC).validate_update(new, old)] == expected
