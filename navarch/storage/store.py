@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from typing import Protocol, TypeVar
 
 from navarch.apimachinery.errors import Object
-from navarch.component import clock
+from navarch.component import clock, garbage
 from navarch.component.tasks import Tasks
 from navarch.storage.backend import Backend, StorageError, Version
 from navarch.storage.encryption.transformers import Transformers
@@ -437,6 +437,7 @@ class LocalStore(IndexedStore):
         for _, future in batch:
             if not future.done():
                 future.set_result(None)
+        garbage.stays(len(changes))
 
     def _fail(self, batch: list[_Staged], error: StorageError) -> None:
         """Refuse a batch, and what was staged on top of it meanwhile."""

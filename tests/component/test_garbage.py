@@ -26,5 +26,33 @@ assert Circle.gone > garbage.THRESHOLDS[0], "circles are still found"
 """
 
 
+REPLACED = """
+import gc
+from collections import deque
+from navarch.component import garbage
+
+class Record:
+    pass
+
+window = deque(Record() for _ in range(20 * garbage.PORTION))
+garbage.settle()
+young = []
+def note(phase, details):
+    if phase == "start":
+        young.append(len(gc.get_objects(0)) + len(gc.get_objects(1)))
+
+gc.callbacks.append(note)
+for _ in range(10 * garbage.PORTION):
+    window.append(Record())
+    window.popleft()
+    garbage.stays(1)
+assert young and max(young) < 2 * garbage.PORTION, young
+"""
+
+
 def test_what_is_there_is_looked_at_no_more_and_circles_are_still_found() -> None:
     subprocess.run([sys.executable, "-c", PROGRAM], check=True, timeout=60)
+
+
+def test_what_comes_as_fast_as_something_goes_is_looked_at_in_small_portions() -> None:
+    subprocess.run([sys.executable, "-c", REPLACED], check=True, timeout=60)
