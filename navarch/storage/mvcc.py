@@ -11,6 +11,8 @@ from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
 
 import orjson
 
@@ -30,6 +32,8 @@ HISTORY_SLACK = 1.25
 RECENT_CHANGES = 256
 # Fewer objects are looked at one by one.
 LABELLED_MIN = 200
+# Namespaces' parts of collections.
+PREFIXES_REMEMBERED = 4096
 
 
 Dropped = tuple[int, int]
@@ -199,9 +203,10 @@ class Collection:
         return [records[key] for key in keys[start:end]]
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: making one would take as long as the change itself.
+@dataclass(slots=True, eq=False)
 class Write:
-    """One change that is to be made."""
+    """One change that is to be made; nobody changes it."""
 
     prefix: str
     key: str
@@ -325,16 +330,17 @@ class MVCC:
         for write in writes:
             if self.latest(write.prefix, write.key) is not write.base:
                 raise ConflictError(write.key)
-        author = writing.get()
-        changes = [self._change(write, self.next_revision + index, author) for index, write in enumerate(writes)]
-        self.next_revision += len(changes)
+        author, revision = writing.get(), self.next_revision
+        changes = []
+        for write in writes:
+            base = write.base
+            record = Record(write.key, write.data(revision), revision, revision if base is None else base.created)
+            changes.append(Change(record, base, write.deletes, write.obj, author))
+            revision += 1
+        self.next_revision = revision
         for change in changes:
             self._staged[change.record.key] = change
         return changes
-
-    def _change(self, write: Write, revision: int, author: Author) -> Change:
-        created = write.base.created if write.base is not None else revision
-        return Change(Record(write.key, write.data(revision), revision, created), write.base, write.deletes, write.obj, author)
 
     def unstage(self, changes: Iterable[Change]) -> None:
         """Forget staged changes whose commit failed; their revisions stay unused."""
@@ -346,13 +352,18 @@ class MVCC:
         """Make durable changes visible, in order, and tell the watchers."""
         by_prefix: dict[str, Batch[Change]] = {}
         for change in changes:
-            record = change.record
-            if self._staged.get(record.key) is change:
-                del self._staged[record.key]
-            prefix = collection_prefix(record.key)
-            self._apply(self.collection(prefix), change)
-            self._remember(change, now_seconds)
-            by_prefix.setdefault(prefix, Batch()).append(change)
+            key = change.record.key
+            if self._staged.get(key) is change:
+                del self._staged[key]
+            prefix = collection_prefix(key)
+            found = by_prefix.get(prefix)
+            if found is None:
+                by_prefix[prefix] = Batch([change])
+            else:
+                found.append(change)
+        for prefix, batch in by_prefix.items():
+            self._apply(self.collection(prefix), batch)
+        self._remember(changes, now_seconds)
         for tell in self.followers:
             tell(changes)
         for prefix, batch in by_prefix.items():
@@ -374,27 +385,32 @@ class MVCC:
             # What is durable is published to everybody else, whatever one of them makes of it.
             logger.exception("a watcher of %s failed", watcher.prefix)
 
-    def _apply(self, collection: Collection, change: Change) -> None:
-        if change.deleted:
-            collection.remove(change.record.key)
-        else:
-            collection.put(change.record)
-        revision = change.revision
-        if revision > collection.revision:
-            collection.revision = revision
-        if revision > self.revision:
-            self.revision = revision
+    def _apply(self, collection: Collection, changes: Iterable[Change]) -> None:
+        newest = 0
+        for change in changes:
+            if change.deleted:
+                collection.remove(change.record.key)
+            else:
+                collection.put(change.record)
+            if change.revision > newest:
+                newest = change.revision
+        collection.revision = max(collection.revision, newest)
+        self.revision = max(self.revision, newest)
 
-    def _remember(self, change: Change, now_seconds: float) -> None:
-        change.published_seconds = now_seconds
-        self._history.append(change)
-        self._history_bytes += len(change.record.data)
-        self._recent[change.revision] = change
-        change.keep_decoded()
+    def _remember(self, changes: Iterable[Change], now_seconds: float) -> None:
+        for change in changes:
+            change.published_seconds = now_seconds
+            change.keep_decoded()
+            self._history.append(change)
+            self._history_bytes += len(change.record.data)
+            self._recent[change.revision] = change
 
     def _forget_decoded(self) -> None:
-        while len(self._recent) > RECENT_CHANGES:
-            self._recent.pop(next(iter(self._recent))).forget_decoded()
+        recent = self._recent
+        if len(recent) > RECENT_CHANGES:
+            # Those to go at once: to find the first of a dict takes the longer the more before it have gone.
+            for revision in list(islice(recent, len(recent) - RECENT_CHANGES)):
+                recent.pop(revision).forget_decoded()
 
     # Watches
 
@@ -449,7 +465,7 @@ class MVCC:
                 prefix = collection_prefix(key)
                 collection = self.collection(prefix)
             if record.revision > compacted:
-                self._remember(Change(record, collection.records.get(key), deleted), now_seconds)
+                self._remember((Change(record, collection.records.get(key), deleted),), now_seconds)
                 self._forget_decoded()
             if deleted:
                 collection.remove(key)
@@ -479,8 +495,7 @@ class MVCC:
         self.revision = revision
         differences = [(self.collection(prefix), self._differences(prefix, now, revision)) for prefix, now in found.items()]
         for collection, changes in differences:
-            for change in changes:
-                self._apply(collection, change)
+            self._apply(collection, changes)
             collection.revision = revision
         for collection, changes in differences:
             for watcher in list(collection.watchers):
@@ -562,7 +577,12 @@ def _deletion(old: Record, revision: int) -> Change:
 
 def collection_prefix(key: str) -> str:
     """``/registry/pods/`` of ``/registry/pods/ns/name``; what is below ``services`` or a group keeps two parts."""
-    parts = key.split("/", 4)
+    return _prefix(key[: key.rindex("/") + 1])
+
+
+@lru_cache(PREFIXES_REMEMBERED)
+def _prefix(directory: str) -> str:
+    parts = directory.split("/", 4)
     if parts[2] in _TWO_PART or "." in parts[2]:
         return f"/{parts[1]}/{parts[2]}/{parts[3]}/"
     return f"/{parts[1]}/{parts[2]}/"

@@ -297,7 +297,7 @@ class LocalStore(IndexedStore):
     async def purge(self, prefix: str, key: str) -> int:
         # Renewals that are not durable hold the window open.
         while self._lazy:
-            await self._durable([])
+            await self._queued([])
         async with self._compaction:
             await self._compact(everything=True)
             if self._unforgotten:
@@ -348,12 +348,13 @@ class LocalStore(IndexedStore):
 
         Returns when it is durable. Raises ConflictError, StorageError.
         """
-        (change,) = self.index.stage([Write(prefix, key, data, base, obj)])
+        changes = self.index.stage((Write(prefix, key, data, base, obj),))
+        (change,) = changes
         # Nothing may be published before what was staged earlier, nor beyond what is reserved.
         if lazy and self._may_be_lazy and not self._busy and not self._queue and change.revision < self._reserved:
             self._publish_lazily(change)
         else:
-            await self._durable([change])
+            await self._queued(changes)
         return change
 
     async def delete(
@@ -369,7 +370,7 @@ class LocalStore(IndexedStore):
         Returns when they are durable. Raises ConflictError, StorageError.
         """
         changes = self.index.stage(writes)
-        await self._durable(changes)
+        await self._queued(changes)
         return changes
 
     def _publish_lazily(self, change: Change) -> None:
@@ -383,12 +384,12 @@ class LocalStore(IndexedStore):
         self._flush_due_seconds = clock.monotonic() + LAZY_FLUSH_SECONDS
         asyncio.get_running_loop().call_later(LAZY_FLUSH_SECONDS, self._wakeup.set)
 
-    async def _durable(self, changes: list[Change]) -> None:
+    def _queued(self, changes: list[Change]) -> asyncio.Future[None]:
+        """Is done when they are durable. Who gives up waiting ends only this future: what is staged is stored all the same."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queue.append((changes, future))
         self._wakeup.set()
-        # Who gives up waiting ends only this future: what is staged is stored all the same.
-        await future
+        return future
 
     async def _commit_forever(self) -> None:
         while True:
