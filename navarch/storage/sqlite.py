@@ -12,6 +12,7 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 from navarch.component import clock
@@ -27,6 +28,9 @@ from navarch.storage.mvcc import Change, Dropped, Record
 APPLICATION_ID = 0x6E617663  # "navc"
 FORMAT_VERSION = 2
 CACHE_KIB = 2048
+# So many rows are inserted by one statement: each costs a sixth less then, and a thread does not wait for Python's lock after
+# each.
+WIDE = 16
 
 _SCHEMA = """
 CREATE TABLE log (
@@ -166,7 +170,8 @@ class SQLiteBackend:
 
     def append(self, changes: Sequence[Change], reserved: int | None = None) -> None:
         now_ms, new = _now_ms(), []
-        rows, size = [], 0
+        rows: list[_Row] = []
+        size = 0
         is_plain, encode = self._transformers.is_plain, self._transformers.encode
         last: Author | None = None
         for change in changes:
@@ -181,12 +186,19 @@ class SQLiteBackend:
             rows.append((record.revision, record.key, record.created, int(change.deleted), number, now_ms, data))
             size += len(data) + ROW_BYTES
         with self._transaction(new):
-            self._connection.executemany(_APPEND, rows)
+            self._insert(rows)
             if new:
                 self._authors.write(new)
             if reserved is not None:
                 self._mark("reserved", reserved)
         self._checkpointer.committed(size)
+
+    def _insert(self, rows: list[_Row]) -> None:
+        singly = len(rows) % WIDE
+        for first in range(0, len(rows) - singly, WIDE):
+            self._connection.execute(_APPEND_WIDE, list(chain.from_iterable(rows[first : first + WIDE])))
+        if singly:
+            self._connection.executemany(_APPEND, rows[-singly:])
 
     def forget(self, dropped: Sequence[Dropped], compacted: int) -> None:
         # What is forgotten once more after a crash does no harm: no commit has to wait for this one's sync.
@@ -266,6 +278,8 @@ class SQLiteBackend:
 
 
 _APPEND = "INSERT INTO log (revision, key, created, deleted, author, written_ms, data) VALUES (?, ?, ?, ?, ?, ?, ?)"
+_APPEND_WIDE = _APPEND + ", (?, ?, ?, ?, ?, ?, ?)" * (WIDE - 1)
+_Row = tuple[int, str, int, int, int, int, bytes]
 
 
 def _write_error(path: Path, error: sqlite3.Error) -> StorageError:

@@ -13,7 +13,7 @@ import pytest
 
 from navarch.storage.backend import Marks, StorageError, StorageFullError
 from navarch.storage.mvcc import MVCC, Change, Record
-from navarch.storage.sqlite import APPLICATION_ID, FORMAT_VERSION, SQLiteBackend
+from navarch.storage.sqlite import APPLICATION_ID, FORMAT_VERSION, WIDE, SQLiteBackend
 from navarch.storage.store import LocalStore
 
 
@@ -47,8 +47,19 @@ def test_a_batch_is_stored_whole_or_not_at_all(tmp_path: Path) -> None:
     backend.append([change(2)])
     with pytest.raises(StorageError, match="cannot write to"):
         backend.append([change(1), change(2)])
+    # However many there are, and also where the last of them fails.
+    with pytest.raises(StorageError, match="cannot write to"):
+        backend.append([*(change(revision) for revision in range(3, 3 + 2 * WIDE)), change(2)])
     assert [record.revision for record, _ in backend.load()] == [2]
     backend.append([change(3)])
+    backend.close()
+
+
+@pytest.mark.parametrize("count", [1, WIDE - 1, WIDE, WIDE + 1, 3 * WIDE, 3 * WIDE + 2])
+def test_a_batch_of_any_size_is_read_back_in_order(tmp_path: Path, count: int) -> None:
+    backend = SQLiteBackend(tmp_path / "navarch.db")
+    backend.append([change(revision, data=b"%d" % revision) for revision in range(1, count + 1)])
+    assert [(record.revision, record.data) for record, _ in backend.load()] == [(n, b"%d" % n) for n in range(1, count + 1)]
     backend.close()
 
 
