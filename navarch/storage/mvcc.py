@@ -28,6 +28,8 @@ HISTORY_BYTES_LIMIT = 64 * 1024 * 1024
 HISTORY_AGE_SECONDS = 300.0
 # How far the window may grow beyond its limits until somebody compacts out of turn.
 HISTORY_SLACK = 1.25
+# Forgetting a version takes as long as dropping so many changes.
+CREATIONS_PER_VERSION = 5
 # Changes so new that watchers still take them: their decoded and wire forms are kept.
 RECENT_CHANGES = 256
 # Fewer objects are looked at one by one.
@@ -535,9 +537,10 @@ class MVCC:
     def compact(
         self, now_seconds: float, limit: int, before: int | None = None, *, everything: bool = False
     ) -> list[Dropped] | None:
-        """Drop up to `limit` changes (older than revision `before`, if given) that have left the window, or any.
+        """Drop changes (older than revision `before`, if given) that have left the window, or any: a step of about `limit`.
 
-        Returns the versions no longer needed for anything; None means that nothing has left it.
+        Returns the versions no longer needed for anything; None means that nothing has left it. Creations leave none, and are
+        dropped so much faster: a step holds more of them.
         """
 
         def may_go() -> bool:
@@ -551,8 +554,8 @@ class MVCC:
         if not may_go():
             return None
         dropped: list[Dropped] = []
-        for _ in range(limit):
-            if not may_go():
+        for _ in range(limit * CREATIONS_PER_VERSION):
+            if len(dropped) >= limit or not may_go():
                 break
             change = self._history.popleft()
             self._history_bytes -= len(change.record.data)

@@ -1,10 +1,10 @@
-"""The index in memory: what of its changes is kept decoded, and for how long."""
+"""The index in memory: what of its changes is kept decoded, and for how long; what a step of compaction drops."""
 
 from __future__ import annotations
 
 import orjson
 
-from navarch.storage.mvcc import MVCC, RECENT_CHANGES, Change, Write
+from navarch.storage.mvcc import CREATIONS_PER_VERSION, MVCC, RECENT_CHANGES, Change, Write
 
 PREFIX = "/registry/pods/"
 
@@ -54,3 +54,17 @@ def test_going_through_the_history_keeps_nothing_of_it_decoded() -> None:
     assert old.object is not old.object
     assert old.line is not old.line
     assert old.form("other", lambda change: bytes(change.line)) is not old.form("other", lambda change: bytes(change.line))
+
+
+def test_a_step_of_compaction_drops_so_many_versions_or_more_creations_which_leave_none() -> None:
+    index, limit = MVCC(), 10
+    created = write(index, 2 * limit * CREATIONS_PER_VERSION)
+    for change in created:
+        again = Write(PREFIX, change.record.key, lambda revision: b"{}", change.record)
+        index.publish(index.stage([again]), 0.0)
+    steps = []
+    while (dropped := index.compact(0.0, limit, everything=True)) is not None:
+        steps.append((len(dropped), index.compacted))
+    assert steps[:2] == [(0, limit * CREATIONS_PER_VERSION), (0, len(created))]
+    assert [count for count, _ in steps[2:]] == [limit] * (len(created) // limit)
+    assert steps[-1][1] == index.revision
