@@ -3,7 +3,10 @@
 Rules: only the own monotonic clock counts; that another holder is alive is seen by its Lease changing, not by the times in it.
 The holder renews every retry period, and stops working if it could not for the renew deadline. The others watch, and take over
 when the Lease has not changed for its duration, which is longer, or when it is released. That only one works at a time is as
-certain as that no clock runs half again as fast as another.
+certain as that no clock runs two fifths faster than another.
+
+The default duration is a second less than Kubernetes': what a dead leader had in hand is gone on with in 15 seconds, in which
+the other one also has to notice it, to take over and to begin.
 
 A process that was stopped for a while does not know it: what it was about to write it would write before it is told that it
 leads no more. So what leaders write goes through `guard`, which looks at the clock first (client-go leaves that open).
@@ -51,7 +54,7 @@ class LeaderElectionConfig:
     identity: str
     """Different for every instance that ever competes."""
     namespace: str = "kube-system"
-    lease_duration_seconds: float = 15.0
+    lease_duration_seconds: float = 14.0
     renew_deadline_seconds: float = 10.0
     retry_period_seconds: float = 2.0
 

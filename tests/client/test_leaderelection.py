@@ -177,6 +177,27 @@ def test_who_is_cut_off_stops_before_another_one_starts_and_competes_again_when_
     run(api, test)
 
 
+def test_by_default_another_leads_within_15_seconds_with_some_left_to_begin_its_work(api: Bench) -> None:
+    async def test() -> None:
+        log: list[str] = []
+        one = Candidate(api, "one", log, {})
+        await until(lambda: log)
+        two = Candidate(api, "two", log, {})
+        await until(lambda: two.elector.leader == "one")
+        # Just after a renewal it is good for longest.
+        renewed = lease(api)["spec"]["renewTime"]
+        await until(lambda: lease(api)["spec"]["renewTime"] > renewed)
+        one.cable.unplug()
+        died = asyncio.get_running_loop().time()
+        await until(lambda: "two starts" in log)
+        assert asyncio.get_running_loop().time() - died < 14.5
+        one.cable.plug()
+        await two.stop()
+        await one.stop()
+
+    run(api, test)
+
+
 def test_a_short_cut_changes_nothing(api: Bench) -> None:
     async def test() -> None:
         log: list[str] = []
