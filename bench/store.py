@@ -1,4 +1,4 @@
-"""The store of one server: durable creates against etcd, its longest commits, both without a disk, its start, memory, file.
+"""The store of one server: durable creates against etcd and beside reads, its longest commits, its start, memory, file.
 
     python bench/store.py [--quick] [--seconds 3] [--objects 50000] [--directory DIR]
 
@@ -47,6 +47,9 @@ CPU_LANES = 16
 """Of so many lanes one has its processor time measured."""
 CHURNED_OBJECTS_PER_LANE = 125
 CHURN_MEASURED = 6
+READERS, WRITERS_BESIDE = 30, 16
+# What a read costs the processor.
+READ_SECONDS = 0.0001
 LOAD_BATCH = 1000
 WRITES_AFTER_START = 10_000
 # As hard to compress as identifiers and hashes are.
@@ -266,6 +269,35 @@ async def churn(path: Path, seconds: float, prefix: str = "churn") -> dict[str, 
     return {f"{prefix}_{name}": value for name, value in figures.items()}
 
 
+# Beside reads
+
+
+async def beside_reads(path: Path, seconds: float) -> dict[str, float]:
+    """Creates while the event loop always has requests to answer."""
+    local = Local(path)
+    await local.open()
+    reads = 0
+
+    async def read() -> None:
+        nonlocal reads
+        while True:
+            done = time.thread_time() + READ_SECONDS
+            while time.thread_time() < done:
+                pass
+            reads += 1
+            await asyncio.sleep(0)
+
+    reading = [asyncio.ensure_future(read()) for _ in range(READERS)]
+    took = await load_for(local.write, "beside", WRITERS_BESIDE, seconds, VALUE_BYTES)
+    figures = {"per_second": len(took) / seconds, "reads_per_second": reads / seconds}
+    for task in reading:
+        task.cancel()
+    await asyncio.wait(reading)
+    await local.store.stop()
+    figures |= times("ms", took) | times("commit_ms", local.commits)
+    return {f"beside_reads_{name}": value for name, value in figures.items()}
+
+
 # Without a disk
 
 
@@ -369,6 +401,7 @@ async def run(directory: Path, seconds: float, objects: int) -> dict[str, Any]:
     finally:
         etcd.stop()
     figures |= await churn(directory / "churn.db", seconds)
+    figures |= await beside_reads(directory / "beside.db", seconds)
     with tempfile.TemporaryDirectory(prefix="navarch-bench-store-", dir=MEMORY) as memory:
         figures |= await in_memory(Path(memory), seconds)
     return figures | started(directory / "start.db", objects)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -33,6 +34,8 @@ COMPACTION_INTERVAL_SECONDS = 30.0
 COMPACTION_STEP = 100
 # Commits that take less, on average, are done on the event loop: handing one to a thread and back costs a fifth of the rate.
 INLINE_COMMIT_SECONDS = 0.001
+# How long the event loop may hold Python's lock while a commit in a thread waits for it, which it does after each statement.
+SWITCH_SECONDS = 0.0005
 # So many objects are kept from the garbage collector's sight: they hold no cycles, and looking at them takes it milliseconds.
 FROZEN_OBJECTS_MIN = 5000
 
@@ -234,6 +237,7 @@ class LocalStore(IndexedStore):
 
     def start(self) -> None:
         """Commit and compact from now on."""
+        sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_SECONDS))
         self._tasks.run_forever(self._commit_forever, name="committer")
         self._tasks.run_forever(self._compact_forever, name="compaction")
 

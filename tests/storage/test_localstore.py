@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -160,6 +161,21 @@ def test_what_could_not_be_forgotten_is_forgotten_later(monkeypatch: pytest.Monk
             assert sorted(backend.forgotten) == backend.rows[: len(backend.forgotten)] and len(backend.forgotten) == 3
 
     run(test)
+
+
+@pytest.mark.parametrize("before", [0.005, store.SWITCH_SECONDS / 5])
+def test_a_commit_in_a_thread_does_not_wait_for_a_busy_loop_to_let_go(before: float) -> None:
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(before)
+
+    async def test() -> None:
+        async with opened(LocalStore(Failing())):
+            assert sys.getswitchinterval() == pytest.approx(min(before, store.SWITCH_SECONDS), abs=1e-5)
+
+    try:
+        run(test)
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_lazy_changes_become_durable_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
