@@ -12,13 +12,13 @@ import gc
 import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Protocol, TypeVar
 
 from navarch.apimachinery.errors import Object
 from navarch.component import clock, garbage
 from navarch.component.tasks import Tasks
+from navarch.component.worker import Worker
 from navarch.storage.backend import Backend, StorageError, Version
 from navarch.storage.encryption.transformers import Transformers
 from navarch.storage.indexed import IndexedStore
@@ -216,7 +216,7 @@ class LocalStore(IndexedStore):
         self._flush_due_seconds = 0.0
         self._commit_seconds = 0.0
         self._reserved = 0
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
+        self._thread = Worker("store")
         self._tasks = Tasks("store")
 
     async def load(self) -> None:
