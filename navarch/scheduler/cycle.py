@@ -6,8 +6,8 @@ What may be kept from earlier pods of equal template comes from `vectors.py`; pl
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from random import Random
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,8 +19,7 @@ from navarch.scheduler.snapshot import Snapshot
 from navarch.scheduler.vectors import Templates, Vectors, tell
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """Where a pod goes; or, if `node` is empty, why nowhere."""
 
     node: str
@@ -37,6 +36,7 @@ def schedule(framework: Framework, templates: Templates, pod: PodInfo, random: R
     vectors = templates.of(framework, pod)
     filtered = _for_this_pod(framework, pod, vectors)
     snapshot = vectors.snapshot
+    nominated = nominated or pod.nominated_node_name
     fresh = [plugin for plugin in vectors.fresh_filters if plugin.name not in filtered.skipped]
     if filtered.rejected is not None:
         return Decision("", _rejected(filtered, snapshot), filtered)
@@ -45,11 +45,11 @@ def schedule(framework: Framework, templates: Templates, pod: PodInfo, random: R
         fit = Fit(vectors.feasible, snapshot.count) if len(rows) else run_filters(framework, pod, snapshot, filtered)
         return _choose(framework, filtered, pod, snapshot, fit, rows, random, nominated)
     count = vectors.feasible_count
-    row = snapshot.rows.get(nominated or pod.nominated_node_name)
+    row = snapshot.rows.get(nominated)
     if row is not None and not fresh and vectors.feasible[row]:
         # What it took victims for comes first, if it still fits.
         return Decision(snapshot.names[row], Fit(vectors.feasible, snapshot.count), filtered)
-    if fresh or vectors.fresh_scores or nominated or pod.nominated_node_name or count <= 1:
+    if fresh or vectors.fresh_scores or nominated or count <= 1:
         kept = rows = np.flatnonzero(vectors.feasible)
         if fresh and count:
             rows = kept[_accepted(framework, fresh, filtered.state, pod, Nodes(snapshot, kept))]
@@ -57,11 +57,7 @@ def schedule(framework: Framework, templates: Templates, pod: PodInfo, random: R
             fit = run_filters(framework, pod, snapshot, filtered, vectors) if fresh else vectors.fit()
             return Decision("", fit, filtered)
         fit = Fit(vectors.feasible, snapshot.count)
-        if (
-            nominated
-            or pod.nominated_node_name
-            or not _are_silent(framework, vectors.fresh_scores, filtered, pod, snapshot, rows)
-        ):
+        if nominated or not _are_silent(framework, vectors.fresh_scores, filtered, pod, snapshot, rows):
             return _choose(framework, filtered, pod, snapshot, fit, rows, random, nominated)
         if len(rows) < count:
             best = vectors.best_among(pod, rows)
@@ -171,7 +167,7 @@ def _choose(
     """The best of these rows, by scores that are made for this one pod."""
     if not len(rows):
         return Decision("", fit, filtered)
-    row = snapshot.rows.get(nominated or pod.nominated_node_name)
+    row = snapshot.rows.get(nominated)
     if row is not None and row in rows:
         # What it took victims for comes first, if it still fits.
         return Decision(snapshot.names[row], fit, filtered)

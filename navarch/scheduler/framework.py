@@ -224,7 +224,8 @@ class Plugin:
     scalar: ClassVar[bool] = False
     """Whether Filter and Score also take a `OneNode`, and then answer with plain booleans and numbers in place of arrays."""
     amounts_only: ClassVar[bool] = False
-    """Whether a verdict depends on what a node has and what is requested there, and on nothing else about its pods."""
+    """Whether what is said of a node depends on nothing but the pod's template and the amounts of resources that the node has
+    and that are requested there (`OneNode.amounts`)."""
     normalized_by_range: ClassVar[bool] = False
     """Whether a normalized score depends on nothing but the score itself and the lowest and highest of the feasible nodes."""
     score_by_feasible: ClassVar[bool] = False
@@ -258,6 +259,11 @@ class Plugin:
     def pre_filter(self, state: CycleState, pod: PodInfo, nodes: Nodes) -> PreFilterResult | Status | None:
         """Look at the pod once, before nodes; `nodes` is the whole cluster."""
         return None
+
+    def follows(self, pod: PodInfo, other: PodInfo) -> bool:
+        """Whether it matters to such a pod that one like `other` comes or leaves: if not, `add_pod` and `remove_pod` need not
+        be called. A matter of both templates, as long as nobody's labels change and `Snapshot.forget` is not called."""
+        return True
 
     def add_pod(self, state: CycleState, pod: PodInfo, added: PodInfo, node_name: str) -> Wider:
         """AddPod of PreFilterExtensions: `added` now counts to a node. What may differ on other nodes."""

@@ -216,6 +216,7 @@ class OneNode(Nodes):
         self._allocatable: list[int] = snapshot.allocatable[row].tolist()
         self._requested: list[int] = snapshot.requested[row].tolist()
         self._non_zero: list[int] = snapshot.non_zero[row].tolist()
+        self._amounts: tuple[int, ...] | None = None
 
     @property
     def is_all(self) -> bool:
@@ -231,8 +232,16 @@ class OneNode(Nodes):
     def none(self) -> Any:
         return NOT_THIS
 
+    @property
+    def amounts(self) -> tuple[int, ...]:
+        """All that a plugin which is `amounts_only` can see of the node. Rows of one layout are equal to it if these are."""
+        if self._amounts is None:
+            self._amounts = (*self._allocatable, *self._requested, *self._non_zero)
+        return self._amounts
+
     def suppose(self, info: PodInfo, sign: int) -> None:
         """As if a pod were there too (1) or were not (-1); holds for amounts only."""
+        self._amounts = None
         columns = self.snapshot.resources
         for resource, amount in info.requests.items():
             if resource in columns:

@@ -26,6 +26,8 @@ from navarch.scheduler.nodes import Nodes
 from navarch.scheduler.podinfo import PodInfo
 from navarch.scheduler.snapshot import Snapshot
 
+_NO_ROWS: BoolArray = np.zeros(0, np.bool_)
+
 
 @dataclass(slots=True)
 class Fit:
@@ -39,7 +41,7 @@ class Fit:
     """Reason -> how many nodes."""
     plugins: set[str] = field(default_factory=set)
     """Those that rejected a node."""
-    resolvable: BoolArray = field(default_factory=lambda: np.zeros(0, np.bool_))
+    resolvable: BoolArray = field(default_factory=lambda: _NO_ROWS)
     """Rejected nodes where removing pods might help."""
     pre_filter_message: str = ""
     """Why no node was looked at."""

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,8 +118,7 @@ class Placed:
     group: PodClass
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """What happened to a row: a pod came (`sign` 1) or left (-1), or something else of the row alone (0)."""
 
     row: int
@@ -378,9 +377,10 @@ class Snapshot:
         row = self.rows.get(node_name)
         before = self._placed.get(info.uid)
         if before is not None and before.row == row and before.info.counts_as(info):
-            before.info = self.pods[before.row][info.uid].info = info
+            before.info = info
             return
-        self.remove_pod(info.uid)
+        if before is not None or info.uid in self._homeless_at:
+            self.remove_pod(info.uid)
         if row is None:
             self._set_homeless(info, node_name)
             return
@@ -388,7 +388,8 @@ class Snapshot:
         group = self._class_of(info)
         group.counts[row] = group.counts.get(row, 0) + 1
         self._placed[info.uid] = self.pods[row][info.uid] = Placed(info, row, group)
-        self.lowest_priority[row] = min(self.lowest_priority[row], info.priority)
+        if info.priority < self.lowest_priority.item(row):
+            self.lowest_priority[row] = info.priority
         self._note(Change(row, 1, info))
 
     def remove_pod(self, uid: str) -> None:
@@ -508,11 +509,13 @@ class Snapshot:
     def _count(self, info: PodInfo, row: int, sign: int) -> None:
         for resource, amount in info.requests.items():
             column = self._resource(resource)
-            self.requested[row, column] += sign * amount
-        self.requested[row, self.resources[PODS]] += sign
+            # NumPy's own numbers are slow one by one.
+            self.requested[row, column] = self.requested.item(row, column) + sign * amount
+        pods = self.resources[PODS]
+        self.requested[row, pods] = self.requested.item(row, pods) + sign
         cpu, memory = info.non_zero_requests
-        self.non_zero[row, 0] += sign * cpu
-        self.non_zero[row, 1] += sign * memory
+        self.non_zero[row, 0] = self.non_zero.item(row, 0) + sign * cpu
+        self.non_zero[row, 1] = self.non_zero.item(row, 1) + sign * memory
         for address, protocol, port in info.host_ports:
             by_row = self._ports.setdefault((protocol, port), {})
             users = by_row.setdefault(row, {})

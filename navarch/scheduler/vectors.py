@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from random import Random
+from typing import TypeVar
 
 import numpy as np
 
 from navarch.scheduler.framework import BoolArray, CycleState, IntArray, Plugin, Rejection, Reuse, Wider
 from navarch.scheduler.nodes import Nodes, OneNode
 from navarch.scheduler.podinfo import PodInfo, PodTemplate
-from navarch.scheduler.runtime import Fit, Framework, keeps_room, listed, pre_filter
+from navarch.scheduler.runtime import Filtered, Fit, Framework, keeps_room, listed, pre_filter
 from navarch.scheduler.snapshot import Change, Snapshot
 
 CHANGES_LIMIT = 256
@@ -29,6 +30,12 @@ SINGLE_ROWS = 12
 """Up to so many rows are judged one by one; more, too, if pods are waited for there, which is dear in columns."""
 NARROW_ROWS = 64
 """A template that PreFilter leaves so few rows is not worth keeping arrays for."""
+KNOWN_LIMIT = 1024
+"""How many different amounts are remembered of what a plugin says."""
+FOLLOWED_TEMPLATES_LIMIT = 256
+
+Amounts = tuple[int, ...]
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -40,6 +47,8 @@ class Verdict:
     reasons: dict[tuple[str, bool], BoolArray] = field(default_factory=dict)
     """(reason, is it resolvable) -> rows."""
     failed: BoolArray = field(default_factory=lambda: np.zeros(0, np.bool_))
+    known: dict[Amounts, list[Rejection]] = field(default_factory=dict)
+    """What a plugin that looks at amounts only has said of one node: there are many that are equal."""
 
     def take(self, found: list[Rejection], size: int, rows: IntArray | None) -> None:
         """Note what was found of some rows, or (None) of all."""
@@ -123,6 +132,8 @@ class Score:
     """Normalized and weighed; of infeasible rows it means nothing."""
     range: Range | None = None
     """Of `raw`, where that is all that normalized scores depend on."""
+    known: dict[Amounts, int] = field(default_factory=dict)
+    """As of a `Verdict`."""
 
 
 class Vectors:
@@ -144,6 +155,10 @@ class Vectors:
         self.fresh_filters = [plugin for plugin in framework.points["filter"] if plugin in fresh]
         self.fresh_scores = [plugin for plugin in framework.points["score"] if plugin in fresh]
         self._followers = [plugin for plugin in framework.followers if self._reuse[plugin] is Reuse.CLUSTER]
+        self._concerned: dict[PodTemplate, list[Plugin]] = {}
+        """Which of them pods of another template matter to."""
+        self.is_worth_it = _is_worth_it(self.filtered)
+        """Whether there is something to keep."""
         self._fit: Fit | None = None
         self._wanted = snapshot.valid[: self._size]
         self.verdicts: list[Verdict] = []
@@ -162,12 +177,6 @@ class Vectors:
         self._has_scores = False
         if self.is_worth_it:
             self._begin(pod)
-
-    @property
-    def is_worth_it(self) -> bool:
-        """Whether there is something to keep."""
-        wanted = self.filtered.wanted
-        return self.filtered.rejected is None and (wanted is None or len(wanted) > NARROW_ROWS)
 
     def _begin(self, pod: PodInfo) -> None:
         snapshot = self.snapshot
@@ -226,8 +235,9 @@ class Vectors:
         if not is_same:
             self._has_scores = self._has_scores and self.feasible_count > 0  # With none there is nothing to normalize by.
         if self._has_scores:
-            # Scores are those of nodes as they are.
-            ones = [OneNode(self.snapshot, one.row) if one.row in self.snapshot.nominated else one for one in ones]
+            if self.snapshot.nominated:
+                # Scores are those of nodes as they are.
+                ones = [OneNode(self.snapshot, one.row) if one.row in self.snapshot.nominated else one for one in ones]
             self._rescore(pod, touched, ones, scored_wider, is_same, bool(wider))
 
     def _judge_ones(self, pod: PodInfo, ones: list[OneNode], wider: set[Plugin]) -> bool:
@@ -235,21 +245,30 @@ class Vectors:
         asked = [verdict for verdict in self._asked if verdict.plugin not in wider] if wider else self._asked
         is_same = True
         for one in ones:
-            is_feasible = bool(self._settled[one.row])
+            is_feasible = self._settled.item(one.row)
             for verdict in asked:
                 if verdict.plugin.scalar:
-                    found = self._framework.filter_nodes(verdict.plugin, self.state, pod, one)
-                    is_feasible &= verdict.take_row(found, self._size, one.row)
+                    is_feasible &= verdict.take_row(self._judge_one(pod, verdict, one), self._size, one.row)
                 else:
                     found = self._framework.filter_nodes(verdict.plugin, self.state, pod, Nodes(self.snapshot, one.rows))
                     verdict.take(found, self._size, one.rows)
-                    is_feasible &= not verdict.failed[one.row]
-            if is_feasible != self.feasible[one.row] and not wider:
+                    is_feasible &= not verdict.failed.item(one.row)
+            if is_feasible != self.feasible.item(one.row) and not wider:
                 self.feasible[one.row] = is_feasible
                 self.feasible_count += 1 if is_feasible else -1
                 self._chosen = None
                 is_same = False
         return is_same
+
+    def _judge_one(self, pod: PodInfo, verdict: Verdict, one: OneNode) -> list[Rejection]:
+        plugin = verdict.plugin
+        if not plugin.amounts_only:
+            return self._framework.filter_nodes(plugin, self.state, pod, one)
+        found = verdict.known.get(one.amounts)
+        if found is None:
+            found = self._framework.filter_nodes(plugin, self.state, pod, one)
+            _remember(verdict.known, one.amounts, found)
+        return found
 
     def _suppose_nominated(self, pod: PodInfo, ones: list[OneNode]) -> bool:
         """Where others wait for room, let it be as if they were there; False: that takes more than amounts."""
@@ -265,27 +284,32 @@ class Vectors:
 
     def _follow(self, pod: PodInfo, changes: list[Change]) -> tuple[set[Plugin], set[Plugin]]:
         """Let plugins that look at other nodes know who came and left; whose verdicts, and scores, may differ anywhere."""
-        verdicts: set[Plugin] = set()
-        scores: set[Plugin] = set()
+        wider: dict[Plugin, Wider] = {}
         names = self.snapshot.names
-        for plugin in self._followers:
-            wider = Wider.NOTHING
-            for change in changes:
-                if change.info is not None:
-                    point, follow = ("AddPod", plugin.add_pod) if change.sign > 0 else ("RemovePod", plugin.remove_pod)
-                    found = self._framework.call(plugin, point, follow, self.state, pod, change.info, names[change.row])
-                    if found is not Wider.NOTHING:
-                        wider |= found
-            if wider is Wider.NOTHING:
+        for change in changes:
+            if change.info is None:
                 continue
-            if wider & Wider.VERDICTS:
-                verdicts.add(plugin)
-                if plugin.name in self.filtered.skipped:
-                    # It had nothing to say about such pods; now it may have.
-                    self._unskip(pod, plugin)
-            if wider & Wider.SCORES:
-                scores.add(plugin)
-        return verdicts, scores
+            concerned = self._concerned.get(change.info.template)
+            if concerned is None:
+                concerned = self._find_concerned(pod, change.info)
+            for plugin in concerned:
+                point, follow = ("AddPod", plugin.add_pod) if change.sign > 0 else ("RemovePod", plugin.remove_pod)
+                found = self._framework.call(plugin, point, follow, self.state, pod, change.info, names[change.row])
+                if found is not Wider.NOTHING:
+                    wider[plugin] = wider.get(plugin, Wider.NOTHING) | found
+        verdicts = {plugin for plugin, found in wider.items() if found & Wider.VERDICTS}
+        for plugin in verdicts:
+            if plugin.name in self.filtered.skipped:
+                # It had nothing to say about such pods; now it may have.
+                self._unskip(pod, plugin)
+        return verdicts, {plugin for plugin, found in wider.items() if found & Wider.SCORES}
+
+    def _find_concerned(self, pod: PodInfo, other: PodInfo) -> list[Plugin]:
+        if len(self._concerned) >= FOLLOWED_TEMPLATES_LIMIT:
+            self._concerned.clear()
+        found = [plugin for plugin in self._followers if self._framework.call(plugin, "AddPod", plugin.follows, pod, other)]
+        self._concerned[other.template] = found
+        return found
 
     def _unskip(self, pod: PodInfo, plugin: Plugin) -> None:
         again = pre_filter(self._framework, pod, self.snapshot, self.state, [plugin])
@@ -390,7 +414,7 @@ class Vectors:
         return int(rows[self._tie_taken])
 
     def _set_total(self, row: int, total: int) -> None:
-        before = self._totals[row]
+        before = self._totals.item(row)
         if before == total:
             return
         self._totals[row] = total
@@ -483,6 +507,8 @@ class Vectors:
         chosen: Nodes | None = None
         for score in self.scores:
             was_silent = score.is_silent
+            if was_silent and not wider:
+                continue
             if score.plugin in wider or (score.plugin.score_by_feasible and not is_same and not was_silent):
                 chosen = chosen or self._feasible_nodes()
                 self._ask(pod, score, chosen)
@@ -505,13 +531,16 @@ class Vectors:
         if is_whole:
             self._add_up()
             return
+        finals = [score.final for score in self.scores if not score.is_silent]
         for row in rows:
-            total = sum(score.final.item(row) for score in self.scores if not score.is_silent)
+            total = 0
+            for final in finals:
+                total += final.item(row)
             self._set_total(row, total if self.feasible[row] else -1)
 
     def _rescore_one(self, pod: PodInfo, score: Score, one: OneNode, is_stale: bool) -> bool:
         """The score of one row; whether others have to be normalized anew. `is_stale`: they have to be anyhow."""
-        fresh, row = int(self._framework.score_nodes(score.plugin, self.state, pod, one)), one.row
+        fresh, row = self._score_one(pod, score, one), one.row
         if not score.is_normalized:
             score.raw[row], score.final[row] = fresh, fresh * score.weight
             return False
@@ -527,6 +556,14 @@ class Vectors:
         score.final[row] = self._framework.normalize(score.plugin, self.state, pod, as_one_of_many, one)[2] * score.weight
         return False
 
+    def _score_one(self, pod: PodInfo, score: Score, one: OneNode) -> int:
+        fresh = score.known.get(one.amounts) if score.plugin.amounts_only else None
+        if fresh is None:
+            fresh = int(self._framework.score_nodes(score.plugin, self.state, pod, one))
+            if score.plugin.amounts_only:
+                _remember(score.known, one.amounts, fresh)
+        return fresh
+
     def _rescore_rows(self, pod: PodInfo, score: Score, rows: IntArray) -> bool:
         """Scores of a few rows; likewise."""
         found = self._framework.score_nodes(score.plugin, self.state, pod, Nodes(self.snapshot, rows))
@@ -536,6 +573,17 @@ class Vectors:
         if not score.is_normalized:
             score.final[rows] = found * score.weight
         return is_changed and score.is_normalized
+
+
+def _is_worth_it(filtered: Filtered) -> bool:
+    """Whether a template is to be kept of which PreFilter has said that."""
+    return filtered.rejected is None and (filtered.wanted is None or len(filtered.wanted) > NARROW_ROWS)
+
+
+def _remember(known: dict[Amounts, T], amounts: Amounts, said: T) -> None:
+    if len(known) >= KNOWN_LIMIT:
+        known.clear()
+    known[amounts] = said
 
 
 def tell(fit: Fit, plugin: Plugin, reasons: dict[tuple[str, bool], BoolArray], alive: BoolArray) -> None:
@@ -565,14 +613,17 @@ class Templates:
     def of(self, framework: Framework, pod: PodInfo) -> Vectors:
         """Up to date; for a template that is not worth keeping, only what PreFilter says of it."""
         key = (framework.scheduler_name, pod.template)
-        found = self._kept.pop(key, None)
+        found = self._kept.get(key)
         try:
-            if found is None or not found.update(pod):
-                found = Vectors(framework, pod, self.snapshot)
+            if found is not None and found.update(pod):
+                self._kept.move_to_end(key)
+                return found
         except Exception:
             # It may be half done.
-            self._kept.pop(key, None)
+            del self._kept[key]
             raise
+        self._kept.pop(key, None)
+        found = Vectors(framework, pod, self.snapshot)
         if found.is_worth_it:
             self._kept[key] = found
             limit = max(MIN_TEMPLATES, MEMORY_LIMIT_BYTES // (BYTES_PER_ROW * max(self.snapshot.size, 1)))

@@ -148,6 +148,9 @@ class InterPodAffinity(Plugin):
         state.write(self.name, counts)
         return SKIP if counts.is_empty else None
 
+    def follows(self, pod: PodInfo, other: PodInfo) -> bool:
+        return pod.template.has_terms or other.template.has_terms
+
     def add_pod(self, state: CycleState, pod: PodInfo, added: PodInfo, node_name: str) -> Wider:
         return self._update(state, pod, added, node_name, 1)
 
@@ -155,7 +158,7 @@ class InterPodAffinity(Plugin):
         return self._update(state, pod, removed, node_name, -1)
 
     def _update(self, state: CycleState, pod: PodInfo, other: PodInfo, node_name: str, amount: int) -> Wider:
-        if not (pod.template.has_terms or other.template.has_terms):
+        if not self.follows(pod, other):
             return Wider.NOTHING
         snapshot, counts = self.handle.snapshot, state.read(self.name, Counts)
         spaces, row = snapshot.namespace_labels, snapshot.rows[node_name]

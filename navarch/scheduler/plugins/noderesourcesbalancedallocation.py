@@ -23,6 +23,7 @@ class NodeResourcesBalancedAllocation(Plugin):
 
     name = "NodeResourcesBalancedAllocation"
     scalar = True
+    amounts_only = True
     args_defaults: ClassVar[Object] = {"resources": CPU_AND_MEMORY}
 
     def __init__(self, args: Object, handle: Handle) -> None:

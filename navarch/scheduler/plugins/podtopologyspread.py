@@ -173,6 +173,12 @@ class PodTopologySpread(Plugin):
         state.write(self.name, spreads)
         return None if hard else SKIP
 
+    def follows(self, pod: PodInfo, other: PodInfo) -> bool:
+        if other.namespace != pod.namespace:
+            return False
+        constraints = (*self.constraints(pod, hard=True), *self.constraints(pod, hard=False))
+        return any(constraint.selector.matches(other.labels) for constraint in constraints)
+
     def add_pod(self, state: CycleState, pod: PodInfo, added: PodInfo, node_name: str) -> Wider:
         return self._update(state, pod, added, node_name, 1)
 
