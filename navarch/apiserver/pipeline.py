@@ -242,7 +242,8 @@ class Pipeline:
         """Authorize and do what the request asks. Raises StatusError."""
         info = request.info
         self._authorizer.require(request.user, info)
-        request.also_needs = lambda verb: self._authorizer.require(request.user, info._replace(verb=verb))
+        user, require = request.user, self._authorizer.require
+        request.also_needs = lambda verb: require(user, info._replace(verb=verb))
         remote = self._aggregation.find(info.path)
         if remote is not None:
             return await self._aggregation.serve(request, remote)
