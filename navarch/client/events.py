@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
+from typing import NamedTuple
 
 from navarch.apimachinery.errors import Object, StatusError
 from navarch.client.client import Client
@@ -18,12 +19,27 @@ from navarch.component.tasks import Tasks
 logger = logging.getLogger(__name__)
 
 KNOWN_EVENTS_LIMIT = 4096
-QUEUE_LIMIT = 1000
+QUEUE_LIMIT = 10_000
+"""Of Events that wait to be sent. They are small while they wait, and a burst of pods is longer than client-go's 1000."""
 BURST_PER_OBJECT = 25
 REFILL_PER_SECOND = 1 / 300
 MESSAGE_LIMIT_CHARACTERS = 1024
 SEND_ATTEMPTS = 5
 SEND_RETRY_SECONDS = 2.0
+
+
+class Noted(NamedTuple):
+    """What is to be said of an object."""
+
+    obj: Object
+    type: str
+    reason: str
+    message: str
+    field_path: str
+    time: str
+    """As `metav1.Time`."""
+    stamp: int
+    """See `EventRecorder._next_stamp`."""
 
 
 class EventRecorder:
@@ -33,7 +49,7 @@ class EventRecorder:
         self._client = client
         self._component = component
         self._host = host
-        self._queue: asyncio.Queue[Object] = asyncio.Queue(QUEUE_LIMIT)
+        self._queue: asyncio.Queue[Noted] = asyncio.Queue(QUEUE_LIMIT)
         self._known: OrderedDict[tuple[str, ...], Object] = OrderedDict()
         self._budgets: OrderedDict[tuple[str, ...], tuple[float, float]] = OrderedDict()
         self._tasks = Tasks(f"events-{component}")
@@ -51,7 +67,15 @@ class EventRecorder:
             # As in client-go, what cannot be sent as fast as it happens is dropped.
             self._dropped += 1
             return
-        metadata = obj["metadata"]
+        if not self._within_budget(obj):
+            return
+        if not self._started:
+            self._started = True
+            self._tasks.run_forever(self._send_all, name="sender")
+        self._queue.put_nowait(Noted(obj, type_, reason, message, field_path, clock.timestamp(), self._next_stamp()))
+
+    def _event(self, noted: Noted) -> Object:
+        obj, metadata = noted.obj, noted.obj["metadata"]
         involved: Object = {
             "kind": obj["kind"],
             "namespace": metadata.get("namespace", ""),
@@ -59,35 +83,26 @@ class EventRecorder:
             "uid": metadata.get("uid", ""),
             "apiVersion": obj["apiVersion"],
             "resourceVersion": metadata.get("resourceVersion", ""),
-            "fieldPath": field_path,
+            "fieldPath": noted.field_path,
         }
-        involved = {field: value for field, value in involved.items() if value}
-        source = {"component": self._component} | ({"host": self._host} if self._host else {})
-        if not self._within_budget(involved):
-            return
-        stamp = clock.timestamp()
-        event: Object = {
+        return {
             "apiVersion": "v1",
             "kind": "Event",
             "metadata": {
-                "name": f"{metadata['name']}.{self._next_stamp():016x}",
+                "name": f"{metadata['name']}.{noted.stamp:016x}",
                 "namespace": metadata.get("namespace") or "default",
             },
-            "involvedObject": involved,
-            "reason": reason,
-            "message": message[:MESSAGE_LIMIT_CHARACTERS],
-            "type": type_,
-            "source": source,
-            "firstTimestamp": stamp,
-            "lastTimestamp": stamp,
+            "involvedObject": {field: value for field, value in involved.items() if value},
+            "reason": noted.reason,
+            "message": noted.message[:MESSAGE_LIMIT_CHARACTERS],
+            "type": noted.type,
+            "source": {"component": self._component} | ({"host": self._host} if self._host else {}),
+            "firstTimestamp": noted.time,
+            "lastTimestamp": noted.time,
             "count": 1,
             "reportingComponent": self._component,
             "reportingInstance": self._host,
         }
-        if not self._started:
-            self._started = True
-            self._tasks.run_forever(self._send_all, name="sender")
-        self._queue.put_nowait(event)
 
     def _next_stamp(self) -> int:
         """Nanoseconds since the epoch, each only once: events that are listed by name are then listed in their order."""
@@ -101,8 +116,9 @@ class EventRecorder:
     async def stop(self) -> None:
         await self._tasks.stop()
 
-    def _within_budget(self, involved: Object) -> bool:
-        key = (involved["kind"], involved.get("namespace", ""), involved["name"], involved.get("uid", ""))
+    def _within_budget(self, obj: Object) -> bool:
+        metadata = obj["metadata"]
+        key = (obj["kind"], metadata.get("namespace", ""), metadata["name"], metadata.get("uid", ""))
         now = clock.monotonic()
         tokens, since = self._budgets.pop(key, (float(BURST_PER_OBJECT), now))
         tokens = min(BURST_PER_OBJECT, tokens + (now - since) * REFILL_PER_SECOND)
@@ -114,12 +130,12 @@ class EventRecorder:
 
     async def _send_all(self) -> None:
         while True:
-            event = await self._queue.get()
+            noted = await self._queue.get()
             if self._dropped and self._queue.qsize() < QUEUE_LIMIT // 2:
                 logger.warning("too many events waited to be sent, %d dropped", self._dropped)
                 self._dropped = 0
             try:
-                await self._send(event)
+                await self._send(self._event(noted))
             finally:
                 self._queue.task_done()
 
