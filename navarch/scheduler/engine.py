@@ -43,8 +43,10 @@ from navarch.scheduler.vectors import Templates
 logger = logging.getLogger(__name__)
 
 NAME = "default-scheduler"
-DECISIONS_BEFORE_YIELD = 8
-"""How many pods are decided before other tasks get a turn."""
+DECISIONS_BEFORE_YIELD = 128
+SECONDS_BEFORE_YIELD = 0.010
+"""How many pods are decided before other tasks get a turn, and for how long at most. Whoever makes pods is one of them: what
+takes longer to decide than to make would wait in a queue that grows."""
 BINDINGS_IN_FLIGHT = 200
 TERMINAL_PHASES = ("Succeeded", "Failed")
 
@@ -308,12 +310,16 @@ class Engine:
     # Decisions.
 
     async def _run(self) -> None:
-        decided = 0
+        decided, since = 0, clock.monotonic()
         while True:
-            queued = self.queue.pop(clock.monotonic())
+            now = clock.monotonic()
+            if decided == DECISIONS_BEFORE_YIELD or now - since > SECONDS_BEFORE_YIELD:
+                await asyncio.sleep(0)
+                decided, since = 0, clock.monotonic()
+            queued = self.queue.pop(now)
             if queued is None:
-                decided = 0
                 await self._wait()
+                decided, since = 0, clock.monotonic()
                 continue
             extenders = [extender for extender in self._extenders if extender.is_interested(queued.info)]
             if extenders:
@@ -321,8 +327,6 @@ class Engine:
             else:
                 self._decide(queued)
             decided += 1
-            if decided % DECISIONS_BEFORE_YIELD == 0:
-                await asyncio.sleep(0)
             if self._bindings.locked():
                 async with self._bindings:
                     pass  # Decisions must not run away from the bindings.
