@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
 from navarch.scheduler.podinfo import HostPort, PodInfo
-from navarch.scheduler.snapshot import ANY_ADDRESS, PODS, BoolArray, CodeArray, IntArray, Snapshot, TaintSet
+from navarch.scheduler.snapshot import ANY_ADDRESS, PODS, BoolArray, IntArray, Snapshot, TaintSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +144,9 @@ class Nodes:
         """Where in `allocatable` and `requested`; None: nobody has or wants it."""
         return self.snapshot.resources.get(resource)
 
-    def label_codes(self, key: str) -> CodeArray:
+    def label_codes(self, key: str) -> IntArray:
         """The number of each node's value of that label; 0 where it has none."""
-        codes: CodeArray = self.take(self.snapshot.label_column(key).codes)
+        codes: IntArray = self.take(self.snapshot.label_column(key).codes)
         return codes
 
     def label_table(self, key: str, test: Callable[[str | None], bool]) -> BoolArray:

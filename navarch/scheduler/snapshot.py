@@ -27,7 +27,6 @@ from navarch.scheduler.podinfo import AffinityTerm, PodInfo
 
 BoolArray = NDArray[np.bool_]
 IntArray = NDArray[np.int64]
-CodeArray = NDArray[np.int32]
 
 INITIAL_ROWS = 16
 LOG_LIMIT_ENTRIES = 8192
@@ -45,7 +44,7 @@ class LabelColumn:
     """One label of every node, as numbers of its distinct values; 0 where a node has none."""
 
     def __init__(self, capacity: int) -> None:
-        self.codes: CodeArray = np.zeros(capacity, np.int32)
+        self.codes: IntArray = np.zeros(capacity, np.int64)
         self.values: list[str | None] = [None]
         self._code_of: dict[str, int] = {}
         self._uses: list[int] = [0]
@@ -146,7 +145,7 @@ class Snapshot:
         self.unschedulable: BoolArray = np.zeros(INITIAL_ROWS, np.bool_)
         self.lowest_priority: IntArray = np.full(INITIAL_ROWS, NO_PRIORITY, np.int64)
         """Of the pods on a node; `NO_PRIORITY` where there are none."""
-        self.taint_codes: CodeArray = np.zeros(INITIAL_ROWS, np.int32)
+        self.taint_codes: IntArray = np.zeros(INITIAL_ROWS, np.int64)
         self.taint_sets: list[TaintSet] = [()]
         self._taint_set_code: dict[TaintSet, int] = {(): 0}
         self._labels: dict[str, LabelColumn] = {}

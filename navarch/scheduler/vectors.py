@@ -457,7 +457,8 @@ class Vectors:
         for score in self.scores:
             if not score.is_silent:
                 totals += score.final
-        totals[~self.feasible] = -1
+        if self.feasible_count < self._size:
+            totals[~self.feasible] = -1
         self._totals = totals
         self._ties = self._ties[:0]
 

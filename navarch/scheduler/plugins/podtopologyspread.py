@@ -258,11 +258,13 @@ class PodTopologySpread(Plugin):
             weighted = counts * math.log(size + 2) + (spread.constraint.max_skew - 1)
             if spread.by_row:
                 total = total + (codes > 0) * weighted
-            else:
-                # There are fewer domains than nodes; those without the label are in none.
-                weighted[0] = 0.0
-                total = total + weighted[codes]
-        return np.floor(total + 0.5).astype(np.int64)
+                continue
+            # There are fewer domains than nodes; those without the label are in none.
+            weighted[0] = 0.0
+            if len(spreads) == 1:
+                return _rounded(weighted)[codes]
+            total = total + weighted[codes]
+        return _rounded(total)
 
     def normalize_score(self, state: CycleState, pod: PodInfo, scores: IntArray, nodes: Nodes) -> IntArray:
         spreads = state.read(self.SCORES, Spreads)
@@ -270,7 +272,13 @@ class PodTopologySpread(Plugin):
         if not len(relevant):
             return np.zeros(len(scores), np.int64)
         low, high = int(relevant.min()), int(relevant.max())
-        found = MAX_NODE_SCORE * (high + low - scores) // high if high else np.full(len(scores), MAX_NODE_SCORE, np.int64)
+        if not high:
+            found = np.full(len(scores), MAX_NODE_SCORE, np.int64)
+        elif spreads.counted is None and high - low < len(scores):
+            # There are fewer different scores than nodes.
+            found = (MAX_NODE_SCORE * np.arange(high, low - 1, -1) // high)[scores - low]
+        else:
+            found = MAX_NODE_SCORE * (high + low - scores) // high
         return found if spreads.counted is None else np.where(spreads.counted, found, 0)
 
     # Queueing.
@@ -295,6 +303,10 @@ class PodTopologySpread(Plugin):
             affinity_counts = meta.labels(old) != meta.labels(new)
             return Hint.QUEUE if changed or taints_count or affinity_counts else Hint.SKIP
         return Hint.QUEUE if was or now else Hint.SKIP
+
+
+def _rounded(points: Any) -> Any:
+    return np.floor(points + 0.5).astype(np.int64)
 
 
 def _with_selector(constraint: Object, selector: Selector) -> SpreadConstraint:
