@@ -29,9 +29,14 @@ SEND_RETRY_SECONDS = 2.0
 
 
 class Noted(NamedTuple):
-    """What is to be said of an object."""
+    """What is to be said of an object; not the object itself, which may be replaced before its turn comes."""
 
-    obj: Object
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
     type: str
     reason: str
     message: str
@@ -67,31 +72,30 @@ class EventRecorder:
             # As in client-go, what cannot be sent as fast as it happens is dropped.
             self._dropped += 1
             return
-        if not self._within_budget(obj):
+        metadata = obj["metadata"]
+        kind, namespace, name, uid = obj["kind"], metadata.get("namespace", ""), metadata["name"], metadata.get("uid", "")
+        if not self._within_budget((kind, namespace, name, uid)):
             return
         if not self._started:
             self._started = True
             self._tasks.run_forever(self._send_all, name="sender")
-        self._queue.put_nowait(Noted(obj, type_, reason, message, field_path, clock.timestamp(), self._next_stamp()))
+        who = (obj["apiVersion"], kind, namespace, name, uid, metadata.get("resourceVersion", ""))
+        self._queue.put_nowait(Noted(*who, type_, reason, message, field_path, clock.timestamp(), self._next_stamp()))
 
     def _event(self, noted: Noted) -> Object:
-        obj, metadata = noted.obj, noted.obj["metadata"]
         involved: Object = {
-            "kind": obj["kind"],
-            "namespace": metadata.get("namespace", ""),
-            "name": metadata["name"],
-            "uid": metadata.get("uid", ""),
-            "apiVersion": obj["apiVersion"],
-            "resourceVersion": metadata.get("resourceVersion", ""),
+            "kind": noted.kind,
+            "namespace": noted.namespace,
+            "name": noted.name,
+            "uid": noted.uid,
+            "apiVersion": noted.api_version,
+            "resourceVersion": noted.resource_version,
             "fieldPath": noted.field_path,
         }
         return {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {
-                "name": f"{metadata['name']}.{noted.stamp:016x}",
-                "namespace": metadata.get("namespace") or "default",
-            },
+            "metadata": {"name": f"{noted.name}.{noted.stamp:016x}", "namespace": noted.namespace or "default"},
             "involvedObject": {field: value for field, value in involved.items() if value},
             "reason": noted.reason,
             "message": noted.message[:MESSAGE_LIMIT_CHARACTERS],
@@ -116,9 +120,7 @@ class EventRecorder:
     async def stop(self) -> None:
         await self._tasks.stop()
 
-    def _within_budget(self, obj: Object) -> bool:
-        metadata = obj["metadata"]
-        key = (obj["kind"], metadata.get("namespace", ""), metadata["name"], metadata.get("uid", ""))
+    def _within_budget(self, key: tuple[str, ...]) -> bool:
         now = clock.monotonic()
         tokens, since = self._budgets.pop(key, (float(BURST_PER_OBJECT), now))
         tokens = min(BURST_PER_OBJECT, tokens + (now - since) * REFILL_PER_SECOND)
