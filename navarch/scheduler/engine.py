@@ -266,11 +266,18 @@ class Engine:
         if old is not None and not is_new and placed is not None and not _schedules_differently(old, new):
             placed.info.pod = new
             return
-        was_assumed = uid in self._assumed
-        # All that a binding changes is the node: nothing of the template.
-        is_bound = was_assumed and placed is not None and old is not None and _is_but_bound(old, new)
-        info = PodInfo(new, placed.info.template if is_bound and placed is not None else None)
-        self.snapshot.add_pod(info, new["spec"]["nodeName"])
+        was_assumed, node = uid in self._assumed, new["spec"]["nodeName"]
+        if (
+            was_assumed
+            and placed is not None
+            and old is not None
+            and _is_but_bound(old, new)
+            and self.snapshot.names[placed.row] == node
+        ):
+            # As it was assumed. The pod as it was before is not kept, not even by the snapshot's log.
+            placed.info.pod, placed.info.node_name = new, node
+        else:
+            self.snapshot.add_pod(PodInfo(new), node)
         self._assumed.discard(uid)
         self._forget(uid)
         if old is None or is_new:
@@ -495,6 +502,7 @@ class Engine:
 
     async def _bind(self, queued: Queued, assumed: Assumed, waiting: WaitingPod | None) -> None:
         pod, is_asked = assumed.pod, False
+        as_decided = pod.pod  # When it is bound, it may have been seen bound already.
         try:
             busy = binding.pre_flight(assumed)
             if (busy or waiting is not None) and pod.nominated_node_name != assumed.node:
@@ -512,7 +520,7 @@ class Engine:
             status = Status(Code.ERROR, (str(error),), error.plugin)
         if status is None:
             self.queue.delete(pod.uid, clock.monotonic())
-            self._recorder.event(pod.pod, "Normal", "Scheduled", f"Successfully assigned {pod.key} to {assumed.node}")
+            self._recorder.event(as_decided, "Normal", "Scheduled", f"Successfully assigned {pod.key} to {assumed.node}")
             return
         if pod.uid not in self._assumed:
             # Seen bound, or gone, in the meantime; if bound as we asked, then it is only the answer that is missing.
@@ -549,9 +557,11 @@ def _hints(plugin: Plugin) -> Sequence[EventHint] | None:
 
 
 def _is_but_bound(old: Object, new: Object) -> bool:
+    """Whether of what the scheduler has read of a pod nothing has changed but the node: neither its template nor its end."""
     before, after = old["metadata"], new["metadata"]
     return bool(
         before.get("generation") == after.get("generation")
+        and ("deletionTimestamp" in before) == ("deletionTimestamp" in after)
         and before.get("labels") == after.get("labels")
         and before.get("ownerReferences") == after.get("ownerReferences")
     )
