@@ -35,6 +35,9 @@ def claim_names(pod: Object) -> Iterator[tuple[str, bool]]:
             yield entry["resourceClaimName"], False
         elif made.get(entry["name"]):
             yield str(made[entry["name"]]), True
+    extended = (pod.get("status") or meta.EMPTY).get("extendedResourceClaimStatus")
+    if extended is not None:
+        yield extended["resourceClaimName"], True  # Of the scheduler's making.
 
 
 def by_claim(pod: Object) -> Iterable[str]:

@@ -315,6 +315,37 @@ def test_a_claim_made_for_a_pod_goes_when_the_pod_is_done(tmp_path: Path, phase:
     run(tmp_path, test)
 
 
+def extended(owner: Object, name: str = "user-extended-resources-x") -> Object:
+    """What a scheduler makes for a pod that asks for an extended resource."""
+    body = claim(name, annotations={"resource.kubernetes.io/extended-resource-claim": "true"}, finalizers=[plan.FINALIZER])
+    reference = {"apiVersion": "v1", "kind": "Pod", "name": meta.name(owner), "uid": meta.uid(owner), "controller": True}
+    body["metadata"]["ownerReferences"] = [reference]
+    return body
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_a_claim_for_extended_resources_goes_with_its_pod(tmp_path: Path, deleted: bool) -> None:
+    async def test(found: Cluster) -> None:
+        gpu = {"example.com/gpu": "1"}
+        main = {"name": "main", "image": "i", "resources": {"requests": gpu, "limits": gpu}}
+        owner = await found.client.create("pods", pod("user", nodeName=SILENT, containers=[main]))
+        name = meta.name(await found.client.create(CLAIMS, extended(owner)))
+        consumer = {"resource": "pods", "name": "user", "uid": meta.uid(owner)}
+        await allocate(found, name, consumer)
+        mapping = {"containerName": "main", "resourceName": "example.com/gpu", "requestName": "gpu"}
+        told = {"extendedResourceClaimStatus": {"resourceClaimName": name, "requestMappings": [mapping]}}
+        await found.client.patch("pods", "user", {"status": told}, "default", subresource="status")
+        await found.until(lambda: consumers(found, name) == ["user"])
+        if deleted:
+            await found.client.delete("pods", "user", "default", grace_period_seconds=0)
+        else:
+            await end(found)
+        await found.until(lambda: not found.all(CLAIMS))
+        assert (found.one("pods", "default/user") is None) == deleted
+
+    run(tmp_path, test)
+
+
 # Without a cluster.
 
 

@@ -13,12 +13,14 @@ from navarch.apimachinery.errors import (
     duplicate,
     forbidden_field,
     invalid_value,
+    required,
 )
 
 NO_NEGATIVE = "must be a non-negative integer"
 _WELL_KNOWN_CONDITIONS = ("PodScheduled", "Ready", "Initialized")
 # What older clients do not know, and would take away without having been asked to.
 _KEPT = ("resourceClaimStatuses", "extendedResourceClaimStatus", "nodeAllocatableResourceClaimStatuses")
+_MAPPING = ("containerName", "resourceName", "requestName")
 # The list of the status, that of the spec.
 _LISTS = (
     ("containerStatuses", "containers"),
@@ -78,6 +80,8 @@ def validate_update(new: Object, old: Object) -> Iterator[FieldError]:
         yield from _transitions(status.get(statuses) or (), before.get(statuses) or (), spec, containers, f"status.{statuses}")
     if status.get("resourceClaimStatuses"):
         yield from _claims(status["resourceClaimStatuses"], spec, "status.resourceClaimStatuses")
+    if status.get("extendedResourceClaimStatus") is not None:
+        yield from _extended_claim(status["extendedResourceClaimStatus"], spec, "status.extendedResourceClaimStatus")
     for single, several, field in (("podIP", "podIPs", "ip"), ("hostIP", "hostIPs", "ip")):
         if status.get(single, "") != before.get(single, "") or status.get(several) != before.get(several):
             yield from _addresses(status, single, several, field)
@@ -144,6 +148,37 @@ def _claims(claims: Sequence[Object], spec: Object, path: str) -> Iterator[Field
         if claim.get("resourceClaimName") is not None:
             for text in names.dns1123_subdomain(claim["resourceClaimName"]):
                 yield invalid_value(f"{where}.name", claim["resourceClaimName"], text)
+
+
+def _extended_claim(claim: Object, spec: Object, path: str) -> Iterator[FieldError]:
+    """Which claim has the devices for the pod's extended resources, and what of it is for whom."""
+    containers = {found["name"]: found for field in ("initContainers", "containers") for found in spec.get(field) or ()}
+    mappings = claim.get("requestMappings") or ()
+    if not mappings:
+        yield required(f"{path}.requestMappings", "at least one request mapping is required")
+    seen: set[tuple[str, ...]] = set()
+    for index, mapping in enumerate(mappings):
+        where = f"{path}.requestMappings[{index}]"
+        name, resource, request = values = tuple(mapping.get(field, "") for field in _MAPPING)
+        container = containers.get(name)
+        if container is None:
+            text = "must match the name of an entry in spec.initContainers.name or spec.containers.name"
+            yield invalid_value(f"{where}.containerName", name, text)
+        elif resource not in ((container.get("resources") or meta.EMPTY).get("requests") or meta.EMPTY):
+            text = "must match the extended resource name of an entry in "
+            text += "spec.initContainers.resources.requests or spec.containers.resources.requests"
+            yield invalid_value(f"{where}.resourceName", resource, text)
+        for text in names.dns1123_label(request):
+            yield invalid_value(f"{path}.requestName", request, text)
+        if values in seen:
+            for field, value in zip(_MAPPING, values, strict=True):
+                yield duplicate(f"{where}.{field}", value)
+        seen.add(values)
+    if not claim.get("resourceClaimName"):
+        yield required(f"{path}.resourceClaimName")
+    else:
+        for text in names.dns1123_subdomain(claim["resourceClaimName"]):
+            yield invalid_value(f"{path}.resourceClaimName", claim["resourceClaimName"], text)
 
 
 def _addresses(status: Object, single: str, several: str, field: str) -> Iterator[FieldError]:

@@ -149,6 +149,65 @@ def test_a_status_makes_sense(before: Object, status: Object, expected: str) -> 
     assert len(messages) == 1 and messages[0].startswith(expected), messages
 
 
+GPU = "example.com/gpu"
+ASKING = spec(containers=[{**ONE, "resources": {"requests": {GPU: "1"}, "limits": {GPU: "1"}}}])
+LABEL = "a lowercase RFC 1123 label must consist of"
+
+
+def mapping(container: str = "main", resource: str = GPU, request: str = "container-0-request-0") -> Object:
+    return {"containerName": container, "resourceName": resource, "requestName": request}
+
+
+@pytest.mark.parametrize(
+    ("mappings", "claim", "expected"),
+    [
+        ([mapping()], "main-extended-resources-x", []),
+        ([mapping(), mapping(request="container-0-request-1")], "c", []),
+        ([], "c", ["requestMappings: Required value: at least one request mapping is required"]),
+        ([mapping()], "", ["resourceClaimName: Required value"]),
+        ([mapping()], "C", ['resourceClaimName: Invalid value: "C": a lowercase RFC 1123 subdomain must consist of']),
+        (
+            [mapping("other")],
+            "c",
+            [
+                'requestMappings[0].containerName: Invalid value: "other": must match the name of an entry in '
+                "spec.initContainers.name or spec.containers.name"
+            ],
+        ),
+        (
+            [mapping(resource="example.com/nic")],
+            "c",
+            [
+                'requestMappings[0].resourceName: Invalid value: "example.com/nic": must match the extended resource name of '
+                "an entry in spec.initContainers.resources.requests or spec.containers.resources.requests"
+            ],
+        ),
+        ([mapping(request="R")], "c", [f'requestName: Invalid value: "R": {LABEL}']),
+        (
+            [mapping(), mapping()],
+            "c",
+            [
+                'requestMappings[1].containerName: Duplicate value: "main"',
+                f'requestMappings[1].resourceName: Duplicate value: "{GPU}"',
+                'requestMappings[1].requestName: Duplicate value: "container-0-request-0"',
+            ],
+        ),
+    ],
+)
+def test_a_status_names_the_claim_for_extended_resources(mappings: list[Object], claim: str, expected: list[str]) -> None:
+    status = {"extendedResourceClaimStatus": {"requestMappings": mappings, "resourceClaimName": claim}}
+    messages = on_update("pods", {"status": status}, ASKING, "status")
+    assert len(messages) == len(expected)
+    for message, beginning in zip(messages, expected, strict=True):
+        assert message.startswith(f"status.extendedResourceClaimStatus.{beginning}")
+
+
+def test_writers_who_do_not_know_of_it_leave_it() -> None:
+    told = {"extendedResourceClaimStatus": {"requestMappings": [mapping()], "resourceClaimName": "c"}}
+    old = {**made("pods"), "status": told}
+    assert podstatus.prepare_update({**old, "status": {"phase": "Running"}}, old)["status"].items() >= told.items()
+
+
 @pytest.mark.parametrize(
     ("policy", "container", "code", "expected"),
     [
