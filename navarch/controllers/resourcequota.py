@@ -11,6 +11,7 @@ from datetime import datetime
 from navarch.api import registry
 from navarch.api.core import quotausage
 from navarch.api.core.quotausage import Amounts
+from navarch.api.resource.deviceclass import extended_resource
 from navarch.apimachinery import meta, quantity
 from navarch.apimachinery.errors import Object
 from navarch.client.informer import Informers
@@ -18,7 +19,7 @@ from navarch.component import clock
 from navarch.controllers import customkinds
 from navarch.controllers.controller import Cluster, Controller, Watch
 
-RESOURCE = "resourcequotas"
+RESOURCE, CLASSES = "resourcequotas", "deviceclasses.resource.k8s.io"
 RESYNC_SECONDS = 300.0
 """How often everything is counted anew: a charge is never given back by a server that stopped in between."""
 CUSTOM_RESYNC_SECONDS = 5.0
@@ -32,20 +33,21 @@ def hard(quota: Object) -> Amounts:
     return (quota.get("spec") or {}).get("hard") or {}
 
 
-def used(quota: Object, objects: Objects, now: datetime) -> Amounts:
+def used(quota: Object, objects: Objects, now: datetime, lookups: quotausage.Lookups = quotausage.NOTHING) -> Amounts:
     """What is used of everything that a quota limits, as far as it is known."""
     by_resource: dict[str, list[str]] = {}
     for name in hard(quota):
-        by_resource.setdefault(quotausage.resource_of(name), []).append(name)
+        for resource in quotausage.resources_of(name):
+            by_resource.setdefault(resource, []).append(name)
     found: dict[str, list[str]] = {}
     for resource, names in by_resource.items():
         present = objects(resource)
         if present is None:
             continue
-        found |= {name: [] for name in names}
+        found = {name: [] for name in names} | found
         for obj in present:
             if quotausage.is_in_scope(quota, resource, obj):
-                usage = quotausage.usage(resource, obj, now)
+                usage = quotausage.usage(resource, obj, now, lookups)
                 for name in names:
                     if name in usage:
                         found[name].append(usage[name])
@@ -75,7 +77,7 @@ async def reconcile(quota: Object, cluster: Cluster) -> float | None:
         return cluster.informer(resource).list(namespace) if resource in cluster.resources else custom.get(resource)
 
     before: Object = quota.get("status") or {}
-    counted = used(quota, objects, now)
+    counted = used(quota, objects, now, _lookups(cluster))
     # What nobody knows how to count keeps what was said of it.
     known: Amounts = before.get("used") or {}
     counted |= {name: known[name] for name in hard(quota).keys() & known.keys() if name not in counted}
@@ -87,9 +89,17 @@ async def reconcile(quota: Object, cluster: Cluster) -> float | None:
     return min(resync, until_next_expiry(pods, now) + 1.0)
 
 
+def _lookups(cluster: Cluster) -> quotausage.Lookups:
+    return quotausage.Lookups(
+        lambda name: extended_resource(cluster.cached(CLASSES, name)),
+        lambda namespace, name: cluster.cached(quotausage.PODS, name, namespace),
+        lambda namespace: cluster.informer(quotausage.DEVICE_CLAIMS).list(namespace),
+    )
+
+
 async def _custom_objects(quota: Object, cluster: Cluster) -> Mapping[str, Sequence[Object]]:
     """The objects of the custom resources that a quota limits, by ``plural.group``."""
-    resources = {quotausage.resource_of(name) for name in hard(quota)}
+    resources = {resource for name in hard(quota) for resource in quotausage.resources_of(name)}
     wanted = [
         definition
         for definition in cluster.informer(customkinds.DEFINITIONS).list()
@@ -106,7 +116,16 @@ def _defines_limited(old: Object | None, new: Object | None, informers: Informer
     """The quotas that limit what has just been defined."""
     if new is not None:
         for quota in informers.get(RESOURCE).list():
-            if any(quotausage.resource_of(name) == meta.name(new) for name in hard(quota)):
+            if any(meta.name(new) in quotausage.resources_of(name) for name in hard(quota)):
+                yield meta.key(quota)
+
+
+def _counts_devices_otherwise(old: Object | None, new: Object | None, informers: Informers) -> Iterable[str]:
+    """The quotas that limit the resource which a device class has come to name, or names no longer."""
+    names = {f"requests.{extended_resource(found)}" for found in (old, new)}
+    if len(names) > 1:
+        for quota in informers.get(RESOURCE).list():
+            if not names.isdisjoint(hard(quota)):
                 yield meta.key(quota)
 
 
@@ -154,5 +173,6 @@ def controller() -> Controller:
     watches = (
         *(_watch(resource) for resource in counted if resource != RESOURCE),
         Watch(customkinds.DEFINITIONS, _defines_limited),
+        Watch(CLASSES, _counts_devices_otherwise),
     )
     return Controller("resourcequota-controller", RESOURCE, reconcile, relevant=_relevant, watches=watches)

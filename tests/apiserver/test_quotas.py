@@ -178,6 +178,32 @@ def test_devices_of_a_class_are_refused_beyond_the_limit(api: Bench, namespace: 
     assert api.patch(DEVICE_CLAIMS, "one", body, namespace=namespace).status == 200
 
 
+def test_claims_count_as_the_resource_that_their_class_gives(api: Bench, namespace: str) -> None:
+    resources = ("requests.example.com/quota-gpu", "requests.deviceclass.resource.kubernetes.io/quota-gpu")
+    gpu = sample(resource("deviceclasses.resource.k8s.io"), "quota-gpu")
+    api.made("deviceclasses.resource.k8s.io", changed(gpu, {"spec": {"extendedResourceName": "example.com/quota-gpu"}}))
+    limit(api, namespace, dict.fromkeys(resources, "3"))
+
+    def asking_for(name: str, count: int, **metadata: Any) -> Object:
+        requests = [{"name": "a", "exactly": {"deviceClassName": "quota-gpu", "count": count}}]
+        return {**sample(resource(DEVICE_CLAIMS), name, namespace, **metadata), "spec": {"devices": {"requests": requests}}}
+
+    amount = {"example.com/quota-gpu": "2"}
+    owner = api.made("pods", asking("web", namespace, amount, amount))
+    assert used(api, namespace) == dict(zip(resources, ("2", "0"), strict=True))
+    reference = {"apiVersion": "v1", "kind": "Pod", "name": "web", "uid": owner["metadata"]["uid"], "controller": True}
+    annotations = {"resource.kubernetes.io/extended-resource-claim": "true"}
+    api.made(DEVICE_CLAIMS, asking_for("its", 2, ownerReferences=[reference], annotations=annotations))
+    assert used(api, namespace) == dict.fromkeys(resources, "2")
+    assert api.post(DEVICE_CLAIMS, asking_for("more", 2)).message == (
+        'resourceclaims.resource.k8s.io "more" is forbidden: exceeded quota: quota, '
+        + ", ".join(
+            f"{what}: " + ",".join(f"{name}={amount}" for name in sorted(resources))
+            for what, amount in (("requested", 2), ("used", 2), ("limited", 3))
+        )
+    )
+
+
 def test_what_grows_is_charged_for_what_it_grows_by(api: Bench, namespace: str) -> None:
     limit(api, namespace, {"services.nodeports": "3", "requests.storage": "3Gi", "services": "1"})
     made = api.made("services", service("web", namespace))

@@ -145,6 +145,36 @@ def test_the_devices_that_claims_ask_for_show_in_what_is_used(tmp_path: Path) ->
     run(tmp_path, test)
 
 
+def test_devices_are_counted_once_whether_asked_for_as_a_resource_or_claimed(tmp_path: Path) -> None:
+    """The claim of a pod's extended resources counts for what the pod does not: the same devices by their other name."""
+
+    async def test(found: Cluster) -> None:
+        claims, classes, gpu = "resourceclaims.resource.k8s.io", "deviceclasses.resource.k8s.io", "example.com/gpu"
+        hard = {f"requests.{gpu}": "9", "requests.deviceclass.resource.kubernetes.io/gpu": "9"}
+        await found.client.create(QUOTAS, quota(hard))
+        await told(found, dict.fromkeys(hard, "0"))
+        exactly = {"deviceClassName": "gpu", "count": 2}
+        plain = sample(registry.resource(claims), "plain")
+        plain["spec"] = {"devices": {"requests": [{"name": "a", "exactly": exactly}]}}
+        await found.client.create(claims, plain)
+        await told(found, dict(zip(hard, ("0", "2"), strict=True)))
+        named = sample(registry.resource(classes), "gpu")
+        named["spec"]["extendedResourceName"] = gpu
+        await found.client.create(classes, named)
+        await told(found, dict.fromkeys(hard, "2"))
+        owner = await found.client.create("pods", pod("one", containers=[container({gpu: "2"}, {gpu: "2"})]))
+        await told(found, dict(zip(hard, ("4", "2"), strict=True)))
+        reference = {"apiVersion": "v1", "kind": "Pod", "name": "one", "uid": meta.uid(owner), "controller": True}
+        for name, uses in (("its", ("4", "4")), ("more", ("6", "6"))):
+            # Only the first of such claims is what the pod asked for.
+            metadata = {**plain["metadata"], "name": name, "ownerReferences": [reference]}
+            metadata["annotations"] = {"resource.kubernetes.io/extended-resource-claim": "true"}
+            await found.client.create(claims, {**plain, "metadata": metadata})
+            await told(found, dict(zip(hard, uses, strict=True)))
+
+    run(tmp_path, test)
+
+
 def test_pods_that_have_ended_use_nothing(tmp_path: Path) -> None:
     async def test(found: Cluster) -> None:
         await found.client.create(QUOTAS, quota({"pods": "1", "count/pods": "5"}))

@@ -1,11 +1,14 @@
 """What an object uses of a ResourceQuota, and which quotas it counts against (k8s.io/kubernetes/pkg/quota/v1).
 
 Every namespaced object counts as ``count/RESOURCE.GROUP``. Pods, services and claims, on storage or devices, are measured too.
+Devices of a class that gives an extended resource count as that resource, whether a pod asks for it or claims them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from navarch.api.core import podqos, podresources, resourcenames, storageaccess
@@ -34,17 +37,31 @@ _SERVICE_NAMES = frozenset({"count/services", "services", "services.nodeports", 
 _CLAIM_NAMES = ("persistentvolumeclaims", "requests.storage")
 STORAGE_CLASS_SUFFIX = ".storageclass.storage.k8s.io/"
 DEVICES_SUFFIX = ".deviceclass.resource.k8s.io/devices"
+EXTENDED_CLAIM = "resource.kubernetes.io/extended-resource-claim"
+"""Annotation of a claim that was made for the extended resources of a pod."""
 ONE = "1"
 
 
-def resource_of(name: str) -> str:
-    """Whose objects use what a quota calls `name`; "" where that is nothing known."""
+@dataclass(frozen=True, slots=True)
+class Lookups:
+    """What else the usage of a claim on devices depends on."""
+
+    extended_resource: Callable[[str], str] = lambda device_class: ""
+    """The extended resource that a device class names; "" if it names none."""
+    pod: Callable[[str, str], Object | None] = lambda namespace, name: None
+    claims: Callable[[str], Iterable[Object]] = lambda namespace: ()
+    """All claims on devices in a namespace."""
+
+
+NOTHING = Lookups()
+
+
+def resources_of(name: str) -> tuple[str, ...]:
+    """Whose objects use what a quota calls `name`; none where that is nothing known."""
     if name.startswith("count/"):
-        return name.removeprefix("count/")
-    for resource in MEASURED:
-        if counts(resource, name):
-            return resource
-    return name if name in _ALIASES else ""
+        return (name.removeprefix("count/"),)
+    measured = tuple(resource for resource in MEASURED if counts(resource, name))
+    return measured or ((name,) if name in _ALIASES else ())
 
 
 def counts(resource: str, name: str) -> bool:
@@ -58,7 +75,7 @@ def counts(resource: str, name: str) -> bool:
     if resource == CLAIMS:
         return name in _CLAIM_NAMES or name.endswith(tuple(STORAGE_CLASS_SUFFIX + claim for claim in _CLAIM_NAMES))
     if resource == DEVICE_CLAIMS:
-        return name.endswith(DEVICES_SUFFIX)
+        return name.endswith(DEVICES_SUFFIX) or _is_extended_request(name)
     return resource in _ALIASES and name == resource
 
 
@@ -67,7 +84,7 @@ def _is_extended_request(name: str) -> bool:
     return asked != name and (not resourcenames.is_native(name) or asked.startswith(DEVICE_CLASS_PREFIX))
 
 
-def usage(resource: str, obj: Object, now: datetime) -> Amounts:
+def usage(resource: str, obj: Object, now: datetime, lookups: Lookups = NOTHING) -> Amounts:
     """What an object uses, by what quotas call it."""
     found = {f"count/{resource}": ONE}
     if resource == PODS:
@@ -78,7 +95,7 @@ def usage(resource: str, obj: Object, now: datetime) -> Amounts:
     elif resource == CLAIMS:
         found |= _of_claim(obj)
     elif resource == DEVICE_CLAIMS:
-        found |= {f"{name}{DEVICES_SUFFIX}": str(devices) for name, devices in deviceusage.by_class(obj["spec"]).items()}
+        found |= _of_device_claim(obj, now, lookups)
     elif resource in _ALIASES:
         found[resource] = ONE
     return found
@@ -180,6 +197,50 @@ def _of_claim(claim: Object) -> Amounts:
     if storage_class:
         found |= {f"{storage_class}{STORAGE_CLASS_SUFFIX}{name}": amount for name, amount in found.items()}
     return found
+
+
+def _of_device_claim(claim: Object, now: datetime, lookups: Lookups) -> Amounts:
+    by_class = deviceusage.by_class(claim["spec"])
+    found = {f"{name}{DEVICES_SUFFIX}": str(devices) for name, devices in by_class.items()}
+    extended: Counter[str] = Counter()
+    for name, devices in by_class.items():
+        for resource in (DEVICE_CLASS_PREFIX + name, lookups.extended_resource(name)):
+            if resource:
+                extended[resourcenames.REQUESTS_PREFIX + resource] += devices
+    pod = _asking_pod(claim, lookups)
+    asked = {} if pod is None else usage(PODS, pod, now)
+    for name, devices in extended.items():
+        rest = devices - quantity.value(asked.get(name, "0"))  # The rest has been charged to the pod.
+        if rest > 0:
+            found[name] = str(rest)
+    return found
+
+
+def _asking_pod(claim: Object, lookups: Lookups) -> Object | None:
+    """The pod that asked for the devices as extended resources. Only one claim is what a pod asked for."""
+    owner = meta.controller_of(claim)
+    if owner is None or not _is_extended_claim(claim, owner["uid"]):
+        return None
+    namespace = meta.namespace(claim)
+    pod = lookups.pod(namespace, owner["name"])
+    if pod is None or meta.uid(pod) != owner["uid"]:
+        return None
+    told = (pod.get("status") or meta.EMPTY).get("extendedResourceClaimStatus")
+    if told is not None:
+        return pod if told.get("resourceClaimName") == meta.name(claim) else None
+    others = (other for other in lookups.claims(namespace) if _is_extended_claim(other, owner["uid"]))
+    return None if any(_age(other) < _age(claim) for other in others) else pod
+
+
+def _is_extended_claim(claim: Object, pod_uid: str) -> bool:
+    owner = meta.controller_of(claim)
+    if owner is None or (owner.get("apiVersion"), owner.get("kind"), owner["uid"]) != ("v1", "Pod", pod_uid):
+        return False
+    return meta.annotations(claim).get(EXTENDED_CLAIM) == "true"
+
+
+def _age(obj: Object) -> tuple[str, str]:
+    return str(obj["metadata"].get("creationTimestamp") or ""), meta.name(obj)
 
 
 def _attributes_classes(claim: Object) -> set[str]:

@@ -24,6 +24,11 @@ def validate(device_class: Object) -> Iterator[FieldError]:
         yield invalid_value("spec.extendedResourceName", extended, "must be a valid extended resource name")
 
 
+def extended_resource(device_class: Object | None) -> str:
+    """The extended resource that a class names; "" if it names none, or is not there."""
+    return "" if device_class is None else device_class["spec"].get("extendedResourceName") or ""
+
+
 def row(device_class: Object, now: datetime) -> list[Any]:
     return [device_class["metadata"]["name"], printing.age(device_class, now)]
 

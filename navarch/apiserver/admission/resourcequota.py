@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from navarch.api import registry
-from navarch.api.core import quotausage, resourcequota
+from navarch.api.core import pod, quotausage, resourcequota
 from navarch.api.core.quotausage import Amounts
 from navarch.api.kind import Kind
+from navarch.api.resource import deviceclass
+from navarch.api.resource.deviceclass import extended_resource
 from navarch.apimachinery import errors, meta, quantity
 from navarch.apimachinery.errors import Object, StatusError
 from navarch.apiserver.admission.chain import AdmissionPlugin, Attributes
@@ -48,6 +50,11 @@ class ResourceQuota(AdmissionPlugin):
         self._in_flight: dict[str, dict[str, Flight]] = {}
         """By namespace and the object's key, where the namespace has quotas."""
         self._presence = Presence(store, QUOTA, self.changed)
+        self._lookups = quotausage.Lookups(
+            lambda name: extended_resource(self._get(deviceclass.KIND, "", name)),
+            lambda namespace, name: self._get(pod.KIND, namespace, name),
+            lambda namespace: self._objects(namespace, quotausage.DEVICE_CLAIMS, {}),
+        )
 
     def concerns(self, kind: Kind, operation: str, subresource: str) -> bool:
         return self._presence.is_any
@@ -65,11 +72,15 @@ class ResourceQuota(AdmissionPlugin):
         if not quotas:
             return
         try:
-            charged = [meta.name(quota) for quota in quotas if charge(quota, resource, obj, old)]
+            charged = [meta.name(quota) for quota in quotas if charge(quota, resource, obj, old, self._lookups)]
             if charged and not attributes.request.dry_run:
                 await self._charge_all(attributes, charged, obj, old)
         except QuotaExceededError as error:
             raise errors.forbidden(attributes.kind.group, attributes.kind.plural, meta.name(obj), str(error)) from None
+
+    def _get(self, kind: Kind, namespace: str, name: str) -> Object | None:
+        record = self._store.latest(kind.key_prefix, kind.key(namespace, name))
+        return None if record is None else record.object()
 
     # Charging
 
@@ -103,7 +114,7 @@ class ResourceQuota(AdmissionPlugin):
             if base is None:
                 return None
             quota = base.object()
-            wanted = charge(quota, resource, obj, old)
+            wanted = charge(quota, resource, obj, old, self._lookups)
             if not wanted:
                 return None
             used = quota["status"]["used"]
@@ -174,11 +185,12 @@ class ResourceQuota(AdmissionPlugin):
         flights = self._in_flight.get(namespace) or {}
         by_resource: dict[str, list[str]] = {}
         for name in names:
-            by_resource.setdefault(quotausage.resource_of(name), []).append(name)
+            for resource in quotausage.resources_of(name):
+                by_resource.setdefault(resource, []).append(name)
         for resource, wanted in by_resource.items():
             for obj in self._objects(namespace, resource, flights):
                 if quotausage.is_in_scope(quota, resource, obj):
-                    used = quotausage.usage(resource, obj, clock.now())
+                    used = quotausage.usage(resource, obj, clock.now(), self._lookups)
                     for name in wanted:
                         if name in used:
                             found[name].append(used[name])
@@ -213,7 +225,9 @@ def _may_use_more(attributes: Attributes, obj: Object, old: Object | None) -> bo
     return resource in (quotausage.SERVICES, quotausage.CLAIMS) and subresource in ("", "status")
 
 
-def charge(quota: Object, resource: str, obj: Object, old: Object | None) -> Amounts:
+def charge(
+    quota: Object, resource: str, obj: Object, old: Object | None, lookups: quotausage.Lookups = quotausage.NOTHING
+) -> Amounts:
     """What storing `obj` (in place of `old`) adds to what a quota counts. Raises QuotaExceededError."""
     status, name = quota.get("status") or {}, meta.name(quota)
     hard: Amounts = status.get("hard") or {}
@@ -228,12 +242,12 @@ def charge(quota: Object, resource: str, obj: Object, old: Object | None) -> Amo
     if any(limit not in used for limit in limited):
         raise QuotaExceededError(f"status unknown for quota: {name}, resources: {','.join(sorted(limited))}")
     now = clock.now()
-    wanted = quotausage.usage(resource, obj, now)
+    wanted = quotausage.usage(resource, obj, now, lookups)
     negative = sorted(item for item, amount in wanted.items() if quantity.parse(amount) < 0)
     if negative:
         raise QuotaExceededError(f"quota usage is negative for resource(s): {','.join(negative)}")
     if old is not None and quotausage.is_in_scope(quota, resource, old):
-        before = quotausage.usage(resource, old, now)
+        before = quotausage.usage(resource, old, now, lookups)
         wanted = {item: quantity.remainder(amount, before.get(item, "0")) for item, amount in wanted.items()}
     wanted = {item: wanted[item] for item in limited if item in wanted and quantity.parse(wanted[item])}
     exceeded = [
