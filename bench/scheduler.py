@@ -404,7 +404,7 @@ def _plugins(snapshot: Snapshot) -> Any:
     from navarch.scheduler.profiles import Profile, build
 
     class Nothing:
-        def get(self, *_: Any) -> Any:
+        def get(self, *_: Any, **__: Any) -> Any:
             return self
 
         def add_handler(self, *_: Any) -> None:

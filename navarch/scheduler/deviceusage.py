@@ -39,6 +39,11 @@ class DeviceUsage:
         else:
             self._claims[uid] = allocation
 
+    def rename(self, uid: str, new_uid: str) -> None:
+        """A claim has another uid than before."""
+        if uid in self._claims:
+            self._claims[new_uid] = self._claims.pop(uid)
+
     def _count(self, allocation: Object | None, sign: int) -> None:
         for result in allocations.results(allocation):
             if result.get("adminAccess"):

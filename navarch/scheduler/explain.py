@@ -69,11 +69,11 @@ class Explanation:
             total += score.weight * score.normalized
         return total
 
-    def rejected(self, plugin: str) -> BoolArray:
-        """The rows that a plugin rejects."""
+    def rejected(self, plugin: str, reason: str = "") -> BoolArray:
+        """The rows that a plugin rejects, for that reason or any."""
         found = np.zeros(len(self.feasible), np.bool_)
         for verdict in self.verdicts:
-            if verdict.plugin == plugin:
+            if verdict.plugin == plugin and reason in ("", verdict.reason):
                 found |= verdict.nodes
         return found
 

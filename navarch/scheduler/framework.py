@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from navarch.client.client import Client
     from navarch.client.events import EventRecorder
     from navarch.client.informer import Informers
+    from navarch.scheduler.extendedresources import ExtendedResources
     from navarch.scheduler.nodes import NodeInfo, Nodes
     from navarch.scheduler.runtime import Failure
     from navarch.scheduler.snapshot import Snapshot
@@ -213,6 +214,8 @@ class Handle:
     """Do something while pods are decided; the name is for logs."""
     register: Callable[[str], None] = lambda resource: None
     """Make changes of a resource's objects cluster events; done for what `events_to_register` names."""
+    extended_resources: ExtendedResources | None = None
+    """See `extendedresources.shared`."""
 
 
 class Plugin:

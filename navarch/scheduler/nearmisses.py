@@ -61,7 +61,9 @@ def _resources(found: Explanation, nodes: Nodes) -> Iterator[Change]:
         column = nodes.resource_column(resource)
         if column is not None and amount:
             missing = nodes.requested[:, column] + amount - nodes.allocatable[:, column]
-            short[resource] = np.where(missing > 0, missing, 0)
+            # What a node does not offer may come from elsewhere, and then nobody misses it.
+            is_missed = found.rejected("NodeResourcesFit", f"Insufficient {resource}") if resource != PODS else True
+            short[resource] = np.where((missing > 0) & is_missed, missing, 0)
     for resource, missing in short.items():
         others = np.zeros(nodes.size, np.bool_)
         for other, lacking in short.items():

@@ -4,6 +4,7 @@ this."""
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,10 @@ class World:
     pods: dict[str, list[Object]] = field(default_factory=dict)
     services: list[Object] = field(default_factory=list)
     namespaces: dict[str, dict[str, str]] = field(default_factory=dict)
+    given: dict[str, str] = field(default_factory=dict)
+    """Extended resource -> the device class that gives it."""
+    devices: dict[tuple[str, str], int] = field(default_factory=dict)
+    """(node, device class) -> how many of its devices are free there."""
 
     def on(self, name: str) -> list[Object]:
         return self.pods.get(name, [])
@@ -39,8 +44,25 @@ def amounts(found: Object) -> dict[str, int]:
 
 
 def asked(pod: Object) -> dict[str, int]:
-    (container,) = pod["spec"]["containers"]
-    return amounts(container["resources"]["requests"])
+    """The most that ever runs at one time."""
+    most: dict[str, int] = {}
+    for running in moments(pod):
+        total: dict[str, int] = {}
+        for container in running:
+            for name, amount in amounts(container["resources"]["requests"]).items():
+                total[name] = total.get(name, 0) + amount
+        most = {name: max(most.get(name, 0), total.get(name, 0)) for name in most.keys() | total.keys()}
+    return most
+
+
+def moments(pod: Object) -> Iterator[list[Object]]:
+    """Which containers run, from one time of the pod's life to the next."""
+    sidecars: list[Object] = []
+    for container in pod["spec"].get("initContainers", []):
+        yield [*sidecars, container]
+        if container.get("restartPolicy") == "Always":
+            sidecars.append(container)
+    yield [*sidecars, *pod["spec"]["containers"]]
 
 
 def asked_at_least(pod: Object) -> dict[str, int]:
@@ -89,7 +111,7 @@ def term_matches(term: Object, node: Object) -> bool:
 
 def rejections(world: World, pod: Object, node: Object) -> list[str]:
     """Those of the first plugin that says no."""
-    for rule in (cordoned, tainted, unwanted, taken_ports, no_room, skewed, incompatible):
+    for rule in (cordoned, tainted, unwanted, taken_ports, no_room, skewed, incompatible, no_devices):
         found = rule(world, pod, node)
         if found:
             return found
@@ -129,8 +151,8 @@ def unwanted(world: World, pod: Object, node: Object) -> list[str]:
 
 
 def ports(pod: Object) -> list[tuple[str, str, int]]:
-    (container,) = pod["spec"]["containers"]
-    return [(p.get("hostIP") or "0.0.0.0", "TCP", p["hostPort"]) for p in container.get("ports", []) if p.get("hostPort")]
+    found = [port for container in pod["spec"]["containers"] for port in container.get("ports", [])]
+    return [(port.get("hostIP") or "0.0.0.0", "TCP", port["hostPort"]) for port in found if port.get("hostPort")]
 
 
 def taken_ports(world: World, pod: Object, node: Object) -> list[str]:
@@ -147,10 +169,39 @@ def no_room(world: World, pod: Object, node: Object) -> list[str]:
     there, capacity = world.on(node["metadata"]["name"]), has(node)
     found = ["Too many pods"] if len(there) + 1 > capacity["pods"] else []
     for resource, amount in asked(pod).items():
+        if is_claimed(world, resource, node):
+            continue
         used = sum(asked(other).get(resource, 0) for other in there)
         if amount and amount + used > capacity.get(resource, 0):
             found.append(f"Insufficient {resource}")
     return found
+
+
+def is_claimed(world: World, resource: str, node: Object) -> bool:
+    """Whether devices give it, since the node does not offer it itself."""
+    return resource in world.given and not has(node).get(resource, 0)
+
+
+def no_devices(world: World, pod: Object, node: Object) -> list[str]:
+    name, lacking = node["metadata"]["name"], dict[str, int]()
+    for resource, amount in asked(pod).items():
+        if amount and is_claimed(world, resource, node):
+            found = world.given[resource]
+            lacking[found] = lacking.get(found, 0) + devices_for(pod, resource)
+    return ["cannot allocate all claims"] if any(world.devices.get((name, c), 0) < n for c, n in lacking.items()) else []
+
+
+def devices_for(pod: Object, resource: str) -> int:
+    """Containers that stay have devices of their own; those before them borrow these, from whoever comes later."""
+    early = pod["spec"].get("initContainers", [])
+    own, extra = 0, 0
+    for container in reversed([*early, *pod["spec"]["containers"]]):
+        amount = amounts(container["resources"]["requests"]).get(resource, 0)
+        if container in early and container.get("restartPolicy") != "Always":
+            extra = max(extra, amount - own)
+        else:
+            own += amount
+    return own + extra
 
 
 def affinity(pod: Object, kind: str) -> Object:

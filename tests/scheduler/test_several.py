@@ -21,9 +21,12 @@ from navarch.client.transport import JSON, Transport, WatchEvent
 from navarch.component import clock
 from navarch.component.tasks import Tasks
 from navarch.kubelet import admission
+from navarch.scheduler import claimwriting
 from navarch.scheduler.scheduler import Scheduler
 from navarch.simulation.cluster import Parts, SimulatedCluster
 from navarch.simulation.loop import SimulatedClock, SimulatedLoop
+from tests.scheduler.test_dynamicresources import device, resource_slice
+from tests.scheduler.test_extendedresources import gpu_class, wanting
 from tests.scheduler.test_scheduler import node, pod
 
 LIMIT_SECONDS = 900.0
@@ -357,5 +360,61 @@ def test_a_scheduler_may_die_at_any_request(hears: Literal["never sent", "never 
                 lives += 1
             asked = Counter(text.split("/")[0] + text.rpartition("/")[2] for text in way.asked)
             assert asked["POST binding"] == 7 and asked["POST events"] > 7
+
+    run(main())
+
+
+CLAIMS = "resourceclaims.resource.k8s.io"
+
+
+async def _claims_of(cluster: Cluster) -> dict[str, list[Object]]:
+    """By the uid of the pod that owns them."""
+    found: dict[str, list[Object]] = {}
+    for claim in (await cluster.client.list(CLAIMS, "default"))["items"]:
+        found.setdefault(claim["metadata"]["ownerReferences"][0]["uid"], []).append(claim)
+    return found
+
+
+@pytest.mark.parametrize("hears", ["never sent", "never heard"])
+def test_a_scheduler_may_die_while_it_gives_devices_for_extended_resources(
+    hears: Literal["never sent", "never heard"],
+) -> None:
+    """However far it got: each pod has one claim, with devices of its own node that nobody else has."""
+    names = ("one", "two")
+
+    async def main() -> None:
+        async with a_cluster() as cluster:
+            await cluster.put(node("node-1"), node("node-2"))
+            await cluster.client.create("deviceclasses.resource.k8s.io", gpu_class())
+            for name in ("node-1", "node-2"):
+                await cluster.client.create("resourceslices.resource.k8s.io", resource_slice(name, device("d")))
+            lives = 1
+            while True:
+                first, second = cluster.mortal(lives=lives, hears=hears), cluster.mortal()
+                async with a_scheduler(first):
+                    dying = asyncio.ensure_future(first.died.wait())
+                    await cluster.put(*(wanting(name) for name in names))
+                    await asyncio.wait((dying, asyncio.ensure_future(clock.sleep(8.0))), return_when=asyncio.FIRST_COMPLETED)
+                    dying.cancel()
+                async with a_scheduler(second):
+                    await cluster.until(lambda: all(cluster.where(name) for name in names))
+                    await clock.sleep(30.0)
+                claims, given = await _claims_of(cluster), set()
+                for found in cluster.pods.values():
+                    (claim,) = claims.pop(meta.uid(found))
+                    assert found["status"]["extendedResourceClaimStatus"]["resourceClaimName"] == meta.name(claim)
+                    assert [consumer["uid"] for consumer in claim["status"]["reservedFor"]] == [meta.uid(found)]
+                    (result,) = claim["status"]["allocation"]["devices"]["results"]
+                    assert result["pool"] == found["spec"]["nodeName"]
+                    given.add(result["pool"])
+                assert not claims and len(given) == len(names), lives
+                assert set((first.bindings + second.bindings).values()) == {1}
+                await _empty(cluster)
+                for claim in (await cluster.client.list(CLAIMS, "default"))["items"]:
+                    await claimwriting.delete(cluster.client, claim)
+                if not first.died.is_set():
+                    break
+                lives += 1
+            assert Counter(text.split("/")[0] + text.rpartition("/")[2] for text in first.asked)["POST resourceclaims"] == 2
 
     run(main())

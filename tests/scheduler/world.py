@@ -51,9 +51,11 @@ def snapshot(*nodes: Object, placed: dict[str, list[Object]] | None = None) -> S
     return found
 
 
-def framework(found: Snapshot, profile: Profile | None = None, *objects: Object, random: int = 1) -> Framework:
-    """The plugins of a profile over a snapshot; `objects` are what informers know."""
-    informers = Objects(objects)
+def framework(
+    found: Snapshot, profile: Profile | None = None, *objects: Object, random: int = 1, informers: Objects | None = None
+) -> Framework:
+    """The plugins of a profile over a snapshot; `objects` are what informers know, if they are not given."""
+    informers = informers or Objects(objects)
     chance = Random(random)
     handle = Handle(Nobody(), informers, found, Nobody(), lambda: chance, lambda: 0.0)  # type: ignore[arg-type]
     return build(profile or Profile(), handle)
@@ -68,27 +70,45 @@ class Objects:
 
     def __init__(self, objects: Sequence[Object]) -> None:
         self._objects = objects
+        self._known: dict[str, Known] = {}
 
     def get(self, resource: str, **indexers: Indexer) -> Known:
-        kind = registry.resource(resource).kind
-        return Known([obj for obj in self._objects if obj["kind"] == kind])
+        if resource not in self._known:
+            kind = registry.resource(resource).kind
+            self._known[resource] = Known([obj for obj in self._objects if obj["kind"] == kind])
+        self._known[resource].indexers |= indexers
+        return self._known[resource]
 
 
 class Known:
     """One of them."""
 
     def __init__(self, objects: Sequence[Object]) -> None:
-        self._objects = list(objects)
+        self._objects = {meta.key(obj): obj for obj in objects}
+        self._handlers: list[Handler] = []
+        self.indexers: dict[str, Indexer] = {}
+
+    def change(self, key: str, new: Object | None) -> None:
+        """There is another object by that name now, or (None) none."""
+        old = self._objects.pop(key, None)
+        if new is not None:
+            self._objects[key] = new
+        for handler in self._handlers:
+            handler(old, new)
 
     def add_handler(self, handler: Handler) -> None:
-        for obj in self._objects:
+        self._handlers.append(handler)
+        for obj in self._objects.values():
             handler(None, obj)
 
     def get(self, key: str) -> Object | None:
-        return next((obj for obj in self._objects if meta.key(obj) == key), None)
+        return self._objects.get(key)
+
+    def by_index(self, index: str, value: str) -> list[Object]:
+        return [obj for obj in self._objects.values() if value in self.indexers[index](obj)]
 
     def list(self, namespace: str = "") -> list[Object]:
-        return [obj for obj in self._objects if namespace in ("", meta.namespace(obj))]
+        return [obj for obj in self._objects.values() if namespace in ("", meta.namespace(obj))]
 
 
 def service(labels: Object, name: str = "s", namespace: str = "default") -> Object:

@@ -1,39 +1,39 @@
 """DynamicResources: a pod goes where the devices that its claims ask for are free; on its way there it gets them (KEP-4381).
 
-Whether a node has the devices depends on what claims ask and on what is taken of the node's pools, not on the claims' names. So
-verdicts are kept by what is asked, and only nodes are looked at again of whose pools something was taken or given back.
+Extended resources that device classes give are claimed, too (KEP-5004): on nodes that do not offer them otherwise, as if the
+pod had one claim more. It is written when the pod is bound, and taken away when that fails; one that is left from an earlier
+attempt goes before the pod is tried again.
 """
 
 from __future__ import annotations
 
-import logging
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import ClassVar
 
 import numpy as np
-import orjson
 
 from navarch.api.resource import allocation as allocations
 from navarch.apimachinery import meta
 from navarch.apimachinery.cel.moments import parse_duration
 from navarch.apimachinery.errors import Object, StatusError
 from navarch.component import clock
+from navarch.scheduler import claimwriting, extendedresources
 from navarch.scheduler.assumecache import AssumeCache
-from navarch.scheduler.deviceallocation import (
-    STEPS_LIMIT,
-    AllocationError,
-    OutOfSteps,
-    Search,
-    alternatives,
-    results,
-    score,
+from navarch.scheduler.claimwriting import (
+    CLAIMS,
+    ClaimError,
+    allocation_of,
+    consumers,
+    is_reserved_for,
+    only_consumer_is,
 )
-from navarch.scheduler.devicepools import Pools
+from navarch.scheduler.deviceallocation import STEPS_LIMIT, AllocationError, alternatives, results
 from navarch.scheduler.deviceusage import DeviceUsage
+from navarch.scheduler.deviceverdicts import Asked, DeviceVerdicts, asked
 from navarch.scheduler.events import NODE, POD, UPDATES, Action, EventHint, Hint, on
+from navarch.scheduler.extendedresources import CLASSES, is_written
 from navarch.scheduler.framework import (
     SKIP,
     BoolArray,
@@ -54,21 +54,30 @@ from navarch.scheduler.plugins.nodeaffinity import any_term_nodes
 from navarch.scheduler.podinfo import PodInfo, node_term
 from navarch.scheduler.runtime import Failure
 
-logger = logging.getLogger(__name__)
-
-CLAIMS, SLICES = "resourceclaims.resource.k8s.io", "resourceslices.resource.k8s.io"
-CLASSES = "deviceclasses.resource.k8s.io"
-FINALIZER = "resource.kubernetes.io/delete-protection"
+SLICES = "resourceslices.resource.k8s.io"
 CONSUMERS_LIMIT = 256
-KEPT_LIMIT = 64
-"""Of how many kinds of claims verdicts are kept."""
+SEEN_LIMIT_SECONDS = 120.0
+"""How long a claim that has been made may take to be known here."""
+DELETION_LIMIT_SECONDS = 10.0
+"""Likewise one that has been deleted, to be gone."""
 CANNOT_ALLOCATE = "cannot allocate all claims"
 TOOK_TOO_LONG = "timed out trying to allocate devices"
 NOT_THERE = "resourceclaim not available on the node"
+LEFT_OVER = "cannot schedule extended resource claim"
+BY_POD = "extended resources of"
 
 
-class ClaimError(Exception):
-    """A pod's claims are not as they must be."""
+@dataclass(slots=True)
+class Extended:
+    """The extended resources of one pod that device classes give."""
+
+    resources: tuple[str, ...]
+    left_over: Object | None
+    """A claim that an earlier attempt made for them."""
+    uid: str
+    """Of the claim that is to be made, until it is."""
+    wanted: dict[int, tuple[Asked, list[Object]]] = field(default_factory=dict)
+    """Which of `resources` (as bits) a node lacks -> what is to be allocated there, and the mappings of the pod's own claim."""
 
 
 @dataclass(slots=True)
@@ -76,30 +85,20 @@ class Noted:
     """About one pod."""
 
     claims: list[Object]
+    """Those that its spec names; once a node is chosen, at the end also the one for its extended resources, if it needs it."""
     waiting: list[int]
     """Which of them are yet to be allocated."""
-    key: bytes
+    asked: Asked
     """What those ask for."""
+    extended: Extended | None
     unavailable: set[int] = field(default_factory=set)
     """Claims that were allocated, but not for some of the nodes."""
     allocated: dict[int, Object] = field(default_factory=dict)
     """What was chosen for them on the node."""
-
-    @property
-    def to_allocate(self) -> list[Object]:
-        return [self.claims[index] for index in self.waiting]
-
-
-class Verdicts:
-    """What is known of nodes for claims that ask for the same."""
-
-    def __init__(self, size: int, layout: int, version: int) -> None:
-        self.layout = layout
-        self.version = version
-        self.known: BoolArray = np.zeros(size, np.bool_)
-        self.can: BoolArray = np.zeros(size, np.bool_)
-        self.gave_up: BoolArray = np.zeros(size, np.bool_)
-        self.scores: IntArray = np.zeros(size, np.int64)
+    own: int | None = None
+    """Which is the one for extended resources."""
+    mappings: list[Object] = field(default_factory=list)
+    """Which of its requests serve which containers."""
 
 
 class DynamicResources(Plugin):
@@ -109,24 +108,23 @@ class DynamicResources(Plugin):
     def __init__(self, args: Object, handle: Handle) -> None:
         super().__init__(args, handle)
         self._timeout_seconds = _seconds(args, "bindingTimeout")
-        self._steps_limit = STEPS_LIMIT if _seconds(args, "filterTimeout") else None
-        self._claims = AssumeCache(handle.informers.get(CLAIMS))
-        self._slices = handle.informers.get(SLICES)
+        steps_limit = STEPS_LIMIT if _seconds(args, "filterTimeout") else None
+        self._claims = AssumeCache(handle.informers.get(CLAIMS, **{BY_POD: extendedresources.owners}))
+        slices = handle.informers.get(SLICES)
         self._classes = handle.informers.get(CLASSES)
-        self._pools: Pools | None = None
+        self._extended = extendedresources.shared(handle)
         self._usage = DeviceUsage()
+        self._verdicts = DeviceVerdicts(handle.snapshot, self._usage, slices.list, self._classes.get, steps_limit)
         self._in_flight: set[str] = set()
         """Uids of claims whose allocation has been decided and not yet written."""
-        self._kept: OrderedDict[bytes, Verdicts] = OrderedDict()
         self._claims.informer.add_handler(self._claim_changed)
-        self._slices.add_handler(self._devices_changed)
+        slices.add_handler(self._devices_changed)
         self._classes.add_handler(self._devices_changed)
 
     # What happens in the cluster.
 
     def _devices_changed(self, old: Object | None, new: Object | None) -> None:
-        self._pools = None
-        self._kept.clear()
+        self._verdicts.forget()
 
     def _claim_changed(self, old: Object | None, new: Object | None) -> None:
         obj = new if new is not None else old
@@ -137,16 +135,25 @@ class DynamicResources(Plugin):
         if uid not in self._in_flight:
             present = self._claims.get(key)
             is_it = present is not None and meta.uid(present) == uid
-            self._usage.set(uid, _allocation(present) if is_it and present is not None else None)
+            self._usage.set(uid, allocation_of(present) if is_it and present is not None else None)
 
     def events_to_register(self) -> Sequence[EventHint]:
         return (
             on(NODE, Action.ADD | Action.NODE_LABEL),
+            on(NODE, Action.NODE_ALLOCATABLE, self._offers_others),
             on(CLAIMS, Action.ADD | UPDATES, self._may_be_ready),
+            on(CLAIMS, Action.DELETE, _frees_devices),
             on(POD, Action.POD_CLAIMS, _is_told),
             on(CLASSES, Action.ADD | UPDATES),
             on(SLICES, Action.ADD | UPDATES),
         )
+
+    def _offers_others(self, pod: PodInfo, old: Object | None, new: Object | None) -> Hint:
+        """Whether a node has come to offer an extended resource by itself, or has ceased to."""
+        was, now = ((node or meta.EMPTY).get("status") or meta.EMPTY for node in (old, new))
+        before, after = was.get("allocatable") or meta.EMPTY, now.get("allocatable") or meta.EMPTY
+        is_other = any(before.get(resource) != after.get(resource) for resource in self._extended.asked(pod))
+        return Hint.QUEUE if is_other else Hint.SKIP
 
     def _may_be_ready(self, pod: PodInfo, old: Object | None, new: Object | None) -> Hint:
         if new is None:
@@ -155,14 +162,14 @@ class DynamicResources(Plugin):
             is_its = any(meta.uid(claim) == meta.uid(new) for claim in self._claims_of(pod))
         except ClaimError:
             return Hint.SKIP
-        if old is not None and _allocation(old) is not None and _allocation(new) is None:
+        if old is not None and allocation_of(old) is not None and allocation_of(new) is None:
             return Hint.QUEUE  # Its devices are free for anybody.
         return Hint.QUEUE if is_its and (old is None or old.get("status") != new.get("status")) else Hint.SKIP
 
     # The pod's claims.
 
     def _claims_of(self, pod: PodInfo) -> Iterator[Object]:
-        """Raises ClaimError."""
+        """Those that its spec names. Raises ClaimError."""
         for entry in pod.spec.get("resourceClaims") or ():
             name, is_made = _claim_name(pod, entry)
             if name is None:
@@ -178,7 +185,7 @@ class DynamicResources(Plugin):
             yield claim
 
     def reuse(self, pod: PodInfo) -> Reuse:
-        return Reuse.NEVER if pod.spec.get("resourceClaims") else Reuse.NODE
+        return Reuse.NEVER if pod.spec.get("resourceClaims") or self._extended.asked(pod) else Reuse.NODE
 
     def pre_enqueue(self, pod: PodInfo) -> Status | None:
         if not pod.spec.get("resourceClaims"):
@@ -191,23 +198,32 @@ class DynamicResources(Plugin):
         return None
 
     def pre_filter(self, state: CycleState, pod: PodInfo, nodes: Nodes) -> Status | None:
-        if not pod.spec.get("resourceClaims"):
+        resources = self._extended.asked(pod)
+        if not resources and not pod.spec.get("resourceClaims"):
             return SKIP
         try:
             claims = list(self._claims_of(pod))
+            extended = self._extended_of(pod, resources, claims) if resources else None
             waiting = [index for index, claim in enumerate(claims) if self._must_be_allocated(claim, pod)]
         except (ClaimError, AllocationError) as error:
             return unschedulable(str(error), is_resolvable=False)
-        if not claims:
+        if not claims and extended is None:
             return SKIP
-        asked = orjson.dumps([claims[index]["spec"] for index in waiting], option=orjson.OPT_SORT_KEYS)
-        state.write(self.name, Noted(claims, waiting, asked))
+        state.write(self.name, Noted(claims, waiting, asked([claims[index] for index in waiting]), extended))
         return None
+
+    def _extended_of(self, pod: PodInfo, resources: tuple[str, ...], claims: list[Object]) -> Extended | None:
+        present = self._claims.informer.by_index(BY_POD, pod.uid)
+        left_over = self._claims.get(meta.key(present[0])) if present else None
+        if pod.node_name and left_over is not None:
+            claims.append(left_over)  # The pod is merely looked at; what it has is as good as a claim that its spec names.
+            return None
+        return Extended(resources, left_over, clock.uid())
 
     def _must_be_allocated(self, claim: Object, pod: PodInfo) -> bool:
         """Raises ClaimError, AllocationError if that is not possible now."""
-        if _allocation(claim) is not None:
-            if len(_consumers(claim)) >= CONSUMERS_LIMIT and not _is_reserved_for(claim, pod):
+        if allocation_of(claim) is not None:
+            if len(consumers(claim)) >= CONSUMERS_LIMIT and not is_reserved_for(claim, pod):
                 raise ClaimError("resourceclaim in use")
             return False
         if meta.uid(claim) in self._in_flight:
@@ -216,17 +232,45 @@ class DynamicResources(Plugin):
             alternatives(request, self._classes.get)
         return True
 
+    def _wanted(self, noted: Noted, pod: PodInfo, nodes: Nodes) -> Iterator[tuple[Asked, list[Object], BoolArray]]:
+        """(what is to be allocated, mappings of the pod's own claim, where): what a node offers by itself is not claimed."""
+        extended = noted.extended
+        if extended is None:
+            yield noted.asked, [], nodes.valid
+            return
+        lacking: IntArray = np.zeros(nodes.size, np.int64)
+        for bit, resource in enumerate(extended.resources):
+            column = nodes.resource_column(resource)
+            lacking |= 1 << bit if column is None else (nodes.allocatable_of(column) <= 0).astype(np.int64) << bit
+        for code in np.unique(lacking[nodes.valid]).tolist():
+            if code not in extended.wanted:
+                extended.wanted[code] = self._with_own(noted, pod, extended, code)
+            yield *extended.wanted[code], nodes.valid & (lacking == code)
+
+    def _with_own(self, noted: Noted, pod: PodInfo, extended: Extended, code: int) -> tuple[Asked, list[Object]]:
+        """Likewise, for nodes that lack those of the resources."""
+        lacking = [resource for bit, resource in enumerate(extended.resources) if code >> bit & 1]
+        if not lacking:
+            return noted.asked, []
+        requests, mappings = extendedresources.requests_and_mappings(pod.spec, lacking, self._extended.__getitem__)
+        return asked([*noted.asked.claims, extendedresources.claim_for(pod, requests, extended.uid)]), mappings
+
     # Nodes.
 
     def filter(self, state: CycleState, pod: PodInfo, nodes: Nodes) -> Iterable[Rejection]:
         noted = state.read(self.name, Noted)
+        if noted.extended is not None and noted.extended.left_over is not None:
+            yield Rejection(nodes.valid, LEFT_OVER, is_resolvable=False)
+            return
         cannot = nodes.none()
-        if noted.waiting:
-            verdicts = self._verdicts(noted, nodes)
-            cannot = nodes.valid & ~nodes.take(verdicts.can)
-            gave_up = nodes.take(verdicts.gave_up)
-            yield Rejection(cannot & ~gave_up, CANNOT_ALLOCATE, is_resolvable=False)
-            yield Rejection(cannot & gave_up, TOOK_TOO_LONG, is_resolvable=False)
+        for wanted, _, among in self._wanted(noted, pod, nodes):
+            if not wanted.claims:
+                continue
+            verdicts = self._verdicts.of(wanted, nodes, among)
+            gave_up, short = nodes.take(verdicts.gave_up), among & ~nodes.take(verdicts.can)
+            cannot |= short
+            yield Rejection(short & ~gave_up, CANNOT_ALLOCATE, is_resolvable=False)
+            yield Rejection(short & gave_up, TOOK_TOO_LONG, is_resolvable=False)
         elsewhere = nodes.none()
         for index, claim in enumerate(noted.claims):
             wrong = nodes.valid & ~cannot & ~self._available(claim, nodes)
@@ -235,48 +279,9 @@ class DynamicResources(Plugin):
                 elsewhere |= wrong
         yield Rejection(elsewhere, NOT_THERE, is_resolvable=False)
 
-    def _verdicts(self, noted: Noted, nodes: Nodes) -> Verdicts:
-        """Kept ones, of these nodes up to date."""
-        snapshot = nodes.snapshot
-        pools = self._pools = self._pools or Pools(self._slices.list())
-        found = self._kept.get(noted.key)
-        if found is None or found.layout != snapshot.layout or len(found.known) != snapshot.size:
-            found = self._kept[noted.key] = Verdicts(snapshot.size, snapshot.layout, self._usage.version)
-            while len(self._kept) > KEPT_LIMIT:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(noted.key)
-        for pool_id in self._usage.changed_since(found.version):
-            pool = pools.pools.get(pool_id)
-            if pool is not None and pool.nodes is None:
-                found.known[:] = False
-            elif pool is not None:
-                found.known[[snapshot.rows[name] for name in pool.nodes or () if name in snapshot.rows]] = False
-        found.version = self._usage.version
-        for row in nodes.rows[~nodes.take(found.known) & nodes.valid].tolist():
-            self._judge(noted, pools, found, snapshot.names[row], row)
-        return found
-
-    def _judge(self, noted: Noted, pools: Pools, verdicts: Verdicts, name: str, row: int) -> None:
-        verdicts.known[row] = True
-        verdicts.gave_up[row] = verdicts.can[row] = False
-        try:
-            chosen = self._search(noted, pools, name, row).find()
-        except OutOfSteps:
-            verdicts.gave_up[row] = True
-            return
-        if chosen is not None:
-            verdicts.can[row] = True
-            verdicts.scores[row] = score(chosen)
-
-    def _search(self, noted: Noted, pools: Pools, name: str, row: int) -> Search:
-        node = self.handle.snapshot.nodes[row]
-        assert node is not None
-        reachable = list(pools.of_node(name, meta.labels(node)))
-        return Search(noted.to_allocate, reachable, self._usage, self._classes.get, self._steps_limit)
-
     def _available(self, claim: Object, nodes: Nodes) -> BoolArray:
         """Where a claim that is allocated can be used; one that is not is in nobody's way."""
-        allocation = _allocation(claim)
+        allocation = allocation_of(claim)
         if allocation is None:
             return nodes.valid
         if failed_condition(claim) or (not is_ready(claim) and self._is_overdue(allocation)):
@@ -293,12 +298,14 @@ class DynamicResources(Plugin):
     def pre_score(self, state: CycleState, pod: PodInfo, nodes: Nodes) -> Status | None:
         noted = state.get(self.name)
         has_choice = noted is not None and any(
-            request.get("firstAvailable") for claim in noted.to_allocate for request in claim["spec"]["devices"]["requests"]
+            request.get("firstAvailable") for claim in noted.asked.claims for request in claim["spec"]["devices"]["requests"]
         )
         return None if has_choice else SKIP
 
     def score(self, state: CycleState, pod: PodInfo, nodes: Nodes) -> IntArray:
-        scores: IntArray = nodes.take(self._verdicts(state.read(self.name, Noted), nodes).scores)
+        scores: IntArray = np.zeros(nodes.size, np.int64)
+        for wanted, _, among in self._wanted(state.read(self.name, Noted), pod, nodes):
+            scores[among] = nodes.take(self._verdicts.of(wanted, nodes, among).scores)[among]
         return scores
 
     def normalize_score(self, state: CycleState, pod: PodInfo, scores: IntArray, nodes: Nodes) -> IntArray:
@@ -318,35 +325,52 @@ class DynamicResources(Plugin):
         free = [
             noted.claims[index]
             for index in sorted(noted.unavailable)
-            if not _consumers(noted.claims[index]) or _only_consumer_is(noted.claims[index], pod)
+            if not consumers(noted.claims[index]) or only_consumer_is(noted.claims[index], pod)
         ]
-        if not free:
-            return unschedulable("still not schedulable")
-        claim = free[self.handle.random().randrange(len(free))]
-        return PostFilterResult(message="deallocation of ResourceClaim completed", prepare=lambda: self._deallocate(claim))
+        if free:
+            claim = free[self.handle.random().randrange(len(free))]
+            return PostFilterResult(message="deallocation of ResourceClaim completed", prepare=lambda: self._deallocate(claim))
+        left_over = None if noted.extended is None else noted.extended.left_over
+        if left_over is not None:
+            return PostFilterResult(message="deletion of ResourceClaim completed", prepare=lambda: self._delete(left_over))
+        return unschedulable("still not schedulable")
 
     async def _deallocate(self, claim: Object) -> None:
-        """What the claim has is on other nodes, and nobody uses it: somewhere else there may be the like of it."""
-        status = {key: value for key, value in claim["status"].items() if key not in ("reservedFor", "allocation", "devices")}
-        try:
-            written = await self.handle.client.update(CLAIMS, {**claim, "status": status}, subresource="status")
-        except (StatusError, OSError) as error:
-            logger.info("cannot deallocate %s: %s", meta.key(claim), error)
-            return
-        self._claims.written(written)
-        self._refresh(meta.key(claim), meta.uid(claim))
+        written = await claimwriting.deallocate(self.handle.client, claim)
+        if written is not None:
+            self._claims.written(written)
+            self._refresh(meta.key(claim), meta.uid(claim))
+
+    async def _delete(self, claim: Object) -> None:
+        """Take away what an earlier attempt has left, and wait until that is known here, too."""
+        await claimwriting.delete(self.handle.client, claim)
+        known = self._claims.informer
+
+        def is_gone() -> bool:
+            present = known.get(meta.key(claim))
+            return present is None or meta.uid(present) != meta.uid(claim)
+
+        await known.wait_until(is_gone, DELETION_LIMIT_SECONDS)
 
     # The node has been chosen.
 
     def reserve(self, state: CycleState, pod: PodInfo, node_name: str) -> Status | None:
         noted = state.get(self.name)
-        if noted is None or not noted.waiting:
+        if noted is None:
             return None
-        pools = self._pools = self._pools or Pools(self._slices.list())
-        chosen = self._search(noted, pools, node_name, self.handle.snapshot.rows[node_name]).find()
+        row = self.handle.snapshot.rows[node_name]
+        ((wanted, mappings, _),) = self._wanted(noted, pod, Nodes(self.handle.snapshot, np.array([row], np.int64)))
+        if not wanted.claims:
+            return None
+        chosen = self._verdicts.find(wanted, row)
         if chosen is None:
             return Status(Code.ERROR, ("claim allocation not found for node",))
-        for index, devices in zip(noted.waiting, chosen, strict=True):
+        places = list(noted.waiting)
+        if mappings:
+            noted.own, noted.mappings = len(noted.claims), mappings
+            noted.claims.append(wanted.claims[-1])
+            places.append(noted.own)
+        for index, devices in zip(places, chosen, strict=True):
             claim = noted.claims[index]
             noted.allocated[index] = results(claim, devices, node_name, clock.uid)
             self._in_flight.add(meta.uid(claim))
@@ -360,88 +384,65 @@ class DynamicResources(Plugin):
         for index in list(noted.allocated):
             self._landed(noted.claims[index])
         noted.allocated.clear()
+        client = self.handle.client
+        if noted.own is not None:
+            own = noted.claims.pop(noted.own)
+            noted.own = None
+            if is_written(own):
+                self.handle.start(claimwriting.delete(client, own), f"delete {meta.key(own)}")
         for claim in noted.claims:
-            if _allocation(claim) is not None and _is_reserved_for(claim, pod):
-                self.handle.start(self._give_back(claim, pod), f"unreserve {meta.key(claim)}")
+            if allocation_of(claim) is not None and is_reserved_for(claim, pod):
+                self.handle.start(claimwriting.give_back(client, claim, pod), f"unreserve {meta.key(claim)}")
 
     def _landed(self, claim: Object) -> None:
         """A decision about it has been written, or given up."""
         self._in_flight.discard(meta.uid(claim))
         self._refresh(meta.key(claim), meta.uid(claim))
 
-    async def _give_back(self, claim: Object, pod: PodInfo) -> None:
-        patch = {"metadata": {"uid": meta.uid(claim)}, "status": {"reservedFor": [{"$patch": "delete", "uid": pod.uid}]}}
-        client = self.handle.client
-        try:
-            await client.patch(
-                CLAIMS, meta.name(claim), patch, meta.namespace(claim), patch_type="strategic", subresource="status"
-            )
-        except (StatusError, OSError) as error:
-            logger.info("cannot give back %s: %s", meta.key(claim), error)
-
     def pre_bind_pre_flight(self, state: CycleState, pod: PodInfo, node_name: str) -> Status | None:
-        return SKIP if state.get(self.name) is None else None
+        noted = state.get(self.name)
+        return SKIP if noted is None or not noted.claims else None
 
     async def pre_bind(self, state: CycleState, pod: PodInfo, node_name: str) -> Status | None:
         noted = state.read(self.name, Noted)
         try:
+            if noted.own is not None:
+                await self._create(noted, noted.own)
             for index, claim in enumerate(noted.claims):
-                if not _is_reserved_for(claim, pod):
+                if not is_reserved_for(claim, pod):
                     noted.claims[index] = await self._bind(claim, noted.allocated.pop(index, None), pod)
+            if noted.own is not None:
+                await claimwriting.tell_pod(self.handle.client, pod, noted.claims[noted.own], noted.mappings)
             return await self._wait_for_conditions(noted, pod, node_name)
         except (ClaimError, StatusError, OSError) as error:
             return Status(Code.ERROR, (str(error),))
 
+    async def _create(self, noted: Noted, index: int) -> None:
+        """Write the claim that the pod has for its extended resources. Raises StatusError, OSError."""
+        before = noted.claims[index]
+        created = noted.claims[index] = await claimwriting.create(self.handle.client, before)
+        # What was decided about the one is decided about the other.
+        self._in_flight.discard(meta.uid(before))
+        self._in_flight.add(meta.uid(created))
+        self._usage.rename(meta.uid(before), meta.uid(created))
+
     async def _bind(self, claim: Object, allocation: Object | None, pod: PodInfo) -> Object:
         """Write what was chosen and who it is for. Raises ClaimError, StatusError."""
-
-        def changeable(present: Object) -> None:
-            if meta.being_deleted(present):
-                raise ClaimError(f"claim {meta.key(claim)} got deleted in the meantime")
-            if allocation is not None and _allocation(present) is not None:
-                raise ClaimError(f"claim {meta.key(claim)} got allocated elsewhere in the meantime")
-
-        def protected(present: Object) -> Object | None:
-            changeable(present)
-            finalizers = present["metadata"].get("finalizers") or []
-            return (
-                None if FINALIZER in finalizers else meta.set_path(present, [*finalizers, FINALIZER], "metadata", "finalizers")
-            )
-
-        def reserved(present: Object) -> Object | None:
-            changeable(present)
-            if _is_reserved_for(present, pod):
-                return None
-            status = dict(present.get("status") or {})
-            status["allocation"] = {"allocationTimestamp": clock.timestamp(), **(allocation or status.get("allocation") or {})}
-            consumer = {"resource": "pods", "name": pod.name, "uid": pod.uid}
-            return {**present, "status": {**status, "reservedFor": [*_consumers(present), consumer]}}
-
         try:
-            if allocation is not None:
-                claim = await self._write(claim, protected)
-            written = await self._write(claim, reserved, "status")
+            written = await claimwriting.bind(self.handle.client, claim, allocation, pod)
+            if self._claims.informer.get(meta.key(claim)) is None:
+                # It has only just been made: until it is known here, it is the decision that counts.
+                version = meta.resource_version(written)
+                await self._claims.informer.wait_until(lambda: self._claims.informer.has_seen(version), SEEN_LIMIT_SECONDS)
             self._claims.written(written)
             return written
         finally:
             self._landed(claim)
 
-    async def _write(self, claim: Object, change: Callable[[Object], Object | None], subresource: str = "") -> Object:
-        """Change it as it is known; if that is no longer how it is, look at it again."""
-        changed = change(claim)
-        if changed is None:
-            return claim
-        try:
-            return await self.handle.client.update(CLAIMS, changed, subresource=subresource)
-        except StatusError as error:
-            if not error.is_conflict:
-                raise
-        return await self.handle.client.modify(CLAIMS, meta.name(claim), meta.namespace(claim), change, subresource=subresource)
-
     async def _wait_for_conditions(self, noted: Noted, pod: PodInfo, node_name: str) -> Status | None:
         """Until drivers have made the devices ready (KEP-5007)."""
         if not any(
-            result.get("bindingConditions") for claim in noted.claims for result in allocations.results(_allocation(claim))
+            result.get("bindingConditions") for claim in noted.claims for result in allocations.results(allocation_of(claim))
         ):
             return None
         text = f"waiting for binding conditions for device on node {node_name}"
@@ -473,6 +474,13 @@ def _is_told(pod: PodInfo, old: Object | None, new: Object | None) -> Hint:
     return Hint.QUEUE if new is not None and meta.uid(new) == pod.uid else Hint.SKIP
 
 
+def _frees_devices(pod: PodInfo, old: Object | None, new: Object | None) -> Hint:
+    """Claims of extended resources go with what they have; others are made free first."""
+    if old is None:
+        return Hint.SKIP
+    return Hint.QUEUE if allocation_of(old) is not None or pod.uid in extendedresources.owners(old) else Hint.SKIP
+
+
 def _claim_name(pod: PodInfo, entry: Object) -> tuple[str | None, bool]:
     """(name, whether it is made for the pod); no name: none is needed. Raises ClaimError if it has not been made yet."""
     if entry.get("resourceClaimName") is not None:
@@ -496,23 +504,6 @@ def _seconds(args: Object, field_name: str) -> float:
     return seconds
 
 
-def _allocation(claim: Object) -> Object | None:
-    found: Object | None = (claim.get("status") or meta.EMPTY).get("allocation")
-    return found
-
-
-def _consumers(claim: Object) -> list[Object]:
-    return (claim.get("status") or meta.EMPTY).get("reservedFor") or []
-
-
-def _is_reserved_for(claim: Object, pod: PodInfo) -> bool:
-    return any(consumer.get("uid") == pod.uid for consumer in _consumers(claim))
-
-
-def _only_consumer_is(claim: Object, pod: PodInfo) -> bool:
-    return len(_consumers(claim)) == 1 and _is_reserved_for(claim, pod)
-
-
 def _conditions(claim: Object, result: Object) -> list[Object]:
     """What the driver says of one of the claim's devices."""
     for device in (claim.get("status") or meta.EMPTY).get("devices") or ():
@@ -523,7 +514,7 @@ def _conditions(claim: Object, result: Object) -> list[Object]:
 
 def failed_condition(claim: Object) -> str:
     """How making its devices ready has failed; "" if it has not."""
-    for result in allocations.results(_allocation(claim)):
+    for result in allocations.results(allocation_of(claim)):
         conditions = _conditions(claim, result)
         for name in result.get("bindingFailureConditions") or ():
             found = meta.find(conditions, "type", name)
@@ -535,7 +526,7 @@ def failed_condition(claim: Object) -> str:
 
 def is_ready(claim: Object) -> bool:
     """Whether all conditions hold that a pod must wait for."""
-    for result in allocations.results(_allocation(claim)):
+    for result in allocations.results(allocation_of(claim)):
         conditions = _conditions(claim, result)
         for name in result.get("bindingConditions") or ():
             if (meta.find(conditions, "type", name) or {}).get("status") != "True":

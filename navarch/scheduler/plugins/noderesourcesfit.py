@@ -1,4 +1,7 @@
-"""NodeResourcesFit: nodes whose free resources hold the pod; which of them are preferred is up to the scoring strategy."""
+"""NodeResourcesFit: nodes whose free resources hold the pod; which of them are preferred is up to the scoring strategy.
+
+An extended resource that a device class gives is DynamicResources' affair on nodes that do not offer it by themselves.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,9 @@ import numpy as np
 
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
-from navarch.scheduler.events import ASSIGNED_POD, NODE, POD, Action, EventHint, Hint, on
+from navarch.scheduler import extendedresources
+from navarch.scheduler.events import ASSIGNED_POD, NODE, POD, UPDATES, Action, EventHint, Hint, on
+from navarch.scheduler.extendedresources import CLASSES
 from navarch.scheduler.framework import (
     MAX_NODE_SCORE,
     CycleState,
@@ -101,6 +106,7 @@ class NodeResourcesFit(Plugin):
 
     def __init__(self, args: Object, handle: Handle) -> None:
         super().__init__(args, handle)
+        self._claimed = extendedresources.shared(handle)
         self._ignored = frozenset(args.get("ignoredResources") or ())
         self._ignored_groups = frozenset(args.get("ignoredResourceGroups") or ())
         strategy = args.get("scoringStrategy") or self.args_defaults["scoringStrategy"]
@@ -116,6 +122,7 @@ class NodeResourcesFit(Plugin):
             on(ASSIGNED_POD, Action.DELETE | Action.POD_SCALE_DOWN, _frees_something),
             on(NODE, Action.ADD | Action.NODE_ALLOCATABLE, self._could_hold),
             on(POD, Action.POD_SCALE_DOWN),
+            on(CLASSES, Action.ADD | UPDATES, _gives_something),
         )
 
     def reuse(self, pod: PodInfo) -> Reuse:
@@ -134,13 +141,16 @@ class NodeResourcesFit(Plugin):
         for resource, amount in pod.requests.items():
             if amount == 0 or self.is_ignored(resource):
                 continue
-            found = nodes.resource_column(resource)
+            found, is_claimed = nodes.resource_column(resource), resource in self._claimed
             if found is None:
-                yield Rejection(nodes.valid, f"Insufficient {resource}", is_resolvable=False)
+                if not is_claimed:
+                    yield Rejection(nodes.valid, f"Insufficient {resource}", is_resolvable=False)
                 continue
             allocatable = nodes.allocatable_of(found)
             never = amount > allocatable
             short = (amount > allocatable - nodes.requested_of(found)) & (never ^ True)
+            if is_claimed:
+                never = never & (allocatable > 0)
             yield Rejection(short, f"Insufficient {resource}")
             # More than the whole node has: no pod's leaving helps.
             yield Rejection(never, f"Insufficient {resource}", is_resolvable=False)
@@ -171,12 +181,15 @@ class NodeResourcesFit(Plugin):
         if old is None:
             return Hint.QUEUE
         was = (old.get("status") or meta.EMPTY).get("allocatable") or meta.EMPTY
-        grew = any(_amount(now, resource) > _amount(was, resource) for resource in (*pod.requests, PODS))
+        grew = any(
+            _amount(now, resource) > _amount(was, resource) or (resource in self._claimed and not _amount(now, resource))
+            for resource in (*pod.requests, PODS)
+        )
         return Hint.QUEUE if grew else Hint.SKIP
 
     def _holds(self, pod: PodInfo, allocatable: Mapping[str, str]) -> bool:
         return _amount(allocatable, PODS) >= 1 and all(
-            amount <= _amount(allocatable, resource)
+            amount <= _amount(allocatable, resource) or (resource in self._claimed and not _amount(allocatable, resource))
             for resource, amount in pod.requests.items()
             if not self.is_ignored(resource)
         )
@@ -193,3 +206,10 @@ def _frees_something(pod: PodInfo, old: Object | None, new: Object | None) -> Hi
     before, after = PodInfo(old).requests, PodInfo(new).requests
     less = any(after.get(resource, 0) < before.get(resource, 0) for resource in pod.requests)
     return Hint.QUEUE if less else Hint.SKIP
+
+
+def _gives_something(pod: PodInfo, old: Object | None, new: Object | None) -> Hint:
+    """Whether a class has come to give a resource that the pod asks for."""
+    given = () if new is None else extendedresources.names_of(new)
+    before = () if old is None else extendedresources.names_of(old)
+    return Hint.QUEUE if any(pod.requests.get(resource) for resource in given if resource not in before) else Hint.SKIP

@@ -1,0 +1,121 @@
+"""Which nodes have the devices that are asked for together, kept by what is asked.
+
+Whether a node has them depends on what claims ask and on what is taken of the node's pools, not on the claims' names. So
+whoever asks the same shares a verdict, and only nodes are looked at again of whose pools something was taken or given back.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import orjson
+
+from navarch.apimachinery import meta
+from navarch.apimachinery.errors import Object
+from navarch.scheduler.deviceallocation import Chosen, OutOfSteps, Search, score
+from navarch.scheduler.devicepools import Pools
+from navarch.scheduler.deviceusage import DeviceUsage
+from navarch.scheduler.framework import BoolArray, IntArray
+from navarch.scheduler.nodes import Nodes
+from navarch.scheduler.snapshot import Snapshot
+
+KEPT_LIMIT = 64
+"""Of how many kinds of claims verdicts are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Claims that are to be allocated together on one node."""
+
+    claims: Sequence[Object]
+    key: bytes
+    """What they ask for."""
+
+
+def asked(claims: Sequence[Object]) -> Asked:
+    return Asked(claims, orjson.dumps([claim["spec"] for claim in claims], option=orjson.OPT_SORT_KEYS))
+
+
+class Verdicts:
+    """What is known of nodes, by row, for claims that ask for the same."""
+
+    def __init__(self, size: int, layout: int, version: int) -> None:
+        self.layout = layout
+        self.version = version
+        self.known: BoolArray = np.zeros(size, np.bool_)
+        self.can: BoolArray = np.zeros(size, np.bool_)
+        self.gave_up: BoolArray = np.zeros(size, np.bool_)
+        self.scores: IntArray = np.zeros(size, np.int64)
+
+
+class DeviceVerdicts:
+    """The verdicts of the kinds of claims that came last."""
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        usage: DeviceUsage,
+        slices: Callable[[], Iterable[Object]],
+        classes: Callable[[str], Object | None],
+        steps_limit: int | None,
+    ) -> None:
+        """`steps_limit`: see `Search`."""
+        self._snapshot = snapshot
+        self._usage = usage
+        self._slices = slices
+        self._classes = classes
+        self._steps_limit = steps_limit
+        self._pools: Pools | None = None
+        self._kept: OrderedDict[bytes, Verdicts] = OrderedDict()
+
+    def forget(self) -> None:
+        """There are other devices, or classes, than before."""
+        self._pools = None
+        self._kept.clear()
+
+    def of(self, wanted: Asked, nodes: Nodes, among: BoolArray) -> Verdicts:
+        """Of `nodes`, those `among` them up to date. Raises AllocationError."""
+        snapshot, pools = self._snapshot, self._current()
+        found = self._kept.get(wanted.key)
+        if found is None or found.layout != snapshot.layout or len(found.known) != snapshot.size:
+            found = self._kept[wanted.key] = Verdicts(snapshot.size, snapshot.layout, self._usage.version)
+            while len(self._kept) > KEPT_LIMIT:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(wanted.key)
+        for pool_id in self._usage.changed_since(found.version):
+            pool = pools.pools.get(pool_id)
+            if pool is not None and pool.nodes is None:
+                found.known[:] = False
+            elif pool is not None:
+                found.known[[snapshot.rows[name] for name in pool.nodes or () if name in snapshot.rows]] = False
+        found.version = self._usage.version
+        for row in nodes.rows[~nodes.take(found.known) & among].tolist():
+            self._judge(wanted, found, row)
+        return found
+
+    def _judge(self, wanted: Asked, verdicts: Verdicts, row: int) -> None:
+        verdicts.known[row] = True
+        verdicts.gave_up[row] = verdicts.can[row] = False
+        try:
+            chosen = self.find(wanted, row)
+        except OutOfSteps:
+            verdicts.gave_up[row] = True
+            return
+        if chosen is not None:
+            verdicts.can[row] = True
+            verdicts.scores[row] = score(chosen)
+
+    def find(self, wanted: Asked, row: int) -> list[list[Chosen]] | None:
+        """The devices on that node, claim by claim; None if it has not enough. Raises AllocationError, OutOfSteps."""
+        node = self._snapshot.nodes[row]
+        assert node is not None
+        reachable = list(self._current().of_node(self._snapshot.names[row], meta.labels(node)))
+        return Search(wanted.claims, reachable, self._usage, self._classes, self._steps_limit).find()
+
+    def _current(self) -> Pools:
+        if self._pools is None:
+            self._pools = Pools(self._slices())
+        return self._pools
