@@ -29,6 +29,7 @@ from navarch.simulation.cluster import Parts, SimulatedCluster
 CREATES_IN_FLIGHT = 64
 WORKLOAD_LIMIT_SECONDS = 600.0
 DEVICES_PER_NODE = 10
+EXTENDED_RESOURCES = 25
 VOLUMES_PER_NODE = 39
 SPACE = "sched"
 IN_TREE_DRIVER, DRIVER, DEVICE_DRIVER = "ebs.csi.aws.com", "csi.example.com", "gpu.example.com"
@@ -76,6 +77,15 @@ async def with_device(client: Client, number: int) -> None:
     await client.create("pods", made, SPACE)
 
 
+async def with_extended_resource(client: Client, number: int) -> None:
+    """A pod that asks for one of several extended resources, all of which can be had of the same devices."""
+    asked = {f"example.com/gpu-{number % EXTENDED_RESOURCES}": "1"}
+    made = pod(number)
+    resources = made["spec"]["containers"][0]["resources"]
+    made["spec"]["containers"][0]["resources"] = {"requests": {**resources["requests"], **asked}, "limits": asked}
+    await client.create("pods", made, SPACE)
+
+
 @dataclass(frozen=True, slots=True)
 class Workload:
     name: str
@@ -111,6 +121,7 @@ WORKLOADS = (
         DRIVER,
     ),
     Workload("SchedulingWithResourceClaims", 70, with_device, 500, 2500, 2500, has_devices=True),
+    Workload("ExtendedResource_25Classes", 197, with_extended_resource, 500, 2500, 2500, has_devices=True),
 )
 
 
@@ -163,6 +174,9 @@ async def measure(workload: Workload, make: Make, scale: float) -> tuple[float, 
         await client.create("namespaces", {"metadata": {"name": SPACE}})
         selector = {"cel": {"expression": f"device.driver == '{DEVICE_DRIVER}'"}}
         await client.create("deviceclasses.resource.k8s.io", {"metadata": {"name": "gpu"}, "spec": {"selectors": [selector]}})
+        for number in range(EXTENDED_RESOURCES):
+            spec = {"selectors": [selector], "extendedResourceName": f"example.com/gpu-{number}"}
+            await client.create("deviceclasses.resource.k8s.io", {"metadata": {"name": f"gpu-{number}"}, "spec": spec})
         nodes = range(max(int(workload.nodes * scale), 1))
         await in_flight((lambda number=number: add_node(client, workload, number)) for number in nodes)  # type: ignore[misc]
         await place(max(int(workload.init * scale), 1))

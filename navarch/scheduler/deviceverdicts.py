@@ -1,6 +1,6 @@
 """Which nodes have the devices that are asked for together, kept by what is asked.
 
-Whether a node has them depends on what claims ask and on what is taken of the node's pools, not on the claims' names. So
+Whether a node has them depends on what claims ask and on what is taken of the node's pools, not on how things are called. So
 whoever asks the same shares a verdict, and only nodes are looked at again of whose pools something was taken or given back.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import orjson
@@ -35,8 +36,26 @@ class Asked:
     """What they ask for."""
 
 
-def asked(claims: Sequence[Object]) -> Asked:
-    return Asked(claims, orjson.dumps([claim["spec"] for claim in claims], option=orjson.OPT_SORT_KEYS))
+def asked(claims: Sequence[Object], classes: Callable[[str], Object | None]) -> Asked:
+    return Asked(claims, orjson.dumps([_essence(claim["spec"], classes) for claim in claims], option=orjson.OPT_SORT_KEYS))
+
+
+def _essence(spec: Object, classes: Callable[[str], Object | None]) -> list[Any] | Object:
+    """What of a claim decides where it can be served. Requests and classes have other names, and settings for drivers, too."""
+    devices = spec.get("devices") or meta.EMPTY
+    if devices.get("constraints"):
+        return spec  # They speak of requests by name.
+    return [
+        [_criteria(option, classes) for option in request.get("firstAvailable") or [request.get("exactly") or meta.EMPTY]]
+        for request in devices.get("requests") or ()
+    ]
+
+
+def _criteria(request: Object, classes: Callable[[str], Object | None]) -> tuple[Any, Object]:
+    name = request.get("deviceClassName") or ""
+    device_class = classes(name)
+    chosen = name if device_class is None else device_class["spec"].get("selectors") or []
+    return chosen, {field: value for field, value in request.items() if field not in ("name", "deviceClassName")}
 
 
 class Verdicts:

@@ -16,6 +16,7 @@ from navarch.apimachinery.errors import Object
 from navarch.scheduler.deviceallocation import AllocationError, OutOfSteps, Search, results
 from navarch.scheduler.devicepools import Pools
 from navarch.scheduler.deviceusage import DeviceUsage
+from navarch.scheduler.deviceverdicts import asked
 from navarch.scheduler.plugins.dynamicresources import DynamicResources
 from tests.fakeapi import Bench, bench
 from tests.scheduler.test_scheduler import condition, node, pod, scheduler, where
@@ -294,6 +295,25 @@ def test_verdicts_that_are_kept_equal_those_that_are_not(changes: list[tuple[str
         usage.set(f"{pool}-{number}", {"devices": {"results": [entry]}} if is_taken else None)
         expected = {name for name in ("a", "b", "bare") if found(slices, wanted, usage=usage, on=name) is not None}
         assert allowed(plugin, nodes, item) == expected
+
+
+def test_claims_that_differ_in_names_alone_share_verdicts() -> None:
+    same, other = device_class("same"), device_class("other", "device.driver == 'else'")
+    classes = {CLASS: device_class(), "same": same, "other": other}
+    config = [{"opaque": {"driver": DRIVER, "parameters": {"mode": "fast"}}}]
+
+    def key(*requests: Object, **more: Any) -> bytes:
+        return asked([claim("c", *requests, devices=more)], classes.get).key
+
+    assert key(exactly()) == key(exactly(name="x")) == key(exactly(deviceClassName="same")) == key(exactly(), config=config)
+    assert len({key(exactly()), key(exactly(2)), key(exactly(), exactly()), key(exactly(deviceClassName="other"))}) == 4
+    tolerant = exactly(tolerations=[{"operator": "Exists"}])
+    assert key(exactly()) != key(tolerant) != key({"name": "r", "firstAvailable": [tolerant["exactly"], exactly()["exactly"]]})
+    # A constraint speaks of requests by name.
+    first, second = ([exactly(name="a"), exactly(2, name="b")], [exactly(name="b"), exactly(2, name="a")])
+    constraints = [{"requests": ["a"], "matchAttribute": "gpu.example.com/model"}]
+    assert key(*first) == key(*second)
+    assert key(*first, constraints=constraints) != key(*second, constraints=constraints)
 
 
 # The whole scheduler.

@@ -209,7 +209,7 @@ class DynamicResources(Plugin):
             return unschedulable(str(error), is_resolvable=False)
         if not claims and extended is None:
             return SKIP
-        state.write(self.name, Noted(claims, waiting, asked([claims[index] for index in waiting]), extended))
+        state.write(self.name, Noted(claims, waiting, self._asked([claims[index] for index in waiting]), extended))
         return None
 
     def _extended_of(self, pod: PodInfo, resources: tuple[str, ...], claims: list[Object]) -> Extended | None:
@@ -253,7 +253,10 @@ class DynamicResources(Plugin):
         if not lacking:
             return noted.asked, []
         requests, mappings = extendedresources.requests_and_mappings(pod.spec, lacking, self._extended.__getitem__)
-        return asked([*noted.asked.claims, extendedresources.claim_for(pod, requests, extended.uid)]), mappings
+        return self._asked([*noted.asked.claims, extendedresources.claim_for(pod, requests, extended.uid)]), mappings
+
+    def _asked(self, claims: Sequence[Object]) -> Asked:
+        return asked(claims, self._classes.get)
 
     # Nodes.
 
