@@ -21,6 +21,7 @@ from navarch.apiserver.addressrepair import AddressRepair
 from navarch.apiserver.admission.certificates import Certificates
 from navarch.apiserver.admission.chain import AdmissionChain
 from navarch.apiserver.admission.claimresize import PersistentVolumeClaimResize
+from navarch.apiserver.admission.declaredfeatures import NodeDeclaredFeatureValidator
 from navarch.apiserver.admission.defaultingressclass import DefaultIngressClass
 from navarch.apiserver.admission.defaultstorageclass import DefaultStorageClass
 from navarch.apiserver.admission.devicetaints import DeviceTaints
@@ -185,6 +186,7 @@ class APIServer:
             Certificates(authorizer),
             DefaultIngressClass(store),
             DeviceTaints(),
+            NodeDeclaredFeatureValidator(store),
             *asking_others,
             ResourceQuota(store, custom.find),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from navarch.api.registry import resource
-from tests.apiserver.bench import Bench
+from tests.apiserver.bench import Bench, Reply
 from tests.apiserver.samples import sample
 
 STRATEGIC = "application/strategic-merge-patch+json"
@@ -75,3 +75,37 @@ def test_parts_are_discovered(api: Bench, part: str) -> None:
         "kind": "Pod",
         "verbs": ["get", "patch", "update"],
     }
+
+
+def test_what_a_node_does_not_declare_is_not_asked_of_it(api: Bench) -> None:
+    """Of a pod on a node its own resources change only where the kubelet can follow; on no node, they may."""
+
+    def asking(name: str, node: str) -> None:
+        pod = sample(resource("pods"), name)
+        pod["spec"] |= {"resources": {"requests": {"cpu": "1"}}, **({"nodeName": node} if node else {})}
+        api.made("pods", pod)
+
+    def resized(name: str, cpu: str) -> Reply:
+        change = {"spec": {"resources": {"requests": {"cpu": cpu}}}}
+        return api.patch("pods", name, change, subresource="resize", content_type=STRATEGIC)
+
+    api.made("nodes", sample(resource("nodes"), "old"))
+    api.made("nodes", sample(resource("nodes"), "new"))
+    told = {"status": {"declaredFeatures": ["InPlacePodLevelResourcesVerticalScaling"]}}
+    assert api.patch("nodes", "new", told, subresource="status").status == 200
+    for name, node in (("waiting", ""), ("on-new", "new"), ("on-old", "old"), ("lost", "nowhere")):
+        asking(name, node)
+    assert resized("waiting", "2").status == 200
+    assert resized("on-new", "2").status == 200
+    assert resized("on-old", "1000m").status == 200, "that is as much as before"
+    refused = resized("on-old", "2")
+    assert (refused.status, refused.message) == (
+        403,
+        'pods "on-old" is forbidden: pod update requires features InPlacePodLevelResourcesVerticalScaling '
+        'which are not available on node "old"',
+    )
+    assert resized("lost", "2").message == 'pods "lost" is forbidden: node "nowhere" not found'
+    # What changes of containers, and of the pod's metadata, needs nothing of the kind.
+    container = {"spec": {"containers": [{"name": "main", "resources": {"requests": {"cpu": "500m"}}}]}}
+    assert api.patch("pods", "on-old", container, subresource="resize", content_type=STRATEGIC).status == 200
+    assert api.patch("pods", "on-old", {"metadata": {"labels": {"a": "b"}}}).status == 200
