@@ -16,6 +16,7 @@ from navarch.storage.batch import Batch
 from navarch.storage.mvcc import Change, CompactedError, Record, Watcher
 from navarch.storage.store import Store
 
+# What may wait for a client beyond what its watch began with, which is as much as there is or as the window holds.
 QUEUE_LIMIT_EVENTS = 20_000
 # What is encoded for one client at a time, however much waits for it.
 BATCH_LIMIT_EVENTS = 256
@@ -74,6 +75,8 @@ class Watch:
         """None of them with more than is encoded at a time."""
         self._waiting = 0
         """How many events are pending."""
+        self._begun_with = 0
+        """How many events the watch began with: a client cannot have read any of them too slowly."""
         self._wakeup = asyncio.Event()
         self._ended = False
         """Nothing comes after what is pending."""
@@ -101,6 +104,7 @@ class Watch:
             self._watcher = store.watch(prefix, self._under, start, self._deliver, lambda: self._expire(start))
         except CompactedError:
             self._expire(start)
+        self._begun_with = self._waiting
         if self._pending:
             self._wakeup.set()
 
@@ -241,7 +245,7 @@ class Watch:
                     told.append(Event(type_, change.record, change, None, change.object if self.holds_objects else None))
         if told:
             self._queue(told)
-        if self._waiting > QUEUE_LIMIT_EVENTS:
+        if self._watcher is not None and self._waiting > self._begun_with + QUEUE_LIMIT_EVENTS:
             # The client reads too slowly: it must list again. Nobody else waits for it.
             self._drop()
             self._ended = True

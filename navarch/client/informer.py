@@ -26,6 +26,8 @@ Objects = list[Object]
 
 RELIST_BACKOFF_INITIAL_SECONDS = 0.2
 RELIST_BACKOFF_MAX_SECONDS = 10.0
+# A watch that ends so soon without a word would do so again.
+VERY_SHORT_WATCH_SECONDS = 1.0
 
 NAMESPACE_INDEX = "namespace"
 _BULKY_METADATA = frozenset({"managedFields", "annotations", "labels"})
@@ -137,9 +139,11 @@ class Informer:
                 if not fresh:
                     await self._list()
                     fresh = True
-                await self._watch()
-                backoff = RELIST_BACKOFF_INITIAL_SECONDS
-                continue
+                if await self._watch():
+                    backoff = RELIST_BACKOFF_INITIAL_SECONDS
+                    continue
+                fresh = False
+                logger.info("a watch of %s ended at once and told nothing: listing it again", self.resource)
             except StatusError as error:
                 # Watched too far in the past, or whatever else the server won't go on with: start from a list.
                 fresh = False
@@ -169,12 +173,14 @@ class Informer:
         self._synced.set()
         self._wake()
 
-    async def _watch(self) -> None:
+    async def _watch(self) -> bool:
+        """Until the watch ends; whether another one can be expected to go on where it did."""
+        began, told = clock.monotonic(), False
         events = self._client.watch(
             self._asked, self._namespace, resourceVersion=self.resource_version, allowWatchBookmarks="true", **self._selectors
         )
         async for event in events:
-            obj = event.object
+            obj, told = event.object, True
             if event.type == "BOOKMARK":
                 pass
             elif event.type == "DELETED":
@@ -184,6 +190,7 @@ class Informer:
             self.resource_version = obj["metadata"]["resourceVersion"]
             if self._waiters:
                 self._wake()
+        return told or clock.monotonic() - began >= VERY_SHORT_WATCH_SECONDS
 
     def _store(self, key: str, obj: Object) -> None:
         old = self._objects.get(key)

@@ -211,6 +211,25 @@ def test_a_reader_that_is_too_slow_is_dropped(api: Bench, monkeypatch: pytest.Mo
     assert slow.rest() == []
 
 
+@pytest.mark.parametrize("query", [{"resourceVersion": "old"}, {}])
+def test_nobody_is_too_slow_for_what_a_watch_begins_with(
+    api: Bench, monkeypatch: pytest.MonkeyPatch, query: dict[str, str]
+) -> None:
+    from navarch.apiserver import watch as watches
+
+    monkeypatch.setattr(watches, "QUEUE_LIMIT_EVENTS", 3)
+    since = revision(api, "default")
+    made = [make(api, "default", f"many-{index}{len(query)}") for index in range(6)]
+    watch = api.watch(PATH.format("default"), **dict.fromkeys(query, since))
+    made.append(make(api, "default", f"more-{len(query)}"))
+    found: list[str] = []
+    while len(found) < len(made):
+        name = watch.next()["object"]["metadata"]["name"]
+        found += [name] if any(name == obj["metadata"]["name"] for obj in made) else []
+    assert found == [obj["metadata"]["name"] for obj in made]
+    watch.close()
+
+
 def test_closed_watches_leave_nothing_behind(api: Bench) -> None:
     watchers = api.store.collection(CONFIG_MAPS.key_prefix).watchers
     before = len(watchers)

@@ -113,3 +113,26 @@ def test_after_a_broken_watch_handlers_hear_of_each_difference_once() -> None:
         assert sorted(heard) == [("changed", "changes"), ("gone", "goes"), ("new", "comes")]
 
     on_bench(test)
+
+
+def test_a_watch_that_ends_at_once_is_not_begun_again_and_again() -> None:
+    async def test(found: Bench) -> None:
+        original, begun = found.api._watch, 0
+
+        async def ends(path: str, query: Any) -> Any:
+            nonlocal begun
+            begun += 1
+            if begun > 1:
+                async for event in original(path, query):
+                    yield event
+
+        found.api._watch = ends  # type: ignore[method-assign]
+        informer = found.informers.get("configmaps")
+        await informer.wait_synced()
+        found.api.put(config_map("a"))
+        await found.until(lambda: informer.get("default/a"))
+        await found.until(lambda: begun == 2)
+        # It has started from a list, which needs less of the server than what it would not tell.
+        assert found.api.requests.count(("GET", "/api/v1/configmaps")) == 2
+
+    on_bench(test)
