@@ -156,6 +156,8 @@ class Kind:
     """What every client that uses the kind is warned of."""
     selectable_fields: Mapping[str, Getter] = field(default_factory=dict)
     """Field selectors beside metadata.name and metadata.namespace."""
+    indexed_fields: tuple[str, ...] = ()
+    """Those of them by which watches are found: many watch, each for a value of its own. They are the fields that they name."""
     scale_paths: ScalePaths | None = None
     """Where a custom kind has what its Scale is made of."""
     columns: tuple[Column, ...] = ()

@@ -157,7 +157,7 @@ class Reading:
         if request.info.name:
             name = request.info.name
             fields = (*chosen.fields, (meta.name, name, True))
-            chosen = replace(chosen, fields=fields)
+            chosen = replace(chosen, fields=fields, name=name)
         return chosen
 
     def under(self, request: APIRequest, kind: Kind) -> str:

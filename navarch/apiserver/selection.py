@@ -10,6 +10,7 @@ from navarch.api.kind import Getter, Kind
 from navarch.apimachinery import errors, selectors
 from navarch.apimachinery.errors import Object
 from navarch.storage.mvcc import Record
+from navarch.storage.watchers import Term
 
 # Strings that JSON writes as they are, so that they can be searched for in encoded objects.
 _UNQUOTED = re.compile(r"(true|false|[0-9]+)\Z", re.ASCII)
@@ -28,6 +29,10 @@ class Selection:
     """What every selected object's encoding contains."""
     encoded_labels: tuple[bytes, ...] = ()
     """Those of them that are labels with their values: the store can find them."""
+    name: str = ""
+    """The only one that is selected, if there is one."""
+    term: Term | None = None
+    """Without which nothing is selected: by it the store finds whom a change concerns."""
 
     @property
     def is_everything(self) -> bool:
@@ -81,6 +86,7 @@ def parse(kind: Kind, label_selector: str, field_selector: str) -> Selection:
     if kind.namespaced:
         getters["metadata.namespace"] = _namespace
     fields = []
+    name, term = "", None
     for requirement in requirements:
         getter = getters.get(requirement.field)
         if getter is None:
@@ -94,6 +100,11 @@ def parse(kind: Kind, label_selector: str, field_selector: str) -> Selection:
                 f'field selector "{field_selector}": {unknown}'
             )
         fields.append((getter, requirement.value, requirement.equal))
+        if requirement.equal and requirement.field == "metadata.name":
+            name = requirement.value
+        elif requirement.equal and requirement.field in kind.stored.indexed_fields and _PLAIN.match(requirement.value):
+            beginning = f'"{requirement.field.rpartition(".")[2]}":"'
+            term = Term(beginning.encode(), requirement.value.encode())
     # What a custom resource is selected by may be a default, of which the encoding knows nothing.
     sure = () if kind.is_custom else fields
     wanted = [f'"{value}"' for _, value, equal in sure if equal and not _UNQUOTED.match(value) and _PLAIN.match(value)]
@@ -102,4 +113,5 @@ def parse(kind: Kind, label_selector: str, field_selector: str) -> Selection:
         # Longer needles are found, or not, faster: a label is searched for with its key.
         if label.operator == "in" and len(label.values) == 1 and _PLAIN.match(label.key) and _PLAIN.match(label.values[0]):
             found.append(f'"{label.key}":"{label.values[0]}"'.encode())
-    return Selection(labels, tuple(fields), (*(needle.encode() for needle in wanted), *found), tuple(found))
+    needles = (*(needle.encode() for needle in wanted), *found)
+    return Selection(labels, tuple(fields), needles, tuple(found), name, term)

@@ -13,8 +13,9 @@ from navarch.apimachinery.errors import Object
 from navarch.apiserver.selection import Selection
 from navarch.component import clock
 from navarch.storage.batch import Batch
-from navarch.storage.mvcc import Change, CompactedError, Record, Watcher
+from navarch.storage.mvcc import Change, CompactedError, Record
 from navarch.storage.store import Store
+from navarch.storage.watchers import Watcher
 
 # What may wait for a client beyond what its watch began with, which is as much as there is or as the window holds.
 QUEUE_LIMIT_EVENTS = 20_000
@@ -100,8 +101,12 @@ class Watch:
         if initial_events:
             found = self._selection.choose(store.collection(prefix).range(self._under, labels=self._selection.encoded_labels))
             self._queue(Events([Event("ADDED", record) for record in found]))
+        under, chosen = self._under, self._selection
+        if chosen.name and (under != prefix or not self._kind.namespaced):
+            # One object, by its key.
+            under += chosen.name
         try:
-            self._watcher = store.watch(prefix, self._under, start, self._deliver, lambda: self._expire(start))
+            self._watcher = store.watch(prefix, under, start, self._deliver, lambda: self._expire(start), chosen.term)
         except CompactedError:
             self._expire(start)
         self._begun_with = self._waiting

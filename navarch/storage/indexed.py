@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from navarch.apimachinery.errors import Object
-from navarch.storage.mvcc import MVCC, Change, Collection, Record, Watcher
+from navarch.storage.mvcc import MVCC, Change, Collection, Record
+from navarch.storage.watchers import Term, Watcher
 
 
 class IndexedStore:
@@ -42,8 +43,9 @@ class IndexedStore:
         since: int,
         deliver: Callable[[list[Change]], None],
         expire: Callable[[], None] | None = None,
+        term: Term | None = None,
     ) -> Watcher:
-        return self.index.watch(prefix, under, since, deliver, expire)
+        return self.index.watch(prefix, under, since, deliver, expire, term)
 
     def unwatch(self, prefix: str, watcher: Watcher) -> None:
         self.index.unwatch(prefix, watcher)

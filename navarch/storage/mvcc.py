@@ -20,6 +20,7 @@ from navarch.apimachinery.errors import Object
 from navarch.storage.author import SERVER, Author, writing
 from navarch.storage.batch import Batch
 from navarch.storage.labelindex import LabelIndex
+from navarch.storage.watchers import Term, Watcher, Watchers
 
 logger = logging.getLogger(__name__)
 
@@ -161,8 +162,7 @@ class Collection:
         self._order: list[str] | None = None
         self._labels: LabelIndex | None = None
         """Made when it is first of use."""
-        self.watchers: dict[Watcher, None] = {}
-        """In the order in which they began, and are told."""
+        self.watchers = Watchers(prefix)
         self.revision = revision
         """Of the last change in here, or the one since which changes are known."""
 
@@ -219,16 +219,6 @@ class Write:
     obj: Object | None = None
     """The object, decoded, where it is at hand."""
     deletes: bool = False
-
-
-@dataclass(slots=True, eq=False)
-class Watcher:
-    """Somebody who is told of changes under a prefix. `deliver` is called with the changes of one commit, in order."""
-
-    prefix: str
-    deliver: Callable[[list[Change]], None]
-    expire: Callable[[], None] | None = None
-    """Is called, as the last, where it is not known what came after a revision (see `MVCC.replace`)."""
 
 
 class MVCC:
@@ -366,17 +356,11 @@ class MVCC:
         for prefix, batch in by_prefix.items():
             self._apply(self.collection(prefix), batch)
         self._remember(changes, now_seconds)
+        told = [pair for prefix, batch in by_prefix.items() for pair in self.collection(prefix).watchers.concerned(batch)]
         for tell in self.followers:
             tell(changes)
-        for prefix, batch in by_prefix.items():
-            batches = {prefix: batch}
-            for watcher in list(self.collection(prefix).watchers):
-                mine = batches.get(watcher.prefix)
-                if mine is None:
-                    mine = Batch([change for change in batch if change.record.key.startswith(watcher.prefix)])
-                    batches[watcher.prefix] = mine
-                if mine:
-                    self._deliver(watcher, mine)
+        for watcher, mine in told:
+            self._deliver(watcher, mine)
         # Not before they have had it, however many there are at once.
         self._forget_decoded()
 
@@ -423,33 +407,25 @@ class MVCC:
         since: int,
         deliver: Callable[[list[Change]], None],
         expire: Callable[[], None] | None = None,
+        term: Term | None = None,
     ) -> Watcher:
         """Tell `deliver` of every change under `under` after revision `since`, retained ones first, then as they come.
 
-        Raises CompactedError.
+        `under` is the prefix, a namespace in it, or one object's key. What has not the `term`, nor had it before the change,
+        may be left out. Raises CompactedError.
         """
         if since < self.compacted:
             raise CompactedError
-        watcher = Watcher(under, deliver, expire)
-        backlog = self.changes_since(under, since)
+        watcher = Watcher(under, deliver, expire, term)
+        watchers = self.collection(prefix).watchers
+        backlog = watchers.backlog(watcher, since, reversed(self._history))
         if backlog:
             deliver(backlog)
-        self.collection(prefix).watchers[watcher] = None
+        watchers.add(watcher)
         return watcher
 
     def unwatch(self, prefix: str, watcher: Watcher) -> None:
-        self.collection(prefix).watchers.pop(watcher, None)
-
-    def changes_since(self, under: str, since: int) -> list[Change]:
-        """Retained changes under a prefix after a revision, oldest first."""
-        found = []
-        for change in reversed(self._history):
-            if change.revision <= since:
-                break
-            if change.record.key.startswith(under):
-                found.append(change)
-        found.reverse()
-        return found
+        self.collection(prefix).watchers.remove(watcher)
 
     # Loading and compaction
 
@@ -492,6 +468,8 @@ class MVCC:
         self._history.clear()
         self._history_bytes = 0
         self._recent.clear()
+        for collection in self.collections.values():
+            collection.watchers.forget_everything()
         self.compacted = self._known_since = revision
         # It may have gone back, where what is stored was restored from a backup.
         self.revision = revision
@@ -519,7 +497,7 @@ class MVCC:
 
     def _tell_of_replacement(self, collection: Collection, watcher: Watcher, changes: list[Change]) -> None:
         if watcher.expire is not None:
-            collection.watchers.pop(watcher, None)
+            collection.watchers.remove(watcher)
             watcher.expire()
             return
         mine = [change for change in changes if change.record.key.startswith(watcher.prefix)]
@@ -554,16 +532,20 @@ class MVCC:
         if not may_go():
             return None
         dropped: list[Dropped] = []
+        gone: dict[str, list[Change]] = {}
         for _ in range(limit * CREATIONS_PER_VERSION):
             if len(dropped) >= limit or not may_go():
                 break
             change = self._history.popleft()
             self._history_bytes -= len(change.record.data)
             self.compacted = change.revision
+            gone.setdefault(collection_prefix(change.record.key), []).append(change)
             if change.previous is not None:
                 dropped.append((change.previous.revision, change.revision))
             if change.deleted:
                 dropped.append((change.revision, change.revision))
+        for prefix, changes in gone.items():
+            self.collection(prefix).watchers.forget(changes)
         return dropped
 
     def _is_retained(self, change: Change, now_seconds: float) -> bool:

@@ -22,7 +22,8 @@ from navarch.component.worker import Worker
 from navarch.storage.backend import Backend, StorageError, Version
 from navarch.storage.encryption.transformers import Transformers
 from navarch.storage.indexed import IndexedStore
-from navarch.storage.mvcc import Change, Collection, CompactedError, Dropped, Record, Watcher, Write
+from navarch.storage.mvcc import Change, Collection, CompactedError, Dropped, Record, Write
+from navarch.storage.watchers import Term, Watcher
 
 logger = logging.getLogger(__name__)
 
@@ -139,9 +140,11 @@ class Store(Protocol):
         since: int,
         deliver: Callable[[list[Change]], None],
         expire: Callable[[], None] | None = None,
+        term: Term | None = None,
     ) -> Watcher:
         """Tell `deliver` of every change under `under` after revision `since`. Raises CompactedError.
 
+        `under` is the prefix, a namespace in it, or one object's key; what has nothing to do with the `term` may be left out.
         Where the store itself has missed changes, it calls `expire` and no more; without one, it tells of the difference.
         """
 

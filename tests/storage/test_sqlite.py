@@ -32,7 +32,8 @@ def test_the_log_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     assert found == [(2, b"two", False), (3, b"three", False), (4, b"gone", True)]
     index = MVCC()
     index.load(backend.load(), 1, 100, 0.0)
-    changes = index.changes_since("/registry/pods/", 1)
+    changes: list[Change] = []
+    index.watch("/registry/pods/", "/registry/pods/", 1, changes.extend)
     assert [(c.revision, c.type, c.previous and c.previous.revision) for c in changes] == [
         (2, "ADDED", None),
         (3, "ADDED", None),

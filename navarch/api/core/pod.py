@@ -126,6 +126,7 @@ KIND = Kind(
         "status.podIPs": lambda obj: obj.get("status", {}).get("podIP", ""),
         "status.nominatedNodeName": lambda obj: obj.get("status", {}).get("nominatedNodeName", ""),
     },
+    indexed_fields=("spec.nodeName",),
     returns_deleted=True,
     columns=podprinter.COLUMNS,
     row=podprinter.row,
