@@ -20,6 +20,7 @@ from navarch.controllers.controller import BY_NODE, Cluster, Controller, Watch, 
 
 LEASES = "leases.coordination.k8s.io"
 LEASE_NAMESPACE = "kube-node-lease"
+UNREADY = "unready"
 NOT_READY, UNREACHABLE = "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"
 UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
 HEARTBEAT_CONDITIONS = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
@@ -232,9 +233,14 @@ def _silent_others(old: Object | None, new: Object | None, informers: Informers)
     if (readiness(old) if old is not None else None) == (readiness(new) if new is not None else None):
         return
     own = meta.name(new if new is not None else old or {})
-    for node in informers.get("nodes").list():
-        if readiness(node) != "True" and meta.name(node) != own:
+    for node in informers.get("nodes").by_index(UNREADY, ""):
+        if meta.name(node) != own:
             yield meta.name(node)
+
+
+def _if_unready(node: Object) -> Iterable[str]:
+    """Index of nodes that are not ready, which are few among many."""
+    return ("",) if readiness(node) != "True" else ()
 
 
 def controller(config: ControllerConfig, signs: SignsOfLife | None = None) -> Controller:
@@ -256,6 +262,7 @@ def controller(config: ControllerConfig, signs: SignsOfLife | None = None) -> Co
         "nodes",
         lifecycle.reconcile,
         relevant=_relevant,
+        indexers={UNREADY: _if_unready},
         watches=(
             Watch(LEASES, lease_changed),
             Watch("nodes", node_changed),
