@@ -56,6 +56,22 @@ def test_metadata_informers_keep_no_content() -> None:
     on_bench(test)
 
 
+def test_shared_informers_do_not_keep_who_manages_the_fields() -> None:
+    async def test(found: Bench) -> None:
+        managed = found.api.put(config_map("a", labels={"x": "y"}, managedFields=[{"manager": "test"}]))
+        informer = found.informers.get("configmaps")
+        await informer.wait_synced()
+        kept = informer.get("default/a")
+        expected = {field: value for field, value in managed["metadata"].items() if field != "managedFields"}
+        assert kept == {**managed, "metadata": expected}
+        # The object that came is everybody's.
+        assert managed["metadata"]["managedFields"]
+        # Written as it is here, it does not ask for other managers.
+        assert "managedFields" not in kept["metadata"]
+
+    on_bench(test)
+
+
 def test_whoever_has_whole_objects_shares_them_with_those_that_need_metadata() -> None:
     async def test(found: Bench) -> None:
         assert found.informers.get("configmaps") is found.informers.metadata("configmaps")
