@@ -23,6 +23,8 @@ from navarch.component import clock
 
 ADMINISTRATOR = "administrator"
 """Whoever carries out a scenario: nothing disturbs them but the absence of a server."""
+# Of those of a group, such as nodes, which may be thousands: the others wait for their turn, as at a server with limits.
+GROUP_REQUESTS_LIMIT = 400
 # What a client waits for an answer.
 CLIENT_TIMEOUT_SECONDS = 10.0
 
@@ -62,12 +64,21 @@ class Network:
         self.disturbances: list[Disturbance] = []
         self.streams: dict[Stream, None] = {}
         """Watches under way, in the order in which they began."""
+        self._seats: dict[str, asyncio.Semaphore] = {}
+        """By group."""
         self.has_lost_answers = False
         """Whether a client has ever waited in vain for the answer to what was done."""
 
     def line(self, who: str, group: str = "") -> Line:
         """A component's own way; `group` is another name by which disturbances may mean it."""
         return Line(self, who, group)
+
+    def seats(self, group: str) -> asyncio.Semaphore:
+        """What a request of a group must have while it is under way."""
+        found = self._seats.get(group)
+        if found is None:
+            found = self._seats[group] = asyncio.Semaphore(GROUP_REQUESTS_LIMIT)
+        return found
 
     def begin(self, disturbance: Disturbance) -> None:
         self.disturbances.append(disturbance)
@@ -96,6 +107,7 @@ class Line(Transport):
         self._network = network
         self.who = who
         self.group = group
+        self._seats = network.seats(group) if group else None
         self.is_cut = False
         self._expired: set[str] = set()
         """Paths whose next watch is told that its revision is too old."""
@@ -130,7 +142,10 @@ class Line(Transport):
 
     async def _send(self, method: str, path: str, query: Mapping[str, str] | None, body: Any, content_type: str) -> Object:
         """Have it done."""
-        return await self._server().request(method, path, query=query, body=body, content_type=content_type)
+        if self._seats is None:
+            return await self._server().request(method, path, query=query, body=body, content_type=content_type)
+        async with self._seats:
+            return await self._server().request(method, path, query=query, body=body, content_type=content_type)
 
     async def watch(self, path: str, query: Mapping[str, str]) -> AsyncIterator[WatchEvent]:
         if path in self._expired:
