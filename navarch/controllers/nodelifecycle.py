@@ -93,12 +93,11 @@ def unknown_conditions(node: Object, now: datetime) -> list[Object]:
     return changed
 
 
-def may_evict(nodes: Sequence[Object]) -> bool:
-    """Whether failures look like those of nodes, and not like this side being cut off."""
-    unhealthy = sum(readiness(node) != "True" for node in nodes)
-    if unhealthy >= len(nodes):
+def may_evict(nodes: int, unhealthy: int) -> bool:
+    """Whether so many failures among so many nodes look like those of nodes, and not like this side being cut off."""
+    if unhealthy >= nodes:
         return False
-    return not (unhealthy >= UNHEALTHY_COUNT and unhealthy / len(nodes) >= UNHEALTHY_FRACTION)
+    return not (unhealthy >= UNHEALTHY_COUNT and unhealthy / nodes >= UNHEALTHY_FRACTION)
 
 
 def wanted_taints(node: Object, evict: bool) -> list[tuple[str, str]]:
@@ -180,8 +179,10 @@ class NodeLifecycle:
         evict = False
         if readiness(node) != "True":
             # Only of a node that is not well does it matter how all others are.
-            others = [other for other in cluster.informer("nodes").list() if meta.name(other) != meta.name(node)]
-            evict = may_evict([*others, node])
+            nodes, name = cluster.informer("nodes"), meta.name(node)
+            # This one as it is now, even if the cache does not know it yet.
+            others = len(nodes) - (nodes.get(name) is not None)
+            evict = may_evict(others + 1, 1 + sum(meta.name(other) != name for other in nodes.by_index(UNREADY, "")))
         is_evicting = any(
             taint["key"] in (NOT_READY, UNREACHABLE) and taint.get("effect") == "NoExecute"
             for taint in node.get("spec", {}).get("taints") or ()
