@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from navarch.apimachinery import meta, quantity
 from navarch.apimachinery.errors import Object
-from navarch.cri import runtime_pb2 as pb
 from navarch.kubelet.config import KubeletConfig
+
+if TYPE_CHECKING:
+    from navarch.cri import runtime_pb2 as pb
 
 KUBELET_VERSION = "v1.36.0"
 IMAGES_LIMIT = 50

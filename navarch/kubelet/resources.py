@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from navarch.apimachinery import quantity
 from navarch.apimachinery.errors import Object
-from navarch.cri import runtime_pb2 as pb
+
+if TYPE_CHECKING:
+    from navarch.cri import runtime_pb2 as pb
 
 QoS = Literal["Guaranteed", "Burstable", "BestEffort"]
 
@@ -118,6 +120,9 @@ def container_resources(pod: Object, container: Object, memory_capacity_bytes: i
     """What the runtime is told for one container."""
     cpu = quantity.milli(requested(container, "cpu") or "0")
     limit = quantity.milli(_amount(container, "limits", "cpu") or "0")
+    # Not above: simulated nodes, which ask no runtime, need not load its messages.
+    from navarch.cri import runtime_pb2 as pb
+
     resources = pb.LinuxContainerResources(
         cpu_shares=shares_of(cpu),
         memory_limit_in_bytes=quantity.value(_amount(container, "limits", "memory") or "0"),

@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from navarch.apimachinery.errors import Object
-from navarch.cri import runtime_pb2 as pb
+
+if TYPE_CHECKING:
+    from navarch.cri import runtime_pb2 as pb
 
 POD_NAME = "io.kubernetes.pod.name"
 POD_NAMESPACE = "io.kubernetes.pod.namespace"
@@ -116,6 +118,9 @@ class RuntimePod:
 
 
 def sandbox_of(status: pb.PodSandboxStatus) -> Sandbox:
+    # Not above: simulated nodes, which ask no runtime, need not load its messages.
+    from navarch.cri import runtime_pb2 as pb
+
     host_network = status.linux.namespaces.options.network == pb.NODE
     ips = [status.network.ip, *(more.ip for more in status.network.additional_ips)]
     return Sandbox(
