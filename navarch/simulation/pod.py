@@ -318,7 +318,9 @@ class SimulatedPod:
                 "pods", meta.name(self.pod), patch, meta.namespace(self.pod), patch_type="strategic", subresource="status"
             )
             # The answer may be the first that tells of a deletion, or of what somebody else has said meanwhile.
-            self._take(written)
+            if meta.resource_version(written) > meta.resource_version(self.pod):
+                # Otherwise the informer was quicker, whose copy is everybody's.
+                self._take(written)
             if meta.resource_version(written) > known and _is_contradicted(new, written):
                 self._wake.set()
                 return
