@@ -31,8 +31,9 @@ HISTORY_AGE_SECONDS = 300.0
 HISTORY_SLACK = 1.25
 # Forgetting a version takes as long as dropping so many changes.
 CREATIONS_PER_VERSION = 5
-# Changes so new that watchers still take them: their decoded and wire forms are kept.
-RECENT_CHANGES = 256
+# Changes so new that watchers still take them, and that writes build on: their decoded and wire forms are kept. A scheduler that
+# decides 128 pods in a turn binds one some 300 changes after it was made.
+RECENT_CHANGES = 512
 # Fewer objects are looked at one by one.
 LABELLED_MIN = 200
 # Namespaces' parts of collections.
