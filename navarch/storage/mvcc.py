@@ -31,8 +31,8 @@ HISTORY_AGE_SECONDS = 300.0
 HISTORY_SLACK = 1.25
 # Forgetting a version takes as long as dropping so many changes.
 CREATIONS_PER_VERSION = 5
-# Changes so new that watchers still take them, and that writes build on: their decoded and wire forms are kept. A scheduler that
-# decides 128 pods in a turn binds one some 300 changes after it was made.
+# Changes so new that watchers still take them, and that writes build on: their decoded and wire forms are kept. A scheduler
+# that decides 128 pods in a turn binds one some 300 changes after it was made.
 RECENT_CHANGES = 512
 # Fewer objects are looked at one by one.
 LABELLED_MIN = 200
