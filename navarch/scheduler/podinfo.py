@@ -248,6 +248,17 @@ class PodTemplate:
         return tuple(spread_constraint(item, self.labels) for item in self.spec.get("topologySpreadConstraints") or ())
 
     @cached_property
+    def uses_claims(self) -> bool:
+        """Whether it has volumes that are claims; which, each pod says."""
+        return any(isinstance(_volume_key(volume), str) for volume in self.spec.get("volumes") or ())
+
+    @cached_property
+    def own_volumes(self) -> tuple[Object, ...]:
+        """Volumes without a claim that may be disks."""
+        volumes = self.spec.get("volumes") or ()
+        return tuple(volume for volume in volumes if not volume.keys() <= _DISK_FREE_VOLUMES and _volume_key(volume) is volume)
+
+    @cached_property
     def has_terms(self) -> bool:
         """Whether it has an opinion on other pods."""
         terms = (self.required_affinity, self.required_anti_affinity, self.preferred_affinity, self.preferred_anti_affinity)

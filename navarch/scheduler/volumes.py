@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from navarch.api.core.storageaccess import class_of
 from navarch.apimachinery import meta, quantity
@@ -46,8 +45,7 @@ MIGRATED_PLUGINS = "storage.alpha.kubernetes.io/migrated-plugins"
 """Annotation of a CSINode: plugins of old whose volumes drivers serve there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Disk:
+class Disk(NamedTuple):
     """What is attached to a node."""
 
     driver: str
@@ -69,8 +67,7 @@ def disk(source: Mapping[str, Any]) -> Disk | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimReference:
+class ClaimReference(NamedTuple):
     """A volume of a pod that is a claim."""
 
     name: str
@@ -78,25 +75,29 @@ class ClaimReference:
     """Whether the claim is made for the pod, and named after it."""
 
 
-def claim_references(pod: PodInfo) -> Iterator[ClaimReference]:
-    for volume in pod.spec.get("volumes") or ():
+def claim_references(pod: PodInfo) -> list[ClaimReference]:
+    found: list[ClaimReference] = []
+    if not pod.template.uses_claims:
+        return found
+    for volume in pod.spec["volumes"]:
         claim = volume.get("persistentVolumeClaim")
         if claim is not None:
-            yield ClaimReference(claim.get("claimName") or "", False)
+            found.append(ClaimReference(claim.get("claimName") or "", False))
         elif volume.get("ephemeral") is not None:
-            yield ClaimReference(f"{pod.name}-{volume['name']}", True)
+            found.append(ClaimReference(f"{pod.name}-{volume['name']}", True))
+    return found
 
 
 def inline_disks(pod: PodInfo) -> Iterator[Disk]:
     """Disks that a pod names without a claim."""
-    for volume in pod.spec.get("volumes") or ():
+    for volume in pod.template.own_volumes:
         found = disk(volume)
         if found is not None:
             yield found
 
 
 def uses_claims(pod: PodInfo) -> bool:
-    return next(claim_references(pod), None) is not None
+    return pod.template.uses_claims
 
 
 def names_claim(pod: PodInfo, claim: Object) -> bool:

@@ -106,7 +106,7 @@ class VolumeRestrictions(Plugin):
 def disks(pod: PodInfo) -> list[tuple[str, Mapping[str, Any]]]:
     """(kind, source) of volumes without a claim that cannot be shared freely."""
     found = []
-    for volume in pod.spec.get("volumes") or ():
+    for volume in pod.template.own_volumes:
         for kind in DISKS:
             source = volume.get(kind)
             if source is not None:
