@@ -97,6 +97,10 @@ class VolumeBinder:
         if new is not None:
             self._by_class.setdefault(class_of(new), {})[meta.name(new)] = Volume(new)
 
+    def _read(self, volume: Object) -> Volume:
+        known = self._by_class.get(class_of(volume), {}).get(meta.name(volume))
+        return known if known is not None and known.volume is volume else Volume(volume)
+
     def _of_class(self, name: str) -> Iterable[Volume]:
         """The volumes of a class as they are going to be."""
         found = self._by_class.get(name, {})
@@ -139,6 +143,14 @@ class VolumeBinder:
 
     # Which nodes can serve it.
 
+    def suits_all_nodes(self, claims: PodClaims) -> bool:
+        """Whether there is nothing to decide: all is bound, to volumes that can be used everywhere."""
+        return not claims.delayed and all(self._is_everywhere(claim) for claim in claims.bound)
+
+    def _is_everywhere(self, claim: Object) -> bool:
+        volume = self.volumes.get(facts.volume_name(claim))
+        return volume is not None and meta.get_path(volume, "spec", "nodeAffinity", "required") is None
+
     def judge(self, claims: PodClaims, nodes: Nodes) -> Answer:
         answer = Answer(nodes.none(), nodes.none(), nodes.none(), nodes.none())
         self._judge_bound(claims.bound, nodes, answer)
@@ -154,7 +166,7 @@ class VolumeBinder:
             if volume is None:
                 answer.missing |= left
             else:
-                answer.conflict |= left & ~Volume(volume).nodes(nodes)
+                answer.conflict |= left & ~self._read(volume).nodes(nodes)
 
     def _judge_delayed(self, claims: Sequence[Object], nodes: Nodes, answer: Answer) -> None:
         selected, free = _by_selection(claims)

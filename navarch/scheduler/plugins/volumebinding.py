@@ -75,6 +75,8 @@ class VolumeBinding(Plugin):
             return Status(Code.ERROR, (str(error),))
         if claims.immediate:
             return unschedulable(UNBOUND_IMMEDIATE, is_resolvable=False)
+        if self._binder.suits_all_nodes(claims):
+            return SKIP
         state.write(self.name, Noted(claims))
         return None
 
