@@ -16,7 +16,7 @@ from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
 from navarch.client.informer import Informers
 from navarch.scheduler import volumes as facts
-from navarch.scheduler.claimusers import ClaimUsers
+from navarch.scheduler.claimusers import Changed, ClaimUsers
 from navarch.scheduler.framework import BoolArray, IntArray
 from navarch.scheduler.nodes import Nodes
 from navarch.scheduler.podinfo import PodInfo
@@ -71,6 +71,8 @@ class AttachedVolumes:
         self._limit_columns: dict[str, IntArray] = {}
         self._migrated_columns: dict[str, BoolArray] = {}
         self._columns_layout = -1
+        self._least_room: dict[str, int] = {}
+        """By driver: on no node has it room for fewer."""
         self._stale_claims: set[str] = set()
         self._stale_nodes: set[str] = set()
         informers.get(facts.CSI_NODES).add_handler(self._csi_node_changed)
@@ -127,9 +129,9 @@ class AttachedVolumes:
                     missing = facts.missing_claim(reference.name)
                     raise LookupError(f"looking up PVC {pod.namespace}/{reference.name}: {missing}")
                 continue
-            found = self._disk_of(claim)
-            if found is not None and found.driver and found.handle:
-                yield found
+            disk = self._disk_of(claim)
+            if disk is not None and disk.driver and disk.handle:
+                yield disk
         yield from facts.inline_disks(pod)
 
     def _disk_of(self, claim: Object) -> Disk | None:
@@ -146,16 +148,19 @@ class AttachedVolumes:
 
     # Rows.
 
-    def crowded(self, wanted: Iterable[Disk], nodes: Nodes) -> BoolArray:
-        """Nodes where these, as far as they are not there yet, would be more than a driver may attach."""
+    def crowded(self, wanted: Iterable[Disk], nodes: Nodes) -> BoolArray | None:
+        """Nodes where these, as far as they are not there yet, would be more than a driver may attach; None: there are none."""
         by_driver: dict[str, set[Disk]] = {}
         for item in wanted:
             by_driver.setdefault(item.driver, set()).add(item)
         if not nodes.is_all and nodes.size <= DIRECT_ROWS:
             return np.fromiter((self._is_crowded(by_driver, row) for row in nodes.rows.tolist()), np.bool_, nodes.size)
+        self._check_columns()
         self._catch_up()
-        found = nodes.none()
+        found: BoolArray | None = None
         for driver, items in by_driver.items():
+            if self._has_room_everywhere(driver, len(items)):
+                continue
             limits = nodes.take(self._limit_column(driver))
             more = np.zeros(self._snapshot.size, np.int64)
             for item in items:
@@ -164,8 +169,18 @@ class AttachedVolumes:
                 more[rows] -= self._migrated_column(item.plugin)[rows] if item.plugin else 1
             counts = self._counts.get(driver)
             total = nodes.take(more if counts is None else more + counts[: self._snapshot.size])
-            found |= (nodes.take(more) > 0) & (total > limits)
+            crowded = (nodes.take(more) > 0) & (total > limits)
+            found = crowded if found is None else found | crowded
         return found
+
+    def _has_room_everywhere(self, driver: str, number: int) -> bool:
+        least = self._least_room.get(driver)
+        if least is None or least < number:
+            counts = self._counts.get(driver)
+            limits = self._limit_column(driver)
+            room = limits if counts is None else limits - counts[: len(limits)]
+            least = self._least_room[driver] = int(room.min(initial=UNLIMITED))
+        return least >= number
 
     def _is_crowded(self, wanted: dict[str, set[Disk]], row: int) -> bool:
         limits = self._limits.get(self._snapshot.names[row], NO_LIMITS)
@@ -180,8 +195,7 @@ class AttachedVolumes:
     def _count(self, row: int, pods: Iterable[PodInfo]) -> frozenset[Disk]:
         """What is attached to a node, given its pods."""
         name = self._snapshot.names[row]
-        migrated = self._limits.get(name, NO_LIMITS).migrated
-        found = {item for pod in pods for item in self.disks_of(pod) if not item.plugin or item.plugin in migrated}
+        found = self._counted(row, pods)
         for attachment in self._attachments.get(name, {}).values():
             spec = attachment.get("spec") or meta.EMPTY
             volume = self._volumes.get((spec.get("source") or meta.EMPTY).get("persistentVolumeName") or "")
@@ -190,14 +204,22 @@ class AttachedVolumes:
                 found.add(item)
         return frozenset(found)
 
+    def _counted(self, row: int, pods: Iterable[PodInfo]) -> set[Disk]:
+        """The disks of some pods, as far as they are a driver's on that node."""
+        migrated = self._limits.get(self._snapshot.names[row], NO_LIMITS).migrated
+        return {item for pod in pods for item in self.disks_of(pod) if not item.plugin or item.plugin in migrated}
+
     def _catch_up(self) -> None:
-        touched = self._users.catch_up()
+        changed = self._users.catch_up()
         snapshot = self._snapshot
-        if touched is None:
+        if changed is None:
             self._disks.clear()
             self._rows_of.clear()
             self._counts.clear()
-            touched = {*self._users.rows(), *(snapshot.rows[name] for name in self._attachments if name in snapshot.rows)}
+            self._least_room.clear()
+            changed = Changed(rows=set(self._users.rows()))
+            changed.rows |= {snapshot.rows[name] for name in self._attachments if name in snapshot.rows}
+        touched = changed.rows
         touched |= {snapshot.rows[name] for name in self._stale_nodes if name in snapshot.rows}
         for claim in self._stale_claims:
             touched |= self._users.rows_of(claim)
@@ -206,6 +228,9 @@ class AttachedVolumes:
         for row in touched:
             pods = snapshot.pods[row]
             self._set_row(row, self._count(row, [pods[uid].info for uid in self._users.users_on(row) if uid in pods]))
+        for row, pod in changed.came:
+            if row not in touched:
+                self._set_row(row, self._disks.get(row, frozenset()).union(self._counted(row, [pod])))
 
     def _set_row(self, row: int, disks: frozenset[Disk]) -> None:
         before = self._disks.pop(row, frozenset())
@@ -224,6 +249,9 @@ class AttachedVolumes:
                     longer[: len(counts)] = counts
                 counts = self._counts[item.driver] = longer
             counts[row] += 1
+            least = self._least_room.get(item.driver)
+            if least is not None:
+                self._least_room[item.driver] = min(least, self._limit_column(item.driver).item(row) - counts.item(row))
         if disks:
             self._disks[row] = disks
 
@@ -254,5 +282,6 @@ class AttachedVolumes:
     def _check_columns(self) -> None:
         if self._columns_layout != self._snapshot.layout:
             self._columns_layout = self._snapshot.layout
+            self._least_room.clear()
             self._limit_columns.clear()
             self._migrated_columns.clear()

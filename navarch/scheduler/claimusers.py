@@ -6,9 +6,21 @@ not here.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from navarch.scheduler.podinfo import PodInfo
 from navarch.scheduler.snapshot import Snapshot
 from navarch.scheduler.volumes import claim_references, inline_disks
+
+
+@dataclass(slots=True)
+class Changed:
+    """What has happened to users of volumes."""
+
+    came: list[tuple[int, PodInfo]] = field(default_factory=list)
+    """(row, pod) of those that are new and still there."""
+    rows: set[int] = field(default_factory=set)
+    """Rows where something else has happened, or may have."""
 
 
 class ClaimUsers:
@@ -38,24 +50,28 @@ class ClaimUsers:
         """Uids of such pods on a row."""
         return list(self._rows.get(row, ()))
 
-    def catch_up(self) -> set[int] | None:
-        """Take in what has changed; the rows whose pods with claims are others than before, None: perhaps all."""
+    def catch_up(self) -> Changed | None:
+        """Take in what has changed, and tell it; None: perhaps all."""
         snapshot = self._snapshot
         changes = snapshot.changes_since(self._position) if self._layout == snapshot.layout else None
         self._position, self._layout = snapshot.position, snapshot.layout
         if changes is None:
             self._begin()
             return None
-        touched = set()
+        found = Changed()
         for change in changes:
-            if change.info is not None and change.sign:
-                keys = volume_keys(change.info)
-                if keys:
-                    touched.add(change.row)
-                    self._forget(change.info.uid, change.row)
-                    if change.sign > 0:
-                        self._note(change.info.uid, change.row, keys)
-        return touched
+            if change.info is None or not change.sign:
+                continue
+            keys = volume_keys(change.info)
+            if keys and change.sign > 0 and change.info.uid not in self._rows.get(change.row, ()):
+                found.came.append((change.row, change.info))
+                self._note(change.info.uid, change.row, keys)
+            elif keys:
+                found.rows.add(change.row)
+                self._forget(change.info.uid, change.row)
+                if change.sign > 0:
+                    self._note(change.info.uid, change.row, keys)
+        return found
 
     def _begin(self) -> None:
         self._rows.clear()
@@ -84,5 +100,7 @@ class ClaimUsers:
 
 def volume_keys(pod: PodInfo) -> tuple[str, ...]:
     """Of its claims, and of disks that it names itself (no claim is called so)."""
+    if not pod.template.uses_claims and not pod.template.own_volumes:
+        return ()
     claims = [f"{pod.namespace}/{reference.name}" for reference in claim_references(pod)]
     return (*claims, *(f"{disk.driver}//{disk.handle}" for disk in inline_disks(pod)))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from navarch.scheduler.framework import CycleState, IntArray, Plugin, Rejection
+from navarch.scheduler.framework import BoolArray, CycleState, IntArray, Plugin, Rejection
 from navarch.scheduler.nodes import Nodes, OneNode
 from navarch.scheduler.podinfo import PodInfo
 from navarch.scheduler.runtime import Filtered, Fit, Framework, keeps_room, listed, pre_filter
@@ -50,9 +50,9 @@ def schedule(framework: Framework, templates: Templates, pod: PodInfo, random: R
         # What it took victims for comes first, if it still fits.
         return Decision(snapshot.names[row], Fit(vectors.feasible, snapshot.count), filtered)
     if fresh or vectors.fresh_scores or nominated or count <= 1:
-        kept = rows = np.flatnonzero(vectors.feasible)
+        rows = vectors.feasible_rows()
         if fresh and count:
-            rows = kept[_accepted(framework, fresh, filtered.state, pod, Nodes(snapshot, kept))]
+            rows = _accepted(framework, fresh, filtered.state, pod, Nodes(snapshot, rows))
         if not len(rows):
             fit = run_filters(framework, pod, snapshot, filtered, vectors) if fresh else vectors.fit()
             return Decision("", fit, filtered)
@@ -84,8 +84,7 @@ def _accepted_of(framework: Framework, filtered: Filtered, pod: PodInfo, snapsho
         return np.array([row for row in rows.tolist() if judge_row(framework, filtered, pod, snapshot, row)], np.int64)
     if len(rows) == 1:
         return rows if _accepts(framework, filtered, pod, snapshot, int(rows[0])) else rows[:0]
-    found: IntArray = rows[_accepted(framework, filtered.active, filtered.state, pod, Nodes(snapshot, rows))]
-    return found
+    return _accepted(framework, filtered.active, filtered.state, pod, Nodes(snapshot, rows))
 
 
 def _accepts(framework: Framework, filtered: Filtered, pod: PodInfo, snapshot: Snapshot, row: int) -> bool:
@@ -219,15 +218,13 @@ def judge_row(framework: Framework, filtered: Filtered, pod: PodInfo, snapshot: 
     return bool(snapshot.valid[row]) and _accepts(framework, filtered, pod, snapshot, row)
 
 
-def _accepted(
-    framework: Framework, plugins: Sequence[Plugin], state: CycleState, pod: PodInfo, nodes: Nodes
-) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Which of these nodes none of the plugins rejects."""
-    accepted = ~nodes.none()
+def _accepted(framework: Framework, plugins: Sequence[Plugin], state: CycleState, pod: PodInfo, nodes: Nodes) -> IntArray:
+    """The rows of those of these nodes that none of the plugins rejects."""
+    rejected: BoolArray | None = None
     for plugin in plugins:
         for rejection in framework.filter_nodes(plugin, state, pod, nodes):
-            accepted &= ~rejection.nodes
-    return accepted
+            rejected = rejection.nodes if rejected is None else rejected | rejection.nodes
+    return nodes.rows if rejected is None else nodes.rows[~rejected]
 
 
 def _ask(framework: Framework, plugins: Sequence[Plugin], state: CycleState, pod: PodInfo, nodes: Nodes, fit: Fit) -> None:

@@ -435,10 +435,14 @@ class Vectors:
         """The weighed sum of all scores by row; -1 where a row is not feasible."""
         return self._totals
 
-    def _feasible_nodes(self) -> Nodes:
+    def feasible_rows(self) -> IntArray:
+        """The rows that are feasible; not to be changed."""
         if self._chosen is None:
             self._chosen = np.flatnonzero(self.feasible)
-        return Nodes(self.snapshot, self._chosen)
+        return self._chosen
+
+    def _feasible_nodes(self) -> Nodes:
+        return Nodes(self.snapshot, self.feasible_rows())
 
     def _score_all(self, pod: PodInfo) -> None:
         framework = self._framework

@@ -16,7 +16,7 @@ REASON = "node(s) exceed max volume count"
 
 
 def _has_volumes(pod: PodInfo) -> bool:
-    return facts.uses_claims(pod) or next(facts.inline_disks(pod), None) is not None
+    return facts.uses_claims(pod) or any(True for _ in facts.inline_disks(pod))
 
 
 class NodeVolumeLimits(Plugin):
@@ -46,8 +46,9 @@ class NodeVolumeLimits(Plugin):
         except LookupError as error:
             yield Rejection(~nodes.none(), str(error.args[0]), is_resolvable=False)
             return
-        if wanted:
-            yield Rejection(self._attached.crowded(wanted, nodes), REASON)
+        crowded = self._attached.crowded(wanted, nodes) if wanted else None
+        if crowded is not None:
+            yield Rejection(crowded, REASON)
 
 
 def _allows_more(pod: PodInfo, old: Object | None, new: Object | None) -> Hint:
