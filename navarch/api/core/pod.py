@@ -18,6 +18,7 @@ from navarch.api.core import (
     podstatus,
     podupdate,
     podwarnings,
+    volume,
 )
 from navarch.api.kind import Kind, SubresourceUpdate
 from navarch.apimachinery import meta, remember
@@ -33,7 +34,13 @@ GATED = {
 
 
 def default(pod: Object) -> Object:
-    pod["spec"] = _with_defaults(pod.get("spec") or {})
+    spec = pod.get("spec") or {}
+    alike = volume.with_any_claims(spec)
+    found = _with_defaults(alike)
+    if alike is not spec:
+        names = volume.claim_names(spec)
+        found = remember.changed(found, (default, names), lambda: volume.with_claims_of(found, spec))
+    pod["spec"] = found
     return pod
 
 

@@ -82,7 +82,8 @@ def validate(
     if spec.get("resourceClaims") or any(volume.get("ephemeral") for volume in spec.get("volumes") or ()):
         # Whether these are as they should be depends on the pod, too.
         return _problems(spec, path, metadata, is_pod)
-    return () if (_is_valid_pod if is_pod else _is_valid_template)(spec) else _problems(spec, path, metadata, is_pod)
+    alike = volume.with_any_claims(spec)
+    return () if (_is_valid_pod if is_pod else _is_valid_template)(alike) else _problems(spec, path, metadata, is_pod)
 
 
 @remember.by_value

@@ -64,6 +64,40 @@ def _default_files(files: Iterable[Object]) -> None:
             file["resourceFieldRef"].setdefault("divisor", "0")
 
 
+# Claims: pods of a StatefulSet differ by nothing else, and rules make no difference between claims that have a name
+
+
+def claim_names(spec: Object) -> tuple[str | None, ...]:
+    """Of each volume of a pod's spec that is a claim, its name."""
+    volumes = spec.get("volumes") or ()
+    return tuple(volume["persistentVolumeClaim"].get("claimName") for volume in volumes if volume.get("persistentVolumeClaim"))
+
+
+def with_claims_of(spec: Object, other: Object) -> Object:
+    """A pod's spec with the claims that `other` has where it has any."""
+    field = "persistentVolumeClaim"
+    pairs = zip(spec["volumes"], other["volumes"], strict=True)
+    return {**spec, "volumes": [{**volume, field: own[field]} if own.get(field) else volume for volume, own in pairs]}
+
+
+def with_any_claims(spec: Object) -> Object:
+    """A pod's spec with other claims in place of its own.
+
+    As valid as the spec is, unless it has ephemeral volumes. The spec itself, if it names no claims.
+    """
+    volumes = spec.get("volumes") or ()
+    if not any(volume.get("persistentVolumeClaim") for volume in volumes):
+        return spec
+    return {**spec, "volumes": [_with_any_claim(volume) for volume in volumes]}
+
+
+def _with_any_claim(volume: Object) -> Object:
+    claim = volume.get("persistentVolumeClaim")
+    if not claim or not claim.get("claimName"):
+        return volume
+    return {**volume, "persistentVolumeClaim": {**claim, "claimName": "any"}}
+
+
 # Validation
 
 
