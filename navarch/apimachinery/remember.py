@@ -31,11 +31,11 @@ class Shared(dict[str, Any]):
 
     __slots__ = ("number", "results")
 
-    def __init__(self, value: dict[str, Any]) -> None:
+    def __init__(self, value: dict[str, Any], number: int | None = None) -> None:
         super().__init__(value)
         self.results: dict[Hashable, Any] = {}
-        self.number = next(_numbers)
-        """No other has, or will have, the same."""
+        self.number = next(_numbers) if number is None else number
+        """No other has, or will have, the same, unless it is `alike`."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Any]:
         """A copy is its owner's own."""
@@ -65,6 +65,13 @@ def changed(value: dict[str, Any], key: Hashable, change: Callable[[], dict[str,
     if type(value) is not Shared:
         return change()
     return of(value, key, lambda: Shared(change()))
+
+
+def alike(value: dict[str, Any], key: Hashable, change: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """`changed`, where only values change: fields, items of lists and what tells these apart stay as they are."""
+    if type(value) is not Shared:
+        return change()
+    return of(value, key, lambda: Shared(change(), value.number))
 
 
 def by_value(compute: Callable[[Any], T]) -> Callable[[Any], T]:

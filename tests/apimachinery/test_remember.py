@@ -94,6 +94,15 @@ def test_a_changed_copy_of_a_shared_object_is_shared() -> None:
     assert type(remember.changed({}, "b", lambda: {"b": 2})) is dict
 
 
+def test_a_copy_with_other_values_has_the_number_of_what_it_is_like() -> None:
+    one = Shared({"a": 1})
+    other, another = (remember.alike(one, value, lambda value=value: {"a": value}) for value in (2, 3))
+    assert (other, another) == ({"a": 2}, {"a": 3})
+    assert one.number == other.number == another.number != Shared({"a": 2}).number
+    assert remember.alike(one, 2, lambda: pytest.fail("it is known")) is other
+    assert type(remember.alike({"a": 1}, 2, lambda: {"a": 2})) is dict
+
+
 def test_functions_of_a_shared_object_know_it_without_its_json() -> None:
     calls: list[Any] = []
     remembered = remember.by_value(lambda value: calls.append(value) or dict(value))

@@ -84,6 +84,23 @@ def test_what_is_known_of_a_shape_is_what_would_be_found(objects: list[tuple[Any
         assert made(*each) == found
 
 
+def test_pods_that_differ_by_their_claims_have_the_same_managers() -> None:
+    kind = registry.resource("pods")
+
+    def made(claim: str, volume: str) -> Any:
+        volumes = [{"name": volume, "persistentVolumeClaim": {"claimName": claim}}]
+        spec = {"containers": [{"name": "main", "image": "a"}], "volumes": volumes}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x", "namespace": "default"}, "spec": spec}
+        created = fieldmanagement.created(asked("core"), kind, kind.default(pod))
+        assert created["spec"]["volumes"] == volumes
+        return managers(created)
+
+    one = made("a", "v")
+    assert made("b", "v") == one != made("b", "w")
+    fieldmanagement._versions.cache_clear()
+    assert made("b", "v") == one
+
+
 def test_what_is_large_is_not_kept_by_its_shape() -> None:
     obj = event(STORED, reason="a", series={f"key-{number}": "x" for number in range(fieldmanagement.SHAPE_KEYS_LIMIT + 1)})
     assert fieldmanagement._shape(obj) is None

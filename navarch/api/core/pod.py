@@ -39,7 +39,7 @@ def default(pod: Object) -> Object:
     found = _with_defaults(alike)
     if alike is not spec:
         names = volume.claim_names(spec)
-        found = remember.changed(found, (default, names), lambda: volume.with_claims_of(found, spec))
+        found = remember.alike(found, (default, names), lambda: volume.with_claims_of(found, spec))
     pod["spec"] = found
     return pod
 
