@@ -7,6 +7,7 @@ that cannot be applied raises `PatchError`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import is_
 from typing import Any
 
 from navarch.apimachinery.schema import NESTING_LIMIT, Schema
@@ -224,14 +225,36 @@ def merge_patch(document: Any, patch: Any) -> Any:
 # Strategic merge patch
 
 
-def strategic_merge_patch(document: Mapping[str, Any], patch: Any, schema: Schema) -> dict[str, Any]:
+def strategic_merge_patch(document: Mapping[str, Any], patch: Any, schema: Schema) -> Mapping[str, Any]:
     """Apply a strategic merge patch; `schema` says which lists merge and by which key."""
     if not isinstance(patch, dict):
         raise PatchError("a strategic merge patch must be an object")
     return _merge_map(document, patch, schema)
 
 
-def _merge_map(original: Mapping[str, Any], patch: Mapping[str, Any], schema: Schema | None) -> dict[str, Any]:
+def _merge_map(original: Mapping[str, Any], patch: Mapping[str, Any], schema: Schema | None) -> Mapping[str, Any]:
+    """`original` itself where nothing changes."""
+    if "$" in "".join(patch):
+        return _merge_directed(original, patch, schema)
+    result: dict[str, Any] | None = None
+    for key, value in patch.items():
+        present = original.get(key, _ANY)
+        kind = type(value)
+        if present is not _ANY and (kind is dict or kind is list):
+            value = _merge_value(present, value, schema.child(key) if schema else None)
+        if value is present or (kind is str and value == present) or (value is None and present is _ANY):
+            continue
+        if result is None:
+            result = dict(original)
+        if value is None:
+            del result[key]
+        else:
+            result[key] = value
+    return original if result is None else result
+
+
+def _merge_directed(original: Mapping[str, Any], patch: Mapping[str, Any], schema: Schema | None) -> Mapping[str, Any]:
+    """`_merge_map` of a patch in which there may be directives."""
     directive = patch.get(_DIRECTIVE)
     if directive is not None:
         if directive == "replace":
@@ -239,15 +262,13 @@ def _merge_map(original: Mapping[str, Any], patch: Mapping[str, Any], schema: Sc
         if directive == "delete":
             return {}
         raise PatchError(f"unknown patch type: {directive}")
-    result = dict(original)
-    if any(key[:1] == "$" for key in patch):
-        patch = dict(patch)
-        retained = patch.pop(_RETAIN_KEYS, None)
-        if retained is not None:
-            result = _retain(result, patch, retained)
-        for key in [key for key in patch if key.startswith(_ELEMENT_ORDER)]:
-            order, field = patch.pop(key), key.removeprefix(_ELEMENT_ORDER)
-            _merge_in_order(result, patch, field, order, schema)
+    result, patch = dict(original), dict(patch)
+    retained = patch.pop(_RETAIN_KEYS, None)
+    if retained is not None:
+        result = _retain(result, patch, retained)
+    for key in [key for key in patch if key.startswith(_ELEMENT_ORDER)]:
+        order, field = patch.pop(key), key.removeprefix(_ELEMENT_ORDER)
+        _merge_in_order(result, patch, field, order, schema)
     for key, value in patch.items():
         if value is None:
             result.pop(key.removeprefix(_DELETE_PRIMITIVES), None)
@@ -287,16 +308,19 @@ def _merge_value(original: Any, patch: Any, schema: Schema | None) -> Any:
 
 
 def _merge_list(original: list[Any], patch: list[Any], schema: Schema) -> list[Any]:
-    if not original and not patch:
+    if not patch:
         return original
     types = {*map(type, original), *map(type, patch)}
     if len(types) > 1:
         raise PatchError(f"list element types are not identical: {[original, patch]}")
     merged, patch_items = _merged_items(original, patch, schema)
+    if len(merged) == len(original) and all(map(is_, merged, original)):
+        merged = original
     key = schema.merge_key
     if len(patch_items) == 1 and isinstance(patch_items[0], dict) and _are_told_apart(merged, key):
         # The commonest, as of a condition. It stays where it was, or comes before all others.
-        return [merged[-1], *merged[:-1]] if merged[-1] is patch_items[0] else merged
+        is_new = merged[-1] is patch_items[0] and not any(item is patch_items[0] for item in original)
+        return [merged[-1], *merged[:-1]] if is_new else merged
     return _ordered(merged, patch_items, original, key)
 
 
@@ -328,13 +352,15 @@ def _merged_items(original: list[Any], patch: list[Any], schema: Schema) -> tupl
             raise PatchError(f"unknown patch type: {directive}")
     if replace:
         return plain, []
+    places = [item.get(key) for item in items]
     for item in plain:
         value = _merge_value_of(item, key)
-        position = next((i for i, present in enumerate(items) if present.get(key) == value), None)
-        if position is None:
-            items.append(item)
-        else:
+        if value in places:
+            position = places.index(value)
             items[position] = _merge_map(items[position], item, schema.element)
+        else:
+            items.append(item)
+            places.append(value)
     return items, plain
 
 
@@ -386,8 +412,9 @@ def _identity(item: Any, key: str) -> Any:
 
 def _ordered(merged: list[Any], wanted: list[Any], original: list[Any], key: str) -> list[Any]:
     """`merged` so that items in `wanted` stand in its order, and the others keep their places among them as in `original`."""
-    order = {_hashable(_identity(item, key)): index for index, item in enumerate(wanted)}
-    if len(order) == len(wanted) and list(order) == [_hashable(_identity(item, key)) for item in merged]:
+    places = [_hashable(_identity(item, key)) for item in wanted]
+    order = {place: index for index, place in enumerate(places)}
+    if len(order) == len(places) == len(merged) and places == [_hashable(_identity(item, key)) for item in merged]:
         return merged
     server = {_hashable(_identity(item, key)): index for index, item in enumerate(original)}
 
@@ -413,4 +440,4 @@ def _ordered(merged: list[Any], wanted: list[Any], original: list[Any], key: str
 
 
 def _hashable(value: Any) -> Any:
-    return repr(value) if isinstance(value, dict | list) else value
+    return value if type(value) is str else repr(value) if isinstance(value, dict | list) else value

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from navarch.api import schemas
@@ -368,3 +369,70 @@ def test_one_item_goes_where_an_order_of_one_would_put_it(old: list[str], name: 
     merged, items = patch._merged_items(document["containers"], [change], schema)
     expected = patch._ordered(merged, items, document["containers"], "name")
     assert strategic(document, {"containers": [change]})["containers"] == expected
+
+
+_PODS = st.fixed_dictionaries(
+    {},
+    optional={
+        "hostname": st.sampled_from("ab"),
+        "priority": st.sampled_from([0, 1, True]),
+        "nodeSelector": st.dictionaries(st.sampled_from("ab"), st.sampled_from("xy"), max_size=2),
+        "securityContext": st.fixed_dictionaries({}, optional={"runAsUser": st.integers(0, 1), "fsGroup": st.integers(0, 1)}),
+        "containers": st.lists(
+            st.fixed_dictionaries(
+                {"name": st.sampled_from("abc")},
+                optional={"image": st.sampled_from("xy"), "args": st.lists(st.sampled_from("xy"), max_size=2)},
+            ),
+            unique_by=lambda container: container["name"],
+            max_size=3,
+        ),
+    },
+)
+
+
+def _directed(change: Any) -> Any:
+    """The same patch with a directive in every map that does nothing."""
+    if isinstance(change, list):
+        return [_directed(item) for item in change]
+    if isinstance(change, dict):
+        return {**{key: _directed(value) for key, value in change.items()}, "$deleteFromPrimitiveList/none": []}
+    return change
+
+
+def _with_nulls(change: dict[str, Any], fields: list[str]) -> dict[str, Any]:
+    return {**change, **dict.fromkeys(fields)}
+
+
+@given(_PODS, st.builds(_with_nulls, _PODS, st.lists(st.sampled_from(["hostname", "containers", "subdomain"]), max_size=1)))
+def test_a_patch_without_directives_does_what_it_does_beside_some(document: Any, change: dict[str, Any]) -> None:
+    plain, directed = strategic(document, change), strategic(document, _directed(change))
+    assert json.dumps(plain, sort_keys=True) == json.dumps(_undirected(directed), sort_keys=True)
+
+
+def _undirected(value: Any) -> Any:
+    """What is new comes with the directives that were in it."""
+    if isinstance(value, list):
+        return [_undirected(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _undirected(item) for key, item in value.items() if not key.startswith("$")}
+    return value
+
+
+@given(_PODS, _PODS)
+def test_what_a_strategic_patch_leaves_as_it_is_is_the_very_same(document: Any, change: Any) -> None:
+    assume("args" not in str(change))  # which are replaced
+    once = strategic(document, change)
+    assert strategic(once, {**change, "subdomain": None}) is once
+    changed = strategic(document, {"hostname": "c"})
+    assert all(changed[key] is value for key, value in document.items() if key != "hostname")
+
+
+def test_true_is_not_one_to_a_strategic_patch() -> None:
+    assert strategic({"priority": 1}, {"priority": True})["priority"] is True
+
+
+def test_an_item_of_the_document_itself_stays_where_it_is() -> None:
+    document = containers("a", "b", "c")
+    change = {"containers": [document["containers"][1], {"name": "c", "$patch": "delete"}]}
+    assert strategic(document, change) == containers("a", "b")
+    assert strategic(document, {"containers": [document["containers"][2]]}) is document
