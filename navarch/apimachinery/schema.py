@@ -42,6 +42,7 @@ _ZERO_TIME = datetime.min.replace(tzinfo=UTC)
 
 
 Quick = Callable[[Any], Any]
+Reading = tuple[dict[str, tuple[Quick, bool]], list[tuple[str, "Schema"]]]
 
 
 class DecodeError(ValueError):
@@ -110,7 +111,10 @@ def _type(source: Mapping[str, Any], name: str) -> str:
 class Schema:
     """One node of a schema. Children are resolved lazily, since definitions refer to themselves."""
 
-    __slots__ = ("_definitions", "_element", "_left_out", "_properties", "_quick", "_required", "name", "source", "type")
+    __slots__ = (
+        *("_definitions", "_element", "_left_out", "_properties", "_quick", "_reading", "_required"),
+        *("name", "source", "type"),
+    )
 
     def __init__(self, type_: str, source: Mapping[str, Any], definitions: Definitions, name: str) -> None:
         self.type = type_
@@ -123,6 +127,7 @@ class Schema:
         self._required: tuple[str, ...] | None = None
         self._left_out: frozenset[str] | None = None
         self._quick: Quick | None = None
+        self._reading: Reading | None = None
 
     def with_extensions(self, extensions: Mapping[str, Any]) -> Schema:
         """The same node, with what the referring field says about merging."""
@@ -201,6 +206,18 @@ class Schema:
         if self._quick is None:
             self._quick = remember.shared(_quick(self)) if self.recurs else _quick(self)
         return self._quick
+
+    @property
+    def reading(self) -> Reading:
+        """Of a struct: how each field is read and whether Go leaves it out where it is nothing; those that Go always writes."""
+        if self._reading is None:
+            fields = {
+                key: (child.quick, child.type in ("map", "list") or key in self.left_out_if_zero)
+                for key, child in self.properties.items()
+            }
+            required = [(key, self.properties[key]) for key in self.required]
+            self._reading = fields, [(key, child) for key, child in required if _zero(child) is not None]
+        return self._reading
 
     @property
     def recurs(self) -> bool:
@@ -288,10 +305,13 @@ def nesting_exceeds(value: Any, limit: int) -> bool:
     return True
 
 
-def decode(value: Any, schema: Schema) -> Decoded:
-    """`value` (parsed JSON) as `schema` has it: a new tree without nulls and unknown fields. Raises DecodeError."""
+def decode(value: Any, schema: Schema, base: Any = None) -> Decoded:
+    """`value` (parsed JSON) as `schema` has it: a new tree without nulls and unknown fields. Raises DecodeError.
+
+    Of a `base`, which has been decoded before, what is the very same object in `value` is taken as it is, and shared.
+    """
     try:
-        return Decoded(schema.quick(value))
+        return Decoded(schema.quick(value) if base is None else _quick_over(value, base, schema))
     except (_UnusualError, DecodeError):
         result = Decoded(None)
         result.object = _decode(value, schema, "", "", "", result.unknown)
@@ -328,20 +348,16 @@ def _quick(schema: Schema) -> Quick:
 
 
 def _quick_struct(schema: Schema) -> Quick:
-    fields: dict[str, tuple[Quick, bool]] = {}
-    """How a field is read, and whether Go leaves it out where it is nothing."""
-    always: list[tuple[str, Schema]] = []
-    """Those that Go writes even where nobody set them."""
+    reading: Reading | None = None
 
     def read(value: Any) -> dict[str, Any]:
+        nonlocal reading
         if type(value) is not dict:
             raise _UnusualError
-        if not fields and schema.properties:
+        if reading is None:
             # Not before it is needed: definitions refer to themselves.
-            for key, child in schema.properties.items():
-                fields[key] = (child.quick, child.type in ("map", "list") or key in schema.left_out_if_zero)
-            required = ((key, schema.properties[key]) for key in schema.required)
-            always.extend((key, child) for key, child in required if _zero(child) is not None)
+            reading = schema.reading
+        fields, always = reading
         result = {}
         for key, item in value.items():
             found = fields.get(key)
@@ -358,6 +374,36 @@ def _quick_struct(schema: Schema) -> Quick:
         return result
 
     return read
+
+
+def _quick_over(value: Any, base: Any, schema: Schema) -> Any:
+    """`value` as `schema.quick` reads it; what is the very same in `base`, where it is right, is taken as it is."""
+    if value is base:
+        return value
+    if schema.type == "list" and type(value) is type(base) is list:
+        right = set(map(id, base))
+        read = schema.element.quick
+        return [item if id(item) in right else read(item) for item in value]
+    if schema.type != "struct" or not type(value) is type(base) is dict:
+        return schema.quick(value)
+    fields, always = schema.reading
+    result = {}
+    for key, item in value.items():
+        before = base.get(key)
+        if item is before and item is not None:
+            result[key] = item
+            continue
+        if key not in fields:
+            raise _UnusualError
+        if item is not None:
+            read, may_go = fields[key]
+            decoded = read(item) if before is None else _quick_over(item, before, schema.properties[key])
+            if decoded or (decoded is not None and not may_go):
+                result[key] = decoded
+    for key, child in always:
+        if key not in result:
+            result[key] = _zero(child)
+    return result
 
 
 def _quick_list(element: Schema) -> Quick:

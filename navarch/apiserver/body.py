@@ -207,10 +207,13 @@ def check_kind(value: Object, kind: Kind) -> None:
         )
 
 
-def decode_value(request: APIRequest, value: Object, kind: Kind, repeated: Repeated, *, whole: bool = False) -> Object:
+def decode_value(
+    request: APIRequest, value: Object, kind: Kind, repeated: Repeated, *, whole: bool = False, base: Object | None = None
+) -> Object:
     """Parsed data as an object of `kind`, under the request's fieldValidation.
 
-    `whole` says that `value` is the body itself, and not what a patch made of another object.
+    `whole` says that `value` is the body itself, and not what a patch made of another object. What it shares with `base`, an
+    object of the kind, is taken as it is, and the result shares it too.
     """
     mode = request.option("fieldValidation") or "Warn"
     if mode not in ("Ignore", "Warn", "Strict"):
@@ -221,7 +224,7 @@ def decode_value(request: APIRequest, value: Object, kind: Kind, repeated: Repea
             [errors.not_supported("fieldValidation", mode, ("Ignore", "Strict", "Warn"))],
         )
     try:
-        result = kind.decode(value) if kind.decode is not None else decode(value, schemas.of(kind))
+        result = kind.decode(value) if kind.decode is not None else decode(value, schemas.of(kind), base)
     except DecodeError as error:
         raise errors.bad_request(_undecodable(kind, str(error))) from None
     if result.unknown or repeated.fields or repeated.lines:
@@ -231,7 +234,7 @@ def decode_value(request: APIRequest, value: Object, kind: Kind, repeated: Repea
     metadata = obj.pop("metadata", None) or {}
     if (value.get("metadata") or {}).get("managedFields") == []:
         # Elsewhere an empty list is none; here it asks to forget who manages what.
-        metadata["managedFields"] = []
+        metadata = {**metadata, "managedFields": []}
     return {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata, **obj}
 
 

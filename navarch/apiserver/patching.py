@@ -40,7 +40,9 @@ async def serve(resources: Resources, request: APIRequest, kind: Kind, subresour
         if not isinstance(patched.get("metadata"), dict):
             patched = {**patched, "metadata": current["metadata"]}
         body.check_kind(patched, kind)
-        new = body.decode_value(request, patched, kind, repeated)
+        # What is stored is right. With a status it may be shared (see Resources.change).
+        base = current if subresource == "status" and kind.stored_as is None else None
+        new = body.decode_value(request, patched, kind, repeated, base=base)
         if meta.name(new) != request.info.name:
             raise errors.bad_request(
                 f"the name of the object ({meta.name(new)}) does not match the name on the URL ({request.info.name})"

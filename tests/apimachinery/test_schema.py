@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from navarch.api import schemas
@@ -188,3 +188,52 @@ def test_the_quick_way_and_the_exact_one_lead_to_the_same(kind: Any, seed: int, 
         return
     result = decode(value, node)
     assert (result.object, result.unknown) == (exact, unknown)
+
+
+def _one_place_changed(value: Any, other: Any, random: Random) -> Any:
+    """A copy of the path to some place, with what `other` has there; all else is shared with `value`."""
+    if isinstance(value, dict) and isinstance(other, dict) and value and random.random() < 0.9:
+        key = random.choice(sorted(value.keys() | other.keys()))
+        if key not in other:
+            return {name: item for name, item in value.items() if name != key}
+        return {**value, key: _one_place_changed(value[key], other[key], random) if key in value else other[key]}
+    if isinstance(value, list) and isinstance(other, list) and value and other and random.random() < 0.9:
+        index = random.randrange(len(value))
+        return [*value[:index], _one_place_changed(value[index], random.choice(other), random), *value[index + 1 :]]
+    return other
+
+
+@settings(max_examples=300)
+@given(kind=st.sampled_from(STORED), seed=st.integers(0, 2**32), wildness=st.sampled_from((0.0, 0.02, 0.2)))
+def test_what_is_shared_with_a_decoded_base_need_not_be_decoded_again(kind: Any, seed: int, wildness: float) -> None:
+    random, node = Random(seed), schemas.of(kind)
+    try:
+        value = base = decode(Fuzzer(random, 0.0).object(kind, "x"), node).object
+    except DecodeError:
+        reject()
+    for _ in range(3):
+        value = _one_place_changed(value, Fuzzer(random, wildness).object(kind, "x"), random)
+    try:
+        plain = decode(value, node)
+    except DecodeError as error:
+        with pytest.raises(DecodeError) as found:
+            decode(value, node, base)
+        assert str(found.value) == str(error)
+        return
+    result = decode(value, node, base)
+    assert (result.object, result.unknown) == (plain.object, plain.unknown)
+    assert list(result.object) == list(plain.object)
+
+
+def test_of_a_decoded_base_all_that_is_the_same_is_shared() -> None:
+    base = decoded(
+        {"status": {"conditions": [{"type": type_, "status": "True"} for type_ in "ab"], "podIPs": [{"ip": "x"}]}}, "Pod"
+    )
+    status = base["status"]
+    new = {
+        **base,
+        "status": {**status, "conditions": [status["conditions"][0], {"type": "b", "status": "False", "reason": None}]},
+    }
+    result = decode(new, of("Pod"), base).object
+    assert result["status"]["podIPs"] is status["podIPs"] and result["status"]["conditions"][0] is status["conditions"][0]
+    assert result["status"]["conditions"][1] == {"type": "b", "status": "False"}
