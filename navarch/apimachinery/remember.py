@@ -93,9 +93,9 @@ def by_value(compute: Callable[[Any], T]) -> Callable[[Any], T]:
         except TypeError:
             # There is no JSON for it, such as for numbers beyond 64 bits.
             return compute(value)
-        if len(encoded) <= LIMIT_BYTES:
-            return of(value, compute, lambda: known(encoded))
-        return compute(orjson.loads(encoded) if type(value) is Shared else value)
+        if len(encoded) > LIMIT_BYTES:
+            return compute(orjson.loads(encoded) if type(value) is Shared else value)
+        return of(value, compute, lambda: known(encoded)) if type(value) is Shared else known(encoded)
 
     return remembered
 

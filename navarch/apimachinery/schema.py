@@ -112,7 +112,7 @@ class Schema:
     """One node of a schema. Children are resolved lazily, since definitions refer to themselves."""
 
     __slots__ = (
-        *("_definitions", "_element", "_left_out", "_properties", "_quick", "_reading", "_required"),
+        *("_definitions", "_element", "_left_out", "_properties", "_quick", "_reading", "_recurring", "_required"),
         *("name", "source", "type"),
     )
 
@@ -128,6 +128,7 @@ class Schema:
         self._left_out: frozenset[str] | None = None
         self._quick: Quick | None = None
         self._reading: Reading | None = None
+        self._recurring: tuple[str, ...] | None = None
 
     def with_extensions(self, extensions: Mapping[str, Any]) -> Schema:
         """The same node, with what the referring field says about merging."""
@@ -218,6 +219,13 @@ class Schema:
             required = [(key, self.properties[key]) for key in self.required]
             self._reading = fields, [(key, child) for key, child in required if _zero(child) is not None]
         return self._reading
+
+    @property
+    def recurring(self) -> Sequence[str]:
+        """Fields of a struct that `recur`."""
+        if self._recurring is None:
+            self._recurring = tuple(key for key, child in self.properties.items() if child.recurs)
+        return self._recurring
 
     @property
     def recurs(self) -> bool:

@@ -303,7 +303,7 @@ class Resources:
             if version and version != str(base.revision):
                 raise errors.conflict(kind.group, kind.plural, info.name, errors.MODIFIED)
             # Of what is written beside a status nothing but the status is new, and nothing of the old is changed.
-            old = self.store.decoded(base) if subresource == "status" else base.object()
+            old = _pooled(kind.stored, self.store.decoded(base)) if subresource == "status" else base.object()
             new = transform(old)
             if new is None:
                 return ObjectAnswer.of(kind, base)
@@ -442,6 +442,16 @@ async def _judged(kind: Kind, judge: Callable[[], Iterable[FieldError]]) -> list
     if kind.is_slow is None or not kind.is_slow():
         return list(judge())
     return await asyncio.get_running_loop().run_in_executor(None, lambda: list(judge()))
+
+
+def _pooled(kind: Kind, old: Object) -> Object:
+    """A stored object that nobody changes, with what recurs in many being one object for all of them: then not each has its
+    own for the garbage collector to look at, nor is it encoded for each."""
+    recurring = schemas.of(kind).recurring
+    return {**old, **{key: _POOL(old[key]) for key in recurring if key in old}} if recurring else old
+
+
+_POOL = remember.shared(lambda value: value)
 
 
 def may_go(kind: Kind, obj: Object) -> bool:

@@ -10,6 +10,7 @@ import pytest
 from navarch.api.kind import Kind
 from navarch.api.registry import resource
 from navarch.apimachinery.errors import Object
+from navarch.apiserver import resources
 from navarch.component import clock
 from tests.apiserver.bench import JSON_PATCH, MERGE, STRATEGIC, Bench
 from tests.apiserver.samples import STATUSES, STORED, name_of, pod, sample
@@ -456,3 +457,14 @@ def test_concurrent_patches_all_take_effect(api: Bench) -> None:
 
     api.run(all_at_once())
     assert {f"k{index}" for index in range(5)} <= api.get("configmaps", "contended").json["data"].keys()
+
+
+def test_pods_of_one_template_share_their_spec_when_their_status_is_written() -> None:
+    kind, one = resource("pods"), sample(resource("pods"), "one")
+    two = copy.deepcopy({**one, "status": {"phase": "Running"}})
+    first, second = resources._pooled(kind, one), resources._pooled(kind, two)
+    assert first["spec"] is second["spec"]
+    assert (first, second) == (one, two)
+    assert resources.encode(first) == resources.encode(one)
+    node: Object = {"metadata": {"name": "a"}, "spec": {}}
+    assert resources._pooled(resource("nodes"), node) is node
