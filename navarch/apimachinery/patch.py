@@ -240,7 +240,7 @@ def _merge_map(original: Mapping[str, Any], patch: Mapping[str, Any], schema: Sc
     for key, value in patch.items():
         present = original.get(key, _ANY)
         kind = type(value)
-        if present is not _ANY and (kind is dict or kind is list):
+        if (kind is dict or kind is list) and present is not _ANY:
             value = _merge_value(present, value, schema.child(key) if schema else None)
         if value is present or (kind is str and value == present) or (value is None and present is _ANY):
             continue
@@ -412,9 +412,9 @@ def _identity(item: Any, key: str) -> Any:
 
 def _ordered(merged: list[Any], wanted: list[Any], original: list[Any], key: str) -> list[Any]:
     """`merged` so that items in `wanted` stand in its order, and the others keep their places among them as in `original`."""
-    places = [_hashable(_identity(item, key)) for item in wanted]
+    places = _places(wanted, key)
     order = {place: index for index, place in enumerate(places)}
-    if len(order) == len(places) == len(merged) and places == [_hashable(_identity(item, key)) for item in merged]:
+    if len(order) == len(places) == len(merged) and places == _places(merged, key):
         return merged
     server = {_hashable(_identity(item, key)): index for index, item in enumerate(original)}
 
@@ -437,6 +437,18 @@ def _ordered(merged: list[Any], wanted: list[Any], original: list[Any], key: str
         position = following
         result.append(item)
     return result + placed[position:]
+
+
+def _places(items: list[Any], key: str) -> list[Any]:
+    """What tells the items apart."""
+    try:
+        places = [item[key] for item in items]
+        if {*map(type, places)} == {str}:
+            return places
+    except (KeyError, TypeError):
+        # Values, or not all of them have the key.
+        pass
+    return [_hashable(_identity(item, key)) for item in items]
 
 
 def _hashable(value: Any) -> Any:

@@ -112,7 +112,17 @@ class Schema:
     """One node of a schema. Children are resolved lazily, since definitions refer to themselves."""
 
     __slots__ = (
-        *("_definitions", "_element", "_left_out", "_properties", "_quick", "_reading", "_recurring", "_required"),
+        *(
+            "_definitions",
+            "_element",
+            "_left_out",
+            "_properties",
+            "_quick",
+            "_reading",
+            "_recurring",
+            "_required",
+            "_strategies",
+        ),
         *("name", "source", "type"),
     )
 
@@ -128,6 +138,7 @@ class Schema:
         self._left_out: frozenset[str] | None = None
         self._quick: Quick | None = None
         self._reading: Reading | None = None
+        self._strategies: frozenset[str] | None = None
         self._recurring: tuple[str, ...] | None = None
 
     def with_extensions(self, extensions: Mapping[str, Any]) -> Schema:
@@ -257,7 +268,9 @@ class Schema:
 
     @property
     def patch_strategies(self) -> frozenset[str]:
-        return _strategies(self.source.get("x-kubernetes-patch-strategy", ""))
+        if self._strategies is None:
+            self._strategies = frozenset(self.source.get("x-kubernetes-patch-strategy", "").split(",")) - {""}
+        return self._strategies
 
     @property
     def go_type(self) -> str:
@@ -593,11 +606,6 @@ def _bytes(text: str) -> str:
     except ValueError:
         position = next((i for i, c in enumerate(text) if not (c.isascii() and (c.isalnum() or c in "+/="))), len(text))
         raise DecodeError(f"illegal base64 data at input byte {position}") from None
-
-
-@lru_cache(64)
-def _strategies(text: str) -> frozenset[str]:
-    return frozenset(text.split(",")) - {""}
 
 
 def _zero(schema: Schema) -> Any:

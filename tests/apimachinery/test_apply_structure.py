@@ -285,3 +285,14 @@ def test_named_fields_join_the_set_but_keys_of_maps_do_not() -> None:
     expected.add(("f:list", 'k:{"name":"a"}', "f:tags"))
     assert paths_of(STRUCTURE.named(sparse)) == expected
     assert SCHEMA.list_type == "atomic"
+
+
+def test_what_go_writes_anyway_is_no_change() -> None:
+    def conditions(**more: Any) -> Object:
+        return {"status": {"conditions": [{"type": "a", "reason": "b", **more}]}}
+
+    assert POD.compare(conditions(), conditions(status="")) == (None, None)
+    assert POD.compare(conditions(status=""), conditions()) == (None, None)
+    comes = {"f:status": {"f:conditions": {'k:{"type":"a"}': {"f:status": {}}}}}
+    assert POD.compare(conditions(), conditions(status="True")) == (comes, None)
+    assert POD.compare(conditions(status="True"), conditions()) == (comes, None)

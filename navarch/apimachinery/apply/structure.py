@@ -10,7 +10,7 @@ always exists is not managed by whoever first puts something into it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from navarch.apimachinery import remember
@@ -212,19 +212,28 @@ class Map(Structure):
             if before is after or before == after:
                 continue
             step, child, _ = self._child(key)
-            if before is not _MISSING:
+            if before is _MISSING:
+                if key not in self._written:
+                    changed[step] = child.added(after)
+                    continue
+                before = self._written[key]
+                if before == after:
+                    continue
+            if child.leaf:
+                changed[step] = LEAF
+            else:
                 child.compare_into(step, before, after, changed, removed)
-            elif key not in self._written:
-                changed[step] = child.added(after)
-            elif after != self._written[key]:
-                child.compare_into(step, self._written[key], after, changed, removed)
-        for key in old.keys() - new.keys():
+        if not old.keys() <= new.keys():
+            self._compare_gone(old, old.keys() - new.keys(), changed, removed)
+        return ordered(changed) or None, ordered(removed) or None
+
+    def _compare_gone(self, old: dict[str, Any], keys: Iterable[str], changed: Fields, removed: Fields) -> None:
+        for key in keys:
             step, child, _ = self._child(key)
             if key not in self._written:
                 removed[step] = child.added(old[key])
             elif old[key] != self._written[key]:
                 child.compare_into(step, old[key], self._written[key], changed, removed)
-        return ordered(changed) or None, ordered(removed) or None
 
     def _find_all_added(self, value: dict[str, Any]) -> Fields | None:
         """What changes in an empty one that becomes `value`."""
