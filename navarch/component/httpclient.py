@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import httptools
 
+from navarch.component import tls
 from navarch.component.bytestream import ByteStream
 
 CONNECT_TIMEOUT_SECONDS = 10.0
@@ -23,6 +24,7 @@ REQUEST_TIMEOUT_SECONDS = 60.0
 IDLE_CONNECTIONS_LIMIT = 16
 CLOSING_TURNS_LIMIT = 1000
 UNREAD_LIMIT_BYTES = 1024 * 1024
+READ_BUFFER_BYTES = 64 * 1024
 
 
 class AnswerTooLargeError(ConnectionError):
@@ -184,15 +186,12 @@ class HTTPClient:
         async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
             if self._unix_socket is not None:
                 _, connection = await loop.create_unix_connection(lambda: _Connection(self._open), self._unix_socket)
+            elif self.secure:
+                assert self._tls is not None, "who speaks to https has a context for it"
+                name = self._server_name or self.host
+                connection = await tls.connect(self.host, self.port, self._tls, name, lambda: _Connection(self._open))
             else:
-                name = (self._server_name or self.host) if self.secure else None
-                _, connection = await loop.create_connection(
-                    lambda: _Connection(self._open),
-                    self.host,
-                    self.port,
-                    ssl=self._tls if self.secure else None,
-                    server_hostname=name,
-                )
+                _, connection = await loop.create_connection(lambda: _Connection(self._open), self.host, self.port)
         return connection, False
 
     def _keep(self, connection: _Connection) -> None:
@@ -213,7 +212,11 @@ async def _whole(connection: _Connection, limit_bytes: int | None) -> bytes:
     return b"".join(chunks)
 
 
-class _Connection(asyncio.Protocol):
+# What a connection receives is used up before another one receives.
+_BUFFER = memoryview(bytearray(READ_BUFFER_BYTES))
+
+
+class _Connection(asyncio.BufferedProtocol):
     """One connection to the server, one request at a time."""
 
     def __init__(self, registry: set[_Connection]) -> None:
@@ -272,7 +275,7 @@ class _Connection(asyncio.Protocol):
                 self._wakeup.clear()
                 await self._wakeup.wait()
 
-    # asyncio.Protocol
+    # asyncio.BufferedProtocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports have the interface without the base class.
@@ -286,7 +289,11 @@ class _Connection(asyncio.Protocol):
             return
         self._fail(ConnectionResetError(f"the connection was closed: {error}" if error else "the connection was closed"))
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return _BUFFER
+
+    def buffer_updated(self, nbytes: int) -> None:
+        data = bytes(_BUFFER[:nbytes])
         if self.stream is not None:
             self.stream.feed_data(data)
             return

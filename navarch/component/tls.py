@@ -1,8 +1,9 @@
-"""TLS connections for servers, each on its own socket that does not block.
+"""TLS connections, each on its own socket that does not block.
 
 asyncio's and uvloop's TLS pass every byte through memory buffers between the library and the socket. Here OpenSSL reads from
-the socket and writes to it, which costs a third less for each request and half for each event of a watch. To a protocol (a
-`BufferedProtocol`) a `TLSTransport` is like any other transport.
+the socket and writes to it, which costs a third less for each request and half for each event of a watch. And nothing is lost
+of what a peer sent before it closed: uvloop gives up what is still in its buffers when the end comes while there is more of it
+than a protocol takes at a time. To a protocol (a `BufferedProtocol`) a `TLSTransport` is like any other transport.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 logger = logging.getLogger(__name__)
 
@@ -147,6 +148,69 @@ class _Handshake:
     def fail(self) -> None:
         """Give up."""
         self._release().close()
+
+
+Client = TypeVar("Client", bound=asyncio.BufferedProtocol)
+
+
+async def connect(host: str, port: int, tls: ssl.SSLContext, server_name: str, factory: Callable[[], Client]) -> Client:
+    """Connect to a server whose certificate is for that name. Raises OSError (ssl.SSLError for what TLS refuses)."""
+    sock = tls.wrap_socket(await _connected(host, port), server_hostname=server_name, do_handshake_on_connect=False)
+    try:
+        await _shake_hands(sock)
+    except BaseException:
+        sock.close()
+        raise
+    protocol = factory()
+    TLSTransport(sock, protocol)
+    return protocol
+
+
+async def _connected(host: str, port: int) -> socket.socket:
+    """To the first of the host's addresses that answers."""
+    loop, failure = asyncio.get_running_loop(), OSError(f"no address for {host}")
+    for family, kind, protocol, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        try:
+            sock = socket.socket(family, kind, protocol)
+        except OSError as error:
+            failure = error
+            continue
+        try:
+            sock.setblocking(False)
+            await loop.sock_connect(sock, address)
+        except OSError as error:
+            failure = error
+            sock.close()
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return sock
+    raise failure
+
+
+async def _shake_hands(sock: ssl.SSLSocket) -> None:
+    loop, fd = asyncio.get_running_loop(), sock.fileno()
+    while True:
+        ready: asyncio.Future[None] = loop.create_future()
+        try:
+            sock.do_handshake()
+        except ssl.SSLWantReadError:
+            loop.add_reader(fd, _set, ready)
+        except ssl.SSLWantWriteError:
+            loop.add_writer(fd, _set, ready)
+        else:
+            return
+        try:
+            await ready
+        finally:
+            loop.remove_reader(fd)
+            loop.remove_writer(fd)
+
+
+def _set(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)
 
 
 class TLSTransport(asyncio.Transport):

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import ssl
+import threading
+import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,9 +19,12 @@ from navarch.component import httpclient, httpserver
 from navarch.component.bytestream import ByteStream
 from navarch.component.httpclient import Answer, HTTPClient
 from navarch.component.httpserver import Handler, Request, Response, Server
+from navarch.component.pki import PKI, Leaf
+from navarch.component.tls import server_context
 
 LOOPS = pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
 Run = Callable[[Any], Any]
+ROUNDS = 5
 
 
 @asynccontextmanager
@@ -160,6 +168,70 @@ def test_a_streamed_answer_is_read_as_it_comes_with_back_pressure(run: Run) -> N
             assert made < 200, "what is not read is not sent"
             assert len(await answer.read()) == 200 * 65536
             answer.close()
+
+    run(test())
+
+
+@LOOPS
+def test_what_was_sent_over_tls_before_the_end_is_read_to_the_end(run: Run, tmp_path: Path) -> None:
+    pki = PKI(tmp_path / "pki")
+    pki.ensure([Leaf("server", "server", names=("127.0.0.1",))])
+    context = server_context(pki.certificate("server"), pki.key("server"), None)
+    sent = bytes(range(256)) * 4096
+
+    def serve(listener: socket.socket) -> None:
+        for _ in range(ROUNDS):
+            with context.wrap_socket(listener.accept()[0], server_side=True) as connection:
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n" + sent)
+                connection.setblocking(False)
+                with suppress(OSError):
+                    connection.unwrap()
+
+    async def test(port: int) -> None:
+        client = HTTPClient(f"https://127.0.0.1:{port}", tls=ssl.create_default_context(cafile=str(pki.certificate("ca"))))
+        async with asyncio.timeout(20):
+            for _ in range(ROUNDS):
+                result = await client.upgrade("GET", "/", headers={"Connection": "Upgrade", "Upgrade": "x"})
+                assert not isinstance(result, Answer)
+                # Whoever is busy finds that all has come at once, and the end right behind it.
+                time.sleep(0.02)  # noqa: ASYNC251
+                found = b""
+                while data := await result[1].read():
+                    found += data
+                    await asyncio.sleep(0.002)
+                assert len(found) == len(sent) and found == sent
+        client.close()
+        await client.wait_closed()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serving = threading.Thread(target=serve, args=(listener,), daemon=True)
+        serving.start()
+        run(test(listener.getsockname()[1]))
+        serving.join()
+
+
+@LOOPS
+def test_a_server_whose_certificate_is_anothers_is_refused(run: Run, tmp_path: Path) -> None:
+    pki = PKI(tmp_path / "pki")
+    pki.ensure([Leaf("server", "server", names=("elsewhere",))])
+
+    async def test() -> None:
+        server = await httpserver.serve(
+            echo, "127.0.0.1", 0, tls=server_context(pki.certificate("server"), pki.key("server"), None)
+        )
+        trusting = ssl.create_default_context(cafile=str(pki.certificate("ca")))
+        client = HTTPClient(f"https://127.0.0.1:{server.port}", tls=trusting)
+        named = HTTPClient(f"https://127.0.0.1:{server.port}", tls=trusting, server_name="elsewhere")
+        try:
+            async with asyncio.timeout(20):
+                with pytest.raises(ssl.SSLCertVerificationError, match="IP address mismatch"):
+                    await client.request("GET", "/")
+                assert (await named.request("GET", "/there")).headers["x-path"] == "/there"
+        finally:
+            client.close()
+            named.close()
+            await server.close()
 
     run(test())
 
