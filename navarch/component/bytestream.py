@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 
 READ_BUFFER_LIMIT_BYTES = 256 * 1024
 COPY_CHUNK_BYTES = 64 * 1024
@@ -80,11 +81,13 @@ class ByteStream:
 
 
 async def splice(one: ByteStream, other: ByteStream) -> None:
-    """Carry bytes both ways until either side ends, then close both."""
+    """Carry bytes both ways until either side ends and what it said has been carried, then close both."""
 
     async def carry(source: ByteStream, target: ByteStream) -> None:
         while data := await source.read():
-            await target.write(data)
+            # Who has gone is told no more, but what it said before is still under way to the other side.
+            with suppress(ConnectionError):
+                await target.write(data)
 
     tasks = [asyncio.ensure_future(carry(one, other)), asyncio.ensure_future(carry(other, one))]
     try:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -167,7 +168,7 @@ class _Command:
 
     async def _flush(self) -> None:
         if data := self._session.data_to_send():
-            await self._runtime.write(data)
+            await _tell(self._runtime, data)
 
 
 # port-forward
@@ -202,7 +203,7 @@ async def carry_ports(websocket: WebSocket, runtime: RuntimeConnection, ports: S
 
     async def flush() -> None:
         if data := session.data_to_send():
-            await runtime.stream.write(data)
+            await _tell(runtime.stream, data)
 
     async def from_client() -> None:
         while (message := await websocket.receive()) is not None:
@@ -241,6 +242,12 @@ async def carry_ports(websocket: WebSocket, runtime: RuntimeConnection, ports: S
         await websocket.close(INTERNAL_ERROR)
     finally:
         runtime.close()
+
+
+async def _tell(runtime: ByteStream, data: bytes) -> None:
+    # Once it has gone it is told no more, but what it said before is still to be carried to the client: its end is seen then.
+    with suppress(ConnectionError):
+        await runtime.write(data)
 
 
 def spdy_protocol(headers: Mapping[str, str]) -> str:

@@ -121,3 +121,26 @@ def test_spliced_streams_carry_bytes_both_ways_until_either_ends() -> None:
         assert left.closed and right.closed
 
     asyncio.run(test())
+
+
+def test_what_one_side_said_is_carried_though_it_has_gone_and_is_told_more() -> None:
+    async def test() -> None:
+        left, right = Wire(), Wire()
+        one, other = ByteStream(left), ByteStream(right)
+        one.pause_writing()
+        carrying = asyncio.ensure_future(splice(one, other))
+        other.feed_data(b"first")
+        while not left.written:
+            await asyncio.sleep(0)
+        # It leaves while the left side is still reading, and is spoken to.
+        other.feed_data(b"last words")
+        right.closed = True
+        one.feed_data(b"are you there?")
+        for _ in range(5):
+            await asyncio.sleep(0)
+        one.resume_writing()
+        other.feed_eof()
+        await asyncio.wait_for(carrying, 1)
+        assert left.written == [b"first", b"last words"] and right.written == []
+
+    asyncio.run(test())

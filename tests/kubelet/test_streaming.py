@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import struct
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from navarch.component import httpserver
 from navarch.component.bytestream import ByteStream
+from navarch.component.httpclient import HTTPClient
 from navarch.component.httpserver import Request, Response
 from navarch.component.spdy import DataReceived, Session, StreamOpened
 from navarch.component.websocket import WebSocket, accept_headers
@@ -71,6 +73,24 @@ class Runtime:
             for name, stream in self.streams.items():
                 if name.startswith("error"):
                     session.send_data(stream, b"", fin=True)
+
+
+class Wire(asyncio.Transport):
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[bytes] = []
+        self.closed = False
+
+    def write(self, data: Any) -> None:
+        self.written.append(bytes(data))
+
+    def close(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
 
 
 Carry = Callable[[WebSocket, streaming.RuntimeConnection], Awaitable[None]]
@@ -159,6 +179,34 @@ def test_a_runtime_that_goes_without_a_word_is_a_failure() -> None:
         assert json.loads((await gather(connection))[3])["status"] == "Failure"
 
     with_both(command(), client)
+
+
+def test_what_the_runtime_said_before_it_went_reaches_the_client() -> None:
+    async def test() -> None:
+        session, streams, client, wire = Session(client=False), {}, Wire(), Wire()
+        runtime = streaming.RuntimeConnection(HTTPClient("http://runtime"), ByteStream(wire), {})
+        options = StreamOptions(stdin=False, stdout=True, stderr=False, tty=False)
+        carrying = asyncio.ensure_future(carry_command(WebSocket(ByteStream(client)), runtime, options, streaming.V5))
+        while not wire.written:
+            await asyncio.sleep(0)
+        for event in session.receive(b"".join(wire.written)):
+            if isinstance(event, StreamOpened):
+                streams[event.headers["streamtype"]] = event.stream
+        # It asks whether anybody is there, and does not wait for the answer; the rest of what it said is read later.
+        runtime.stream.feed_data(struct.pack("!HHII", 0x8003, 6, 4, 2))
+        wire.closed = True
+        for _ in range(5):
+            await asyncio.sleep(0)
+        session.send_data(streams["stdout"], b"output", fin=True)
+        session.send_data(streams["error"], json.dumps(SUCCESS).encode(), fin=True)
+        runtime.stream.feed_data(session.data_to_send())
+        runtime.stream.feed_eof()
+        await asyncio.wait_for(carrying, 5)
+        said = b"".join(client.written)
+        assert b"\1output" in said and json.dumps(SUCCESS).encode() in said
+        assert said.endswith(struct.pack("!BBH", 0x88, 2, 1000))
+
+    asyncio.run(test())
 
 
 def test_a_client_that_goes_ends_the_runtimes_connection() -> None:
