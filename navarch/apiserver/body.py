@@ -229,7 +229,8 @@ def decode_value(
         raise errors.bad_request(_undecodable(kind, str(error))) from None
     if result.unknown or repeated.fields or repeated.lines:
         _complain(request, kind, mode, repeated, _problems(value, repeated.fields, result.unknown, whole))
-    obj: Object = result.object
+    # It may be `base` itself, where nothing has changed.
+    obj: Object = dict(result.object)
     obj.pop("apiVersion", None), obj.pop("kind", None)
     metadata = obj.pop("metadata", None) or {}
     if (value.get("metadata") or {}).get("managedFields") == []:

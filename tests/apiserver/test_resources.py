@@ -95,6 +95,13 @@ def test_status_is_written_only_through_its_subresource(any_api: Bench, kind: Ki
     patched = any_api.patch(kind.resource, name, {"status": wanted}, subresource="status")
     assert patched.status == 200 and patched.json["metadata"]["resourceVersion"] == written.json["metadata"]["resourceVersion"]
     assert any_api.get(kind.resource, name, subresource="status").json == patched.json
+    # What changes nothing is none, whatever is said beside it, and leaves nothing changed that others share.
+    metadata = patched.json["metadata"]
+    for beside in ({"resourceVersion": metadata["resourceVersion"]}, {"managedFields": metadata.get("managedFields", [])}):
+        for type_ in (STRATEGIC, MERGE):
+            change = {"metadata": beside, "status": wanted}
+            again = any_api.patch(kind.resource, name, change, subresource="status", content_type=type_)
+            assert (again.status, again.json) == (200, patched.json), again.body
 
 
 @KINDS
