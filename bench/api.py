@@ -543,7 +543,8 @@ class Bench:
             watcher.some(b"\r\n\r\n")
         crowd = Crowd(watchers, self.client, posted(padding, "seen"))
         delays = crowd.delays(self._take(self.options.delays), self.options.delays)
-        writes = max(20, self.options.events // count)
+        # Each of the writers has more than one.
+        writes = max(4 * max(CONNECTIONS), self.options.events // count)
         figures = crowd.throughput(self._take(writes), writes)
         for watcher in watchers:
             watcher.socket.close()
