@@ -3,44 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 
 from navarch.component import bytestream
 from navarch.component.bytestream import ByteStream, splice
-
-
-class Wire(asyncio.Transport):
-    """Remembers what it was told."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written: list[bytes] = []
-        self.reading = True
-        self.closed = False
-        self.ended = False
-
-    def write(self, data: Any) -> None:
-        self.written.append(bytes(data))
-
-    def pause_reading(self) -> None:
-        self.reading = False
-
-    def resume_reading(self) -> None:
-        self.reading = True
-
-    def close(self) -> None:
-        self.closed = True
-
-    def is_closing(self) -> bool:
-        return self.closed
-
-    def can_write_eof(self) -> bool:
-        return True
-
-    def write_eof(self) -> None:
-        self.ended = True
+from tests.component.wire import Wire
 
 
 def test_what_came_is_read_at_once_and_then_the_end() -> None:

@@ -19,6 +19,7 @@ from navarch.component.spdy import DataReceived, Session, StreamOpened
 from navarch.component.websocket import WebSocket, accept_headers
 from navarch.kubelet import streaming
 from navarch.kubelet.streaming import StreamOptions, carry_command, carry_ports, connect_runtime, spdy_protocol
+from tests.component.wire import Wire
 
 SUCCESS = {"metadata": {}, "status": "Success"}
 
@@ -73,24 +74,6 @@ class Runtime:
             for name, stream in self.streams.items():
                 if name.startswith("error"):
                     session.send_data(stream, b"", fin=True)
-
-
-class Wire(asyncio.Transport):
-    """Remembers what it was told."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written: list[bytes] = []
-        self.closed = False
-
-    def write(self, data: Any) -> None:
-        self.written.append(bytes(data))
-
-    def close(self) -> None:
-        self.closed = True
-
-    def is_closing(self) -> bool:
-        return self.closed
 
 
 Carry = Callable[[WebSocket, streaming.RuntimeConnection], Awaitable[None]]
