@@ -28,9 +28,8 @@ from navarch.storage.mvcc import Change, Dropped, Record
 APPLICATION_ID = 0x6E617663  # "navc"
 FORMAT_VERSION = 2
 CACHE_KIB = 2048
-# So many rows are inserted by one statement: each costs a sixth less then, and a thread does not wait for Python's lock after
-# each.
-WIDE = 16
+# So many rows are inserted by one statement: each costs less then, and a thread does not wait for Python's lock after each.
+WIDE = 64
 
 _SCHEMA = """
 CREATE TABLE log (
@@ -112,7 +111,7 @@ class SQLiteBackend:
     def _open(self) -> sqlite3.Connection:
         connection = None
         try:
-            connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, cached_statements=16)
+            connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, cached_statements=WIDE + 16)
             connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
             (application,) = connection.execute("PRAGMA application_id").fetchone()
             (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -185,20 +184,23 @@ class SQLiteBackend:
             data = record.data if is_plain else encode(record.key, record.data)
             rows.append((record.revision, record.key, record.created, int(change.deleted), number, now_ms, data))
             size += len(data) + ROW_BYTES
-        with self._transaction(new):
-            self._insert(rows)
-            if new:
-                self._authors.write(new)
-            if reserved is not None:
-                self._mark("reserved", reserved)
+        if len(rows) <= WIDE and not new and reserved is None:
+            # A transaction of its own: all of it, the sync too, happens without Python's lock.
+            with self._committing():
+                self._insert(rows)
+        else:
+            with self._transaction(new):
+                self._insert(rows)
+                if new:
+                    self._authors.write(new)
+                if reserved is not None:
+                    self._mark("reserved", reserved)
         self._checkpointer.committed(size)
 
     def _insert(self, rows: list[_Row]) -> None:
-        singly = len(rows) % WIDE
-        for first in range(0, len(rows) - singly, WIDE):
-            self._connection.execute(_APPEND_WIDE, list(chain.from_iterable(rows[first : first + WIDE])))
-        if singly:
-            self._connection.executemany(_APPEND, rows[-singly:])
+        for first in range(0, len(rows), WIDE):
+            some = rows[first : first + WIDE]
+            self._connection.execute(_APPEND[len(some)], list(chain.from_iterable(some)))
 
     def forget(self, dropped: Sequence[Dropped], compacted: int) -> None:
         # What is forgotten once more after a crash does no harm: no commit has to wait for this one's sync.
@@ -226,7 +228,7 @@ class SQLiteBackend:
         """`new` authors come into the file with it, or not at all."""
         is_done = False
         try:
-            with self._checkpointer.gate:
+            with self._committing():
                 self._connection.execute("BEGIN IMMEDIATE")
                 try:
                     yield
@@ -236,11 +238,17 @@ class SQLiteBackend:
                     if self._connection.in_transaction:
                         self._connection.execute("ROLLBACK")
                     raise
-        except sqlite3.Error as error:
-            raise _write_error(self._path, error) from error
         finally:
             if new and not is_done:
                 self._authors.unwrite(new)
+
+    @contextmanager
+    def _committing(self) -> Iterator[None]:
+        try:
+            with self._checkpointer.gate:
+                yield
+        except sqlite3.Error as error:
+            raise _write_error(self._path, error) from error
 
     def purge(self, key: str) -> int:
         with self._transaction():
@@ -277,8 +285,9 @@ class SQLiteBackend:
         os.close(self._lock)
 
 
-_APPEND = "INSERT INTO log (revision, key, created, deleted, author, written_ms, data) VALUES (?, ?, ?, ?, ?, ?, ?)"
-_APPEND_WIDE = _APPEND + ", (?, ?, ?, ?, ?, ?, ?)" * (WIDE - 1)
+_INSERT = "INSERT INTO log (revision, key, created, deleted, author, written_ms, data) VALUES "
+_APPEND = [_INSERT + ", ".join(["(?, ?, ?, ?, ?, ?, ?)"] * count) for count in range(WIDE + 1)]
+"""The statements that insert so many rows."""
 _Row = tuple[int, str, int, int, int, int, bytes]
 
 

@@ -132,7 +132,7 @@ class Life:
 
 
 def live(connection: Connection, path: Path, life: int, since: int) -> None:
-    checkpoints.DUE_BYTES = 300_000
+    checkpoints.PASS_BYTES, checkpoints.DUE_BYTES = 50_000, 300_000
     mvcc.HISTORY_EVENTS_LIMIT = WINDOW
     asyncio.run(Life(connection, path, life, since).run())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,20 @@ def test_nothing_of_a_checkpoint_happens_inside_of_a_commit(tmp_path: Path, monk
         revision += 20
     backend.close()
     assert copied_by == {"checkpoints"}
+
+
+def test_what_is_committed_is_copied_a_little_at_a_time(tmp_path: Path) -> None:
+    """Long before the log begins anew: what then is left to sync is little, too."""
+    backend = SQLiteBackend(tmp_path / "navarch.db")
+    count = checkpoints.PASS_BYTES // len(DATA) + 1
+    until = time.monotonic() + 30
+    for number in range(4):
+        backend.append(batch(number * count + 1, count))
+        while (tmp_path / "navarch.db").stat().st_size < (number + 1) * checkpoints.PASS_BYTES:
+            assert time.monotonic() < until
+            time.sleep(0.001)
+    assert (tmp_path / "navarch.db-wal").stat().st_size >= 4 * checkpoints.PASS_BYTES
+    backend.close()
 
 
 def test_a_reader_that_stays_only_delays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
