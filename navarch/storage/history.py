@@ -103,7 +103,7 @@ class HistoryWriter:
         """Copy versions that are in the log, and let the oldest go; the new size, for `taken`."""
         query = "SELECT coalesce(max(id), 0) FROM history"
         (newest,) = self._connection.execute(query).fetchone()
-        self._connection.executemany(_MOVE, [(revision, ended, now_ms) for revision, ended in dropped])
+        self._connection.execute(_MOVE, (orjson.dumps(dropped).decode(), now_ms))
         query = f"SELECT coalesce(sum(length(data) + {ROW_BYTES}), 0) FROM history WHERE id > ?"
         size: int = self.bytes + self._connection.execute(query, (newest,)).fetchone()[0]
         size = self._trimmed(size, now_ms, len(dropped) + TRIM_STEP)
@@ -132,9 +132,11 @@ class HistoryWriter:
 
     def _trimmed(self, size: int, now_ms: int, limit: int) -> int:
         oldest_ms = now_ms - int(self._retention.days * _DAY_MS)
-        query = f"SELECT id, ended, ended_ms, length(data) + {ROW_BYTES} FROM history ORDER BY id LIMIT ?"
+        rows = f"SELECT id, ended, ended_ms, length(data) + {ROW_BYTES} AS bytes FROM history ORDER BY id LIMIT ?"
+        query = f"SELECT json_group_array(json_array(id, ended, ended_ms, bytes)) FROM ({rows})"
+        (oldest,) = self._connection.execute(query, (limit,)).fetchone()
         last = since = 0
-        for number, ended, ended_ms, row_bytes in self._connection.execute(query, (limit,)).fetchall():
+        for number, ended, ended_ms, row_bytes in orjson.loads(oldest):
             if size <= self._retention.bytes and ended_ms >= oldest_ms:
                 break
             last, since, size = number, ended, size - row_bytes
@@ -214,10 +216,12 @@ class HistoryReader:
         return found
 
 
+# One statement for many rows: after each, a thread has to wait for Python's lock.
 _MOVE = (
     "INSERT INTO history (revision, ended, key, created, deleted, author, written_ms, ended_ms, data) "
-    "SELECT revision, ?2, key, created, deleted, author, written_ms, ?3, data FROM log WHERE revision = ?1"
-    + "".join(f" AND key NOT GLOB '{prefix}*'" for prefix in WITHOUT_HISTORY)
+    "SELECT revision, dropped.value ->> 1, log.key, created, deleted, author, written_ms, ?2, data "
+    "FROM json_each(?1) dropped CROSS JOIN log ON revision = dropped.value ->> 0 WHERE true"
+    + "".join(f" AND log.key NOT GLOB '{prefix}*'" for prefix in WITHOUT_HISTORY)
 )
 _KEPT = "v.data <> x''"
 _COLUMNS = "v.revision, v.key, v.created, v.deleted, v.written_ms, v.data, a.user, a.manager, a.agent"

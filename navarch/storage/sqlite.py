@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 
+import orjson
+
 from navarch.component import clock
 from navarch.storage import history, rewriting
 from navarch.storage.author import Author
@@ -206,7 +208,8 @@ class SQLiteBackend:
         # What is forgotten once more after a crash does no harm: no commit has to wait for this one's sync.
         with self._unsynced(), self._transaction():
             size = self._history_writer.take(dropped, _now_ms())
-            self._connection.executemany("DELETE FROM log WHERE revision = ?", [(revision,) for revision, _ in dropped])
+            revisions = orjson.dumps([revision for revision, _ in dropped]).decode()
+            self._connection.execute("DELETE FROM log WHERE revision IN (SELECT value FROM json_each(?))", (revisions,))
             self._mark("compacted", compacted)
         grown = abs(size - self._history_writer.bytes)
         self._history_writer.taken(size)

@@ -31,8 +31,9 @@ BATCH_LIMIT = 1000
 LAZY_FLUSH_SECONDS = 60.0
 REVISIONS_RESERVED = 10_000
 COMPACTION_INTERVAL_SECONDS = 30.0
-# What a commit may have to wait for.
+# What a commit may have to wait for; and what a commit may hold while there is too much to forget: more goes then than comes.
 COMPACTION_STEP = 100
+COMPACTION_BATCH_LIMIT = 64
 # Commits that take less, on average, are done on the event loop: handing one to a thread and back costs a fifth of the rate.
 INLINE_COMMIT_SECONDS = 0.001
 # How long the event loop may hold Python's lock while a commit in a thread waits for it, which it does after each statement.
@@ -403,8 +404,9 @@ class LocalStore(IndexedStore):
             await self._wakeup.wait()
             self._wakeup.clear()
             while self._queue or (self._lazy and clock.monotonic() >= self._flush_due_seconds):
-                batch = self._queue[:BATCH_LIMIT]
-                del self._queue[:BATCH_LIMIT]
+                limit = COMPACTION_BATCH_LIMIT if self.index.is_overfull else BATCH_LIMIT
+                batch = self._queue[:limit]
+                del self._queue[:limit]
                 self._busy = True
                 try:
                     await self._commit(batch)

@@ -265,6 +265,27 @@ def test_a_window_far_beyond_its_limit_is_compacted_out_of_turn(backend: Opened,
     run(test)
 
 
+def test_however_many_write_the_window_stays_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where each commit took all that waits, more would come with it than a step of compaction takes away."""
+    limit, writers = 500, 400
+    monkeypatch.setattr(mvcc, "HISTORY_EVENTS_LIMIT", limit)
+
+    async def test() -> None:
+        async with opened(LocalStore(SQLiteBackend(tmp_path / "navarch.db"))) as db:
+            largest = 0
+
+            async def write(number: int) -> None:
+                nonlocal largest
+                for value in range(30):
+                    await put(db, f"a/{number}", value)
+                    largest = max(largest, len(db.index._history))
+
+            await asyncio.gather(*(write(number) for number in range(writers)))
+            assert largest < 4 * limit
+
+    run(test)
+
+
 def test_compactions_at_once_forget_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def test() -> None:
         async with opened(LocalStore(SQLiteBackend(tmp_path / "navarch.db"))) as db:
