@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
 
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object, StatusError
 from navarch.client.client import Client, Resource
+from navarch.client.tally import Fact, Tally
 from navarch.component import clock
 from navarch.component.tasks import Tasks
 
@@ -58,6 +59,7 @@ class Informer:
         self._indexers: dict[str, Indexer] = {NAMESPACE_INDEX: _namespaces, **(indexers or {})}
         # Keys in the order in which they came: whoever goes through them does so the same way every time.
         self._indices: dict[str, dict[str, dict[str, None]]] = {name: {} for name in self._indexers}
+        self._tallies: dict[tuple[Indexer, Callable[[Object], Hashable]], Tally[Any]] = {}
         self._handlers: list[Handler] = []
         self._waiters: dict[asyncio.Future[None], Callable[[], bool]] = {}
         self._synced = asyncio.Event()
@@ -127,6 +129,14 @@ class Informer:
         for key, obj in self._objects.items():
             for value in indexer(obj):
                 index.setdefault(value, {})[key] = None
+
+    def tally(self, values: Indexer, fact: Callable[[Object], Fact]) -> Tally[Fact]:
+        """Counts of the objects: who asks with the same functions shares them."""
+        found = self._tallies.get((values, fact))
+        if found is None:
+            found = self._tallies[values, fact] = Tally(values, fact)
+            self.add_handler(found.changed)
+        return found
 
     # How it keeps up.
 

@@ -25,6 +25,7 @@ from navarch.apimachinery.selectors import Selector
 from navarch.client.client import Client
 from navarch.client.events import EventRecorder
 from navarch.client.informer import Informer, Informers
+from navarch.client.tally import Fact
 from navarch.client.workqueue import WorkQueue
 from navarch.component import clock
 from navarch.component.tasks import Tasks
@@ -136,6 +137,13 @@ class Cluster:
     def owned(self, owner: Object, resource: str) -> list[Object]:
         """Those whose controller is `owner`."""
         return self.informer(resource).by_index(BY_CONTROLLER, meta.uid(owner))
+
+    def tally(self, owner: Object, resource: str, fact: Callable[[Object], Fact]) -> Mapping[Fact, int] | None:
+        """How many of `owner`'s dependants are alike in a fact; None where there are orphans that it might `claim`."""
+        informer = self.informer(resource)
+        if informer.by_index(ORPHANS, meta.namespace(owner)):
+            return None
+        return informer.tally(controller_uid, fact).of(meta.uid(owner))
 
     async def claim(self, owner: Object, resource: str, selector: Selector) -> list[Object]:
         """`owner`'s dependants: adopts orphans that `selector` matches, lets go of its own that it no longer matches."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -35,7 +35,7 @@ def plan(owner: Object, pods: Sequence[Object], related: Iterable[Object], now: 
     """`pods` are the set's own; `related` those of all sets with the same owner, itself included."""
     spec = owner["spec"]
     active = [pod for pod in pods if podrules.is_active(pod)]
-    missing = int(spec.get("replicas", 1)) - len(active)
+    missing = _wanted(owner) - len(active)
     delete: tuple[Object, ...] = ()
     if missing < 0 and not meta.being_deleted(owner):
         on_node = Counter(podrules.node_name(pod) for pod in related if podrules.is_active(pod))
@@ -44,20 +44,86 @@ def plan(owner: Object, pods: Sequence[Object], related: Iterable[Object], now: 
     return Plan(missing, create, delete, podrules.next_availability(active, spec.get("minReadySeconds") or 0, now))
 
 
-def status(owner: Object, pods: Sequence[Object], failure: Exception | None, missing: int, now: datetime) -> Object:
-    """The set's status, given its pods and what went wrong when changing their number."""
-    spec, before = owner["spec"], owner.get("status") or {}
+def _wanted(owner: Object) -> int:
+    return int(owner["spec"].get("replicas", 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Replicas:
+    """How many pods of a set are what."""
+
+    active: int
+    labelled: int
+    """With all labels of the set's template."""
+    ready: int
+    available: int
+    terminating: int
+
+
+def count(owner: Object, pods: Sequence[Object], now: datetime) -> Replicas:
+    """`pods` are the set's own."""
+    spec = owner["spec"]
     active = [pod for pod in pods if podrules.is_active(pod)]
-    wanted = ((spec.get("template") or meta.EMPTY).get("metadata") or meta.EMPTY).get("labels") or meta.EMPTY
+    wanted = _template_labels(spec)
     labelled = sum(wanted.items() <= meta.labels(pod).items() for pod in active)
     ready = [pod for pod in active if podrules.is_ready(pod)]
     patience = spec.get("minReadySeconds") or 0
     available = sum(podrules.is_available(pod, patience, now) for pod in ready) if patience else len(ready)
-    after: Object = {"replicas": len(active)}
-    counts = {"fullyLabeledReplicas": labelled, "readyReplicas": len(ready), "availableReplicas": available}
+    return Replicas(len(active), labelled, len(ready), available, sum(_is_terminating(pod) for pod in pods))
+
+
+Facts = tuple[bool, bool, bool, frozenset[tuple[str, str]]]
+"""Of a pod: whether it is active, ready, terminating; its labels."""
+
+
+def facts(pod: Object) -> Facts:
+    """What `counted` has to know of a pod."""
+    return podrules.is_active(pod), podrules.is_ready(pod), _is_terminating(pod), frozenset(meta.labels(pod).items())
+
+
+def counted(owner: Object, tally: Mapping[Facts, int], selector: Selector) -> Replicas | None:
+    """What `count` would say of pods of which there are so many of each kind; None where it must be asked.
+
+    That is where pods become available by the passing of time, or are none of the set's any more.
+    """
+    spec = owner["spec"]
+    if spec.get("minReadySeconds") or meta.being_deleted(owner):
+        return None
+    wanted = _template_labels(spec).items()
+    active = labelled = ready = terminating = 0
+    for (is_active, is_ready, is_terminating, items), number in tally.items():
+        labels = dict(items)
+        if not selector.matches(labels):
+            return None
+        terminating += number * is_terminating
+        if is_active:
+            active += number
+            ready += number * is_ready
+            labelled += number * (wanted <= labels.items())
+    return Replicas(active, labelled, ready, ready, terminating)
+
+
+def _template_labels(spec: Object) -> Mapping[str, str]:
+    labels: Mapping[str, str] = ((spec.get("template") or meta.EMPTY).get("metadata") or meta.EMPTY).get("labels") or meta.EMPTY
+    return labels
+
+
+def _is_terminating(pod: Object) -> bool:
+    return meta.being_deleted(pod) and not podrules.is_finished(pod)
+
+
+def status(owner: Object, replicas: Replicas, failure: Exception | None, missing: int, now: datetime) -> Object:
+    """The set's status, given how many pods there are and what went wrong when changing their number."""
+    before = owner.get("status") or {}
+    after: Object = {"replicas": replicas.active}
+    counts = {
+        "fullyLabeledReplicas": replicas.labelled,
+        "readyReplicas": replicas.ready,
+        "availableReplicas": replicas.available,
+    }
     after |= {field: count for field, count in counts.items() if count}
     if owner["kind"] == "ReplicaSet":
-        after["terminatingReplicas"] = sum(meta.being_deleted(pod) and not podrules.is_finished(pod) for pod in pods)
+        after["terminatingReplicas"] = replicas.terminating
     after["observedGeneration"] = owner["metadata"].get("generation", 0)
     conditions = before.get("conditions") or []
     failed = meta.find(conditions, "type", "ReplicaFailure")
@@ -86,19 +152,30 @@ def selector_of(owner: Object) -> Selector:
 
 
 async def reconcile(owner: Object, cluster: Cluster) -> float | None:
-    pods = await cluster.claim(owner, "pods", selector_of(owner))
+    selector = selector_of(owner)
+    tally = cluster.tally(owner, "pods", facts)
+    replicas = counted(owner, tally, selector) if tally is not None else None
+    if replicas is not None and replicas.active == _wanted(owner):
+        # As many as there should be: no pod has to be looked at.
+        await _tell(owner, replicas, None, 0, cluster)
+        return None
+    pods = await cluster.claim(owner, "pods", selector)
     todo = plan(owner, pods, _related(owner, pods, cluster), cluster.now())
     failure: Exception | None = None
     if todo.create:
         failure = await _create(owner, todo.create, cluster)
     elif todo.delete:
         failure = await _delete(owner, todo.delete, cluster)
-    after = status(owner, pods, failure, todo.missing, cluster.now())
-    if after != owner.get("status"):
-        await cluster.update_status(_resource(owner), {**owner, "status": after})
+    await _tell(owner, count(owner, pods, cluster.now()), failure, todo.missing, cluster)
     if failure is not None and not (isinstance(failure, StatusError) and is_namespace_terminating(failure)):
         raise failure
     return todo.after_seconds
+
+
+async def _tell(owner: Object, replicas: Replicas, failure: Exception | None, missing: int, cluster: Cluster) -> None:
+    after = status(owner, replicas, failure, missing, cluster.now())
+    if after != owner.get("status"):
+        await cluster.update_status(_resource(owner), {**owner, "status": after})
 
 
 def _resource(owner: Object) -> str:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
 
 from navarch.apimachinery import errors, meta
 from navarch.apimachinery.errors import Object
@@ -54,7 +58,8 @@ def test_younger_pods_go_before_much_older_ones() -> None:
 def test_status_counts_what_is_there() -> None:
     owner = {**workload("ReplicaSet"), "kind": "ReplicaSet"}
     going = meta.set_path(pod("going"), meta.format_time(NOW), "metadata", "deletionTimestamp")
-    status = replicaset.status(owner, [pod("a"), pod("b", ready=False), pod("done", phase="Failed"), going], None, 0, NOW)
+    pods = [pod("a"), pod("b", ready=False), pod("done", phase="Failed"), going]
+    status = replicaset.status(owner, replicaset.count(owner, pods, NOW), None, 0, NOW)
     assert status == {
         "replicas": 2,
         "fullyLabeledReplicas": 2,
@@ -63,6 +68,32 @@ def test_status_counts_what_is_there() -> None:
         "terminatingReplicas": 1,
         "observedGeneration": 0,
     }
+
+
+@st.composite
+def some_pods(draw: st.DrawFn) -> Object:
+    made = pod("a", phase=draw(st.sampled_from(["Pending", "Running", "Succeeded", "Failed"])), ready=draw(st.booleans()))
+    made["metadata"]["labels"] = draw(st.sampled_from([{"app": "web"}, {"app": "web", "track": "x"}, {"track": "x"}]))
+    if draw(st.booleans()):
+        made["metadata"]["deletionTimestamp"] = meta.format_time(NOW)
+    return made
+
+
+@given(st.lists(some_pods()), st.sampled_from([{"app": "web"}, {"app": "web", "track": "x"}]))
+def test_a_tally_says_what_counting_says(pods: list[Object], labels: dict[str, str]) -> None:
+    owner = {**workload("ReplicaSet"), "kind": "ReplicaSet"}
+    owner = meta.set_path(owner, labels, "spec", "template", "metadata", "labels")
+    selector = replicaset.selector_of(owner)
+    found = replicaset.counted(owner, Counter(map(replicaset.facts, pods)), selector)
+    if all(selector.matches(meta.labels(item)) for item in pods):
+        assert found == replicaset.count(owner, pods, NOW)
+    else:
+        assert found is None
+
+
+def test_a_tally_does_not_know_what_time_will_bring() -> None:
+    owner = workload("ReplicaSet", minReadySeconds=30)
+    assert replicaset.counted(owner, {replicaset.facts(pod("a")): 1}, replicaset.selector_of(owner)) is None
 
 
 def test_pods_become_available_after_min_ready_seconds() -> None:
