@@ -7,7 +7,7 @@ whoever asks the same shares a verdict, and only nodes are looked at again of wh
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,7 @@ import orjson
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
 from navarch.scheduler.deviceallocation import Chosen, OutOfSteps, Search, score
-from navarch.scheduler.devicepools import Pools
-from navarch.scheduler.deviceusage import DeviceUsage
+from navarch.scheduler.devices import Devices
 from navarch.scheduler.framework import BoolArray, IntArray
 from navarch.scheduler.nodes import Nodes
 from navarch.scheduler.snapshot import Snapshot
@@ -73,44 +72,30 @@ class Verdicts:
 class DeviceVerdicts:
     """The verdicts of the kinds of claims that came last."""
 
-    def __init__(
-        self,
-        snapshot: Snapshot,
-        usage: DeviceUsage,
-        slices: Callable[[], Iterable[Object]],
-        classes: Callable[[str], Object | None],
-        steps_limit: int | None,
-    ) -> None:
+    def __init__(self, snapshot: Snapshot, devices: Devices, steps_limit: int | None) -> None:
         """`steps_limit`: see `Search`."""
         self._snapshot = snapshot
-        self._usage = usage
-        self._slices = slices
-        self._classes = classes
+        self._devices = devices
         self._steps_limit = steps_limit
-        self._pools: Pools | None = None
         self._kept: OrderedDict[bytes, Verdicts] = OrderedDict()
-
-    def forget(self) -> None:
-        """There are other devices, or classes, than before."""
-        self._pools = None
-        self._kept.clear()
+        devices.tell(self._kept.clear)
 
     def of(self, wanted: Asked, nodes: Nodes, among: BoolArray) -> Verdicts:
         """Of `nodes`, those `among` them up to date. Raises AllocationError."""
-        snapshot, pools = self._snapshot, self._current()
+        snapshot, pools, usage = self._snapshot, self._devices.pools, self._devices.usage
         found = self._kept.get(wanted.key)
         if found is None or found.layout != snapshot.layout or len(found.known) != snapshot.size:
-            found = self._kept[wanted.key] = Verdicts(snapshot.size, snapshot.layout, self._usage.version)
+            found = self._kept[wanted.key] = Verdicts(snapshot.size, snapshot.layout, usage.version)
             while len(self._kept) > KEPT_LIMIT:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(wanted.key)
-        for pool_id in self._usage.changed_since(found.version):
+        for pool_id in usage.changed_since(found.version):
             pool = pools.pools.get(pool_id)
             if pool is not None and pool.nodes is None:
                 found.known[:] = False
             elif pool is not None:
                 found.known[[snapshot.rows[name] for name in pool.nodes or () if name in snapshot.rows]] = False
-        found.version = self._usage.version
+        found.version = usage.version
         for row in nodes.rows[~nodes.take(found.known) & among].tolist():
             self._judge(wanted, found, row)
         return found
@@ -131,10 +116,6 @@ class DeviceVerdicts:
         """The devices on that node, claim by claim; None if it has not enough. Raises AllocationError, OutOfSteps."""
         node = self._snapshot.nodes[row]
         assert node is not None
-        reachable = list(self._current().of_node(self._snapshot.names[row], meta.labels(node)))
-        return Search(wanted.claims, reachable, self._usage, self._classes, self._steps_limit).find()
-
-    def _current(self) -> Pools:
-        if self._pools is None:
-            self._pools = Pools(self._slices())
-        return self._pools
+        devices = self._devices
+        reachable = list(devices.pools.of_node(self._snapshot.names[row], meta.labels(node)))
+        return Search(wanted.claims, reachable, devices.usage, devices.classes.get, self._steps_limit).find()

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from navarch.client.client import Client
     from navarch.client.events import EventRecorder
     from navarch.client.informer import Informers
+    from navarch.scheduler.devices import Devices
     from navarch.scheduler.extendedresources import ExtendedResources
     from navarch.scheduler.nodes import NodeInfo, Nodes
     from navarch.scheduler.runtime import Failure
@@ -216,6 +217,8 @@ class Handle:
     """Make changes of a resource's objects cluster events; done for what `events_to_register` names."""
     extended_resources: ExtendedResources | None = None
     """See `extendedresources.shared`."""
+    devices: Devices | None = None
+    """See `devices.shared`."""
 
 
 class Plugin:

@@ -13,12 +13,15 @@ from hypothesis import strategies as st
 from navarch.api.resource import deviceselector
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
+from navarch.scheduler import devices
 from navarch.scheduler.deviceallocation import AllocationError, OutOfSteps, Search, results
 from navarch.scheduler.devicepools import Pools
 from navarch.scheduler.deviceusage import DeviceUsage
 from navarch.scheduler.deviceverdicts import asked
 from navarch.scheduler.plugins.dynamicresources import DynamicResources
+from navarch.scheduler.profiles import Profile
 from tests.fakeapi import Bench, bench
+from tests.scheduler.test_framework import running
 from tests.scheduler.test_scheduler import condition, node, pod, scheduler, where
 from tests.scheduler.test_volumes_reference import allowed
 from tests.scheduler.world import framework as plugins_of
@@ -289,7 +292,7 @@ def test_verdicts_that_are_kept_equal_those_that_are_not(changes: list[tuple[str
     plugin = plugins_of(nodes, None, device_class(), wanted, *slices).plugins["DynamicResources"]
     assert isinstance(plugin, DynamicResources)
     item = small_pod(resourceClaims=[{"name": "c", "resourceClaimName": "c"}])
-    usage = plugin._usage
+    usage = devices.shared(plugin.handle).usage
     for pool, number, is_taken in changes:
         entry = {"request": "r", "driver": DRIVER, "pool": pool, "device": f"d{number}"}
         usage.set(f"{pool}-{number}", {"devices": {"results": [entry]}} if is_taken else None)
@@ -356,13 +359,16 @@ def test_a_pod_gets_its_devices_on_the_way_to_its_node() -> None:
     asyncio.run(main())
 
 
-def test_no_device_is_given_twice_and_one_that_is_given_back_is_given_again() -> None:
+@pytest.mark.parametrize("profiles", [(Profile(),), (Profile(), Profile("other"))])
+def test_no_device_is_given_twice_and_one_that_is_given_back_is_given_again(profiles: tuple[Profile, ...]) -> None:
+    names = [profile.scheduler_name for profile in profiles]
+
     async def main() -> None:
-        async with bench(scheduler) as given:
+        async with bench(running(profiles=profiles)) as given:
             put_devices(given, "node-1", "node-2", devices=2)
             for number in range(5):
                 given.api.put(claim(f"c{number}"))
-                given.api.put(wanting(f"p{number}", f"c{number}"))
+                given.api.put(wanting(f"p{number}", f"c{number}", schedulerName=names[number % len(names)]))
             placed = await given.until(
                 lambda: (names := [n for n in range(5) if where(given, f"p{n}")]) and len(names) == 4 and names
             )

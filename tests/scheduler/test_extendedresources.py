@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
 from navarch.client.transport import WatchEvent
-from navarch.scheduler import extendedresources
+from navarch.scheduler import devices, extendedresources
+from navarch.scheduler.claimwriting import CLAIMS
 from navarch.scheduler.cycle import feasible_rows
-from navarch.scheduler.extendedresources import ExtendedResources, requests_and_mappings
-from navarch.scheduler.plugins.dynamicresources import CLAIMS, CLASSES, SLICES, DynamicResources
+from navarch.scheduler.devices import SLICES
+from navarch.scheduler.extendedresources import CLASSES, ExtendedResources, requests_and_mappings
+from navarch.scheduler.plugins.dynamicresources import DynamicResources
 from navarch.scheduler.podinfo import PodInfo
 from navarch.scheduler.scheduler import Scheduler
 from navarch.scheduler.vectors import Templates
@@ -187,7 +189,7 @@ class Twins:
         self.templates = Templates(self.snapshot)
         found = self.plugins.plugins["DynamicResources"]
         assert isinstance(found, DynamicResources)
-        self.usage = found._usage
+        self.usage = devices.shared(found.handle).usage
 
     def set_class(self, kind: str, gives: str) -> None:
         for resource in [resource for resource, name in self.world.given.items() if name == kind]:

@@ -19,8 +19,7 @@ from navarch.apimachinery import meta
 from navarch.apimachinery.cel.moments import parse_duration
 from navarch.apimachinery.errors import Object, StatusError
 from navarch.component import clock
-from navarch.scheduler import claimwriting, extendedresources
-from navarch.scheduler.assumecache import AssumeCache
+from navarch.scheduler import claimwriting, devices, extendedresources
 from navarch.scheduler.claimwriting import (
     CLAIMS,
     ClaimError,
@@ -30,7 +29,7 @@ from navarch.scheduler.claimwriting import (
     only_consumer_is,
 )
 from navarch.scheduler.deviceallocation import STEPS_LIMIT, AllocationError, alternatives, results
-from navarch.scheduler.deviceusage import DeviceUsage
+from navarch.scheduler.devices import BY_POD, SLICES
 from navarch.scheduler.deviceverdicts import Asked, DeviceVerdicts, asked
 from navarch.scheduler.events import NODE, POD, UPDATES, Action, EventHint, Hint, on
 from navarch.scheduler.extendedresources import CLASSES, is_written
@@ -54,7 +53,6 @@ from navarch.scheduler.plugins.nodeaffinity import any_term_nodes
 from navarch.scheduler.podinfo import PodInfo, node_term
 from navarch.scheduler.runtime import Failure
 
-SLICES = "resourceslices.resource.k8s.io"
 CONSUMERS_LIMIT = 256
 SEEN_LIMIT_SECONDS = 120.0
 """How long a claim that has been made may take to be known here."""
@@ -64,7 +62,6 @@ CANNOT_ALLOCATE = "cannot allocate all claims"
 TOOK_TOO_LONG = "timed out trying to allocate devices"
 NOT_THERE = "resourceclaim not available on the node"
 LEFT_OVER = "cannot schedule extended resource claim"
-BY_POD = "extended resources of"
 
 
 @dataclass(slots=True)
@@ -109,33 +106,10 @@ class DynamicResources(Plugin):
         super().__init__(args, handle)
         self._timeout_seconds = _seconds(args, "bindingTimeout")
         steps_limit = STEPS_LIMIT if _seconds(args, "filterTimeout") else None
-        self._claims = AssumeCache(handle.informers.get(CLAIMS, **{BY_POD: extendedresources.owners}))
-        slices = handle.informers.get(SLICES)
-        self._classes = handle.informers.get(CLASSES)
+        self._devices = devices.shared(handle)
+        self._claims, self._classes = self._devices.claims, self._devices.classes
         self._extended = extendedresources.shared(handle)
-        self._usage = DeviceUsage()
-        self._verdicts = DeviceVerdicts(handle.snapshot, self._usage, slices.list, self._classes.get, steps_limit)
-        self._in_flight: set[str] = set()
-        """Uids of claims whose allocation has been decided and not yet written."""
-        self._claims.informer.add_handler(self._claim_changed)
-        slices.add_handler(self._devices_changed)
-        self._classes.add_handler(self._devices_changed)
-
-    # What happens in the cluster.
-
-    def _devices_changed(self, old: Object | None, new: Object | None) -> None:
-        self._verdicts.forget()
-
-    def _claim_changed(self, old: Object | None, new: Object | None) -> None:
-        obj = new if new is not None else old
-        assert obj is not None
-        self._refresh(meta.key(obj), meta.uid(obj))
-
-    def _refresh(self, key: str, uid: str) -> None:
-        if uid not in self._in_flight:
-            present = self._claims.get(key)
-            is_it = present is not None and meta.uid(present) == uid
-            self._usage.set(uid, allocation_of(present) if is_it and present is not None else None)
+        self._verdicts = DeviceVerdicts(handle.snapshot, self._devices, steps_limit)
 
     def events_to_register(self) -> Sequence[EventHint]:
         return (
@@ -226,7 +200,7 @@ class DynamicResources(Plugin):
             if len(consumers(claim)) >= CONSUMERS_LIMIT and not is_reserved_for(claim, pod):
                 raise ClaimError("resourceclaim in use")
             return False
-        if meta.uid(claim) in self._in_flight:
+        if self._devices.is_in_flight(claim):
             raise ClaimError(f"resource claim {meta.key(claim)} is in the process of being allocated")
         for request in (claim["spec"].get("devices") or meta.EMPTY).get("requests") or ():
             alternatives(request, self._classes.get)
@@ -342,7 +316,7 @@ class DynamicResources(Plugin):
         written = await claimwriting.deallocate(self.handle.client, claim)
         if written is not None:
             self._claims.written(written)
-            self._refresh(meta.key(claim), meta.uid(claim))
+            self._devices.refresh(claim)
 
     async def _delete(self, claim: Object) -> None:
         """Take away what an earlier attempt has left, and wait until that is known here, too."""
@@ -373,11 +347,10 @@ class DynamicResources(Plugin):
             noted.own, noted.mappings = len(noted.claims), mappings
             noted.claims.append(wanted.claims[-1])
             places.append(noted.own)
-        for index, devices in zip(places, chosen, strict=True):
+        for index, given in zip(places, chosen, strict=True):
             claim = noted.claims[index]
-            noted.allocated[index] = results(claim, devices, node_name, clock.uid)
-            self._in_flight.add(meta.uid(claim))
-            self._usage.set(meta.uid(claim), noted.allocated[index])
+            noted.allocated[index] = results(claim, given, node_name, clock.uid)
+            self._devices.decided(claim, noted.allocated[index])
         return None
 
     def unreserve(self, state: CycleState, pod: PodInfo, node_name: str) -> None:
@@ -385,7 +358,7 @@ class DynamicResources(Plugin):
         if noted is None:
             return
         for index in list(noted.allocated):
-            self._landed(noted.claims[index])
+            self._devices.landed(noted.claims[index])
         noted.allocated.clear()
         client = self.handle.client
         if noted.own is not None:
@@ -396,11 +369,6 @@ class DynamicResources(Plugin):
         for claim in noted.claims:
             if allocation_of(claim) is not None and is_reserved_for(claim, pod):
                 self.handle.start(claimwriting.give_back(client, claim, pod), f"unreserve {meta.key(claim)}")
-
-    def _landed(self, claim: Object) -> None:
-        """A decision about it has been written, or given up."""
-        self._in_flight.discard(meta.uid(claim))
-        self._refresh(meta.key(claim), meta.uid(claim))
 
     def pre_bind_pre_flight(self, state: CycleState, pod: PodInfo, node_name: str) -> Status | None:
         noted = state.get(self.name)
@@ -423,11 +391,8 @@ class DynamicResources(Plugin):
     async def _create(self, noted: Noted, index: int) -> None:
         """Write the claim that the pod has for its extended resources. Raises StatusError, OSError."""
         before = noted.claims[index]
-        created = noted.claims[index] = await claimwriting.create(self.handle.client, before)
-        # What was decided about the one is decided about the other.
-        self._in_flight.discard(meta.uid(before))
-        self._in_flight.add(meta.uid(created))
-        self._usage.rename(meta.uid(before), meta.uid(created))
+        noted.claims[index] = await claimwriting.create(self.handle.client, before)
+        self._devices.created(before, noted.claims[index])
 
     async def _bind(self, claim: Object, allocation: Object | None, pod: PodInfo) -> Object:
         """Write what was chosen and who it is for. Raises ClaimError, StatusError."""
@@ -440,7 +405,7 @@ class DynamicResources(Plugin):
             self._claims.written(written)
             return written
         finally:
-            self._landed(claim)
+            self._devices.landed(claim)
 
     async def _wait_for_conditions(self, noted: Noted, pod: PodInfo, node_name: str) -> Status | None:
         """Until drivers have made the devices ready (KEP-5007)."""
