@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
 from navarch.scheduler import extendedresources
@@ -19,7 +21,8 @@ from navarch.scheduler.extendedresources import CLASSES
 
 if TYPE_CHECKING:
     from navarch.client.informer import Informers
-    from navarch.scheduler.framework import Handle
+    from navarch.scheduler.framework import BoolArray, Handle
+    from navarch.scheduler.snapshot import Snapshot
 
 SLICES = "resourceslices.resource.k8s.io"
 BY_POD = "extended resources of"
@@ -90,6 +93,30 @@ class Devices:
         """What was decided about it has been written, or given up."""
         self._in_flight.discard(meta.uid(claim))
         self.refresh(claim)
+
+
+class PerNode:
+    """Conclusions about nodes, by row, that hold until something is taken of a pool of theirs, or given back."""
+
+    def __init__(self, snapshot: Snapshot, devices: Devices) -> None:
+        self._snapshot, self._devices = snapshot, devices
+        self._layout, self._version = snapshot.layout, devices.usage.version
+        self.known: BoolArray = np.zeros(snapshot.size, np.bool_)
+        """Of which nodes there are any."""
+
+    def catch_up(self) -> bool:
+        """Forget what no longer holds; False if nothing does."""
+        snapshot, usage = self._snapshot, self._devices.usage
+        if self._layout != snapshot.layout or len(self.known) != snapshot.size:
+            return False
+        for pool_id in usage.changed_since(self._version):
+            pool = self._devices.pools.pools.get(pool_id)
+            if pool is not None and pool.nodes is None:
+                self.known[:] = False
+            elif pool is not None:
+                self.known[[snapshot.rows[name] for name in pool.nodes or () if name in snapshot.rows]] = False
+        self._version = usage.version
+        return True
 
 
 def shared(handle: Handle) -> Devices:

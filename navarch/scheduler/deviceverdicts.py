@@ -17,7 +17,7 @@ import orjson
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
 from navarch.scheduler.deviceallocation import Chosen, OutOfSteps, Search, score
-from navarch.scheduler.devices import Devices
+from navarch.scheduler.devices import Devices, PerNode
 from navarch.scheduler.framework import BoolArray, IntArray
 from navarch.scheduler.nodes import Nodes
 from navarch.scheduler.snapshot import Snapshot
@@ -57,16 +57,14 @@ def _criteria(request: Object, classes: Callable[[str], Object | None]) -> tuple
     return chosen, {field: value for field, value in request.items() if field not in ("name", "deviceClassName")}
 
 
-class Verdicts:
+class Verdicts(PerNode):
     """What is known of nodes, by row, for claims that ask for the same."""
 
-    def __init__(self, size: int, layout: int, version: int) -> None:
-        self.layout = layout
-        self.version = version
-        self.known: BoolArray = np.zeros(size, np.bool_)
-        self.can: BoolArray = np.zeros(size, np.bool_)
-        self.gave_up: BoolArray = np.zeros(size, np.bool_)
-        self.scores: IntArray = np.zeros(size, np.int64)
+    def __init__(self, snapshot: Snapshot, devices: Devices) -> None:
+        super().__init__(snapshot, devices)
+        self.can: BoolArray = np.zeros(snapshot.size, np.bool_)
+        self.gave_up: BoolArray = np.zeros(snapshot.size, np.bool_)
+        self.scores: IntArray = np.zeros(snapshot.size, np.int64)
 
 
 class DeviceVerdicts:
@@ -82,20 +80,12 @@ class DeviceVerdicts:
 
     def of(self, wanted: Asked, nodes: Nodes, among: BoolArray) -> Verdicts:
         """Of `nodes`, those `among` them up to date. Raises AllocationError."""
-        snapshot, pools, usage = self._snapshot, self._devices.pools, self._devices.usage
         found = self._kept.get(wanted.key)
-        if found is None or found.layout != snapshot.layout or len(found.known) != snapshot.size:
-            found = self._kept[wanted.key] = Verdicts(snapshot.size, snapshot.layout, usage.version)
+        if found is None or not found.catch_up():
+            found = self._kept[wanted.key] = Verdicts(self._snapshot, self._devices)
             while len(self._kept) > KEPT_LIMIT:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(wanted.key)
-        for pool_id in usage.changed_since(found.version):
-            pool = pools.pools.get(pool_id)
-            if pool is not None and pool.nodes is None:
-                found.known[:] = False
-            elif pool is not None:
-                found.known[[snapshot.rows[name] for name in pool.nodes or () if name in snapshot.rows]] = False
-        found.version = usage.version
         for row in nodes.rows[~nodes.take(found.known) & among].tolist():
             self._judge(wanted, found, row)
         return found

@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
 from itertools import count
+from random import Random
 from typing import Any
 
 import pytest
@@ -17,11 +18,15 @@ from navarch.apimachinery.errors import Object
 from navarch.client.transport import WatchEvent
 from navarch.scheduler import devices, extendedresources
 from navarch.scheduler.claimwriting import CLAIMS
-from navarch.scheduler.cycle import feasible_rows
+from navarch.scheduler.cycle import feasible_rows, schedule
+from navarch.scheduler.devicecounts import DeviceCounts
 from navarch.scheduler.devices import SLICES
 from navarch.scheduler.extendedresources import CLASSES, ExtendedResources, requests_and_mappings
+from navarch.scheduler.framework import CycleState
+from navarch.scheduler.nodes import Nodes
 from navarch.scheduler.plugins.dynamicresources import DynamicResources
 from navarch.scheduler.podinfo import PodInfo
+from navarch.scheduler.profiles import PluginSet, Profile
 from navarch.scheduler.scheduler import Scheduler
 from navarch.scheduler.vectors import Templates
 from tests.fakeapi import Bench, bench
@@ -266,6 +271,50 @@ def test_columns_equal_the_reference(data: st.DataObject) -> None:
         twins.change(data.draw, templates)
         for item in templates:
             twins.compare(item)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
+@given(st.data())
+def test_devices_are_counted_as_they_are(data: st.DataObject) -> None:
+    twins = Twins()
+    for kind in KINDS:
+        twins.set_class(kind, f"example.com/{kind}")
+    counts = DeviceCounts(twins.snapshot, devices.shared(twins.plugins.plugins["DynamicResources"].handle))
+    for _ in range(data.draw(st.integers(1, 14))):
+        twins.change(data.draw, [world.pod(cpu="1")])
+        nodes = Nodes(twins.snapshot)
+        for kind in KINDS:
+            there, taken = counts.of(kind, nodes)
+            for name in twins.world.nodes:
+                row, on_node = twins.snapshot.rows[name], twins.informers.get(SLICES).get(f"{name}-slice")
+                made = on_node["spec"]["devices"] if on_node else []
+                count = sum(one["attributes"]["model"]["string"] == kind for one in made)
+                assert (there[row], taken[row]) == (count, count - twins.world.devices[name, kind])
+
+
+@pytest.mark.parametrize("resource", [GPU, IMPLICIT])
+@pytest.mark.parametrize(("type_", "expected"), [("MostAllocated", "full"), ("LeastAllocated", "free")])
+def test_nodes_are_compared_by_their_devices_where_the_strategy_names_the_resource(
+    type_: str, expected: str, resource: str
+) -> None:
+    """One that offers the resource itself is judged by that, as ever."""
+    nodes = world.snapshot(world.node("free"), world.node("full"), world.node("own", extended={resource: "8"}))
+    slices = [resource_slice(name, *(device(f"d{number}") for number in range(4))) for name in ("free", "full", "own")]
+    strategy = {"type": type_, "resources": [{"name": resource, "weight": 1}]}
+    only_this = {"score": PluginSet((("NodeResourcesFit", 1),), frozenset({"*"}))}
+    profile = Profile(plugins=only_this, args={"NodeResourcesFit": {"scoringStrategy": strategy}})
+    plugins = world.framework(nodes, profile, gpu_class(), *slices)
+    fit = plugins.plugins["NodeResourcesFit"]
+    taken = [{"request": "r", "driver": DRIVER, "pool": "full", "device": f"d{number}"} for number in range(2)]
+    devices.shared(fit.handle).usage.set("a claim", {"devices": {"results": taken}})
+    item = world.pod(cpu="1")
+    item["spec"]["containers"][0]["resources"]["requests"][resource] = "1"
+    shares = {"free": 1 / 4, "full": 3 / 4, "own": 1 / 8}
+    scores = fit.score(CycleState(), PodInfo(item), Nodes(nodes))
+    for name, share in shares.items():
+        assert scores[nodes.rows[name]] == int(100 * (share if type_ == "MostAllocated" else 1 - share))
+    nodes.remove_node("own")
+    assert schedule(plugins, Templates(nodes), PodInfo(item), Random(1)).node == expected
 
 
 def test_pods_that_ask_for_none_are_none_of_its_business() -> None:

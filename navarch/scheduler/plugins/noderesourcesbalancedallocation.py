@@ -11,7 +11,7 @@ from navarch.apimachinery.errors import Object
 from navarch.scheduler.events import EventHint
 from navarch.scheduler.framework import MAX_NODE_SCORE, SKIP, CycleState, Handle, Plugin, Reuse, Status
 from navarch.scheduler.nodes import Nodes
-from navarch.scheduler.plugins.noderesourcesfit import CPU_AND_MEMORY, Amounts, requested_and_capacity
+from navarch.scheduler.plugins.noderesourcesfit import CPU_AND_MEMORY, Amounts, ScoredResources
 from navarch.scheduler.podinfo import PodInfo
 
 HALF = MAX_NODE_SCORE // 2
@@ -29,12 +29,13 @@ class NodeResourcesBalancedAllocation(Plugin):
     def __init__(self, args: Object, handle: Handle) -> None:
         super().__init__(args, handle)
         self._resources = [item["name"] for item in args.get("resources") or CPU_AND_MEMORY]
+        self._scored = ScoredResources(self._resources, handle)
 
     def events_to_register(self) -> Sequence[EventHint]:
         return ()
 
     def reuse(self, pod: PodInfo) -> Reuse:
-        return Reuse.NODE_AND_PODS
+        return Reuse.NEVER if self._scored.depend_on_devices(pod) else Reuse.NODE_AND_PODS
 
     def pre_score(self, state: CycleState, pod: PodInfo, nodes: Nodes) -> Status | None:
         # A pod that asks for nothing unbalances nothing.
@@ -43,7 +44,7 @@ class NodeResourcesBalancedAllocation(Plugin):
     def score(self, state: CycleState, pod: PodInfo, nodes: Nodes) -> Amounts:
         before, after = [], []
         for resource in self._resources:
-            found = requested_and_capacity(pod, nodes, resource, floored=False)
+            found = self._scored.of(pod, nodes, resource, floored=False)
             if found is not None:
                 requested, own, capacity = found
                 before.append(_degree(requested, capacity))

@@ -13,9 +13,10 @@ import numpy as np
 
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
-from navarch.scheduler import extendedresources
+from navarch.scheduler import devices, extendedresources
+from navarch.scheduler.devicecounts import DeviceCounts
 from navarch.scheduler.events import ASSIGNED_POD, NODE, POD, UPDATES, Action, EventHint, Hint, on
-from navarch.scheduler.extendedresources import CLASSES
+from navarch.scheduler.extendedresources import CLASSES, IMPLICIT_PREFIX
 from navarch.scheduler.framework import (
     MAX_NODE_SCORE,
     CycleState,
@@ -44,20 +45,37 @@ def is_extended(resource: str) -> bool:
     return bool(slash) and not (domain == "kubernetes.io" or domain.endswith(".kubernetes.io"))
 
 
-def requested_and_capacity(pod: PodInfo, nodes: Nodes, resource: str, *, floored: bool) -> tuple[Amounts, int, Amounts] | None:
-    """What is requested of a resource on each node, what the pod would add to that, and what there is of it.
+class ScoredResources:
+    """The resources that a scoring plugin compares: what is requested of them on nodes, and what there is of them."""
 
-    `floored`: containers that ask for no CPU or memory count with a floor. None: the resource does not matter to the pod.
-    """
-    column = nodes.resource_column(resource)
-    if column is None:
-        return None
-    if floored and column < 2:
-        return nodes.non_zero_of(column), pod.non_zero_requests[column], nodes.allocatable_of(column)
-    own = pod.requests.get(resource, 0)
-    if own == 0 and resource not in NATIVE_RESOURCES:
-        return None
-    return nodes.requested_of(column), own, nodes.allocatable_of(column)
+    def __init__(self, names: Iterable[str], handle: Handle) -> None:
+        self._claimed = extendedresources.shared(handle)
+        self._names = [name for name in names if is_extended(name) or name.startswith(IMPLICIT_PREFIX)]
+        """Those that devices may give."""
+        self._counts = DeviceCounts(handle.snapshot, devices.shared(handle)) if self._names else None
+
+    def depend_on_devices(self, pod: PodInfo) -> bool:
+        """Whether for a pod it matters which devices are taken."""
+        return any(pod.requests.get(name) and name in self._claimed for name in self._names)
+
+    def of(self, pod: PodInfo, nodes: Nodes, resource: str, *, floored: bool) -> tuple[Amounts, int, Amounts] | None:
+        """What is requested of a resource on each node, what the pod would add to that, and what there is of it.
+
+        `floored`: containers that ask for no CPU or memory count with a floor. None: the resource does not matter to the pod.
+        """
+        column = nodes.resource_column(resource)
+        if column is not None and column < 2 and floored:
+            return nodes.non_zero_of(column), pod.non_zero_requests[column], nodes.allocatable_of(column)
+        own = pod.requests.get(resource, 0)
+        if own == 0 and resource not in NATIVE_RESOURCES:
+            return None
+        if self._counts is not None and resource in self._claimed:
+            there, taken = self._counts.of(self._claimed[resource], nodes)
+            if column is None:
+                return taken, own, there
+            offered = nodes.allocatable_of(column)
+            return np.where(offered > 0, nodes.requested_of(column), taken), own, np.where(offered > 0, offered, there)
+        return None if column is None else (nodes.requested_of(column), own, nodes.allocatable_of(column))
 
 
 def least_allocated(requested: Amounts, capacity: Amounts) -> Amounts:
@@ -111,6 +129,7 @@ class NodeResourcesFit(Plugin):
         self._ignored_groups = frozenset(args.get("ignoredResourceGroups") or ())
         strategy = args.get("scoringStrategy") or self.args_defaults["scoringStrategy"]
         self._weights = [(item["name"], int(item.get("weight") or 1)) for item in strategy.get("resources") or CPU_AND_MEMORY]
+        self._resources = ScoredResources((name for name, _ in self._weights), handle)
         self._is_ratio = strategy["type"] == "RequestedToCapacityRatio"
         if self._is_ratio:
             self._scorer = broken_line(strategy["requestedToCapacityRatio"]["shape"])
@@ -126,7 +145,7 @@ class NodeResourcesFit(Plugin):
         )
 
     def reuse(self, pod: PodInfo) -> Reuse:
-        return Reuse.NODE_AND_PODS
+        return Reuse.NEVER if self._resources.depend_on_devices(pod) else Reuse.NODE_AND_PODS
 
     def is_ignored(self, resource: str) -> bool:
         if not is_extended(resource):
@@ -159,7 +178,7 @@ class NodeResourcesFit(Plugin):
         total: Amounts = 0
         weights: Amounts = 0
         for resource, weight in self._weights:
-            found = requested_and_capacity(pod, nodes, resource, floored=True)
+            found = self._resources.of(pod, nodes, resource, floored=True)
             if found is None:
                 continue
             requested, own, capacity = found
