@@ -548,6 +548,7 @@ class Bench:
         figures = crowd.throughput(self._take(writes), writes)
         for watcher in watchers:
             watcher.socket.close()
+        figures["events"] = len(delays) + writes * count
         return {"p50_ms": statistics.median(delays) * 1000, "p99_ms": percentile(delays, 0.99) * 1000, **figures}
 
 
