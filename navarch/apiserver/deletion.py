@@ -65,7 +65,8 @@ def _queried_options(request: APIRequest) -> Object:
 
 
 async def _delete(resources: Resources, request: APIRequest, kind: Kind, base: Record, options: Object) -> ObjectAnswer:
-    old, rules = base.object(), kind.stored
+    # What is written is a copy, down to what differs.
+    old, rules = resources.store.decoded(base), kind.stored
     check_preconditions(kind, old, options.get("preconditions") or {})
     attributes = Attributes(request, kind, "DELETE", meta.namespace(old), meta.name(old), options=options)
     await resources.admission.validate(attributes, None, old)

@@ -276,7 +276,7 @@ class Resources:
                 raise errors.invalid(kind.group, kind.kind, info.name, [problem])
             try:
                 new = self.to_stored(kind, {**obj, "metadata": dict(metadata)})
-                return await self._replace(request, kind, new, base, base.object(), subresource)
+                return await self._replace(request, kind, new, base, self._old(kind, base, subresource), subresource)
             except ConflictError:
                 # If it is the object that has changed, and not only something beside it, the next turn says so.
                 continue
@@ -302,8 +302,7 @@ class Resources:
             base = self.latest(kind, info.namespace, info.name)
             if version and version != str(base.revision):
                 raise errors.conflict(kind.group, kind.plural, info.name, errors.MODIFIED)
-            # Of what is written beside a status nothing but the status is new, and nothing of the old is changed.
-            old = _pooled(kind.stored, self.store.decoded(base)) if subresource == "status" else base.object()
+            old = self._old(kind, base, subresource)
             new = transform(old)
             if new is None:
                 return ObjectAnswer.of(kind, base)
@@ -313,6 +312,10 @@ class Resources:
                 if attempt == WRITE_ATTEMPTS - 1:
                     raise errors.conflict(kind.group, kind.plural, info.name, errors.MODIFIED) from None
         raise AssertionError("unreachable")
+
+    def _old(self, kind: Kind, base: Record, subresource: str) -> Object:
+        """What is replaced; beside a status, of which nothing is changed, the one that all share."""
+        return _pooled(kind.stored, self.store.decoded(base)) if subresource == "status" else base.object()
 
     async def _replace(
         self,
