@@ -14,6 +14,7 @@ import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from navarch.component import clock
 
@@ -37,9 +38,11 @@ class Process:
 
     @property
     def alive(self) -> bool:
-        """Whether it runs; a zombie does not."""
+        """Whether it runs; a zombie does not, once all of its threads have ended: until then it holds its files and sockets."""
         found = _stat(self.pid)
-        return found is not None and found[2] == self.started_ticks and found[0] not in "ZX" and self.boot == boot_id()
+        if found is None or found.started_ticks != self.started_ticks or self.boot != boot_id():
+            return False
+        return found.state not in "ZX" or found.threads > 1
 
     @property
     def age_seconds(self) -> float:
@@ -100,7 +103,7 @@ def boot_id() -> str:
 def find(pid: int) -> Process | None:
     """The process that has this number now."""
     found = _stat(pid)
-    return None if found is None else Process(pid, found[2], boot_id())
+    return None if found is None else Process(pid, found.started_ticks, boot_id())
 
 
 def read(file: Path) -> Process | None:
@@ -180,7 +183,7 @@ def descendants(pids: Iterable[int]) -> list[int]:
     for pid in all_pids():
         found = _stat(pid)
         if found is not None:
-            children.setdefault(found[1], []).append(pid)
+            children.setdefault(found.parent, []).append(pid)
     result: list[int] = []
     pending = list(pids)
     while pending:
@@ -215,12 +218,20 @@ def end_trees(roots: Sequence[Process], *, grace_seconds: float = 0.0) -> None:
         reap(root.pid)
 
 
-def _stat(pid: int) -> tuple[str, int, int] | None:
-    """State, parent and start of a process."""
+class _Stat(NamedTuple):
+    """Of ``/proc/PID/stat``."""
+
+    state: str
+    parent: int
+    threads: int
+    started_ticks: int
+
+
+def _stat(pid: int) -> _Stat | None:
     try:
         text = (PROC / str(pid) / "stat").read_text()
     except (OSError, UnicodeDecodeError):
         return None
     # The name may hold anything, parentheses and spaces included: count from its last parenthesis.
     fields = text[text.rfind(")") + 2 :].split()
-    return fields[0], int(fields[1]), int(fields[19])
+    return _Stat(fields[0], int(fields[1]), int(fields[17]), int(fields[19]))

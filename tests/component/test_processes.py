@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,6 +66,28 @@ def test_a_zombie_is_not_alive(tmp_path: Path) -> None:
     process.send(signal.SIGKILL)
     assert process.wait(5)
     assert not process.alive
+    processes.reap(process.pid)
+
+
+def test_one_whose_first_thread_has_ended_is_alive_until_the_last_has(tmp_path: Path) -> None:
+    """So it is for a moment with every program of many threads that is killed: until then it still listens where it did."""
+    exit_of_a_thread = {"x86_64": 60, "aarch64": 93}[os.uname().machine]
+    program = "import ctypes, os, socket, threading\n"
+    program += f"listening = socket.socket(socket.AF_UNIX); listening.bind({str(tmp_path / 'socket')!r}); listening.listen()\n"
+    program += "threading.Thread(target=lambda: (listening.accept(), os._exit(0))).start()\n"
+    program += f"ctypes.CDLL(None).syscall({exit_of_a_thread}, 0)\n"
+    process = processes.start([sys.executable, "-c", program], pid_file=tmp_path / "pid", log_file=tmp_path / "log")
+    stat, until = Path(f"/proc/{process.pid}/stat"), time.monotonic() + 30
+    while ") Z " not in stat.read_text():
+        assert time.monotonic() < until
+        time.sleep(0.001)
+    assert process.alive
+    assert not process.wait(0)
+    assert processes.read(tmp_path / "pid") == process
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(tmp_path / "socket"))
+    assert process.wait(5)
+    assert processes.read(tmp_path / "pid") is None
     processes.reap(process.pid)
 
 
