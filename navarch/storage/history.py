@@ -42,6 +42,7 @@ CREATE TABLE history (
 ) STRICT;
 CREATE INDEX history_by_key ON history (key, revision);
 """
+HISTORY_BYTES, HISTORY_SINCE = "history_bytes", "history_since"
 # Bookkeeping, and what is a history itself: of these only what is in the log can be read.
 WITHOUT_HISTORY = ("/registry/leases/", "/registry/events/", "/registry/masterleases/")
 # What a row takes in the file beside its data.
@@ -96,19 +97,15 @@ class HistoryWriter:
     def __init__(self, connection: sqlite3.Connection, retention: Retention) -> None:
         self._connection = connection
         self._retention = retention
-        found = connection.execute("SELECT value FROM meta WHERE name = 'history_bytes'").fetchone()
+        found = connection.execute("SELECT value FROM meta WHERE name = ?", (HISTORY_BYTES,)).fetchone()
         self.bytes: int = found[0] if found else 0
 
-    def take(self, dropped: Sequence[Dropped], now_ms: int) -> int:
-        """Copy versions that are in the log, and let the oldest go; the new size, for `taken`."""
-        query = "SELECT coalesce(max(id), 0) FROM history"
-        (newest,) = self._connection.execute(query).fetchone()
-        self._connection.execute(_MOVE, (orjson.dumps(dropped).decode(), now_ms))
-        query = f"SELECT coalesce(sum(length(data) + {ROW_BYTES}), 0) FROM history WHERE id > ?"
-        size: int = self.bytes + self._connection.execute(query, (newest,)).fetchone()[0]
-        size = self._trimmed(size, now_ms, len(dropped) + TRIM_STEP)
-        self._connection.execute("INSERT OR REPLACE INTO meta VALUES ('history_bytes', ?)", (size,))
-        return size
+    def take(self, dropped: Sequence[Dropped], now_ms: int) -> dict[str, int]:
+        """Copy versions that are in the log, and let the oldest go; the marks to be made, of which `taken` is to be told."""
+        copied = orjson.dumps(dropped).decode()
+        (size,) = self._connection.execute(_SIZE, (copied,)).fetchone()
+        self._connection.execute(_MOVE, (copied, now_ms))
+        return self._trimmed(self.bytes + size, now_ms, len(dropped) + TRIM_STEP)
 
     def taken(self, size_bytes: int) -> None:
         """The transaction is done."""
@@ -120,17 +117,17 @@ class HistoryWriter:
         count, content_bytes = self._connection.execute(query, (key, PURGED)).fetchone()
         self._connection.execute("UPDATE history SET data = ? WHERE key = ?", (PURGED, key))
         size: int = self.bytes - content_bytes
-        self._connection.execute("INSERT OR REPLACE INTO meta VALUES ('history_bytes', ?)", (size,))
+        self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (HISTORY_BYTES, size))
         return count, size
 
     def measured(self) -> int:
         """The size, where versions have been stored otherwise, for `taken`."""
         query = f"SELECT coalesce(sum(length(data) + {ROW_BYTES}), 0) FROM history"
         size: int = self._connection.execute(query).fetchone()[0]
-        self._connection.execute("INSERT OR REPLACE INTO meta VALUES ('history_bytes', ?)", (size,))
+        self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (HISTORY_BYTES, size))
         return size
 
-    def _trimmed(self, size: int, now_ms: int, limit: int) -> int:
+    def _trimmed(self, size: int, now_ms: int, limit: int) -> dict[str, int]:
         oldest_ms = now_ms - int(self._retention.days * _DAY_MS)
         rows = f"SELECT id, ended, ended_ms, length(data) + {ROW_BYTES} AS bytes FROM history ORDER BY id LIMIT ?"
         query = f"SELECT json_group_array(json_array(id, ended, ended_ms, bytes)) FROM ({rows})"
@@ -140,10 +137,10 @@ class HistoryWriter:
             if size <= self._retention.bytes and ended_ms >= oldest_ms:
                 break
             last, since, size = number, ended, size - row_bytes
-        if last:
-            self._connection.execute("DELETE FROM history WHERE id <= ?", (last,))
-            self._connection.execute("INSERT OR REPLACE INTO meta VALUES ('history_since', ?)", (since,))
-        return size
+        if not last:
+            return {HISTORY_BYTES: size}
+        self._connection.execute("DELETE FROM history WHERE id <= ?", (last,))
+        return {HISTORY_BYTES: size, HISTORY_SINCE: since}
 
 
 class HistoryReader:
@@ -178,7 +175,7 @@ class HistoryReader:
             # What was there then is not known any more.
             return Past([], revision + 1, marks.get("compacted", 0))
         records = [Record(key, self._decoded(key, data), revision, created) for key, data, revision, created in rows]  # type: ignore[arg-type]
-        return Past(records, marks.get("history_since", 0), marks.get("compacted", 0))
+        return Past(records, marks.get(HISTORY_SINCE, 0), marks.get("compacted", 0))
 
     def versions(self, key: str, logged: Sequence[int]) -> list[Version]:
         """All there are of a key, oldest first; `logged` are the revisions of the log where it may be."""
@@ -217,11 +214,13 @@ class HistoryReader:
 
 
 # One statement for many rows: after each, a thread has to wait for Python's lock.
+_DROPPED = "FROM json_each(?1) dropped CROSS JOIN log ON revision = dropped.value ->> 0 WHERE true" + "".join(
+    f" AND log.key NOT GLOB '{prefix}*'" for prefix in WITHOUT_HISTORY
+)
 _MOVE = (
     "INSERT INTO history (revision, ended, key, created, deleted, author, written_ms, ended_ms, data) "
-    "SELECT revision, dropped.value ->> 1, log.key, created, deleted, author, written_ms, ?2, data "
-    "FROM json_each(?1) dropped CROSS JOIN log ON revision = dropped.value ->> 0 WHERE true"
-    + "".join(f" AND log.key NOT GLOB '{prefix}*'" for prefix in WITHOUT_HISTORY)
+    f"SELECT revision, dropped.value ->> 1, log.key, created, deleted, author, written_ms, ?2, data {_DROPPED}"
 )
+_SIZE = f"SELECT coalesce(sum(length(data) + {ROW_BYTES}), 0) {_DROPPED}"
 _KEPT = "v.data <> x''"
 _COLUMNS = "v.revision, v.key, v.created, v.deleted, v.written_ms, v.data, a.user, a.manager, a.agent"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -196,7 +196,7 @@ class SQLiteBackend:
                 if new:
                     self._authors.write(new)
                 if reserved is not None:
-                    self._mark("reserved", reserved)
+                    self._mark({"reserved": reserved})
         self._checkpointer.committed(size)
 
     def _insert(self, rows: list[_Row]) -> None:
@@ -207,10 +207,11 @@ class SQLiteBackend:
     def forget(self, dropped: Sequence[Dropped], compacted: int) -> None:
         # What is forgotten once more after a crash does no harm: no commit has to wait for this one's sync.
         with self._unsynced(), self._transaction():
-            size = self._history_writer.take(dropped, _now_ms())
+            marks = self._history_writer.take(dropped, _now_ms())
             revisions = orjson.dumps([revision for revision, _ in dropped]).decode()
             self._connection.execute("DELETE FROM log WHERE revision IN (SELECT value FROM json_each(?))", (revisions,))
-            self._mark("compacted", compacted)
+            self._mark({"compacted": compacted, **marks})
+        size = marks[history.HISTORY_BYTES]
         grown = abs(size - self._history_writer.bytes)
         self._history_writer.taken(size)
         self._checkpointer.committed(grown + 2 * len(dropped) * ROW_BYTES)
@@ -223,8 +224,9 @@ class SQLiteBackend:
         finally:
             self._connection.execute("PRAGMA synchronous = FULL")
 
-    def _mark(self, name: str, value: int) -> None:
-        self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+    def _mark(self, marks: Mapping[str, int]) -> None:
+        values = ", ".join(["(?, ?)"] * len(marks))
+        self._connection.execute(f"INSERT OR REPLACE INTO meta VALUES {values}", list(chain.from_iterable(marks.items())))
 
     @contextmanager
     def _transaction(self, new: Sequence[Author] = ()) -> Iterator[None]:
