@@ -32,6 +32,8 @@ FORMAT_VERSION = 2
 CACHE_KIB = 2048
 # So many rows are inserted by one statement: each costs less then, and a thread does not wait for Python's lock after each.
 WIDE = 64
+# Larger ones, on average, go one by one: a statement keeps what it has last been given.
+LARGE_ROW_BYTES = 16 * 1024
 
 _SCHEMA = """
 CREATE TABLE log (
@@ -113,7 +115,7 @@ class SQLiteBackend:
     def _open(self) -> sqlite3.Connection:
         connection = None
         try:
-            connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, cached_statements=WIDE + 16)
+            connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, cached_statements=24)
             connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
             (application,) = connection.execute("PRAGMA application_id").fetchone()
             (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -186,23 +188,26 @@ class SQLiteBackend:
             data = record.data if is_plain else encode(record.key, record.data)
             rows.append((record.revision, record.key, record.created, int(change.deleted), number, now_ms, data))
             size += len(data) + ROW_BYTES
-        if len(rows) <= WIDE and not new and reserved is None:
+        wide = WIDE if size <= len(rows) * LARGE_ROW_BYTES else 1
+        if len(rows) <= wide and not new and reserved is None:
             # A transaction of its own: all of it, the sync too, happens without Python's lock.
             with self._committing():
-                self._insert(rows)
+                self._insert(rows, wide)
         else:
             with self._transaction(new):
-                self._insert(rows)
+                self._insert(rows, wide)
                 if new:
                     self._authors.write(new)
                 if reserved is not None:
                     self._mark({"reserved": reserved})
         self._checkpointer.committed(size)
 
-    def _insert(self, rows: list[_Row]) -> None:
-        for first in range(0, len(rows), WIDE):
-            some = rows[first : first + WIDE]
-            self._connection.execute(_APPEND[len(some)], list(chain.from_iterable(some)))
+    def _insert(self, rows: list[_Row], wide: int) -> None:
+        for first in range(0, len(rows), wide):
+            some = rows[first : first + wide]
+            width = 1 << (len(some) - 1).bit_length()
+            nothing = [None] * (len(_COLUMNS) * (width - len(some)))
+            self._connection.execute(_APPEND[width], [*chain.from_iterable(some), *nothing])
 
     def forget(self, dropped: Sequence[Dropped], compacted: int) -> None:
         # What is forgotten once more after a crash does no harm: no commit has to wait for this one's sync.
@@ -290,9 +295,18 @@ class SQLiteBackend:
         os.close(self._lock)
 
 
-_INSERT = "INSERT INTO log (revision, key, created, deleted, author, written_ms, data) VALUES "
-_APPEND = [_INSERT + ", ".join(["(?, ?, ?, ?, ?, ?, ?)"] * count) for count in range(WIDE + 1)]
-"""The statements that insert so many rows."""
+_COLUMNS = ("revision", "key", "created", "deleted", "author", "written_ms", "data")
+
+
+def _append(width: int) -> str:
+    """Inserts up to so many rows, the rest of which are NULLs: so there are few statements, however many rows come together."""
+    into, row = f"INSERT INTO log ({', '.join(_COLUMNS)})", f"({', '.join('?' * len(_COLUMNS))})"
+    if width == 1:
+        return f"{into} VALUES {row}"
+    return f"{into} SELECT * FROM (VALUES {', '.join([row] * width)}) WHERE column1 IS NOT NULL"
+
+
+_APPEND = {width: _append(width) for width in (1, 2, 4, 8, 16, 32, WIDE)}
 _Row = tuple[int, str, int, int, int, int, bytes]
 
 

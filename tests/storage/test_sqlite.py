@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import sqlite3
 import subprocess
@@ -189,3 +190,32 @@ def test_a_full_disk_refuses_writes_and_recovers(small_disk: Path) -> None:
         await db.stop()
 
     asyncio.run(test())
+
+
+def test_few_statements_insert_any_number_of_rows_and_none_keeps_large_ones(tmp_path: Path) -> None:
+    """SQLite's statements hold what they were last given; the connection keeps those that it has seen."""
+    backend = SQLiteBackend(tmp_path / "navarch.db")
+    seen: list[str] = []
+    revisions = itertools.count(1)
+
+    def rows(count: int, size_bytes: int) -> list[Change]:
+        records = [
+            Record(f"/registry/pods/a/{number}", b"x" * size_bytes, number, number)
+            for number in itertools.islice(revisions, count)
+        ]
+        return [Change(record, None, False) for record in records]
+
+    backend.append(rows(1, 10))
+    backend._connection.set_trace_callback(seen.append)
+    for count in range(1, 66):
+        backend.append(rows(count, 10))
+    statements = {" ".join(text.split()[:3]) + f" {text.count('(')}" for text in seen if text.startswith("INSERT")}
+    assert len(statements) == 7
+    # One statement is a transaction by itself; of the last batch there was one row more than that.
+    assert [text for text in seen if text.startswith("BEGIN")] == ["BEGIN IMMEDIATE"]
+    seen.clear()
+    backend.append(rows(3, 100_000))
+    assert [text.split()[0] for text in seen] == ["BEGIN", "INSERT", "INSERT", "INSERT", "COMMIT"]
+    stored = [record.revision for record, _ in backend.load()]
+    assert stored == list(range(1, next(revisions)))
+    backend.close()
