@@ -587,7 +587,8 @@ def test_a_pod_that_has_its_devices_is_explained_where_it_is() -> None:
             placed = await found.until(lambda: where(found, "web"))
             engine = running[0]._engine
             assert engine is not None
-            await found.until(lambda: engine.snapshot.placed(meta.uid(present(found, "web"))))
+            # Not only assumed: what it has is known here, and that it is there.
+            await found.until(lambda: meta.get_path(found.informers.get("pods").get("default/web"), "spec", "nodeName"))
             answer = engine.explain("default", "web")
             other = "node-2" if placed == "node-1" else "node-1"
             assert of(answer, placed)["fits"]
