@@ -204,6 +204,9 @@ def end_trees(roots: Sequence[Process], *, grace_seconds: float = 0.0) -> None:
         deadline = clock.monotonic() + grace_seconds
         for process in asked:
             process.wait(max(0.0, deadline - clock.monotonic()))
+    # Else a root might start something between the last look and its own end.
+    for root in roots:
+        root.send(signal.SIGSTOP)
     # What is being killed may still start something: look until nothing is left.
     for _ in range(SWEEP_ROUNDS_LIMIT):
         left = [process for process in map(find, descendants(pids)) if process is not None and process.send(signal.SIGKILL)]
