@@ -344,16 +344,16 @@ class MVCC:
     def publish(self, changes: list[Change], now_seconds: float) -> None:
         """Make durable changes visible, in order, and tell the watchers."""
         by_prefix: dict[str, Batch[Change]] = {}
+        staged, prefix, found = self._staged, "", Batch[Change]()
         for change in changes:
             key = change.record.key
-            if self._staged.get(key) is change:
-                del self._staged[key]
-            prefix = collection_prefix(key)
-            found = by_prefix.get(prefix)
-            if found is None:
-                by_prefix[prefix] = Batch([change])
-            else:
-                found.append(change)
+            if staged.get(key) is change:
+                del staged[key]
+            # Mostly of the same collection as the one before; no prefix is the beginning of another.
+            if not prefix or not key.startswith(prefix):
+                prefix = collection_prefix(key)
+                found = by_prefix.setdefault(prefix, Batch())
+            found.append(change)
         for prefix, batch in by_prefix.items():
             self._apply(self.collection(prefix), batch)
         self._remember(changes, now_seconds)
@@ -373,24 +373,26 @@ class MVCC:
             logger.exception("a watcher of %s failed", watcher.prefix)
 
     def _apply(self, collection: Collection, changes: Iterable[Change]) -> None:
-        newest = 0
+        newest, put, remove = 0, collection.put, collection.remove
         for change in changes:
             if change.deleted:
-                collection.remove(change.record.key)
+                remove(change.record.key)
             else:
-                collection.put(change.record)
+                put(change.record)
             if change.revision > newest:
                 newest = change.revision
         collection.revision = max(collection.revision, newest)
         self.revision = max(self.revision, newest)
 
-    def _remember(self, changes: Iterable[Change], now_seconds: float) -> None:
+    def _remember(self, changes: Sequence[Change], now_seconds: float) -> None:
+        size, recent = 0, self._recent
         for change in changes:
             change.published_seconds = now_seconds
             change.keep_decoded()
-            self._history.append(change)
-            self._history_bytes += len(change.record.data)
-            self._recent[change.revision] = change
+            size += len(change.record.data)
+            recent[change.revision] = change
+        self._history.extend(changes)
+        self._history_bytes += size
 
     def _forget_decoded(self) -> None:
         recent = self._recent

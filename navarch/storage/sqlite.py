@@ -173,7 +173,8 @@ class SQLiteBackend:
 
     def append(self, changes: Sequence[Change], reserved: int | None = None) -> None:
         now_ms, new = _now_ms(), []
-        rows: list[_Row] = []
+        # One after the other, as they are bound.
+        values: list[_Value] = []
         size = 0
         is_plain, encode = self._transformers.is_plain, self._transformers.encode
         last: Author | None = None
@@ -186,28 +187,28 @@ class SQLiteBackend:
                 if is_new:
                     new.append(last)
             data = record.data if is_plain else encode(record.key, record.data)
-            rows.append((record.revision, record.key, record.created, int(change.deleted), number, now_ms, data))
+            values += (record.revision, record.key, record.created, change.deleted, number, now_ms, data)
             size += len(data) + ROW_BYTES
-        wide = WIDE if size <= len(rows) * LARGE_ROW_BYTES else 1
-        if len(rows) <= wide and not new and reserved is None:
+        wide = WIDE if size <= len(changes) * LARGE_ROW_BYTES else 1
+        if len(changes) <= wide and not new and reserved is None:
             # A transaction of its own: all of it, the sync too, happens without Python's lock.
             with self._committing():
-                self._insert(rows, wide)
+                self._insert(values, wide)
         else:
             with self._transaction(new):
-                self._insert(rows, wide)
+                self._insert(values, wide)
                 if new:
                     self._authors.write(new)
                 if reserved is not None:
                     self._mark({"reserved": reserved})
         self._checkpointer.committed(size)
 
-    def _insert(self, rows: list[_Row], wide: int) -> None:
-        for first in range(0, len(rows), wide):
-            some = rows[first : first + wide]
-            width = 1 << (len(some) - 1).bit_length()
-            nothing = [None] * (len(_COLUMNS) * (width - len(some)))
-            self._connection.execute(_APPEND[width], [*chain.from_iterable(some), *nothing])
+    def _insert(self, values: list[_Value], wide: int) -> None:
+        for first in range(0, len(values), wide * len(_COLUMNS)):
+            some = values[first : first + wide * len(_COLUMNS)]
+            width = 1 << (len(some) // len(_COLUMNS) - 1).bit_length()
+            some += [None] * (width * len(_COLUMNS) - len(some))
+            self._connection.execute(_APPEND[width], some)
 
     def forget(self, dropped: Sequence[Dropped], compacted: int) -> None:
         # What is forgotten once more after a crash does no harm: no commit has to wait for this one's sync.
@@ -307,7 +308,7 @@ def _append(width: int) -> str:
 
 
 _APPEND = {width: _append(width) for width in (1, 2, 4, 8, 16, 32, WIDE)}
-_Row = tuple[int, str, int, int, int, int, bytes]
+_Value = int | str | bytes | None
 
 
 def _write_error(path: Path, error: sqlite3.Error) -> StorageError:

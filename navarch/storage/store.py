@@ -477,6 +477,10 @@ class LocalStore(IndexedStore):
             dropped := self.index.compact(clock.monotonic(), COMPACTION_STEP, self._lazy_since, everything=everything)
         ) is not None:
             self._unforgotten += dropped
+            if not self._unforgotten:
+                # Nothing leaves the log with creations: it goes on being complete from where it was.
+                await asyncio.sleep(0)
+                continue
             # A commit that comes meanwhile goes to the same thread and waits for one bounded step.
             self._in_thread = True
             try:
