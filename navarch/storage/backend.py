@@ -51,8 +51,6 @@ class Past:
     records: list[Record]
     since: int
     """Of what had been replaced up to this revision, some is not there any more."""
-    until: int
-    """What has been replaced after this revision is in the log."""
 
 
 class History(Protocol):

@@ -173,9 +173,9 @@ class HistoryReader:
         rows, marks = self._ask(query, under, under[:-1] + chr(ord("/") + 1), revision, revision)
         if any(data == PURGED for _, data, _, _ in rows):
             # What was there then is not known any more.
-            return Past([], revision + 1, marks.get("compacted", 0))
+            return Past([], revision + 1)
         records = [Record(key, self._decoded(key, data), revision, created) for key, data, revision, created in rows]  # type: ignore[arg-type]
-        return Past(records, marks.get(HISTORY_SINCE, 0), marks.get("compacted", 0))
+        return Past(records, marks.get(HISTORY_SINCE, 0))
 
     def versions(self, key: str, logged: Sequence[int]) -> list[Version]:
         """All there are of a key, oldest first; `logged` are the revisions of the log where it may be."""

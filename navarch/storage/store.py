@@ -283,8 +283,7 @@ class LocalStore(IndexedStore):
                 raise StorageError("what has left the log is not in the history yet")
             kept = self.index.kept_since(prefix, under, revision, after)
             ended = await asyncio.to_thread(history.alive, under, revision)
-            is_whole = ended.since <= revision and self.compacted <= ended.until
-        if not is_whole:
+        if revision < ended.since:
             raise CompactedError
         found = {record.key: record for record in (*ended.records, *kept) if record.key > after}
         return [found[key] for key in sorted(found)]

@@ -118,6 +118,22 @@ def test_every_state_of_the_past_is_read_back(tmp_path: Path) -> None:
     run(test)
 
 
+def test_what_was_there_before_only_creations_left_the_window_can_be_read(tmp_path: Path) -> None:
+    """They leave nothing to forget, so the file does not say that they have."""
+
+    async def test() -> None:
+        async with store(tmp_path) as db:
+            revisions = [(await put(db, f"a/{number}", number)).revision for number in range(6)]
+            await db.compact()
+            assert db.compacted > revisions[2]
+            assert values(await db.past(PREFIX, PREFIX, revisions[2])) == {"a/0": 0, "a/1": 1, "a/2": 2}
+            await put(db, "a/0", "new")
+            await db.compact()
+            assert values(await db.past(PREFIX, PREFIX, revisions[2])) == {"a/0": 0, "a/1": 1, "a/2": 2}
+
+    run(test)
+
+
 def test_the_oldest_goes_when_the_budget_is_spent_and_what_is_incomplete_is_not_shown(tmp_path: Path) -> None:
     async def test() -> None:
         async with store(tmp_path, Retention(bytes=20_000)) as db:
