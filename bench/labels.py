@@ -23,8 +23,9 @@ from api import pod
 
 from navarch.api.core import pod as pods
 from navarch.apiserver import selection
-from navarch.storage import labelindex, mvcc
-from navarch.storage.mvcc import Collection, Record
+from navarch.storage import labelindex
+from navarch.storage.changes import Record
+from navarch.storage.collection import LABELLED_MIN, Collection
 
 PREFIX = "/registry/pods/"
 ROUNDS = 30
@@ -100,7 +101,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--objects", type=int, default=5000, help="pods of one namespace")
     options = arguments.parse_args()
-    assert options.objects >= max(mvcc.LABELLED_MIN, 2 * PER_APP)
+    assert options.objects >= max(LABELLED_MIN, 2 * PER_APP)
     figures = run(options.objects)
     for name, value in figures.items():
         print(f"{name:30} {value:12.3f}")

@@ -32,9 +32,9 @@ import uvloop
 from etcd import CALL_TIMEOUT_SECONDS, Etcd
 
 from navarch.component import garbage
+from navarch.storage.changes import Change, Record
 from navarch.storage.etcd import etcd_pb2 as pb
 from navarch.storage.etcd.client import EtcdClient
-from navarch.storage.mvcc import Change, Record
 from navarch.storage.sqlite import SQLiteBackend
 from navarch.storage.store import LocalStore
 

@@ -21,8 +21,8 @@ from api import pod
 from navarch.api.core import pod as pods
 from navarch.apiserver import selection
 from navarch.apiserver.watch import Watch
+from navarch.storage.changes import Write
 from navarch.storage.indexed import IndexedStore
-from navarch.storage.mvcc import Write
 
 PREFIX = pods.KIND.key_prefix
 PADDING_BYTES = 1500

@@ -25,7 +25,8 @@ from navarch.client.events import EventRecorder
 from navarch.client.workqueue import WorkQueue
 from navarch.component import clock
 from navarch.storage.backend import StorageError
-from navarch.storage.mvcc import Change, ConflictError, Write
+from navarch.storage.changes import Change, Write
+from navarch.storage.mvcc import ConflictError
 from navarch.storage.store import Store
 
 logger = logging.getLogger(__name__)

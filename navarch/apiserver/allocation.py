@@ -22,7 +22,7 @@ from navarch.apiserver.bootstrap import complete
 from navarch.apiserver.nodeports import NodePorts
 from navarch.apiserver.resources import versioned
 from navarch.component import clock
-from navarch.storage.mvcc import Change, Write
+from navarch.storage.changes import Change, Write
 from navarch.storage.store import Store
 
 MANAGER = "ipallocator.k8s.io"

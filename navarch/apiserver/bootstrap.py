@@ -16,7 +16,7 @@ from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
 from navarch.apiserver.resources import versioned
 from navarch.component import clock
-from navarch.storage.mvcc import Write
+from navarch.storage.changes import Write
 from navarch.storage.store import Store
 
 

@@ -12,7 +12,7 @@ from navarch.apimachinery.errors import Object
 from navarch.apiserver import selection
 from navarch.apiserver.health import Check
 from navarch.apiserver.request import Answer, APIRequest, ListAnswer, ObjectAnswer
-from navarch.storage.mvcc import Record
+from navarch.storage.changes import Record
 
 NAMES = ("controller-manager", "scheduler", "etcd-0")
 ELSEWHERE = "is not run by this server"

@@ -18,7 +18,7 @@ from navarch.apiserver.selection import Selection
 from navarch.apiserver.watch import Event
 from navarch.apiserver.webhookclient import CallError, WebhookClient
 from navarch.component import clock
-from navarch.storage.mvcc import Record
+from navarch.storage.changes import Record
 
 T = TypeVar("T")
 TIMEOUT_SECONDS = 30

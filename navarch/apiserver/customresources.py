@@ -16,7 +16,7 @@ from navarch.api.kind import Kind
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
 from navarch.apiserver.watch import Watch
-from navarch.storage.mvcc import Change
+from navarch.storage.changes import Change
 from navarch.storage.store import Store
 
 logger = logging.getLogger(__name__)

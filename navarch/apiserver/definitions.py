@@ -24,7 +24,8 @@ from navarch.client.workqueue import WorkQueue
 from navarch.component import clock
 from navarch.component.tasks import Tasks
 from navarch.storage.backend import StorageError
-from navarch.storage.mvcc import Change, ConflictError, Record, Write
+from navarch.storage.changes import Change, Record, Write
+from navarch.storage.mvcc import ConflictError
 from navarch.storage.store import Store
 
 logger = logging.getLogger(__name__)

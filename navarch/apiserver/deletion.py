@@ -12,7 +12,8 @@ from navarch.apiserver.admission.chain import Attributes
 from navarch.apiserver.request import APIRequest, ListAnswer, ObjectAnswer
 from navarch.apiserver.resources import WRITE_ATTEMPTS, Resources, may_go
 from navarch.component import clock
-from navarch.storage.mvcc import ConflictError, Record
+from navarch.storage.changes import Record
+from navarch.storage.mvcc import ConflictError
 
 # Whoever asks for more means never, and the clock has no such times.
 GRACE_LIMIT_SECONDS = 1 << 31

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from navarch.api import schemas
 from navarch.api.kind import Kind
 from navarch.api.protobuf import encoder
-from navarch.storage.mvcc import Record
+from navarch.storage.changes import Record
 
 LIMIT_BYTES = 32 * 1024 * 1024
 """Of messages that are kept, so that the longest lists that are likely fit in: one that does not is encoded anew each time."""

@@ -23,7 +23,7 @@ from navarch.apiserver.request import APIRequest
 from navarch.apiserver.requestinfo import RequestInfo
 from navarch.component.httpserver import Response
 from navarch.storage.backend import Version
-from navarch.storage.mvcc import collection_prefix
+from navarch.storage.collection import collection_prefix
 from navarch.storage.store import Store
 
 PATH = "/navarch/v1/history"

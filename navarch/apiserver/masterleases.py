@@ -12,7 +12,8 @@ from contextlib import suppress
 from navarch.apimachinery.errors import Object
 from navarch.apiserver.resources import versioned
 from navarch.component import clock
-from navarch.storage.mvcc import Change, ConflictError, Record, Write
+from navarch.storage.changes import Change, Record, Write
+from navarch.storage.mvcc import ConflictError
 from navarch.storage.store import Store
 
 PREFIX = "/registry/masterleases/"

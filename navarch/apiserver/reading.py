@@ -20,7 +20,8 @@ from navarch.apiserver import selection
 from navarch.apiserver.freshness import REVISION, storage_errors
 from navarch.apiserver.request import APIRequest, ListAnswer, ObjectAnswer, WatchAnswer
 from navarch.apiserver.watch import Watch
-from navarch.storage.mvcc import CompactedError, FutureRevisionError, Record
+from navarch.storage.changes import Record
+from navarch.storage.mvcc import CompactedError, FutureRevisionError
 from navarch.storage.store import Store
 
 

@@ -14,7 +14,7 @@ from navarch.apimachinery import errors
 from navarch.apimachinery.errors import Object, StatusError
 from navarch.apiserver.requestinfo import RequestInfo, is_true
 from navarch.component.httpserver import Response
-from navarch.storage.mvcc import Record
+from navarch.storage.changes import Record
 
 if TYPE_CHECKING:
     from navarch.apiserver.watch import Watch

@@ -26,7 +26,8 @@ from navarch.apiserver.freshness import storage_errors
 from navarch.apiserver.reading import Reading
 from navarch.apiserver.request import APIRequest, ObjectAnswer
 from navarch.component import clock
-from navarch.storage.mvcc import ConflictError, Record, Write
+from navarch.storage.changes import Record, Write
+from navarch.storage.mvcc import ConflictError
 from navarch.storage.store import Store
 
 if TYPE_CHECKING:

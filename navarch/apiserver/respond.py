@@ -17,7 +17,7 @@ from navarch.apiserver.negotiation import META_GROUP, PLAIN, PROTOBUF, YAML, Rep
 from navarch.apiserver.request import Answer, APIRequest, ListAnswer, ObjectAnswer, WatchAnswer
 from navarch.apiserver.tables import partial, table
 from navarch.component.httpserver import Response
-from navarch.storage.mvcc import Record
+from navarch.storage.changes import Record
 
 GZIP_MIN_BYTES = 128 * 1024
 GZIP_LEVEL = 1

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from navarch.api.kind import Getter, Kind
 from navarch.apimachinery import errors, selectors
 from navarch.apimachinery.errors import Object
-from navarch.storage.mvcc import Record
+from navarch.storage.changes import Record
 from navarch.storage.watchers import Term
 
 # Strings that JSON writes as they are, so that they can be searched for in encoded objects.

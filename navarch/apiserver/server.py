@@ -68,7 +68,8 @@ from navarch.component.httpclient import HTTPClient
 from navarch.component.tasks import Tasks
 from navarch.component.tls import server_context
 from navarch.storage.backend import StorageError
-from navarch.storage.mvcc import ConflictError, Write
+from navarch.storage.changes import Write
+from navarch.storage.mvcc import ConflictError
 from navarch.storage.store import LocalStore, Store
 
 logger = logging.getLogger(__name__)

@@ -13,7 +13,8 @@ from navarch.apimachinery.errors import Object
 from navarch.apiserver.selection import Selection
 from navarch.component import clock
 from navarch.storage.batch import Batch
-from navarch.storage.mvcc import Change, CompactedError, Record
+from navarch.storage.changes import Change, Record
+from navarch.storage.mvcc import CompactedError
 from navarch.storage.store import Store
 from navarch.storage.watchers import Watcher
 

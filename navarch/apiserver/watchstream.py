@@ -14,7 +14,7 @@ from navarch.apiserver.request import APIRequest, WatchAnswer
 from navarch.apiserver.tables import partial, table
 from navarch.apiserver.watch import Event, Events, Watch
 from navarch.component.httpserver import Piece, Response
-from navarch.storage.mvcc import Change
+from navarch.storage.changes import Change
 
 Encode = Callable[[Events], bytes]
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from navarch.storage.backend import Marks, StorageFullError, StorageUnavailableError
+from navarch.storage.changes import Change, Dropped, Record
 from navarch.storage.encryption.transformers import Transformers
-from navarch.storage.mvcc import Change, Dropped, Record
 
 
 class Disk:

@@ -26,7 +26,7 @@ from navarch.simulation.record import (
     Record,
     Span,
 )
-from navarch.storage.mvcc import Change
+from navarch.storage.changes import Change
 from navarch.storage.store import Store
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from navarch.storage.author import Author
+from navarch.storage.changes import Change, Dropped, Record
 from navarch.storage.encryption.transformers import Transformers
-from navarch.storage.mvcc import Change, Dropped, Record
 
 
 class StorageError(Exception):

@@ -16,9 +16,9 @@ import orjson
 
 from navarch.storage.author import UNKNOWN, Author
 from navarch.storage.backend import Past, StorageError, Version
+from navarch.storage.changes import Dropped, Record
 from navarch.storage.encryption.providers import EncryptionError
 from navarch.storage.encryption.transformers import Transformers
-from navarch.storage.mvcc import Dropped, Record
 
 SCHEMA = """
 CREATE TABLE authors (

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from navarch.apimachinery.errors import Object
-from navarch.storage.mvcc import MVCC, Change, Collection, Record
+from navarch.storage.changes import Change, Record
+from navarch.storage.collection import Collection
+from navarch.storage.mvcc import MVCC
 from navarch.storage.watchers import Term, Watcher
 
 

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import orjson
 
-if TYPE_CHECKING:
-    from navarch.storage.mvcc import Record
+from navarch.storage.changes import Record
 
 # Objects that one step takes in: some milliseconds.
 STEP = 1000

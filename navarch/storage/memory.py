@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from navarch.storage.backend import Marks
+from navarch.storage.changes import Change, Dropped, Record
 from navarch.storage.encryption.transformers import Transformers
-from navarch.storage.mvcc import Change, Dropped, Record
 
 
 class MemoryBackend:

@@ -7,20 +7,16 @@ writes build on it), then *published* once its backend says it is durable: only 
 from __future__ import annotations
 
 import logging
-from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 from itertools import islice
 
-import orjson
-
 from navarch.apimachinery.errors import Object
-from navarch.storage.author import SERVER, Author, writing
+from navarch.storage.author import writing
 from navarch.storage.batch import Batch
-from navarch.storage.labelindex import LabelIndex
-from navarch.storage.watchers import Term, Watcher, Watchers
+from navarch.storage.changes import Change, Dropped, Record, Write
+from navarch.storage.collection import Collection, collection_prefix
+from navarch.storage.watchers import Term, Watcher
 
 logger = logging.getLogger(__name__)
 
@@ -34,14 +30,6 @@ CREATIONS_PER_VERSION = 5
 # Changes so new that watchers still take them, and that writes build on: their decoded and wire forms are kept. A scheduler
 # that decides 128 pods in a turn binds one some 300 changes after it was made.
 RECENT_CHANGES = 512
-# Fewer objects are looked at one by one.
-LABELLED_MIN = 200
-# Namespaces' parts of collections.
-PREFIXES_REMEMBERED = 4096
-
-
-Dropped = tuple[int, int]
-"""The revision of a version, and that of the change that ended it; a deletion ends with itself."""
 
 
 class ConflictError(Exception):
@@ -54,172 +42,6 @@ class CompactedError(Exception):
 
 class FutureRevisionError(Exception):
     """The revision asked for does not exist yet."""
-
-
-class Record:
-    """One version of one object, encoded."""
-
-    __slots__ = ("created", "data", "key", "revision")
-
-    def __init__(self, key: str, data: bytes, revision: int, created: int) -> None:
-        self.key = key
-        self.data = data
-        """JSON, with `metadata.resourceVersion` in it."""
-        self.revision = revision
-        self.created = created
-        """Revision of the object's creation."""
-
-    def object(self) -> Object:
-        """Decoded anew; nobody else holds it."""
-        decoded: Object = orjson.loads(self.data)
-        return decoded
-
-
-class Change:
-    """One entry of the log: an object created, changed or deleted."""
-
-    __slots__ = (
-        "_forms",
-        "_is_recent",
-        "_line",
-        "_object",
-        "author",
-        "deleted",
-        "previous",
-        "published_seconds",
-        "record",
-        "revision",
-    )
-
-    def __init__(
-        self, record: Record, previous: Record | None, deleted: bool, obj: Object | None = None, author: Author = SERVER
-    ) -> None:
-        self.record = record
-        """The new version; of a deletion the last one, carrying the deletion's revision."""
-        self.revision = record.revision
-        self.previous = previous
-        self.deleted = deleted
-        self.author = author
-        self._object = obj
-        self._line: bytes | None = None
-        self._forms: dict[str, bytes] | None = None
-        self._is_recent = False
-        """Whether what is made of it is kept for others who ask. Whoever goes through the history must not fill memory."""
-        self.published_seconds = 0.0
-
-    @property
-    def type(self) -> str:
-        return "DELETED" if self.deleted else "ADDED" if self.previous is None else "MODIFIED"
-
-    @property
-    def object(self) -> Object:
-        """Decoded, shared: must not be mutated."""
-        found = self._object
-        if found is None:
-            found = self.record.object()
-            if self._is_recent:
-                self._object = found
-        return found
-
-    @property
-    def line(self) -> bytes:
-        """The watch event as it goes to every watcher that takes the whole object."""
-        found = self._line
-        if found is None:
-            found = b'{"type":"%b","object":%b}\n' % (self.type.encode(), self.record.data)
-            if self._is_recent:
-                self._line = found
-        return found
-
-    def form(self, name: str, make: Callable[[Change], bytes]) -> bytes:
-        """Another form in which watchers take it, made once."""
-        if not self._is_recent:
-            return make(self)
-        if self._forms is None:
-            self._forms = {}
-        found = self._forms.get(name)
-        if found is None:
-            found = self._forms[name] = make(self)
-        return found
-
-    def keep_decoded(self) -> None:
-        """Those who watch are about to have it."""
-        self._is_recent = True
-
-    def forget_decoded(self) -> None:
-        """Keep only bytes, once those who watch have had it."""
-        self._is_recent = False
-        self._object = self._line = self._forms = None
-
-
-class Collection:
-    """The objects under one prefix (one resource), in key order."""
-
-    __slots__ = ("_labels", "_order", "prefix", "records", "revision", "watchers")
-
-    def __init__(self, prefix: str, revision: int) -> None:
-        self.prefix = prefix
-        self.records: dict[str, Record] = {}
-        self._order: list[str] | None = None
-        self._labels: LabelIndex | None = None
-        """Made when it is first of use."""
-        self.watchers = Watchers(prefix)
-        self.revision = revision
-        """Of the last change in here, or the one since which changes are known."""
-
-    def put(self, record: Record) -> None:
-        if self._order is not None and record.key not in self.records:
-            self._order = None
-        if self._labels is not None:
-            self._labels.changed(record.key, self.records.get(record.key), record)
-        self.records[record.key] = record
-
-    def remove(self, key: str) -> None:
-        removed = self.records.pop(key, None)
-        if removed is not None:
-            self._order = None
-            if self._labels is not None:
-                self._labels.changed(key, removed, None)
-
-    def keys(self) -> list[str]:
-        """All keys, sorted; do not change the list."""
-        if self._order is None:
-            self._order = sorted(self.records)
-        return self._order
-
-    def range(self, prefix: str, after: str = "", labels: Sequence[bytes] = ()) -> list[Record]:
-        """Records whose keys start with `prefix`, which ends in a slash, and come after `after`, in order.
-
-        Those that have not all of the `labels` (each as it is encoded) may be left out.
-        """
-        if not self.records:
-            return []
-        keys, records = self.keys(), self.records
-        # What comes behind a slash comes before the character after the slash.
-        end = len(keys) if prefix == self.prefix else bisect_left(keys, prefix[:-1] + chr(ord("/") + 1))
-        start = 0 if prefix == self.prefix and not after else bisect_right(keys, max(prefix, after))
-        if labels and end - start >= LABELLED_MIN:
-            if self._labels is None:
-                self._labels = LabelIndex(keys)
-            if self._labels.complete(records) and len(chosen := self._labels.having(labels)) < end - start:
-                return [records[key] for key in sorted(chosen) if key.startswith(prefix) and key > after]
-        return [records[key] for key in keys[start:end]]
-
-
-# Not frozen: making one would take as long as the change itself.
-@dataclass(slots=True, eq=False)
-class Write:
-    """One change that is to be made; nobody changes it."""
-
-    prefix: str
-    key: str
-    data: Callable[[int | None], bytes]
-    """Is given the change's revision and returns the encoded object; None: without it, where the store adds it itself."""
-    base: Record | None
-    """The version that was read; None: there must be none."""
-    obj: Object | None = None
-    """The object, decoded, where it is at hand."""
-    deletes: bool = False
 
 
 class MVCC:
@@ -561,20 +383,3 @@ class MVCC:
 
 def _deletion(old: Record, revision: int) -> Change:
     return Change(Record(old.key, old.data, revision, old.created), old, True)
-
-
-def collection_prefix(key: str) -> str:
-    """``/registry/pods/`` of ``/registry/pods/ns/name``; what is below ``services`` or a group keeps two parts."""
-    return _prefix(key[: key.rindex("/") + 1])
-
-
-@lru_cache(PREFIXES_REMEMBERED)
-def _prefix(directory: str) -> str:
-    parts = directory.split("/", 4)
-    if parts[2] in _TWO_PART or "." in parts[2]:
-        return f"/{parts[1]}/{parts[2]}/{parts[3]}/"
-    return f"/{parts[1]}/{parts[2]}/"
-
-
-# Kubernetes' own layout has two resources below services, and custom resources below their group, which has a dot in its name.
-_TWO_PART = frozenset({"services"})

@@ -21,11 +21,11 @@ from navarch.component import clock
 from navarch.storage import history, rewriting
 from navarch.storage.author import Author
 from navarch.storage.backend import Marks, StorageError, StorageFullError
+from navarch.storage.changes import Change, Dropped, Record
 from navarch.storage.checkpoints import ROW_BYTES, Checkpointer
 from navarch.storage.encryption.providers import ENCRYPTED, EncryptionError
 from navarch.storage.encryption.transformers import PLAIN, Transformers
 from navarch.storage.history import Authors, HistoryReader, HistoryWriter, Retention
-from navarch.storage.mvcc import Change, Dropped, Record
 
 APPLICATION_ID = 0x6E617663  # "navc"
 FORMAT_VERSION = 2

@@ -20,9 +20,11 @@ from navarch.component import clock, garbage
 from navarch.component.tasks import Tasks
 from navarch.component.worker import Worker
 from navarch.storage.backend import Backend, StorageError, Version
+from navarch.storage.changes import Change, Dropped, Record, Write
+from navarch.storage.collection import Collection
 from navarch.storage.encryption.transformers import Transformers
 from navarch.storage.indexed import IndexedStore
-from navarch.storage.mvcc import Change, Collection, CompactedError, Dropped, Record, Write
+from navarch.storage.mvcc import CompactedError
 from navarch.storage.watchers import Term, Watcher
 
 logger = logging.getLogger(__name__)

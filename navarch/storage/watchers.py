@@ -11,12 +11,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from navarch.storage.batch import Batch
-
-if TYPE_CHECKING:
-    from navarch.storage.mvcc import Change
+from navarch.storage.changes import Change
 
 
 class Term(NamedTuple):

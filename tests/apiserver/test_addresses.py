@@ -24,8 +24,8 @@ from navarch.apiserver.allocation import MANAGER, address_of
 from navarch.apiserver.bootstrap import complete
 from navarch.apiserver.resources import versioned
 from navarch.apiserver.server import APIServer
+from navarch.storage.changes import Change, Write
 from navarch.storage.memory import MemoryBackend
-from navarch.storage.mvcc import Change, Write
 from navarch.storage.sqlite import SQLiteBackend
 from navarch.storage.store import LocalStore
 from tests.apiserver.bench import Bench, bench

@@ -8,7 +8,7 @@ import pytest
 from navarch.api.protobuf import encoder
 from navarch.api.registry import resource
 from navarch.apiserver.encodings import Encodings
-from navarch.storage.mvcc import Record
+from navarch.storage.changes import Record
 
 CONFIG_MAPS = resource("configmaps")
 

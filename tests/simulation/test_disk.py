@@ -10,7 +10,7 @@ from navarch.component import clock
 from navarch.simulation.disk import Disk
 from navarch.simulation.loop import SimulatedClock, SimulatedLoop
 from navarch.storage.backend import StorageFullError, StorageUnavailableError
-from navarch.storage.mvcc import Change, Record
+from navarch.storage.changes import Change, Record
 
 KEY = "/registry/pods/a/b"
 

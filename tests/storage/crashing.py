@@ -26,8 +26,9 @@ from typing import Any
 import orjson
 
 from navarch.storage import checkpoints, mvcc, sqlitefile
+from navarch.storage.changes import Change, Write
 from navarch.storage.encryption.transformers import Transformers
-from navarch.storage.mvcc import Change, CompactedError, Write
+from navarch.storage.mvcc import CompactedError
 from navarch.storage.sqlite import SQLiteBackend
 from navarch.storage.store import LocalStore
 from tests.storage.encrypting import GCM_ONE, GCM_TWO, IDENTITY, everything

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from navarch.storage.backend import Backend
-from navarch.storage.mvcc import Change, Record, Write
+from navarch.storage.changes import Change, Record, Write
 from navarch.storage.replica.feed import Feed
 from navarch.storage.replica.store import ReplicaStore
 from navarch.storage.store import LocalStore

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import orjson
 
-from navarch.storage.mvcc import Change, Record
+from navarch.storage.changes import Change, Record
 from navarch.storage.store import Store
 
 PREFIX = "/registry/configmaps/"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from navarch.storage import checkpoints
-from navarch.storage.mvcc import Change, Record
+from navarch.storage.changes import Change, Record
 from navarch.storage.sqlite import SQLiteBackend
 
 DATA = b"x" * 3000

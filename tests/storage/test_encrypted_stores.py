@@ -11,9 +11,10 @@ import pytest
 
 from navarch.storage import mvcc, rewriting, sqlitefile
 from navarch.storage.backend import StorageError
+from navarch.storage.changes import Record
 from navarch.storage.encryption.transformers import PLAIN, Transformers
 from navarch.storage.history import HistoryReader
-from navarch.storage.mvcc import CompactedError, Record
+from navarch.storage.mvcc import CompactedError
 from navarch.storage.sqlite import SQLiteBackend
 from navarch.storage.store import LocalStore
 from tests.apiserver.bench import bench

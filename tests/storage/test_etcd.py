@@ -16,13 +16,14 @@ from navarch.apimachinery.errors import StatusError
 from navarch.component.pki import PKI, cluster_leaves
 from navarch.storage.author import UNKNOWN
 from navarch.storage.backend import StorageError, StorageFullError, StorageUnavailableError
+from navarch.storage.changes import Change, Write
 from navarch.storage.etcd import client as etcd_client
 from navarch.storage.etcd import store as etcd_store
 from navarch.storage.etcd.client import EtcdClient, EtcdError
 from navarch.storage.etcd.compaction import Compactor
 from navarch.storage.etcd.config import EtcdConfig
 from navarch.storage.etcd.store import EtcdStore
-from navarch.storage.mvcc import Change, CompactedError, ConflictError, Write
+from navarch.storage.mvcc import CompactedError, ConflictError
 from tests.etcd import Etcd
 from tests.lossynetwork import LossyNetwork, lossy_network
 from tests.storage.stores import PREFIX, encoder, opened, put, remove, run, value_of

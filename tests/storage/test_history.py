@@ -14,8 +14,9 @@ import pytest
 from navarch.storage import history, mvcc, sqlitefile
 from navarch.storage.author import UNKNOWN, author, writing
 from navarch.storage.backend import StorageError
+from navarch.storage.changes import Record
 from navarch.storage.history import Retention
-from navarch.storage.mvcc import CompactedError, Record
+from navarch.storage.mvcc import CompactedError
 from navarch.storage.sqlite import FORMAT_VERSION, SQLiteBackend
 from navarch.storage.store import LocalStore
 from tests.storage.stores import PREFIX, encoder, opened, put, remove, run, value_of

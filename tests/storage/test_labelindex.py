@@ -12,16 +12,17 @@ from hypothesis import strategies as st
 from navarch.api.core import configmap
 from navarch.apimachinery.errors import Object
 from navarch.apiserver import selection
-from navarch.storage import labelindex, mvcc
+from navarch.storage import collection, labelindex
+from navarch.storage.changes import Record, Write
 from navarch.storage.labelindex import LabelIndex
-from navarch.storage.mvcc import MVCC, Record, Write
+from navarch.storage.mvcc import MVCC
 
 PREFIX = "/registry/configmaps/"
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mvcc, "LABELLED_MIN", 3)
+    monkeypatch.setattr(collection, "LABELLED_MIN", 3)
     monkeypatch.setattr(labelindex, "STEP", 2)
 
 

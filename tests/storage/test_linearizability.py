@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from navarch.storage.mvcc import ConflictError, Record
+from navarch.storage.changes import Record
+from navarch.storage.mvcc import ConflictError
 from navarch.storage.replica.feed import Feed
 from navarch.storage.replica.store import ReplicaStore
 from navarch.storage.sqlite import SQLiteBackend

@@ -12,8 +12,9 @@ import pytest
 
 from navarch.storage import mvcc, store
 from navarch.storage.backend import Backend, StorageError
+from navarch.storage.changes import Change
 from navarch.storage.memory import MemoryBackend
-from navarch.storage.mvcc import Change, CompactedError
+from navarch.storage.mvcc import CompactedError
 from navarch.storage.sqlite import SQLiteBackend
 from navarch.storage.store import LocalStore
 from tests.storage.stores import PREFIX, encoder, opened, put, remove, run, value_of

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
 from navarch.storage import mvcc
-from navarch.storage.mvcc import Change, CompactedError, ConflictError, Write
+from navarch.storage.changes import Change, Write
+from navarch.storage.mvcc import CompactedError, ConflictError
 from navarch.storage.replica.store import ReplicaStore
 from navarch.storage.sqlite import SQLiteBackend
 from navarch.storage.store import LocalStore, Store

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import orjson
 
-from navarch.storage.mvcc import CREATIONS_PER_VERSION, MVCC, RECENT_CHANGES, Change, Write
+from navarch.storage.changes import Change, Write
+from navarch.storage.mvcc import CREATIONS_PER_VERSION, MVCC, RECENT_CHANGES
 
 PREFIX = "/registry/pods/"
 

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from navarch.storage.backend import StorageError, StorageUnavailableError
+from navarch.storage.changes import Change, Record
 from navarch.storage.memory import MemoryBackend
-from navarch.storage.mvcc import Change, Record
 from navarch.storage.replica import protocol
 from navarch.storage.replica.feed import SILENCE_LIMIT_SECONDS, Feed, _Follower
 from navarch.storage.replica.protocol import Decoder, ProtocolError

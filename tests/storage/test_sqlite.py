@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from navarch.storage.backend import Marks, StorageError, StorageFullError
-from navarch.storage.mvcc import MVCC, Change, Record
+from navarch.storage.changes import Change, Record
+from navarch.storage.mvcc import MVCC
 from navarch.storage.sqlite import APPLICATION_ID, FORMAT_VERSION, WIDE, SQLiteBackend
 from navarch.storage.store import LocalStore
 

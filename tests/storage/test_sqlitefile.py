@@ -13,7 +13,7 @@ import pytest
 
 from navarch.storage import sqlitefile
 from navarch.storage.backend import StorageError
-from navarch.storage.mvcc import Change, Record
+from navarch.storage.changes import Change, Record
 from navarch.storage.sqlite import SQLiteBackend
 from navarch.storage.store import LocalStore
 

@@ -14,8 +14,9 @@ import pytest
 
 from navarch.apimachinery.errors import Object
 from navarch.storage import mvcc
+from navarch.storage.changes import Change, Write
 from navarch.storage.memory import MemoryBackend
-from navarch.storage.mvcc import Change, CompactedError, ConflictError, FutureRevisionError, Write
+from navarch.storage.mvcc import CompactedError, ConflictError, FutureRevisionError
 from navarch.storage.sqlite import SQLiteBackend
 from navarch.storage.store import LocalStore, Store
 from tests.storage.encrypting import GCM_ONE, everything

@@ -13,8 +13,9 @@ from navarch.api.core import pod
 from navarch.apimachinery.errors import Object
 from navarch.apiserver import selection
 from navarch.apiserver.watch import Watch
+from navarch.storage.changes import Change, Write
 from navarch.storage.indexed import IndexedStore
-from navarch.storage.mvcc import MVCC, Change, CompactedError, Write
+from navarch.storage.mvcc import MVCC, CompactedError
 from navarch.storage.watchers import Term
 
 PREFIX = pod.KIND.key_prefix

@@ -16,7 +16,7 @@ from navarch.apimachinery.selectors import Selector
 from navarch.apiserver.admission import rules, telling
 from navarch.apiserver.admission.chain import Attributes
 from navarch.apiserver.admission.rules import Kinds, Rule
-from navarch.storage.mvcc import Change
+from navarch.storage.changes import Change
 from navarch.storage.store import Store
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from navarch.apiserver.admission.chain import Attributes
 from navarch.apiserver.admission.rules import Kinds, Match, Rule
 from navarch.apiserver.admission.telling import Form
 from navarch.apiserver.webhookclient import WebhookClient
-from navarch.storage.mvcc import Change
+from navarch.storage.changes import Change
 from navarch.storage.store import Store
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from navarch.api.kind import Kind
-from navarch.storage.mvcc import Change
+from navarch.storage.changes import Change
 from navarch.storage.store import Store
 
 

@@ -24,7 +24,8 @@ from navarch.apiserver.admission.chain import AdmissionPlugin, Attributes
 from navarch.apiserver.admission.presence import Presence
 from navarch.component import clock
 from navarch.storage.backend import StorageError
-from navarch.storage.mvcc import ConflictError, Record
+from navarch.storage.changes import Record
+from navarch.storage.mvcc import ConflictError
 from navarch.storage.store import Store
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from navarch.apimachinery import errors, meta, remember
 from navarch.apimachinery.errors import Object
 from navarch.apiserver.admission.chain import AdmissionPlugin, Attributes
 from navarch.component import clock
-from navarch.storage.mvcc import Record
+from navarch.storage.changes import Record
 from navarch.storage.store import Store
 
 TOKEN_MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"

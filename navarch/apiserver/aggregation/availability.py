@@ -23,7 +23,8 @@ from navarch.component.httpclient import HTTPClient
 from navarch.component.metrics import Registry
 from navarch.component.tasks import Tasks
 from navarch.storage.backend import StorageError
-from navarch.storage.mvcc import Change, ConflictError
+from navarch.storage.changes import Change
+from navarch.storage.mvcc import ConflictError
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from navarch.api.apiregistration import apiservice
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
 from navarch.component import clock
-from navarch.storage.mvcc import Change
+from navarch.storage.changes import Change
 from navarch.storage.store import Store
 
 KIND = apiservice.KIND

@@ -15,7 +15,8 @@ from navarch.apiserver.admission.chain import Attributes
 from navarch.apiserver.request import APIRequest, ObjectAnswer
 from navarch.apiserver.resources import MISMATCHED_NAMESPACE, WRITE_ATTEMPTS, Resources
 from navarch.component import clock
-from navarch.storage.mvcc import ConflictError, Record
+from navarch.storage.changes import Record
+from navarch.storage.mvcc import ConflictError
 
 BINDING = "io.k8s.api.core.v1.Binding"
 _PLAIN = frozenset({"apiVersion", "kind", "metadata", "target"})

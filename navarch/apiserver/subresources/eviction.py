@@ -11,7 +11,8 @@ from navarch.apiserver.admission.chain import Attributes
 from navarch.apiserver.request import APIRequest, ObjectAnswer
 from navarch.apiserver.resources import Resources
 from navarch.component import clock
-from navarch.storage.mvcc import ConflictError, Record
+from navarch.storage.changes import Record
+from navarch.storage.mvcc import ConflictError
 
 EVICTION = "io.k8s.api.policy.v1.Eviction"
 CONFLICT_RETRIES = 20

@@ -10,8 +10,8 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from navarch.storage.collection import collection_prefix
 from navarch.storage.encryption.providers import ENCRYPTED, EncryptionError, Key
-from navarch.storage.mvcc import collection_prefix
 
 UNMATCHED = "the provided value does not match any of the supported transformers"
 _DIGEST_BYTES = 8

@@ -24,20 +24,15 @@ from navarch.component import clock
 from navarch.component.tasks import Tasks
 from navarch.storage.author import UNKNOWN
 from navarch.storage.backend import StorageError, StorageFullError, StorageUnavailableError, Version
+from navarch.storage.changes import Change, Record, Write
+from navarch.storage.collection import collection_prefix
 from navarch.storage.encryption.providers import EncryptionError
 from navarch.storage.encryption.transformers import PLAIN, Transformers
 from navarch.storage.etcd import compaction, values
 from navarch.storage.etcd import etcd_pb2 as pb
 from navarch.storage.etcd.client import EtcdClient, EtcdError
 from navarch.storage.indexed import IndexedStore
-from navarch.storage.mvcc import (
-    Change,
-    CompactedError,
-    ConflictError,
-    Record,
-    Write,
-    collection_prefix,
-)
+from navarch.storage.mvcc import CompactedError, ConflictError
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import cast
 
 from navarch.component import clock
-from navarch.storage.mvcc import MVCC, Change
+from navarch.storage.changes import Change
+from navarch.storage.mvcc import MVCC
 from navarch.storage.replica import protocol
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from navarch.storage.mvcc import Record
+from navarch.storage.changes import Record
 
 VERSION = 1
 STATE, RECORDS, WHOLE, CHANGES, ASK, ANSWER = b"SRWCAN"

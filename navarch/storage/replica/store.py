@@ -16,8 +16,9 @@ from navarch.apimachinery.errors import Object
 from navarch.component import clock
 from navarch.component.tasks import Tasks
 from navarch.storage.backend import StorageError, StorageUnavailableError, Version
+from navarch.storage.changes import Change, Record, Write
+from navarch.storage.collection import collection_prefix
 from navarch.storage.indexed import IndexedStore
-from navarch.storage.mvcc import Change, Record, Write, collection_prefix
 from navarch.storage.replica import protocol
 
 # As long as Kubernetes waits for its watch cache.
