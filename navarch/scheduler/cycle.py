@@ -218,6 +218,16 @@ def judge_row(framework: Framework, filtered: Filtered, pod: PodInfo, snapshot: 
     return bool(snapshot.valid[row]) and _accepts(framework, filtered, pod, snapshot, row)
 
 
+def reasons_against(framework: Framework, filtered: Filtered, pod: PodInfo, snapshot: Snapshot, row: int) -> tuple[str, ...]:
+    """Why the pod does not fit that node as things are (or are supposed to be); nothing if it does."""
+    fit = Fit(snapshot.valid[: snapshot.size].copy(), snapshot.count, resolvable=np.zeros(snapshot.size, np.bool_))
+    if keeps_room(snapshot.nominated.get(row, {}), pod):
+        _ask_with_nominated(framework, pod, snapshot, filtered, fit, row)
+    if fit.feasible[row]:
+        _ask(framework, filtered.active, filtered.state, pod, Nodes(snapshot, np.array([row])), fit)
+    return tuple(fit.reasons)
+
+
 def _accepted(framework: Framework, plugins: Sequence[Plugin], state: CycleState, pod: PodInfo, nodes: Nodes) -> IntArray:
     """The rows of those of these nodes that none of the plugins rejects."""
     rejected: BoolArray | None = None

@@ -17,9 +17,9 @@ import numpy as np
 
 from navarch.apimachinery import meta, selectors
 from navarch.apimachinery.errors import Object
-from navarch.scheduler.cycle import judge_row
+from navarch.scheduler.cycle import judge_row, reasons_against
 from navarch.scheduler.framework import BoolArray, Plugin, Reuse
-from navarch.scheduler.nodes import OneNode
+from navarch.scheduler.nodes import Nodes, OneNode
 from navarch.scheduler.podinfo import PodInfo
 from navarch.scheduler.runtime import Filtered, Fit, Framework, unavailable
 from navarch.scheduler.snapshot import Snapshot
@@ -29,6 +29,8 @@ NO_VICTIMS = "No preemption victims found for incoming pod"
 
 
 Cost = tuple[int, int, int, int, float]
+Reasons = tuple[str, ...]
+"""Why the pod does not fit a node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,9 @@ class Search:
     def fits(self, row: int) -> bool:
         return judge_row(self.framework, self.filtered, self.pod, self.snapshot, row)
 
+    def reasons_against(self, row: int) -> Reasons:
+        return reasons_against(self.framework, self.filtered, self.pod, self.snapshot, row)
+
     @cached_property
     def moving(self) -> list[Plugin]:
         """Filter plugins to whom it matters which pods are on a node."""
@@ -81,6 +86,10 @@ class Kept:
     budgets: int
     found: dict[int, Candidate] = field(default_factory=dict)
     """By row; the rows that are `known` and not here are of no use."""
+    against: dict[int, Reasons] = field(default_factory=dict)
+    """By row: why the pod would not fit even without all pods that matter less. Not of rows where there are none."""
+    told: Counter[Reasons] = field(default_factory=Counter)
+    """How many rows have which."""
     known: BoolArray = field(default_factory=lambda: np.zeros(0, np.bool_))
     _order: list[tuple[Cost, int, int, Candidate]] = field(default_factory=list)
     """A heap of them, by cost and then as they were found; also of some that are found no more."""
@@ -93,17 +102,22 @@ class Kept:
             return False
         for change in changes:
             self.found.pop(change.row, None)
+            if change.row in self.against:
+                self.told[self.against.pop(change.row)] -= 1
             if change.row < len(self.known):
                 self.known[change.row] = False
         self.position = snapshot.position
         return True
 
-    def note(self, row: int, candidate: Candidate | None) -> None:
+    def note(self, row: int, candidate: Candidate | Reasons) -> None:
         self.known[row] = True
-        if candidate is not None:
+        if isinstance(candidate, Candidate):
             self.found[row] = candidate
             self._noted += 1
             heapq.heappush(self._order, (candidate.cost, self._noted, row, candidate))
+        elif candidate != (NO_VICTIMS,):
+            self.against[row] = candidate
+            self.told[candidate] += 1
 
     def cheapest(self) -> Candidate | None:
         while self._order:
@@ -123,14 +137,22 @@ class Outcome:
     """Whether anything was looked at."""
 
 
-def ineligible(pod: PodInfo, snapshot: Snapshot) -> str:
+def ineligible(pod: PodInfo, snapshot: Snapshot, fit: Fit) -> str:
     """Why the pod may not preempt now; "" if it may."""
     if not pod.may_preempt:
         return "not eligible due to preemptionPolicy=Never."
     row = snapshot.rows.get(pod.nominated_node_name)
-    if row is not None and any(p.info.is_terminating and p.info.priority < pod.priority for p in snapshot.pods[row].values()):
+    if row is None or not (row < len(fit.resolvable) and fit.resolvable[row]):
+        return ""  # There is no waiting for room where room alone does not help any more.
+    if any(p.info.priority < pod.priority and _is_leaving_for_others(p.info) for p in snapshot.pods[row].values()):
         return "not eligible due to a terminating pod on the nominated node."
     return ""
+
+
+def _is_leaving_for_others(pod: PodInfo) -> bool:
+    """Whether a pod is being deleted because a scheduler has preempted it; who leaves for other reasons is not waited for."""
+    condition = meta.condition(pod.pod, "DisruptionTarget") if pod.is_terminating else None
+    return condition is not None and condition.get("status") == "True" and condition.get("reason") == "PreemptionByScheduler"
 
 
 def may_help(pod: PodInfo, snapshot: Snapshot) -> bool:
@@ -147,7 +169,7 @@ def find(
     `kept`, which must be up to date, spares looking at nodes again; what is found out is added to it.
     """
     pod, snapshot = search.pod, search.snapshot
-    reason = ineligible(pod, snapshot)
+    reason = ineligible(pod, snapshot, fit)
     if reason:
         return Outcome(None, f"preemption: {reason}", is_eligible=False)
     size = snapshot.size
@@ -170,7 +192,10 @@ def find(
     candidate = kept.cheapest()
     if candidate is not None:
         return Outcome(candidate, "")
-    reasons = Counter({NO_VICTIMS: count, NOT_HELPFUL: snapshot.count - count})
+    reasons = Counter({NO_VICTIMS: count - kept.told.total(), NOT_HELPFUL: snapshot.count - count})
+    for against, nodes in kept.told.items():
+        for reason in against:
+            reasons[reason] += nodes
     return Outcome(None, f"preemption: {unavailable(snapshot.count, +reasons)}")
 
 
@@ -196,18 +221,19 @@ def _importance(pod: PodInfo) -> tuple[int, float]:
     return -pod.priority, _started(pod)
 
 
-def _victims(search: Search, row: int) -> Candidate | None:
-    """The fewest pods that must leave that node so that the pod fits; None if it would not even then."""
+def _victims(search: Search, row: int) -> Candidate | Reasons:
+    """The fewest pods that must leave that node so that the pod fits; or why it would not even if all did that may."""
     pod, snapshot = search.pod, search.snapshot
     lower = sorted((p.info for p in snapshot.pods[row].values() if p.info.priority < pod.priority), key=_importance)
     if not lower:
-        return None
+        return (NO_VICTIMS,)
     trial = _AmountsTrial(search, row) if search.amounts_only else _Trial(search, row)
     with trial:
         for victim in lower:
             trial.move(victim, away=True)
-        if not trial.fits():
-            return None
+        against = trial.reasons_against()
+        if against:
+            return against
         protected, free = _split_by_budgets(lower, search.budgets)
         victims, violations = [], 0
         # Put back as many as still leave room, first those that a budget protects, the most important first.
@@ -240,6 +266,18 @@ class _AmountsTrial:
 
     def move(self, victim: PodInfo, *, away: bool) -> None:
         self._one.suppose(victim, -1 if away else 1)
+
+    def reasons_against(self) -> Reasons:
+        search = self._search
+        as_it_is = Nodes(search.snapshot, self._one.rows)
+        for plugin in search.filtered.active:
+            # Also those to whom pods do not matter: they were not asked if one before them had rejected the node.
+            nodes = self._one if plugin in search.moving else as_it_is
+            found = search.framework.filter_nodes(plugin, search.filtered.state, search.pod, nodes)
+            reasons = tuple(rejection.reason for rejection in found if np.any(rejection.nodes))
+            if reasons:
+                return reasons
+        return ()
 
     def fits(self) -> bool:
         search = self._search
@@ -279,6 +317,9 @@ class _Trial:
         for plugin in search.framework.followers:
             change = plugin.remove_pod if away else plugin.add_pod
             search.framework.call(plugin, "PreFilter", change, search.filtered.state, search.pod, victim, self._name)
+
+    def reasons_against(self) -> Reasons:
+        return self._search.reasons_against(self._row)
 
     def fits(self) -> bool:
         return self._search.fits(self._row)

@@ -61,6 +61,55 @@ def test_where_it_cannot_help_it_is_said_so() -> None:
     assert outcome.message == "preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling."
 
 
+def test_where_all_that_may_go_would_not_make_room_it_is_said_what_stands_in_the_way() -> None:
+    full = snapshot(
+        node("a", cpu="3"),
+        node("b", cpu="3"),
+        placed={"a": [low("x"), low("y", cpu="2", priority=10)], "b": [low("z", cpu="3", priority=10)]},
+    )
+    outcome = find(full, pod(cpu="2", priority=10))
+    assert outcome.message == (
+        "preemption: 0/2 nodes are available: 1 Insufficient cpu, 1 No preemption victims found for incoming pod."
+    )
+    near = {"labelSelector": {"matchLabels": {"app": "web"}}, "topologyKey": "kubernetes.io/hostname"}
+    affinity = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [near]}}
+    web = {"app": "web"}
+    shared = snapshot(node("a"), placed={"a": [low("x", labels=web), low("y", labels=web, priority=10)]})
+    assert find(shared, pod(priority=10, affinity=affinity)).message == (
+        "preemption: 0/1 nodes are available: 1 node(s) didn't match pod anti-affinity rules."
+    )
+
+
+def test_nobody_is_taken_off_a_node_that_for_another_reason_would_not_do() -> None:
+    item = pod(cpu="1", priority=10)
+    (container,) = item["spec"]["containers"]
+    rule = {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [42]}}
+    item["spec"]["containers"] = [{**container, "restartPolicy": "Never", "restartPolicyRules": [rule]}]
+    outcome = find(snapshot(node("a", cpu="1"), placed={"a": [low("x")]}), item)
+    assert outcome.message == "preemption: 0/1 nodes are available: 1 node(s) didn't match Pod's required features."
+
+
+def leaving(name: str, reason: str = "PreemptionByScheduler") -> Object:
+    item = low(name)
+    item["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    item["status"] = {"conditions": [{"type": "DisruptionTarget", "status": "True", "reason": reason}]}
+    return item
+
+
+def test_those_are_waited_for_that_have_been_preempted_on_the_node_that_the_pod_waits_for() -> None:
+    item = pod(cpu="1", priority=10)
+    item["status"] = {"nominatedNodeName": "a"}
+    found = snapshot(node("a", cpu="1"), placed={"a": [leaving("x")]})
+    assert find(found, item).message == "preemption: not eligible due to a terminating pod on the nominated node."
+    found = snapshot(
+        node("a", cpu="1"), node("b", cpu="1"), placed={"a": [leaving("x", "EvictionByEvictionAPI")], "b": [low("y")]}
+    )
+    assert find(found, item).candidate is not None  # Who leaves for other reasons may take long.
+    tainted = node("a", cpu="1", taints=[{"key": "k", "effect": "NoSchedule"}])
+    found = snapshot(tainted, node("b", cpu="1"), placed={"a": [leaving("x")], "b": [low("y")]})
+    assert victims(find(found, item)) == ("b", {"y"})  # There is no waiting for a node that will not do.
+
+
 def test_a_pod_may_be_told_not_to_preempt() -> None:
     found = snapshot(node("a", cpu="1"), placed={"a": [low("x")]})
     outcome = find(found, pod(cpu="1", priority=10, preemptionPolicy="Never"))
@@ -116,13 +165,13 @@ def test_what_is_kept_of_nodes_is_what_looking_again_finds(data: st.DataObject) 
         assert (outcome.candidate is None) == (again.candidate is None)
         assert outcome.message == again.message
         for row in kept.known.nonzero()[0].tolist():
-            assert kept.found.get(row) == slow(search, row)
+            assert (kept.found.get(row) or kept.against.get(row, (preemption.NO_VICTIMS,))) == slow(search, row)
         if outcome.candidate is not None and again.candidate is not None:
             assert outcome.candidate.cost == again.candidate.cost
 
 
-def slow(search: preemption.Search, row: int) -> preemption.Candidate | None:
-    """Whom to take off a node, found by taking them off."""
+def slow(search: preemption.Search, row: int) -> preemption.Candidate | preemption.Reasons:
+    """Whom to take off a node, or why that does not help, found by taking them off."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(preemption, "_AmountsTrial", preemption._Trial)
         return preemption._victims(search, row)
