@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
 from navarch.client.client import Client
 from navarch.client.informer import Informers
@@ -164,6 +165,21 @@ def test_a_pod_waits_at_permit_until_it_is_allowed_and_no_longer_than_it_may() -
             assert condition(found, "late")["message"] == (
                 '0/1 nodes are available: 1 rejected due to timeout after waiting at plugin "Protocolled".'
             )
+
+    asyncio.run(main())
+
+
+def test_a_pod_that_waits_at_permit_may_be_preempted_without_being_deleted() -> None:
+    async def main() -> None:
+        async with bench(running(Protocolled)) as found:
+            found.api.put(node(cpu="1"))
+            found.api.put(pod("low", cpu="900m"))
+            waiting = Protocolled.instance.handle.waiting_pods
+            await found.until(lambda: len(waiting) == 1)
+            found.api.put(pod("high", cpu="900m", priority=1000))
+            (event,) = await found.until(lambda: events(found, "Preempted"))
+            assert event["involvedObject"]["name"] == "low"
+            assert not meta.being_deleted(found.api.objects["pods"]["default/low"])
 
     asyncio.run(main())
 

@@ -108,13 +108,17 @@ def test_a_pod_of_high_priority_takes_the_place_of_a_lower_one() -> None:
     async def main() -> None:
         async with bench(scheduler) as found:
             found.api.put(node(cpu="1"))
-            found.api.put(pod("low", cpu="900m"))
+            low = pod("low", cpu="900m")
+            low["metadata"]["generation"] = 3
+            found.api.put(low)
             await found.until(lambda: where(found, "low"))
             found.api.put(pod("high", cpu="900m", priority=1000))
             victim = await found.until(
                 lambda: (low := found.api.one("pods", "default/low")) and meta.being_deleted(low) and low, what="deletion"
             )
-            assert (meta.condition(victim, "DisruptionTarget") or {})["reason"] == "PreemptionByScheduler"
+            told = meta.condition(victim, "DisruptionTarget") or {}
+            assert (told["reason"], told["observedGeneration"]) == ("PreemptionByScheduler", 3)
+            await found.until(lambda: events(found, "Preempted"))
             assert found.api.objects["pods"]["default/high"]["status"]["nominatedNodeName"] == "node-1"
             found.api.remove("pods", "default/low")
             await found.until(lambda: where(found, "high") == "node-1")

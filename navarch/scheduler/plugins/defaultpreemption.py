@@ -106,7 +106,12 @@ class DefaultPreemption(Plugin):
         waiting = self.handle.waiting_pods.get(victim.uid)
         if waiting is not None:
             waiting.reject(self.name, "preempted")
-            return
+        elif not await self._delete(victim, scheduler):
+            return  # It has gone by itself.
+        self.handle.recorder.event(victim.pod, "Normal", "Preempted", f"Preempted by pod {pod.uid} on node {node}")
+
+    async def _delete(self, victim: PodInfo, scheduler: str) -> bool:
+        """Whether there was something to delete. Raises StatusError, OSError."""
         condition = {
             "type": "DisruptionTarget",
             "status": "True",
@@ -114,12 +119,22 @@ class DefaultPreemption(Plugin):
             "message": f"{scheduler}: preempting to accommodate a higher priority pod",
             "lastTransitionTime": clock.timestamp(),
         }
+        generation = victim.pod["metadata"].get("generation")
+        if generation is not None:
+            condition["observedGeneration"] = generation
         client = self.handle.client
         patch = {"metadata": {"uid": victim.uid}, "status": {"conditions": [condition]}}
         try:
             await client.patch("pods", victim.name, patch, victim.namespace, patch_type="strategic", subresource="status")
         except StatusError as error:
-            if not error.is_not_found and not error.is_conflict:
+            if error.is_not_found:
+                return False
+            if not error.is_conflict:
                 raise
-        await client.delete_if_exists("pods", victim.name, victim.namespace, uid=victim.uid)
-        self.handle.recorder.event(victim.pod, "Normal", "Preempted", f"Preempted by pod {pod.uid} on node {node}")
+        try:
+            await client.delete("pods", victim.name, victim.namespace, uid=victim.uid)
+        except StatusError as error:
+            if error.is_not_found or error.is_conflict:
+                return False  # Or there is another of that name.
+            raise
+        return True
