@@ -57,6 +57,10 @@ class SpreadConstraint:
     honors_affinity: bool
     honors_taints: bool
 
+    def counts(self, labels: Mapping[str, str]) -> bool:
+        """Whether pods with these labels are counted: where the selector is empty, none are, though it matches all."""
+        return not self.selector.is_everything and self.selector.matches(labels)
+
 
 @dataclass(frozen=True, slots=True)
 class Toleration:

@@ -11,7 +11,7 @@ changes that may matter to other rows too (nodes come and go, labels, taints, im
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field
@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 
 from navarch.apimachinery import meta, quantity
 from navarch.apimachinery.errors import Object
-from navarch.apimachinery.selectors import Selector
 from navarch.scheduler.podinfo import AffinityTerm, PodInfo
 
 BoolArray = NDArray[np.bool_]
@@ -220,11 +219,11 @@ class Snapshot:
     def classes_in(self, namespace: str) -> Iterable[PodClass]:
         return self._by_namespace.get(namespace, {}).values()
 
-    def pods_matching(self, namespace: str, selector: Selector) -> IntArray:
-        """How many pods of `namespace` that are not being deleted match, by row."""
+    def pods_matching(self, namespace: str, matches: Callable[[Mapping[str, str]], bool]) -> IntArray:
+        """How many pods of `namespace` that are not being deleted have labels that match, by row."""
         counts = np.zeros(self.size, np.int64)
         for found in self.classes_in(namespace):
-            if not found.is_terminating and selector.matches(found.labels):
+            if not found.is_terminating and matches(found.labels):
                 found.add_to(counts)
         return counts
 

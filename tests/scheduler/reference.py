@@ -266,6 +266,8 @@ def constraints(world: World, pod: Object, when: str) -> list[Object]:
 
 
 def counts_there(world: World, constraint: Object, pod: Object, node: Object) -> int:
+    if not constraint["labelSelector"]:
+        return 0
     return sum(
         1
         for other in world.on(node["metadata"]["name"])
@@ -328,7 +330,7 @@ def soft_taints(pod: Object, node: Object) -> int:
 
 def preference(pod: Object, node: Object) -> int:
     found = preferred_terms(pod, "nodeAffinity")
-    return sum(item["weight"] for item in found if not item["preference"] or term_matches(item["preference"], node))
+    return sum(item["weight"] for item in found if term_matches(item["preference"], node))
 
 
 def least_allocated(world: World, pod: Object, node: Object) -> int:

@@ -105,6 +105,14 @@ def test_preferred_node_affinity_weighs_more_than_free_room() -> None:
     assert decide(found, pod(cpu="1", memory="1Gi", affinity=affinity)).node == "a"
 
 
+def test_an_empty_preference_weighs_nothing() -> None:
+    found = snapshot(node("a", labels={"disk": "ssd"}), node("b", cpu="5", memory="10Gi"))
+    preference = {"matchExpressions": [{"key": "disk", "operator": "In", "values": ["ssd"]}]}
+    terms = [{"weight": 100, "preference": {}}, {"weight": 1, "preference": preference}]
+    affinity = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": terms}}
+    assert decide(found, pod(cpu="1", memory="1Gi", affinity=affinity)).node == "a"
+
+
 def test_host_ports_are_taken_once_per_address() -> None:
     def with_port(ip: str = "") -> Object:
         item = pod()
@@ -182,6 +190,11 @@ def test_hard_spread_constraints_keep_zones_even() -> None:
         "0/2 nodes are available: 1 node(s) didn't match pod topology spread constraints, "
         "1 node(s) didn't match pod topology spread constraints (missing required label)."
     )
+
+
+def test_a_spread_constraint_with_an_empty_selector_counts_no_pods() -> None:
+    found = snapshot(*_zones(), placed={"a": [pod(), pod()]})
+    assert feasible(found, pod(topologySpreadConstraints=_spread(labelSelector={}))) == {"a", "b", "c"}
 
 
 def test_spread_counts_only_nodes_that_the_pod_may_use() -> None:

@@ -70,7 +70,9 @@ node_affinities = st.fixed_dictionaries(
             {"nodeSelectorTerms": st.lists(node_terms, min_size=1, max_size=2)}
         ),
         "preferredDuringSchedulingIgnoredDuringExecution": st.lists(
-            st.fixed_dictionaries({"weight": st.integers(1, 100), "preference": node_terms}), min_size=1, max_size=2
+            st.fixed_dictionaries({"weight": st.integers(1, 100), "preference": node_terms | st.just({})}),
+            min_size=1,
+            max_size=2,
         ),
     },
 )
@@ -102,7 +104,7 @@ def spreads(draw: Any) -> list[Object]:
     for key in draw(st.lists(st.sampled_from((HOST, ZONE)), min_size=1, max_size=2, unique=True)):
         when = draw(st.sampled_from(("DoNotSchedule", "ScheduleAnyway")))
         constraint: Object = {"topologyKey": key, "whenUnsatisfiable": when, "maxSkew": draw(st.integers(1, 3))}
-        constraint["labelSelector"] = draw(selectors)
+        constraint["labelSelector"] = draw(selectors) if draw(st.integers(0, 4)) else {}
         if when == "DoNotSchedule" and draw(st.booleans()):
             constraint["minDomains"] = draw(st.integers(1, 3))
         constraint["nodeAffinityPolicy"] = draw(st.sampled_from(("Honor", "Ignore")))

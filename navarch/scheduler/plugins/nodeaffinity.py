@@ -151,8 +151,7 @@ class NodeAffinity(Plugin):
     def score(self, state: CycleState, pod: PodInfo, nodes: Nodes) -> IntArray:
         total = np.zeros(nodes.size, np.int64)
         for weight, term in (*self._preferred, *pod.preferred_node_terms):
-            # Unlike a required term, an empty preference matches every node.
-            total += weight * (nodes.valid if term.is_empty else term_nodes(term, nodes))
+            total += weight * term_nodes(term, nodes)
         return total
 
     def normalize_score(self, state: CycleState, pod: PodInfo, scores: IntArray, nodes: Nodes) -> IntArray:

@@ -177,7 +177,7 @@ class PodTopologySpread(Plugin):
         if other.namespace != pod.namespace:
             return False
         constraints = (*self.constraints(pod, hard=True), *self.constraints(pod, hard=False))
-        return any(constraint.selector.matches(other.labels) for constraint in constraints)
+        return any(constraint.counts(other.labels) for constraint in constraints)
 
     def add_pod(self, state: CycleState, pod: PodInfo, added: PodInfo, node_name: str) -> Wider:
         return self._update(state, pod, added, node_name, 1)
@@ -192,10 +192,10 @@ class PodTopologySpread(Plugin):
         soft: Spreads | None = state.get(self.SCORES)
         wider, row = Wider.NOTHING, self.handle.snapshot.rows[node_name]
         for spread in hard:
-            if spread.constraint.selector.matches(other.labels) and spread.follow(pod, row, amount):
+            if spread.constraint.counts(other.labels) and spread.follow(pod, row, amount):
                 wider |= Wider.VERDICTS
         for spread in soft or ():
-            if spread.constraint.selector.matches(other.labels) and spread.add(row, amount) and spread.column.is_shared:
+            if spread.constraint.counts(other.labels) and spread.add(row, amount) and spread.column.is_shared:
                 wider |= Wider.SCORES
         return wider
 
@@ -241,7 +241,7 @@ class PodTopologySpread(Plugin):
         labelled = _with_all_keys(soft, everything) if spreads.requires_all_keys else everything.valid
         for constraint in soft:
             if constraint.topology_key == HOSTNAME:
-                counts = everything.snapshot.pods_matching(pod.namespace, constraint.selector)
+                counts = everything.snapshot.pods_matching(pod.namespace, constraint.counts)
                 column = everything.snapshot.label_column(HOSTNAME)
                 spreads.append(Spread(constraint, column, counts, labelled, counts[:0], by_row=True))
             else:
@@ -317,7 +317,7 @@ def _by_domain(constraint: SpreadConstraint, eligible: BoolArray, pod: PodInfo, 
     snapshot = nodes.snapshot
     column = snapshot.label_column(constraint.topology_key)
     codes = nodes.take(column.codes)
-    pods = snapshot.pods_matching(pod.namespace, constraint.selector)
+    pods = snapshot.pods_matching(pod.namespace, constraint.counts)
     counted = eligible & (codes > 0)
     size = len(column.values)
     sums = np.bincount(codes[counted], weights=pods[counted], minlength=size).astype(np.int64)
