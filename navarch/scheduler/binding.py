@@ -108,15 +108,17 @@ async def _bind(assumed: Assumed) -> Status | None:
         try:
             await assumed.extender.bind(assumed.pod, assumed.node)
         except ExtenderError as error:
-            return Status(Code.ERROR, (f"binding rejected: {error}",))
+            return Status(Code.ERROR, (str(error),))
         return None
     for plugin in assumed.framework.points["bind"]:
         asked = plugin.bind(assumed.state, assumed.pod, assumed.node)
         status = await _limited(assumed.framework, plugin, "Bind", asked, BIND_LIMIT_SECONDS)
         if status is None or status.code is Code.SUCCESS:
             return None
+        if status.is_rejected:
+            return Status(status.code, status.reasons, plugin.name)
         if status.code is not Code.SKIP:
-            return Status(status.code, (f"binding rejected: {status.message}",), plugin.name)
+            raise PluginError(plugin.name, "Bind", status.message)
     return Status(Code.ERROR, ("no bind plugin took the pod",))
 
 

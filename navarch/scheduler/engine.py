@@ -35,7 +35,7 @@ from navarch.scheduler.plugins import IN_TREE
 from navarch.scheduler.podinfo import PodInfo
 from navarch.scheduler.profiles import build
 from navarch.scheduler.queue import Queued, Rules, SchedulingQueue
-from navarch.scheduler.reporting import SCHEDULER_ERROR, SCHEDULING_GATED, UNSCHEDULABLE, patch_status, report
+from navarch.scheduler.reporting import SCHEDULER_ERROR, SCHEDULING_GATED, UNSCHEDULABLE, patch_status, report, shortened
 from navarch.scheduler.runtime import Fit, unavailable
 from navarch.scheduler.snapshot import Snapshot
 from navarch.scheduler.vectors import Templates
@@ -440,10 +440,9 @@ class Engine:
         pod, fit = queued.info, decision.fit
         message = fit.message
         outcome = self.profiles[pod.scheduler_name].post_filter(decision.filtered, pod, fit) if fit.nodes else None
-        nominated = nominated_before
+        nominated = ""
         if outcome is not None:
-            if outcome.nominated_node is not None:
-                nominated = outcome.nominated_node
+            nominated = nominated_before if outcome.nominated_node is None else outcome.nominated_node
             if outcome.message:
                 message = f"{message} {outcome.message}"
         if nominated:
@@ -451,8 +450,12 @@ class Engine:
         self.queue.put_back(queued, fit.plugins, clock.monotonic(), got_somewhere=bool(nominated))
         if outcome is not None and outcome.prepare is not None:
             self._tasks.start(self._prepare(pod, outcome.prepare()), name=f"preempt for {pod.key}")
-        self._recorder.event(pod.pod, "Warning", "FailedScheduling", message)
-        self._tasks.start(report(self._client, pod, UNSCHEDULABLE, message, nominated), name=f"report {pod.key}")
+        self._tell(pod, UNSCHEDULABLE, message, nominated)
+
+    def _tell(self, pod: PodInfo, reason: str, message: str, nominated: str = "") -> None:
+        """Why the pod could not be scheduled. Where it was going, it is no longer, unless that is said again."""
+        self._recorder.event(pod.pod, "Warning", "FailedScheduling", shortened(message))
+        self._tasks.start(report(self._client, pod, reason, message, nominated), name=f"report {pod.key}")
 
     def _nominate(self, pod: PodInfo, node: str) -> None:
         """Keep the room on `node` for `pod`, and for none of lower priority that hoped for it."""
@@ -481,34 +484,29 @@ class Engine:
 
     def _rejected(self, queued: Queued, status: Status) -> None:
         """Reserve or Permit said no."""
-        if not status.is_rejected:
-            self._failed(queued, status.message)
-            return
         self.queue.put_back(queued, {status.plugin}, clock.monotonic())
         self._wakeup.set()
         # Only the chosen node was asked about.
-        message = unavailable(1, {status.message: 1})
-        self._recorder.event(queued.info.pod, "Warning", "FailedScheduling", message)
-        self._tasks.start(report(self._client, queued.info, UNSCHEDULABLE, message), name=f"report {queued.info.key}")
+        self._tell(queued.info, UNSCHEDULABLE, unavailable(1, {status.message: 1}))
 
-    def _failed(self, queued: Queued, message: str) -> None:
+    def _failed(self, queued: Queued, message: str, reason: str = SCHEDULER_ERROR) -> None:
         """Something went wrong; the pod is tried again after a while."""
         self.queue.put_back_failed(queued, clock.monotonic())
         self._wakeup.set()
-        self._recorder.event(queued.info.pod, "Warning", "FailedScheduling", message)
-        self._tasks.start(report(self._client, queued.info, SCHEDULER_ERROR, message), name=f"report {queued.info.key}")
+        self._tell(queued.info, reason, message)
 
     # Bindings.
 
     async def _bind(self, queued: Queued, assumed: Assumed, waiting: WaitingPod | None) -> None:
-        pod, is_asked = assumed.pod, False
+        pod, is_asked, is_permitted = assumed.pod, False, False
         as_decided = pod.pod  # When it is bound, it may have been seen bound already.
         try:
             busy = binding.pre_flight(assumed)
             if (busy or waiting is not None) and pod.nominated_node_name != assumed.node:
                 # It takes a while: who looks at the pod, or schedules after us, is told where it is going.
-                await patch_status(self._client, pod, {"nominatedNodeName": assumed.node})
+                pod.pod = await patch_status(self._client, pod, {"nominatedNodeName": assumed.node}) or pod.pod
             status = await binding.wait_on_permit(waiting, self.handle) if waiting is not None else None
+            is_permitted = status is None
             if status is None:
                 # Who waits for volumes keeps nobody else from being bound.
                 status = await binding.prepare(assumed, busy)
@@ -531,11 +529,11 @@ class Engine:
         self._give_up(assumed)
         if self.queue.get(pod.uid) is None:
             return
-        if status.is_rejected:
+        if status.is_rejected and not is_permitted:
             self._rejected(queued, status)
         else:
             logger.info("cannot bind %s to %s: %s", pod.key, assumed.node, status.message)
-            self._failed(queued, status.message)
+            self._failed(queued, status.message, UNSCHEDULABLE if status.is_rejected else SCHEDULER_ERROR)
 
     def _give_up(self, assumed: Assumed) -> None:
         """The pod is not going to its node after all."""

@@ -19,11 +19,22 @@ INTERRUPTION_LIMIT_SECONDS = 0.1
 """How long to wait for one that has been interrupted."""
 
 
+WORDS = {
+    "Filter": 'running "{plugin}" filter plugin',
+    "AddPod": 'running AddPod on PreFilter plugin "{plugin}"',
+    "RemovePod": 'running RemovePod on PreFilter plugin "{plugin}"',
+    "Score": 'running Score plugins: plugin "{plugin}" failed with',
+    "NormalizeScore": 'running Normalize on Score plugins: plugin "{plugin}" failed with',
+}
+"""What kube-scheduler says at these extension points; at the others the same of each."""
+
+
 class PluginError(Exception):
     """A plugin failed at an extension point; the text is what the pod's event says."""
 
     def __init__(self, plugin: str, point: str, problem: str) -> None:
-        super().__init__(f'running {point} plugin "{plugin}": {problem}')
+        words = WORDS.get(point, f'running {point} plugin "{{plugin}}"')
+        super().__init__(f"{words.format(plugin=plugin)}: {problem}")
         self.plugin = plugin
 
 

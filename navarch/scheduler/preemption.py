@@ -315,8 +315,8 @@ class _Trial:
         else:
             search.snapshot.add_pod(victim, self._name)
         for plugin in search.framework.followers:
-            change = plugin.remove_pod if away else plugin.add_pod
-            search.framework.call(plugin, "PreFilter", change, search.filtered.state, search.pod, victim, self._name)
+            point, change = ("RemovePod", plugin.remove_pod) if away else ("AddPod", plugin.add_pod)
+            search.framework.call(plugin, point, change, search.filtered.state, search.pod, victim, self._name)
 
     def reasons_against(self) -> Reasons:
         return self._search.reasons_against(self._row)

@@ -15,8 +15,14 @@ logger = logging.getLogger(__name__)
 UNSCHEDULABLE = "Unschedulable"
 SCHEDULER_ERROR = "SchedulerError"
 SCHEDULING_GATED = "SchedulingGated"
+EVENT_LIMIT_CHARACTERS = 1024
 PATCH_ATTEMPTS = 4
 """How often a status is written that others are writing at the same time."""
+
+
+def shortened(message: str) -> str:
+    """As much of a message as an Event may carry."""
+    return message if len(message) <= EVENT_LIMIT_CHARACTERS else f"{message[: EVENT_LIMIT_CHARACTERS - 4]} ..."
 
 
 def status_change(pod: Object, reason: str, message: str, nominated: str | None, now: str) -> Object:
@@ -47,30 +53,31 @@ def status_change(pod: Object, reason: str, message: str, nominated: str | None,
     return status
 
 
-async def patch_status(client: Client, pod: PodInfo, status: Object) -> None:
+async def patch_status(client: Client, pod: PodInfo, status: Object) -> Object | None:
     """Write it, if the pod is still there and on no node; a pod that cannot be told is none the worse for it.
 
     Another scheduler may have bound it meanwhile, or a binding of our own may have had no answer: then it holds no more.
+    Gives the pod as it was written.
     """
     version = pod.pod["metadata"].get("resourceVersion")
     try:
         for _ in range(PATCH_ATTEMPTS):
             patch = {"metadata": {"uid": pod.uid, "resourceVersion": version}, "status": status}
             try:
-                await client.patch("pods", pod.name, patch, pod.namespace, patch_type="strategic", subresource="status")
-                return
+                return await client.patch("pods", pod.name, patch, pod.namespace, patch_type="strategic", subresource="status")
             except StatusError as error:
                 if not error.is_conflict:
                     raise
             present = await client.get("pods", pod.name, pod.namespace)
             if meta.uid(present) != pod.uid or present["spec"].get("nodeName"):
-                return
+                return None
             version = present["metadata"]["resourceVersion"]
     except StatusError as error:
         if not error.is_not_found:
             logger.info("cannot write the status of %s: %s", pod.key, error.message)
     except OSError as error:
         logger.debug("cannot write the status of %s: %s", pod.key, error)
+    return None
 
 
 async def report(client: Client, pod: PodInfo, reason: str, message: str, nominated: str | None = None) -> None:

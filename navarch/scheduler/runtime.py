@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from navarch.scheduler.nodes import Nodes
 from navarch.scheduler.podinfo import PodInfo
 from navarch.scheduler.snapshot import Snapshot
 
+Preparation = Callable[[], Any]
 _NO_ROWS: BoolArray = np.zeros(0, np.bool_)
 
 
@@ -130,24 +132,29 @@ class Framework:
         return found
 
     def post_filter(self, filtered: Filtered, pod: PodInfo, fit: Fit) -> PostFilterResult:
-        """The first plugin that finds a node wins; else all they have to say."""
+        """The first plugin that finds a node wins; else all they have to say. What one prepares the next do not hinder."""
         messages: list[str] = []
-        nominated: str | None = None
+        preparations: list[Preparation] = []
+        # With no plugin that could tell, what was said before does not hold.
+        nominated: str | None = None if self.points["postFilter"] else ""
         failure = Failure(self, filtered, fit)
         for plugin in self.points["postFilter"]:
             found: PostFilterResult | Status | None = self.call(
                 plugin, "PostFilter", plugin.post_filter, filtered.state, pod, failure
             )
             if isinstance(found, PostFilterResult):
-                if found.nominated_node or found.prepare:
-                    return found
+                if found.prepare is not None:
+                    preparations.append(found.prepare)
+                if found.nominated_node:
+                    return PostFilterResult(found.nominated_node, found.message, _together(preparations))
                 messages.append(found.message)
-                nominated = found.nominated_node if nominated is None else nominated
+                nominated = nominated if found.nominated_node is None else found.nominated_node
             elif found is not None:
-                if found.code is Code.ERROR:
-                    return PostFilterResult(message=found.message)  # Nobody else is asked, and the pod is told only this.
+                if found.code in (Code.ERROR, Code.UNSCHEDULABLE_AND_UNRESOLVABLE):
+                    # Nobody else is asked, and the pod is told only this.
+                    return PostFilterResult(message=found.message, prepare=_together(preparations))
                 messages.append(found.message)
-        return PostFilterResult(nominated, ", ".join(message for message in messages if message))
+        return PostFilterResult(nominated, ", ".join(message for message in messages if message), _together(preparations))
 
     # Scoring.
 
@@ -182,11 +189,11 @@ class Framework:
     # After the choice.
 
     def reserve(self, state: CycleState, pod: PodInfo, node_name: str) -> Status | None:
-        """The first that does not succeed; then all have been unreserved."""
+        """The first rejection; all must then be unreserved. Raises PluginError."""
         for plugin in self.points["reserve"]:
             status: Status | None = self.call(plugin, "Reserve", plugin.reserve, state, pod, node_name)
             if status is not None and status.code is not Code.SUCCESS:
-                return Status(status.code, status.reasons, plugin.name)
+                return _rejection(status, plugin, "Reserve")
         return None
 
     def unreserve(self, state: CycleState, pod: PodInfo, node_name: str) -> list[PluginError]:
@@ -207,7 +214,7 @@ class Framework:
             if status is None or status.code is Code.SUCCESS:
                 continue
             if status.code is not Code.WAIT:
-                return Status(status.code, status.reasons, plugin.name)
+                return _rejection(status, plugin, "Permit")
             waits[plugin.name] = status.timeout_seconds
         return waits or None
 
@@ -250,7 +257,9 @@ def pre_filter(
             names = answer.node_names if names is None else names & answer.node_names
             found.narrowing.append(plugin.name)
             if not names:
-                reason = f"node(s) didn't satisfy plugin(s) {listed(found.narrowing)} simultaneously"
+                several = len(found.narrowing) > 1
+                who = f"plugin(s) {listed(found.narrowing)} simultaneously" if several else f"plugin {plugin.name}"
+                reason = f"node(s) didn't satisfy {who}"
                 found.rejected = Status(Code.UNSCHEDULABLE_AND_UNRESOLVABLE, (reason,), plugin.name)
                 return found
         elif answer is not None and answer.code is Code.SKIP:
@@ -262,6 +271,23 @@ def pre_filter(
     if names is not None:
         found.wanted = np.array(sorted(snapshot.rows[name] for name in names if name in snapshot.rows), np.int64)
     return found
+
+
+def _rejection(status: Status, plugin: Plugin, point: str) -> Status:
+    """The plugin's status as a rejection by it. Raises PluginError if it is none."""
+    if not status.is_rejected:
+        raise PluginError(plugin.name, point, status.message)
+    return Status(status.code, status.reasons, plugin.name)
+
+
+def _together(preparations: Sequence[Preparation]) -> Preparation | None:
+    if len(preparations) < 2:
+        return preparations[0] if preparations else None
+
+    async def prepare() -> None:
+        await asyncio.gather(*(one() for one in preparations))
+
+    return prepare
 
 
 def _follows(plugin: Plugin) -> bool:

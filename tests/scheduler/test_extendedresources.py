@@ -567,7 +567,8 @@ def test_a_claim_that_an_earlier_attempt_left_goes_first() -> None:
             assert meta.uid(made) != meta.uid(left)
             (event,) = events(found, "FailedScheduling")
             assert event["message"] == (
-                "0/1 nodes are available: 1 cannot schedule extended resource claim. deletion of ResourceClaim completed"
+                "0/1 nodes are available: 1 cannot schedule extended resource claim. deletion of ResourceClaim completed, "
+                "preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."
             )
 
     asyncio.run(main())

@@ -16,7 +16,7 @@ from navarch.client.informer import Informers
 from navarch.scheduler.configuration import Configuration
 from navarch.scheduler.engine import Engine
 from navarch.scheduler.events import EventHint
-from navarch.scheduler.framework import CycleState, PerNode, Plugin, Status, unschedulable, wait
+from navarch.scheduler.framework import Code, CycleState, PerNode, Plugin, PreFilterResult, Status, unschedulable, wait
 from navarch.scheduler.isolation import Guard
 from navarch.scheduler.nodes import NodeInfo
 from navarch.scheduler.podinfo import PodInfo
@@ -78,6 +78,25 @@ def test_a_plugin_may_judge_one_node_at_a_time() -> None:
     asyncio.run(main())
 
 
+class Nowhere(Plugin):
+    name = "Nowhere"
+
+    def pre_filter(self, state: CycleState, pod: PodInfo, nodes: Any) -> PreFilterResult:
+        return PreFilterResult(frozenset())
+
+
+def test_a_plugin_that_leaves_no_node_is_named_alone() -> None:
+    async def main() -> None:
+        async with bench(running(Nowhere)) as found:
+            found.api.put(node())
+            found.api.put(pod("web"))
+            await found.until(lambda: condition(found, "web"))
+            message = condition(found, "web")["message"]
+            assert message.startswith("0/1 nodes are available: node(s) didn't satisfy plugin Nowhere. ")
+
+    asyncio.run(main())
+
+
 class Broken(Plugin):
     """Fails for one pod, hangs for another."""
 
@@ -107,6 +126,67 @@ def test_a_plugin_that_fails_or_hangs_fails_only_that_pod(monkeypatch: pytest.Mo
             assert messages["slow"] == 'running PreFilter plugin "Broken": gave no answer within 0.05s'
             assert condition(found, "bad")["reason"] == "SchedulerError"
             assert not where(found, "bad")
+
+    asyncio.run(main())
+
+
+class Failing(PerNode):
+    """Fails at the extension point that the pod names."""
+
+    name = "Failing"
+
+    def filter_node(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> Status | None:
+        if pod.name == "filter":
+            raise ValueError("it went wrong")
+        return None
+
+    def score_node(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> int:
+        if pod.name == "score":
+            raise ValueError("it went wrong")
+        return 0
+
+    def reserve(self, state: CycleState, pod: PodInfo, node_name: str) -> Status | None:
+        return Status(Code.ERROR, ("it went wrong",)) if pod.name == "reserve" else None
+
+    def permit(self, state: CycleState, pod: PodInfo, node_name: str) -> Status | None:
+        return Status(Code.ERROR, ("it went wrong",)) if pod.name == "permit" else None
+
+    async def pre_bind(self, state: CycleState, pod: PodInfo, node_name: str) -> Status | None:
+        return unschedulable("not today") if pod.name == "prebind" else None
+
+    async def bind(self, state: CycleState, pod: PodInfo, node_name: str) -> Status | None:
+        return Status(Code.ERROR if pod.name == "bind" else Code.SKIP, ("it went wrong",))
+
+
+def test_each_failure_is_told_in_kubernetes_words_and_ends_what_the_pod_was_promised() -> None:
+    expected = {
+        "filter": ("SchedulerError", 'running "Failing" filter plugin: it went wrong'),
+        "score": ("SchedulerError", 'running Score plugins: plugin "Failing" failed with: it went wrong'),
+        "reserve": ("SchedulerError", 'running Reserve plugin "Failing": it went wrong'),
+        "permit": ("SchedulerError", 'running Permit plugin "Failing": it went wrong'),
+        "prebind": ("Unschedulable", "not today"),
+        "bind": ("SchedulerError", 'running Bind plugin "Failing": it went wrong'),
+    }
+    points = {"multiPoint": PluginSet((("Failing", 0),)), "bind": PluginSet((("Failing", 0), ("DefaultBinder", 0)))}
+
+    async def main() -> None:
+        async with bench(running(Failing, profiles=(Profile(plugins=points),))) as found:
+            for number in range(2):
+                found.api.put(node(f"node-{number}"))
+            for name in expected:
+                item = pod(name)
+                item["status"]["nominatedNodeName"] = "node-0" if name != "score" else "elsewhere"
+                found.api.put(item)
+            await found.until(lambda: all(condition(found, name) for name in expected))
+            told = {name: (condition(found, name)["reason"], condition(found, name)["message"]) for name in expected}
+            assert told == expected
+            await found.until(
+                lambda: (
+                    not any(
+                        found.api.objects["pods"][f"default/{name}"]["status"].get("nominatedNodeName") for name in expected
+                    )
+                )
+            )
 
     asyncio.run(main())
 

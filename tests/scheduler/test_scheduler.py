@@ -79,11 +79,32 @@ def test_a_pod_that_does_not_fit_is_told_why_and_bound_when_there_is_room() -> N
 def test_without_nodes_a_pod_waits_for_one() -> None:
     async def main() -> None:
         async with bench(scheduler) as found:
-            found.api.put(pod("early"))
+            early = pod("early")
+            early["status"]["nominatedNodeName"] = "gone"
+            found.api.put(early)
             await found.until(lambda: condition(found, "early"))
             assert condition(found, "early")["message"] == "no nodes available to schedule pods"
+            assert "nominatedNodeName" not in found.api.objects["pods"]["default/early"]["status"]
             found.api.put(node())
             await found.until(lambda: where(found, "early") == "node-1")
+
+    asyncio.run(main())
+
+
+def test_a_long_message_is_cut_short_in_its_event_only() -> None:
+    async def main() -> None:
+        async with bench(scheduler) as found:
+            for number in range(40):
+                found.api.put(node(f"node-{number}", cpu="4"))
+            requests = {f"example.com/a-resource-with-a-long-name-{number}": "1" for number in range(40)}
+            item = pod("web")
+            item["spec"]["containers"][0]["resources"]["requests"] = requests
+            found.api.put(item)
+            await found.until(lambda: condition(found, "web"))
+            (event,) = await found.until(lambda: events(found, "FailedScheduling"))
+            message = condition(found, "web")["message"]
+            assert len(message) > 1024
+            assert event["message"] == message[:1020] + " ..."
 
     asyncio.run(main())
 
