@@ -449,6 +449,10 @@ class PodInfo:
         return [container.get("image") or "" for container in containers]
 
     @property
+    def volume_images(self) -> list[str]:
+        return [volume["image"].get("reference") or "" for volume in self.spec.get("volumes") or () if volume.get("image")]
+
+    @property
     def scheduler_name(self) -> str:
         return str(self.template.spec.get("schedulerName") or DEFAULT_SCHEDULER_NAME)
 

@@ -217,6 +217,9 @@ def test_nodes_that_have_the_image_are_preferred() -> None:
     images = [{"names": ["i:latest"], "sizeBytes": 900 * 1024 * 1024}]
     found = snapshot(node("a"), node("b", images=images), node("c"))
     assert decide(found, pod()).node == "b"
+    images = [{"names": ["data:1"], "sizeBytes": 900 * 1024 * 1024}]
+    found = snapshot(node("a"), node("b", images=images), node("c"))
+    assert decide(found, pod(volumes=[{"name": "v", "image": {"reference": "data:1"}}])).node == "b"
 
 
 def test_the_emptiest_and_best_balanced_node_is_preferred() -> None:

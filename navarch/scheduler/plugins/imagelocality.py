@@ -33,16 +33,17 @@ class ImageLocality(Plugin):
 
     def pre_score(self, state: CycleState, pod: PodInfo, nodes: Nodes) -> Status | None:
         snapshot = nodes.snapshot
-        return None if any(snapshot.image_nodes(normalized_name(image)) for image in pod.images) else SKIP
+        images = (*pod.images, *pod.volume_images)
+        return None if any(snapshot.image_nodes(normalized_name(image)) for image in images) else SKIP
 
     def score(self, state: CycleState, pod: PodInfo, nodes: Nodes) -> IntArray:
         total = np.zeros(nodes.size, np.int64)
-        images = pod.images
-        for image in images:
+        for image in (*pod.images, *pod.volume_images):
             sizes = nodes.snapshot.image_nodes(normalized_name(image))
             if sizes:
                 # An image that few nodes have counts for less, lest all its pods crowd there.
                 share = len(sizes) / nodes.snapshot.count
                 total += (nodes.by_row(sizes) * share).astype(np.int64)
-        highest = MAX_BYTES_PER_CONTAINER * len(images)
+        # Images of volumes add to the sum, not to what it is measured by.
+        highest = MAX_BYTES_PER_CONTAINER * len(pod.images)
         return MAX_NODE_SCORE * (np.clip(total, MIN_BYTES, highest) - MIN_BYTES) // (highest - MIN_BYTES)
