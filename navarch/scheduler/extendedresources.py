@@ -25,6 +25,12 @@ UNNAMED = "<extended-resources>"
 """What that claim is called before it is written; no claim can have such a name."""
 
 
+def is_extended(resource: str) -> bool:
+    """Whether a resource is one that devices bring, not one of the node's own."""
+    domain, slash, _ = resource.partition("/")
+    return bool(slash) and not (domain == "kubernetes.io" or domain.endswith(".kubernetes.io"))
+
+
 def names_of(device_class: Object) -> tuple[str, ...]:
     """The resources that a class gives."""
     implicit, explicit = IMPLICIT_PREFIX + meta.name(device_class), device_class["spec"].get("extendedResourceName")
@@ -53,6 +59,14 @@ class ExtendedResources:
     def asked(self, pod: PodInfo) -> tuple[str, ...]:
         """Those of the pod's resources that classes give."""
         return tuple(sorted(name for name, amount in pod.requests.items() if amount and name in self._given))
+
+    def others(self, pod: PodInfo) -> tuple[str, ...]:
+        """Those that nobody but a node's device plugin could give."""
+        return tuple(
+            name
+            for name, amount in pod.requests.items()
+            if amount and name not in self._given and (is_extended(name) or name.startswith(IMPLICIT_PREFIX))
+        )
 
     def _class_changed(self, old: Object | None, new: Object | None) -> None:
         touched = set()

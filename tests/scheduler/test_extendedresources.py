@@ -447,6 +447,24 @@ def test_a_node_that_offers_the_resource_itself_gives_it_without_a_claim() -> No
     asyncio.run(main())
 
 
+def test_what_room_is_told_to_ignore_must_be_there_beside_what_devices_give() -> None:
+    nodes = [offering("a"), offering("b"), offering("c")]
+    for item, amount in zip(nodes, ("1", "0", None), strict=True):
+        del item["status"]["allocatable"][GPU]
+        if amount is not None:
+            item["status"]["allocatable"]["example.com/nic"] = amount
+    slices = [resource_slice(name, device("d")) for name in ("a", "b", "c")]
+    found = world.snapshot(*nodes)
+    ignoring = Profile(args={"NodeResourcesFit": {"ignoredResources": ["example.com/nic"]}})
+    item = wanting("web")
+    item["metadata"] |= {"namespace": "default", "uid": "web"}
+    item["spec"]["containers"][0]["resources"]["requests"]["example.com/nic"] = "1"
+    plugins = world.framework(found, ignoring, gpu_class(), *slices)
+    rows, fit, _ = feasible_rows(plugins, Templates(found), PodInfo(item))
+    assert [found.names[row] for row in rows.tolist()] == ["a", "b"]
+    assert fit.reasons == {"cannot fit resource": 1}
+
+
 def test_a_pod_waits_for_the_class_and_for_devices() -> None:
     async def main() -> None:
         async with bench(scheduler) as found:

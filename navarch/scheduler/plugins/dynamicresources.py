@@ -62,6 +62,7 @@ CANNOT_ALLOCATE = "cannot allocate all claims"
 TOOK_TOO_LONG = "timed out trying to allocate devices"
 NOT_THERE = "resourceclaim not available on the node"
 LEFT_OVER = "cannot schedule extended resource claim"
+CANNOT_FIT = "cannot fit resource"
 
 
 @dataclass(slots=True)
@@ -69,6 +70,8 @@ class Extended:
     """The extended resources of one pod that device classes give."""
 
     resources: tuple[str, ...]
+    others: tuple[str, ...]
+    """Extended resources of the pod that none gives."""
     left_over: Object | None
     """A claim that an earlier attempt made for them."""
     uid: str
@@ -192,7 +195,7 @@ class DynamicResources(Plugin):
         if pod.node_name and left_over is not None:
             claims.append(left_over)  # The pod is merely looked at; what it has is as good as a claim that its spec names.
             return None
-        return Extended(resources, left_over, clock.uid())
+        return Extended(resources, self._extended.others(pod), left_over, clock.uid())
 
     def _must_be_allocated(self, claim: Object, pod: PodInfo) -> bool:
         """Raises ClaimError, AllocationError if that is not possible now."""
@@ -240,11 +243,15 @@ class DynamicResources(Plugin):
             yield Rejection(nodes.valid, LEFT_OVER, is_resolvable=False)
             return
         cannot = nodes.none()
+        if noted.extended is not None and noted.extended.others:
+            # NodeResourcesFit has seen to it that a node has them, unless it was told to ignore them.
+            cannot = _without(noted.extended.others, nodes)
+            yield Rejection(cannot.copy(), CANNOT_FIT, is_resolvable=False)
         for wanted, _, among in self._wanted(noted, pod, nodes):
             if not wanted.claims:
                 continue
             verdicts = self._verdicts.of(wanted, nodes, among)
-            gave_up, short = nodes.take(verdicts.gave_up), among & ~nodes.take(verdicts.can)
+            gave_up, short = nodes.take(verdicts.gave_up), among & ~cannot & ~nodes.take(verdicts.can)
             cannot |= short
             yield Rejection(short & ~gave_up, CANNOT_ALLOCATE, is_resolvable=False)
             yield Rejection(short & gave_up, TOOK_TOO_LONG, is_resolvable=False)
@@ -436,6 +443,15 @@ class DynamicResources(Plugin):
         """How it is now, as far as that is known to be no older than what was written."""
         present = self._claims.informer.get(meta.key(claim))
         return claim if present is not None and meta.resource_version(present) < meta.resource_version(claim) else present
+
+
+def _without(resources: Sequence[str], nodes: Nodes) -> BoolArray:
+    """Nodes that do not even name one of the resources as theirs."""
+    found = nodes.none()
+    for position, info in nodes.infos():
+        allocatable = (info.node.get("status") or meta.EMPTY).get("allocatable") or meta.EMPTY
+        found[position] = any(resource not in allocatable for resource in resources)
+    return found
 
 
 def _is_told(pod: PodInfo, old: Object | None, new: Object | None) -> Hint:

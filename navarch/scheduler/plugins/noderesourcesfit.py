@@ -16,7 +16,7 @@ from navarch.apimachinery.errors import Object
 from navarch.scheduler import devices, extendedresources
 from navarch.scheduler.devicecounts import DeviceCounts
 from navarch.scheduler.events import ASSIGNED_POD, NODE, POD, UPDATES, Action, EventHint, Hint, on
-from navarch.scheduler.extendedresources import CLASSES, IMPLICIT_PREFIX
+from navarch.scheduler.extendedresources import CLASSES, IMPLICIT_PREFIX, is_extended
 from navarch.scheduler.framework import (
     MAX_NODE_SCORE,
     CycleState,
@@ -37,12 +37,6 @@ SHARE_PER_CENT = 100
 
 Amounts = Any
 """An IntArray, or (of a `OneNode`) an int. What is computed of amounts is written with operators that do the same to both."""
-
-
-def is_extended(resource: str) -> bool:
-    """Whether a resource is one that devices bring, not one of the node's own."""
-    domain, slash, _ = resource.partition("/")
-    return bool(slash) and not (domain == "kubernetes.io" or domain.endswith(".kubernetes.io"))
 
 
 class ScoredResources:
