@@ -37,10 +37,12 @@ class Queued:
     info: PodInfo
     since: float
     attempts: int = 0
+    rejections: int = 0
+    """How often no node could take it."""
+    errors: int = 0
+    """How often in a row something went wrong instead."""
     rejected_by: frozenset[str] = frozenset()
     """Plugins that said no; empty if there was no node to ask about."""
-    failed: bool = False
-    """Whether the last attempt ended in an error instead of a verdict."""
     left_at: float = 0.0
     """When it was last put back."""
     place: str = ""
@@ -122,7 +124,9 @@ class SchedulingQueue:
         return self._pods.values()
 
     def backoff_seconds(self, queued: Queued) -> float:
-        return min(self._backoff_initial_seconds * 2.0 ** min(queued.attempts - 1, 16), self._backoff_max_seconds)
+        """Errors do not count against a pod any more once there is a verdict, nor verdicts while there are errors."""
+        count = queued.errors or queued.rejections
+        return min(self._backoff_initial_seconds * 2.0 ** min(count - 1, 16), self._backoff_max_seconds) if count else 0.0
 
     def _ready_at(self, queued: Queued) -> float:
         return queued.left_at + self.backoff_seconds(queued) if queued.attempts else 0.0
@@ -183,7 +187,7 @@ class SchedulingQueue:
             entry = heapq.heappop(self._backoff)
             if entry[2].place != "backoff":
                 continue
-            if entry[2].failed:
+            if entry[2].errors:
                 kept.append(entry)
             else:
                 found = entry[2]
@@ -197,7 +201,8 @@ class SchedulingQueue:
             return
         before, queued.group = queued.group, None
         queued.is_expected = got_somewhere
-        queued.rejected_by, queued.failed, queued.left_at = frozenset(rejected_by), False, now
+        queued.rejected_by, queued.left_at = frozenset(rejected_by), now
+        queued.rejections, queued.errors = queued.rejections + 1, 0
         if queued.events_seen != self._events:
             # Something happened since it was looked at.
             self._push_backoff(queued)
@@ -210,7 +215,7 @@ class SchedulingQueue:
         """Something went wrong that has nothing to do with where it could go."""
         if self._pods.get(queued.info.uid) is not queued:
             return
-        queued.failed, queued.left_at = True, now
+        queued.errors, queued.left_at = queued.errors + 1, now
         self._leave_group(queued, now)
         self._push_backoff(queued)
 

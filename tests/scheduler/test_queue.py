@@ -69,6 +69,20 @@ def test_after_an_error_the_back_off_is_kept_and_doubles() -> None:
     assert waiting.next_wake() == 3
 
 
+def test_errors_and_verdicts_do_not_lengthen_each_others_back_off() -> None:
+    waiting = queue()
+    waiting.set(info("a"), 0)
+    for now in (0, 300, 600):
+        waiting.put_back(take(waiting, now + 1), {"Fit"}, now)
+    queued = take(waiting, 901)
+    assert waiting.backoff_seconds(queued) == 4
+    waiting.put_back_failed(queued, 901)
+    assert waiting.next_wake() == 902
+    queued = take(waiting, 902)
+    waiting.put_back(queued, {"Fit"}, 902)
+    assert waiting.backoff_seconds(queued) == 8
+
+
 def test_an_unschedulable_pod_is_tried_again_after_five_minutes() -> None:
     waiting = queue()
     waiting.set(info("a"), 0)

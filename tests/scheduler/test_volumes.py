@@ -42,7 +42,10 @@ class TestBoundClaims:
         found, item = zoned("a", "b", "a"), pod(volumes=using("c"))
         objects = claim("c", volume="v"), volume("v", on=("a",), key=ZONE), storage_class()
         assert feasible(found, item, *objects) == {"n0", "n2"}
-        assert why(zoned("b"), item, *objects) == "0/1 nodes are available: 1 node(s) had volume node affinity conflict."
+        assert (
+            why(zoned("b"), item, *objects)
+            == "0/1 nodes are available: 1 node(s) didn't match PersistentVolume's node affinity."
+        )
 
     def test_a_volume_that_is_gone_is_named(self) -> None:
         message = why(snapshot(node("a")), pod(volumes=using("c")), claim("c", volume="v"), storage_class())

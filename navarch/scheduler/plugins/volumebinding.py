@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 BIND_TIMEOUT_SECONDS = 600
 UNBOUND_IMMEDIATE = "pod has unbound immediate PersistentVolumeClaims"
-CONFLICT = "node(s) had volume node affinity conflict"
+CONFLICT = "node(s) didn't match PersistentVolume's node affinity"
 NO_VOLUME = "node(s) didn't find available persistent volumes to bind"
 NO_SPACE = "node(s) did not have enough free storage"
 MISSING = "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)"
