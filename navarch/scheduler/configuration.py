@@ -6,7 +6,7 @@ What is unknown or cannot be is refused with the place and the reason; nothing i
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -14,13 +14,15 @@ from typing import Any
 
 import yaml
 
-from navarch.apimachinery.errors import Object
+from navarch.api.core.resourcenames import is_extended
+from navarch.apimachinery import names
+from navarch.apimachinery.errors import FieldError, Object, duplicate, invalid_value, required
 from navarch.scheduler.extender import DEFAULT_TIMEOUT_SECONDS, ExtenderConfig
 from navarch.scheduler.framework import POINTS, Plugin
 from navarch.scheduler.pluginargs import check_args
 from navarch.scheduler.plugins import IN_TREE
 from navarch.scheduler.podinfo import DEFAULT_SCHEDULER_NAME
-from navarch.scheduler.profiles import EVERY, MULTI_POINT, ConfigurationError, PluginSet, Profile, resolve
+from navarch.scheduler.profiles import EVERY, MULTI_POINT, ConfigurationError, PluginSet, Profile, refuse, resolve
 
 API_VERSION, KIND = "kubescheduler.config.k8s.io/v1", "KubeSchedulerConfiguration"
 MAX_WEIGHT = 2**31 - 1
@@ -61,33 +63,65 @@ def parse(document: Any, more_plugins: Mapping[str, type[Plugin]] = MappingProxy
     if root.text("apiVersion") != API_VERSION or root.text("kind") != KIND:
         raise ConfigurationError("", f"apiVersion {API_VERSION} and kind {KIND} are expected")
     known = {**IN_TREE, **more_plugins}
-    profiles = tuple(_profile(item, known) for item in root.items("profiles")) or (Profile(),)
+    errors: list[FieldError] = []
+    _check_election(root.child("leaderElection"), errors)
+    parallelism = root.integer("parallelism", 16)
+    if parallelism < 1:
+        errors.append(invalid_value("parallelism", parallelism, "should be an integer value greater than zero"))
+    found = root.items("profiles")
+    # Only where there is but one may it go without saying whose pods it is for.
+    name = DEFAULT_SCHEDULER_NAME if len(found) == 1 else ""
+    profiles = tuple(_profile(item, known, name, errors) for item in found) or (Profile(),)
+    _check_names(profiles, errors)
+    _check_percentage(root, errors)
     initial = root.integer("podInitialBackoffSeconds", 1)
     longest = root.integer("podMaxBackoffSeconds", 10)
     if initial < 1:
-        raise ConfigurationError("podInitialBackoffSeconds", f"must be greater than 0, got {initial}")
+        errors.append(invalid_value("podInitialBackoffSeconds", initial, "must be greater than 0"))
     if longest < initial:
-        raise ConfigurationError(
-            "podMaxBackoffSeconds", f"must be greater than or equal to PodInitialBackoffSeconds, got {longest}"
-        )
-    if root.integer("parallelism", 16) < 1:
-        raise ConfigurationError("parallelism", "should be an integer value greater than zero")
-    _check_percentage(root)
+        text = "must be greater than or equal to PodInitialBackoffSeconds"
+        errors.append(invalid_value("podMaxBackoffSeconds", longest, text))
     # These are another component's here, or make no difference to a scheduler that always looks at all nodes.
-    for accepted in ("clientConnection", "leaderElection", "healthzBindAddress", "metricsBindAddress"):
+    for accepted in ("clientConnection", "healthzBindAddress", "metricsBindAddress"):
         root.known.add(accepted)
     for accepted in ("enableProfiling", "enableContentionProfiling", "delayCacheUntilActive"):
         root.known.add(accepted)
-    extenders = tuple(_extender(item) for item in root.items("extenders"))
-    if sum(bool(item.bind_verb) for item in extenders) > 1:
-        raise ConfigurationError("extenders", "only one extender can implement bind")
+    extenders = _extenders(root.items("extenders"), errors)
     root.refuse_unknown()
+    refuse(errors)
     profiles = tuple(_ignoring(profile, extenders) for profile in profiles)
-    _check_profiles(profiles, known)
+    _check_sorting(profiles, known)
     return Configuration(profiles, float(initial), float(longest), extenders, dict(more_plugins))
 
 
-def _extender(reader: Reader) -> ExtenderConfig:
+def _check_election(reader: Reader, errors: list[FieldError]) -> None:
+    """Who leads is found out elsewhere, always with a Lease."""
+    lock = reader.text("resourceLock", "leases")
+    if lock != "leases" and reader.boolean("leaderElect", True):
+        errors.append(invalid_value(reader.at("resourceLock"), lock, 'resourceLock value must be "leases"'))
+
+
+def _extenders(readers: Sequence[Reader], errors: list[FieldError]) -> tuple[ExtenderConfig, ...]:
+    found = tuple(_extender(item, errors) for item in readers)
+    managed: set[str] = set()
+    for reader in readers:
+        for number, item in enumerate(reader.fields.get("managedResources") or ()):
+            name, at = item.get("name") or "", f"{reader.at('managedResources')}[{number}].name"
+            problems = [invalid_value(at, name, text) for text in names.qualified_name(name)]
+            if not problems and not is_extended(name):
+                problems.append(invalid_value(at, name, "is an invalid extended resource name"))
+            if name in managed:
+                problems.append(invalid_value(at, name, "duplicate extender managed resource name"))
+            managed.add(name)
+            errors += problems
+    binders = sum(bool(item.bind_verb) for item in found)
+    if binders > 1:
+        what = f"found {binders} extenders implementing bind"
+        errors.append(invalid_value("extenders", what, "only one extender can implement bind"))
+    return found
+
+
+def _extender(reader: Reader, errors: list[FieldError]) -> ExtenderConfig:
     url = reader.text("urlPrefix")
     if not url.startswith(("http://", "https://")):
         raise ConfigurationError(reader.at("urlPrefix"), "an http or https URL is expected")
@@ -95,7 +129,7 @@ def _extender(reader: Reader) -> ExtenderConfig:
         raise ConfigurationError(reader.at("preemptVerb"), "extenders that take part in preemption are not supported")
     verb, weight = reader.text("prioritizeVerb"), reader.integer("weight", 0)
     if verb and weight <= 0:
-        raise ConfigurationError(reader.at("weight"), "must have a positive weight applied to it")
+        errors.append(invalid_value(reader.at("weight"), weight, "must have a positive weight applied to it"))
     tls = reader.child("tlsConfig")
     secure = reader.boolean("enableHTTPS", url.startswith("https://"))
     managed = [(item.text("name"), item.boolean("ignoredByScheduler", False)) for item in reader.items("managedResources")]
@@ -137,22 +171,22 @@ def _ignoring(profile: Profile, extenders: Iterable[ExtenderConfig]) -> Profile:
     return replace(profile, args={**profile.args, "NodeResourcesFit": args})
 
 
-def _check_percentage(reader: Reader) -> None:
+def _check_percentage(reader: Reader, errors: list[FieldError]) -> None:
     percentage = reader.integer("percentageOfNodesToScore", 0)
     if not 0 <= percentage <= 100:
-        raise ConfigurationError(reader.at("percentageOfNodesToScore"), "not in valid range [0-100]")
+        errors.append(invalid_value(reader.at("percentageOfNodesToScore"), percentage, "not in valid range [0-100]"))
 
 
-def _profile(reader: Reader, known: Mapping[str, type[Plugin]]) -> Profile:
-    name = reader.text("schedulerName", DEFAULT_SCHEDULER_NAME)
+def _profile(reader: Reader, known: Mapping[str, type[Plugin]], default_name: str, errors: list[FieldError]) -> Profile:
+    name = reader.text("schedulerName", default_name)
     if not name:
-        raise ConfigurationError(reader.at("schedulerName"), "Required value")
-    _check_percentage(reader)
+        errors.append(required(reader.at("schedulerName")))
+    _check_percentage(reader, errors)
     plugins = reader.child("plugins")
     sets = {}
     for point in (MULTI_POINT, *POINTS):
         if point in plugins.fields:
-            sets[point] = _plugin_set(plugins.child(point), known)
+            sets[point] = _plugin_set(plugins.child(point), known, errors)
     plugins.known |= {MULTI_POINT, *POINTS}
     plugins.refuse_unknown()
     args: dict[str, Object] = {}
@@ -161,22 +195,22 @@ def _profile(reader: Reader, known: Mapping[str, type[Plugin]]) -> Profile:
         if plugin not in known:
             raise ConfigurationError(item.at("name"), f'unknown plugin "{plugin}"')
         if plugin in args:
-            raise ConfigurationError(item.at("name"), f'Duplicate value: "{plugin}"')
-        args[plugin] = check_args(known[plugin], item.fields.get("args"), item.at("args"))
+            errors.append(duplicate(item.path, plugin))
+        args[plugin] = check_args(known[plugin], item.fields.get("args"), item.at("args"), errors)
         item.known.add("args")
         item.refuse_unknown()
     reader.refuse_unknown()
     return Profile(name, sets, args)
 
 
-def _plugin_set(reader: Reader, known: Mapping[str, type[Plugin]]) -> PluginSet:
+def _plugin_set(reader: Reader, known: Mapping[str, type[Plugin]], errors: list[FieldError]) -> PluginSet:
     enabled = []
     for item in reader.items("enabled"):
         name, weight = item.text("name"), item.integer("weight", 0)
         if name not in known:
             raise ConfigurationError(item.at("name"), f'unknown plugin "{name}"')
         if not 0 <= weight <= MAX_WEIGHT:
-            raise ConfigurationError(item.at("weight"), f"not in valid range [0-{MAX_WEIGHT}], got {weight}")
+            errors.append(invalid_value(item.at("weight"), weight, f"not in valid range [0-{MAX_WEIGHT}]"))
         item.refuse_unknown()
         enabled.append((name, weight))
     disabled = set()
@@ -191,14 +225,18 @@ def _plugin_set(reader: Reader, known: Mapping[str, type[Plugin]]) -> PluginSet:
     return PluginSet(tuple(enabled), frozenset(disabled))
 
 
-def _check_profiles(profiles: tuple[Profile, ...], known: Mapping[str, type[Plugin]]) -> None:
+def _check_names(profiles: tuple[Profile, ...], errors: list[FieldError]) -> None:
     seen: set[str] = set()
+    for number, profile in enumerate(profiles):
+        if profile.scheduler_name in seen:
+            errors.append(duplicate(f"profiles[{number}].schedulerName", profile.scheduler_name))
+        seen.add(profile.scheduler_name)
+
+
+def _check_sorting(profiles: tuple[Profile, ...], known: Mapping[str, type[Plugin]]) -> None:
     sorting = None
     for number, profile in enumerate(profiles):
         path = f"profiles[{number}]"
-        if profile.scheduler_name in seen:
-            raise ConfigurationError(f"{path}.schedulerName", f'Duplicate value: "{profile.scheduler_name}"')
-        seen.add(profile.scheduler_name)
         points, _ = resolve(profile, known, path)
         chosen = (points["queueSort"], [profile.args.get(name) for name in points["queueSort"]])
         if sorting is not None and chosen != sorting:

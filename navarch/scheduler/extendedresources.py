@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from navarch.api.core.resourcenames import is_extended
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
 from navarch.scheduler.podinfo import PodInfo, container_requests
@@ -23,12 +24,6 @@ ANNOTATION = "resource.kubernetes.io/extended-resource-claim"
 """On the claim that is made for a pod: "true"."""
 UNNAMED = "<extended-resources>"
 """What that claim is called before it is written; no claim can have such a name."""
-
-
-def is_extended(resource: str) -> bool:
-    """Whether a resource is one that devices bring, not one of the node's own."""
-    domain, slash, _ = resource.partition("/")
-    return bool(slash) and not (domain == "kubernetes.io" or domain.endswith(".kubernetes.io"))
 
 
 def names_of(device_class: Object) -> tuple[str, ...]:

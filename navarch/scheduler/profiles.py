@@ -7,10 +7,10 @@ enabled for a point by name; `disabled` leaves out defaults, "*" all of them; wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from navarch.apimachinery.errors import Object
+from navarch.apimachinery.errors import FieldError, Object
 from navarch.scheduler.framework import POINTS, Handle, Plugin, implements
 from navarch.scheduler.isolation import Guard
 from navarch.scheduler.plugins import DEFAULTS, IN_TREE
@@ -28,6 +28,15 @@ class ConfigurationError(ValueError):
         super().__init__(f"{path}: {reason}" if path else reason)
         self.path = path
         self.reason = reason
+
+
+def refuse(errors: Sequence[FieldError]) -> None:
+    """Raises ConfigurationError if there are any; what is said of several is said as Go says it."""
+    texts = list(dict.fromkeys(error.message for error in errors))
+    if len(texts) > 1:
+        raise ConfigurationError("", f"[{', '.join(texts)}]")
+    if texts:
+        raise ConfigurationError(errors[0].field, errors[0].body)
 
 
 @dataclass(frozen=True, slots=True)

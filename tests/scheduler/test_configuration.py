@@ -23,6 +23,13 @@ def profile(**fields: Any) -> Object:
     return document(profiles=[fields])
 
 
+EXTENDER = {"urlPrefix": "http://127.0.0.1:1"}
+
+
+def managing(resource: str) -> Object:
+    return {**EXTENDER, "filterVerb": "f", "managedResources": [{"name": resource}]}
+
+
 def points(found: Configuration) -> tuple[dict[str, list[str]], dict[str, int]]:
     return resolve(found.profiles[0], IN_TREE, "profiles[0]")
 
@@ -69,7 +76,7 @@ def test_plugins_can_be_left_out_put_in_another_order_and_weighed_anew() -> None
         ),
         (
             profile(plugins={"score": {"enabled": [{"name": "NodeAffinity", "weight": -1}]}}),
-            "profiles[0].plugins.score.enabled[0].weight: not in valid range [0-2147483647], got -1",
+            "profiles[0].plugins.score.enabled[0].weight: Invalid value: -1: not in valid range [0-2147483647]",
         ),
         (
             profile(plugins={"score": {"enabled": [{"name": "NodeAffinity", "weight": "2"}]}}),
@@ -82,26 +89,182 @@ def test_plugins_can_be_left_out_put_in_another_order_and_weighed_anew() -> None
         (profile(plugins={"sort": {}}), 'profiles[0].plugins.sort: unknown field "sort"'),
         (
             profile(pluginConfig=[{"name": "NodeResourcesFit", "args": {"scoringStrategy": {"type": "Best"}}}]),
-            "profiles[0].pluginConfig[0].args.scoringStrategy.type: Unsupported value: "
-            "supported values: LeastAllocated, MostAllocated, RequestedToCapacityRatio",
+            'profiles[0].pluginConfig[0].args.scoringStrategy.type: Unsupported value: "Best": '
+            'supported values: "LeastAllocated", "MostAllocated", "RequestedToCapacityRatio"',
         ),
         (
             profile(pluginConfig=[{"name": "InterPodAffinity", "args": {"hardPodAffinityWeight": 101}}]),
-            "profiles[0].pluginConfig[0].args.hardPodAffinityWeight: not in valid range [0-100], got 101",
+            "profiles[0].pluginConfig[0].args.hardPodAffinityWeight: Invalid value: 101: not in valid range [0, 100]",
         ),
         (
             profile(pluginConfig=[{"name": "InterPodAffinity", "args": {"hardPodAffinity": 1}}]),
             'profiles[0].pluginConfig[0].args.hardPodAffinity: unknown field "hardPodAffinity"',
         ),
-        (document(profiles=[{}, {}]), 'profiles[1].schedulerName: Duplicate value: "default-scheduler"'),
-        (document(parallelism=0), "parallelism: should be an integer value greater than zero"),
-        (document(percentageOfNodesToScore=101), "percentageOfNodesToScore: not in valid range [0-100]"),
+        (
+            document(profiles=[{"schedulerName": "a"}, {"schedulerName": "a"}]),
+            'profiles[1].schedulerName: Duplicate value: "a"',
+        ),
+        (document(profiles=[{"schedulerName": "a"}, {}]), "profiles[1].schedulerName: Required value"),
+        (document(parallelism=0), "parallelism: Invalid value: 0: should be an integer value greater than zero"),
+        (document(percentageOfNodesToScore=101), "percentageOfNodesToScore: Invalid value: 101: not in valid range [0-100]"),
+        (
+            document(podInitialBackoffSeconds=0, podMaxBackoffSeconds=-1),
+            "[podInitialBackoffSeconds: Invalid value: 0: must be greater than 0, "
+            "podMaxBackoffSeconds: Invalid value: -1: must be greater than or equal to PodInitialBackoffSeconds]",
+        ),
+        (
+            document(leaderElection={"resourceLock": "configmaps"}),
+            'leaderElection.resourceLock: Invalid value: "configmaps": resourceLock value must be "leases"',
+        ),
+        (
+            profile(pluginConfig=[{"name": "NodeName"}, {"name": "NodeName"}]),
+            'profiles[0].pluginConfig[1]: Duplicate value: "NodeName"',
+        ),
+        (
+            document(extenders=[{**EXTENDER, "prioritizeVerb": "p", "weight": -1}]),
+            "extenders[0].weight: Invalid value: -1: must have a positive weight applied to it",
+        ),
+        (
+            document(extenders=[{**EXTENDER, "bindVerb": "b"}, {**EXTENDER, "bindVerb": "b"}]),
+            'extenders: Invalid value: "found 2 extenders implementing bind": only one extender can implement bind',
+        ),
+        (
+            document(extenders=[managing("example.com/a"), managing("example.com/a")]),
+            'extenders[1].managedResources[0].name: Invalid value: "example.com/a": duplicate extender managed resource name',
+        ),
+        (
+            document(extenders=[managing("kubernetes.io/a")]),
+            'extenders[0].managedResources[0].name: Invalid value: "kubernetes.io/a": is an invalid extended resource name',
+        ),
     ],
 )
 def test_what_cannot_be_meant_is_refused_with_its_place(found: Object, message: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
         parse(found)
     assert str(refused.value) == message
+
+
+POINTS = [{"utilization": 20, "score": 11}, {"utilization": 20, "score": 1}, {"utilization": 101, "score": 2}]
+AFFINITY = "addedAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions[0]"
+
+
+@pytest.mark.parametrize(
+    ("plugin", "args", "errors"),
+    [
+        (
+            "DefaultPreemption",
+            {"minCandidateNodesPercentage": 0, "minCandidateNodesAbsolute": 0},
+            [
+                "minCandidateNodesPercentage: Invalid value: 0: cannot be zero at the same time as minCandidateNodesAbsolute",
+                "minCandidateNodesAbsolute: Invalid value: 0: cannot be zero at the same time as minCandidateNodesPercentage",
+            ],
+        ),
+        (
+            "PodTopologySpread",
+            {"defaultConstraints": [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}]},
+            ['defaultingType: Invalid value: "System": when .defaultConstraints are not empty'],
+        ),
+        (
+            "PodTopologySpread",
+            {
+                "defaultingType": "List",
+                "defaultConstraints": [
+                    {"topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule", "maxSkew": 1},
+                    {"topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {}},
+                    {"maxSkew": 1, "whenUnsatisfiable": "Never"},
+                ],
+            },
+            [
+                "defaultConstraints[1].maxSkew: Invalid value: 0: not in valid range (0, inf)",
+                "defaultConstraints[1].labelSelector: Forbidden: constraint must not define a selector, "
+                "as they deduced for each pod",
+                'defaultConstraints[1]: Duplicate value: "{zone, DoNotSchedule}"',
+                "defaultConstraints[2].topologyKey: Required value: can not be empty",
+                'defaultConstraints[2].whenUnsatisfiable: Unsupported value: "Never": '
+                'supported values: "DoNotSchedule", "ScheduleAnyway"',
+            ],
+        ),
+        (
+            "NodeResourcesFit",
+            {"ignoredResourceGroups": ["example.com/a"], "scoringStrategy": {"type": "RequestedToCapacityRatio"}},
+            [
+                "ignoredResourceGroups[0]: Invalid value: \"example.com/a\": resource group name can't contain '/'",
+                "scoringStrategy.requestedToCapacityRatio: Required value: "
+                "must be specified when type is RequestedToCapacityRatio",
+            ],
+        ),
+        (
+            "NodeResourcesFit",
+            {
+                "scoringStrategy": {
+                    "type": "LeastAllocated",
+                    "resources": [{"name": "cpu", "weight": 101}, {"name": "memory", "weight": 0}],
+                    "requestedToCapacityRatio": {"shape": []},
+                }
+            },
+            [
+                "scoringStrategy.resources[0].weight: Invalid value: 101: resource weight of cpu not in valid range (0, 100]",
+                "scoringStrategy.requestedToCapacityRatio: Forbidden: must be nil when type is not RequestedToCapacityRatio",
+            ],
+        ),
+        (
+            "NodeResourcesFit",
+            {"scoringStrategy": {"type": "RequestedToCapacityRatio", "requestedToCapacityRatio": {"shape": POINTS}}},
+            [
+                f"scoringStrategy.requestedToCapacityRatio.shape{text}"
+                for text in (
+                    "[1].utilization: Invalid value: 20: values must be sorted in increasing order",
+                    "[0].score: Invalid value: 11: not in valid range [0, 10]",
+                    "[2].utilization: Invalid value: 101: not in valid range [0, 100]",
+                )
+            ],
+        ),
+        (
+            "NodeResourcesBalancedAllocation",
+            {"resources": [{"name": "cpu"}, {"name": "cpu", "weight": 2}]},
+            ['resources[1].name: Duplicate value: "cpu"', "resources[1].weight: Invalid value: 2: must be 1"],
+        ),
+        (
+            "NodeAffinity",
+            {
+                "addedAffinity": {
+                    "requiredDuringSchedulingIgnoredDuringExecution": {
+                        "nodeSelectorTerms": [{"matchExpressions": [{"key": "a", "operator": "Like"}]}]
+                    }
+                }
+            },
+            [f'{AFFINITY}.operator: Invalid value: "Like": not a valid selector operator'],
+        ),
+        (
+            "VolumeBinding",
+            {"bindTimeoutSeconds": -1},
+            ["bindTimeoutSeconds: Invalid value: -1: invalid BindTimeoutSeconds, should not be a negative value"],
+        ),
+        (
+            "DynamicResources",
+            {"filterTimeout": "-1s", "bindingTimeout": "500ms"},
+            [
+                'filterTimeout: Invalid value: "-1s": must be zero or positive',
+                'bindingTimeout: Invalid value: "500ms": must be at least 1 second',
+            ],
+        ),
+    ],
+)
+def test_arguments_of_plugins_that_cannot_be_are_all_told(plugin: str, args: Object, errors: list[str]) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        parse(profile(pluginConfig=[{"name": plugin, "args": args}]))
+    told = [f"profiles[0].pluginConfig[0].args.{error}" for error in errors]
+    assert str(refused.value) == (told[0] if len(told) == 1 else f"[{', '.join(told)}]")
+
+
+def test_a_weight_of_none_or_zero_is_one() -> None:
+    resources = [{"name": "cpu"}, {"name": "memory", "weight": 0}]
+    strategy = {"type": "MostAllocated", "resources": resources}
+    for plugin, args in (
+        ("NodeResourcesFit", {"scoringStrategy": strategy}),
+        ("NodeResourcesBalancedAllocation", {"resources": resources}),
+    ):
+        parse(profile(pluginConfig=[{"name": plugin, "args": args}]))
 
 
 def test_the_file_is_named_in_what_is_refused(tmp_path: Path) -> None:

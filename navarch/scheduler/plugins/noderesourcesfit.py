@@ -11,12 +11,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from navarch.api.core.resourcenames import is_extended
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
 from navarch.scheduler import devices, extendedresources
 from navarch.scheduler.devicecounts import DeviceCounts
 from navarch.scheduler.events import ASSIGNED_POD, NODE, POD, UPDATES, Action, EventHint, Hint, on
-from navarch.scheduler.extendedresources import CLASSES, IMPLICIT_PREFIX, is_extended
+from navarch.scheduler.extendedresources import CLASSES, IMPLICIT_PREFIX
 from navarch.scheduler.framework import (
     MAX_NODE_SCORE,
     CycleState,
@@ -85,7 +86,8 @@ def most_allocated(requested: Amounts, capacity: Amounts) -> Amounts:
 
 def broken_line(shape: Sequence[Object]) -> Callable[[Amounts, Amounts], Amounts]:
     """The function that joins a shape's points by straight lines; integer division goes towards zero, as Go's does."""
-    points = [(int(point["utilization"]), int(point["score"]) * (MAX_NODE_SCORE // MAX_CUSTOM_SCORE)) for point in shape]
+    factor = MAX_NODE_SCORE // MAX_CUSTOM_SCORE
+    points = [(int(point.get("utilization", 0)), int(point.get("score", 0)) * factor) for point in shape]
     table = np.fromiter((_on_line(points, share) for share in range(SHARE_PER_CENT + 1)), np.int64, SHARE_PER_CENT + 1)
 
     def score(requested: Amounts, capacity: Amounts) -> Amounts:
@@ -142,9 +144,8 @@ class NodeResourcesFit(Plugin):
         return Reuse.NEVER if self._resources.depend_on_devices(pod) else Reuse.NODE_AND_PODS
 
     def is_ignored(self, resource: str) -> bool:
-        if not is_extended(resource):
-            return False
-        return resource in self._ignored or resource.partition("/")[0] in self._ignored_groups
+        is_named = resource in self._ignored or resource.partition("/")[0] in self._ignored_groups
+        return is_named and is_extended(resource)
 
     def filter(self, state: CycleState, pod: PodInfo, nodes: Nodes) -> Iterable[Rejection]:
         if isinstance(nodes, OneNode) and nodes.holds(pod.requests):
