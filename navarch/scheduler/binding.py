@@ -7,6 +7,7 @@ the node is free again and the pod goes back to the queue.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -16,6 +17,8 @@ from navarch.scheduler.framework import Code, CycleState, Handle, Plugin, Status
 from navarch.scheduler.isolation import PluginError
 from navarch.scheduler.podinfo import PodInfo
 from navarch.scheduler.runtime import Framework
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -107,9 +110,11 @@ async def _bind(assumed: Assumed) -> Status | None:
     if assumed.extender is not None:
         try:
             await assumed.extender.bind(assumed.pod, assumed.node)
+            return None
         except ExtenderError as error:
-            return Status(Code.ERROR, (str(error),))
-        return None
+            if not assumed.extender.config.is_ignorable:
+                return Status(Code.ERROR, (str(error),))
+            logger.warning("an extender that may be ignored does not bind: %s", error)
     for plugin in assumed.framework.points["bind"]:
         asked = plugin.bind(assumed.state, assumed.pod, assumed.node)
         status = await _limited(assumed.framework, plugin, "Bind", asked, BIND_LIMIT_SECONDS)

@@ -27,6 +27,7 @@ from navarch.scheduler.profiles import EVERY, MULTI_POINT, ConfigurationError, P
 API_VERSION, KIND = "kubescheduler.config.k8s.io/v1", "KubeSchedulerConfiguration"
 MAX_WEIGHT = 2**31 - 1
 SIZE_LIMIT_BYTES = 1 << 20
+TLS_FIELDS = {"insecure", "certFile", "keyFile", "caFile", "caData"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +132,8 @@ def _extender(reader: Reader, errors: list[FieldError]) -> ExtenderConfig:
     if verb and weight <= 0:
         errors.append(invalid_value(reader.at("weight"), weight, "must have a positive weight applied to it"))
     tls = reader.child("tlsConfig")
+    tls.known |= TLS_FIELDS
+    tls.refuse_unknown()
     secure = reader.boolean("enableHTTPS", url.startswith("https://"))
     managed = [(item.text("name"), item.boolean("ignoredByScheduler", False)) for item in reader.items("managedResources")]
     found = ExtenderConfig(

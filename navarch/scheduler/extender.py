@@ -95,7 +95,10 @@ class Extender:
             names = [meta.name(item) for item in _folded(answer.get("nodes") or {}).get("items") or ()]
         unknown = [name for name in names if name not in nodes]
         if unknown:
-            raise ExtenderError(f"extender {self.config.url_prefix} returned unknown node {unknown[0]!r}")
+            raise ExtenderError(
+                f'extender "{self.config.url_prefix}" claims a filtered node "{unknown[0]}" '
+                "which is not found in the input node list"
+            )
         never = dict(answer.get("failedandunresolvablenodes") or {})
         return Filtering(names, {**(answer.get("failednodes") or {}), **never}, frozenset(never))
 
@@ -135,7 +138,7 @@ class Extender:
         except OSError as error:
             raise ExtenderError(f'Post "{self.config.url_prefix}/{verb}": {error}') from error
         if answer.status != 200:
-            raise ExtenderError(f"failed {verb} with extender at URL {self.config.url_prefix}, code {answer.status}")
+            raise ExtenderError(f"failed {verb} with extender at URL {self.config.url_prefix}/{verb}, code {answer.status}")
         try:
             return _folded(orjson.loads(answer.body[:ANSWER_LIMIT_BYTES]))
         except orjson.JSONDecodeError as error:
@@ -182,10 +185,9 @@ async def filter_all(extenders: Sequence[Extender], pod: PodInfo, nodes: Mapping
                 logger.warning("skipping an extender that failed: %s", error)
                 continue
             raise
-        kept = set(found.names) - found.failed.keys()
-        for name in left.names:
-            if name not in kept:
-                left.reasons[name] = found.failed.get(name, "node(s) were rejected by a scheduler extender")
+        kept = set(found.names)
+        # Of nodes that it leaves out without a word, nothing is told.
+        left.reasons |= {name: reason for name, reason in found.failed.items() if name in nodes and name not in kept}
         left.unresolvable |= found.unresolvable
         left.names = [name for name in left.names if name in kept]
     return left

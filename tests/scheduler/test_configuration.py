@@ -133,6 +133,10 @@ def test_plugins_can_be_left_out_put_in_another_order_and_weighed_anew() -> None
             'extenders[1].managedResources[0].name: Invalid value: "example.com/a": duplicate extender managed resource name',
         ),
         (
+            document(extenders=[{**EXTENDER, "tlsConfig": {"serverName": "a"}}]),
+            'extenders[0].tlsConfig.serverName: unknown field "serverName"',
+        ),
+        (
             document(extenders=[managing("kubernetes.io/a")]),
             'extenders[0].managedResources[0].name: Invalid value: "kubernetes.io/a": is an invalid extended resource name',
         ),

@@ -95,6 +95,33 @@ def test_where_it_leaves_nothing_its_reasons_are_told() -> None:
     asyncio.run(main())
 
 
+def test_of_nodes_that_it_leaves_out_without_a_word_nothing_is_told() -> None:
+    async def main() -> None:
+        async with extended(lambda verb, arguments: {"Nodes": {"items": []}, "FailedNodes": {"node-1": "no licence"}}) as found:
+            found.api.put(pod("web"))
+            await found.until(lambda: condition(found, "web"))
+            assert condition(found, "web")["message"].startswith("0/3 nodes are available: 1 no licence. ")
+        async with extended(lambda verb, arguments: {"Nodes": {"items": [node("elsewhere")]}}) as found:
+            found.api.put(pod("web"))
+            await found.until(lambda: condition(found, "web"))
+            message = condition(found, "web")["message"]
+            assert message.endswith(' claims a filtered node "elsewhere" which is not found in the input node list')
+
+    asyncio.run(main())
+
+
+def test_where_one_that_may_be_ignored_cannot_bind_plugins_do() -> None:
+    def answers(verb: str, arguments: Object) -> Any:
+        return {"Error": "not today"} if verb == "bind" else {"Nodes": arguments["Nodes"]}
+
+    async def main() -> None:
+        async with extended(answers, bindVerb="bind", ignorable=True) as found:
+            found.api.put(pod("web"))
+            await found.until(lambda: where(found, "web"))
+
+    asyncio.run(main())
+
+
 def test_one_that_does_not_answer_is_passed_over_only_if_it_may_be() -> None:
     async def main() -> None:
         async with extended(lambda verb, arguments: None, httpTimeout="50ms", ignorable=True) as found:
