@@ -119,6 +119,11 @@ class Kept:
             self.against[row] = candidate
             self.told[candidate] += 1
 
+    def is_enough(self, limit: int) -> bool:
+        """Whether there are as many candidates as are looked for; and one at least that breaks no disruption budget."""
+        cheapest = self.cheapest() if len(self.found) >= limit else None
+        return cheapest is not None and not cheapest.violations
+
     def cheapest(self) -> Candidate | None:
         while self._order:
             _, _, row, candidate = self._order[0]
@@ -164,7 +169,8 @@ def may_help(pod: PodInfo, snapshot: Snapshot) -> bool:
 def find(
     search: Search, fit: Fit, random: Random, *, min_candidates: int, min_percentage: int, kept: Kept | None = None
 ) -> Outcome:
-    """Where and whom to preempt, given the `fit` that found no node. No more candidates are looked for than configured.
+    """Where and whom to preempt, given the `fit` that found no node. No more candidates are looked for than configured, as long
+    as one of them breaks no disruption budget.
 
     `kept`, which must be up to date, spares looking at nodes again; what is found out is added to it.
     """
@@ -181,13 +187,13 @@ def find(
     if len(kept.known) != size:
         kept.known = np.append(kept.known, np.zeros(size - len(kept.known), np.bool_))
     # What is kept of a node holds as long as nothing changes there; so where it was helpful, it is.
-    if len(kept.found) < limit:
+    if not kept.is_enough(limit):
         tried = np.flatnonzero(helpful & ~kept.known & (snapshot.lowest_priority[:size] < pod.priority))
         start = random.randrange(len(tried)) if len(tried) else 0
         for at in range(len(tried)):
             row = int(tried[(start + at) % len(tried)])
             kept.note(row, _victims(search, row))
-            if len(kept.found) >= limit:
+            if kept.is_enough(limit):
                 break
     candidate = kept.cheapest()
     if candidate is not None:

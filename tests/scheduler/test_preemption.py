@@ -35,6 +35,15 @@ def low(name: str, cpu: str = "1", priority: int = 0, **more: Any) -> Object:
     return pod(name, cpu=cpu, priority=priority, **more)
 
 
+def budget(app: str) -> Object:
+    """One that lets nobody go."""
+    return {
+        "metadata": {"name": "b", "namespace": "default"},
+        "spec": {"selector": {"matchLabels": {"app": app}}},
+        "status": {"disruptionsAllowed": 0},
+    }
+
+
 def test_no_more_pods_than_needed_go_and_the_least_important_first() -> None:
     found = snapshot(node("a", cpu="3"), placed={"a": [low("x", priority=1), low("y", priority=2), low("z", priority=3)]})
     assert victims(find(found, pod(cpu="2", priority=10))) == ("a", {"x", "y"})
@@ -117,14 +126,21 @@ def test_a_pod_may_be_told_not_to_preempt() -> None:
 
 
 def test_protected_pods_are_spared_where_others_will_do() -> None:
-    budget = {
-        "metadata": {"name": "b", "namespace": "default"},
-        "spec": {"selector": {"matchLabels": {"app": "db"}}},
-        "status": {"disruptionsAllowed": 0},
-    }
     protected = low("db", labels={"app": "db"})
     found = snapshot(node("a", cpu="1"), node("b", cpu="1"), placed={"a": [protected], "b": [low("web", priority=5)]})
-    assert victims(find(found, pod(cpu="1", priority=10), budget)) == ("b", {"web"})
+    assert victims(find(found, pod(cpu="1", priority=10), budget("db"))) == ("b", {"web"})
+
+
+def test_nodes_are_looked_at_until_there_is_one_where_no_budget_is_broken() -> None:
+    names = "abcdefgh"
+    placed = {name: [low(name, labels={"app": "web" if name == "d" else "db"})] for name in names}
+    found = snapshot(*(node(name, cpu="1") for name in names), placed=placed)
+    for seed in range(8):
+        info, plugins = PodInfo(pod(cpu="1", priority=10)), framework(found)
+        decision = schedule(plugins, Templates(found), info, Random(1))
+        search = preemption.Search(plugins, decision.filtered, info, found, [budget("db")])
+        outcome = preemption.find(search, decision.fit, Random(seed), min_candidates=1, min_percentage=0)
+        assert victims(outcome) == ("d", {"d"})
 
 
 def test_pods_that_keep_others_away_can_be_preempted() -> None:
