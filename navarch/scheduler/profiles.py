@@ -95,17 +95,14 @@ def resolve(profile: Profile, known: Mapping[str, type[Plugin]], path: str) -> t
         for name, weight in chosen.enabled:
             if not implements(known[name], point):
                 raise ConfigurationError(f"{path}.plugins.{point}", f'plugin "{name}" does not extend {point} plugin')
-            if point == "score" and weight:
-                weights[name] = weight
-        # Those named here that multiPoint has too keep its place; the others come after it.
+            if point == "score":
+                weights[name] = weight or 1
+        # Those named here that multiPoint gives too come before what else it gives; the others after it.
         own = [name for name, _ in chosen.enabled]
         _refuse_twice(own, f"{path}.plugins.{point}")
-        overridden = [name for name in own if any(name == other for other, _ in everywhere)]
-        rest = [
-            name
-            for name, _ in everywhere
-            if name not in own and implements(known[name], point) and not chosen.disabled & {name, EVERY}
-        ]
+        given = [name for name, _ in everywhere if not chosen.disabled & {name, EVERY}]
+        overridden = [name for name in own if name in given]
+        rest = [name for name in given if name not in own and implements(known[name], point)]
         points[point] = overridden + rest + [name for name in own if name not in overridden]
     for name in points["score"]:
         weights.setdefault(name, 1)

@@ -64,6 +64,18 @@ def test_plugins_can_be_left_out_put_in_another_order_and_weighed_anew() -> None
     assert (weights["NodeAffinity"], weights["ImageLocality"]) == (9, 7)
 
 
+def test_what_is_named_at_a_point_has_its_weight_and_its_place_from_there() -> None:
+    enabled = [{"name": "ImageLocality"}, {"name": "TaintToleration"}]
+    names, weights = points(parse(profile(plugins={"score": {"enabled": enabled}})))
+    assert names["score"][:3] == ["ImageLocality", "TaintToleration", "NodeAffinity"]
+    assert weights["TaintToleration"] == 1
+    enabled = [{"name": "Mine"}, {"name": "NodePorts"}, {"name": "NodeName"}]
+    plugins = {"filter": {"enabled": enabled, "disabled": [{"name": "*"}]}}
+    found = parse(profile(plugins=plugins), {"Mine": IN_TREE["NodeName"]})
+    names, _ = resolve(found.profiles[0], {**IN_TREE, "Mine": IN_TREE["NodeName"]}, "profiles[0]")
+    assert names["filter"] == ["Mine", "NodePorts", "NodeName"]
+
+
 @pytest.mark.parametrize(
     ("found", "message"),
     [
