@@ -134,7 +134,7 @@ def _for_this_pod(framework: Framework, pod: PodInfo, vectors: Vectors) -> Filte
     kept = vectors.filtered
     state = CycleState(vectors.state)
     plugins = vectors.fresh_pre_filters
-    if not plugins or kept.rejected is not None:
+    if not plugins or kept.is_hopeless:
         return Filtered(state, kept.active, kept.skipped, kept.wanted, kept.narrowing, kept.rejected)
     own = pre_filter(framework, pod, vectors.snapshot, state, plugins)
     skipped = kept.skipped | own.skipped
@@ -142,7 +142,7 @@ def _for_this_pod(framework: Framework, pod: PodInfo, vectors: Vectors) -> Filte
     wanted = kept.wanted if own.wanted is None else own.wanted
     if kept.wanted is not None and own.wanted is not None:
         wanted = np.intersect1d(kept.wanted, own.wanted)
-    return Filtered(state, active, skipped, wanted, [*kept.narrowing, *own.narrowing], own.rejected)
+    return Filtered(state, active, skipped, wanted, [*kept.narrowing, *own.narrowing], own.rejected or kept.rejected)
 
 
 def _rejected(filtered: Filtered, snapshot: Snapshot) -> Fit:
@@ -150,7 +150,9 @@ def _rejected(filtered: Filtered, snapshot: Snapshot) -> Fit:
     status = filtered.rejected
     assert status is not None
     nothing = np.zeros(snapshot.size, np.bool_)
-    return Fit(nothing, snapshot.count, plugins={status.plugin}, resolvable=nothing, pre_filter_message=status.message)
+    # Where a pod less might make a difference, it might on any node.
+    resolvable = nothing if filtered.is_hopeless else snapshot.valid[: snapshot.size].copy()
+    return Fit(nothing, snapshot.count, plugins={status.plugin}, resolvable=resolvable, pre_filter_message=status.message)
 
 
 def _choose(

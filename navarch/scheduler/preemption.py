@@ -250,6 +250,8 @@ def _victims(search: Search, row: int) -> Candidate | Reasons:
                     trial.move(victim, away=True)
                     victims.append(victim)
                     violations += is_protected
+    if not victims:
+        return (f'expected at least one victim pod on node "{snapshot.names[row]}"',)
     victims.sort(key=_importance)
     return Candidate(snapshot.names[row], tuple(victims), violations, _cost(victims, violations))
 

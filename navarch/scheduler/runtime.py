@@ -234,6 +234,11 @@ class Filtered:
     rejected: Status | None = None
     """PreFilter said no to the pod as such."""
 
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether PreFilter did so for good, and not all plugins were asked."""
+        return self.rejected is not None and self.rejected.code is Code.UNSCHEDULABLE_AND_UNRESOLVABLE
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -266,7 +271,9 @@ def pre_filter(
             found.skipped.add(plugin.name)
         elif answer is not None and answer.is_rejected:
             found.rejected = Status(answer.code, answer.reasons, plugin.name)
-            return found
+            if answer.code is Code.UNSCHEDULABLE_AND_UNRESOLVABLE:
+                return found
+            # The others note what they will be asked about if somebody is taken off a node.
     found.active = [plugin for plugin in framework.points["filter"] if plugin.name not in found.skipped]
     if names is not None:
         found.wanted = np.array(sorted(snapshot.rows[name] for name in names if name in snapshot.rows), np.int64)

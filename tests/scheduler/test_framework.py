@@ -97,6 +97,38 @@ def test_a_plugin_that_leaves_no_node_is_named_alone() -> None:
     asyncio.run(main())
 
 
+class OneAtATime(PerNode):
+    """One pod on a node, which is known before nodes are looked at."""
+
+    name = "OneAtATime"
+
+    def pre_filter(self, state: CycleState, pod: PodInfo, nodes: Any) -> Status | None:
+        is_taken = any(node.pods for _, node in nodes.infos())
+        return unschedulable("somebody is there", is_resolvable="hopeless" not in pod.name) if is_taken else None
+
+    def filter_node(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> Status | None:
+        return unschedulable("somebody is there") if node.pods else None
+
+
+def test_pods_are_preempted_for_one_that_is_rejected_before_nodes_are_looked_at_unless_for_good() -> None:
+    async def main() -> None:
+        async with bench(running(OneAtATime)) as found:
+            found.api.put(node())
+            found.api.put(pod("low"))
+            await found.until(lambda: where(found, "low"))
+            found.api.put(pod("hopeless", priority=1000))
+            await found.until(lambda: condition(found, "hopeless"))
+            assert condition(found, "hopeless")["message"] == (
+                "0/1 nodes are available: somebody is there. no new claims to deallocate, "
+                "preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."
+            )
+            found.api.put(pod("high", priority=1000))
+            await found.until(lambda: meta.being_deleted(found.api.objects["pods"]["default/low"]))
+            assert condition(found, "high")["message"].startswith("0/1 nodes are available: somebody is there.")
+
+    asyncio.run(main())
+
+
 class Broken(Plugin):
     """Fails for one pod, hangs for another."""
 

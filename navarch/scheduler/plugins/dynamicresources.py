@@ -300,7 +300,8 @@ class DynamicResources(Plugin):
     def post_filter(self, state: CycleState, pod: PodInfo, failure: Failure) -> PostFilterResult | Status | None:
         rejected = failure.filtered.rejected
         order = [plugin.name for plugin in failure.framework.points["preFilter"]]
-        if rejected is not None and self.name in order and rejected.plugin in order[: order.index(self.name)]:
+        is_early = rejected is not None and self.name in order and rejected.plugin in order[: order.index(self.name)]
+        if failure.filtered.is_hopeless and is_early:
             # So it reads in Kubernetes, whose plugin misses what it would have noted of the pod.
             return Status(Code.ERROR, ("not found",))
         noted = state.get(self.name)
