@@ -16,7 +16,8 @@ from navarch.scheduler.nodes import Nodes, OneNode
 from navarch.scheduler.podinfo import PodInfo
 from navarch.scheduler.runtime import Filtered, Fit, Framework, keeps_room, listed, pre_filter
 from navarch.scheduler.snapshot import Snapshot
-from navarch.scheduler.vectors import Templates, Vectors, tell
+from navarch.scheduler.vectors import Templates, Vectors
+from navarch.scheduler.verdicts import tell
 
 
 class Decision(NamedTuple):
@@ -42,29 +43,31 @@ def schedule(framework: Framework, templates: Templates, pod: PodInfo, random: R
         return Decision("", _rejected(filtered, snapshot), filtered)
     if filtered.wanted is not None and (not vectors.is_worth_it or filtered.wanted is not vectors.filtered.wanted):
         rows = _accepted_of(framework, filtered, pod, snapshot, filtered.wanted)
-        fit = Fit(vectors.feasible, snapshot.count) if len(rows) else run_filters(framework, pod, snapshot, filtered)
+        fit = Fit(vectors.feasible.hits, snapshot.count) if len(rows) else run_filters(framework, pod, snapshot, filtered)
         return _choose(framework, filtered, pod, snapshot, fit, rows, random, nominated)
-    count = vectors.feasible_count
+    count = vectors.feasible.count
     row = snapshot.rows.get(nominated)
-    if row is not None and not fresh and vectors.feasible[row]:
+    if row is not None and not fresh and vectors.feasible.hits[row]:
         # What it took victims for comes first, if it still fits.
-        return Decision(snapshot.names[row], Fit(vectors.feasible, snapshot.count), filtered)
+        return Decision(snapshot.names[row], Fit(vectors.feasible.hits, snapshot.count), filtered)
     if fresh or vectors.fresh_scores or nominated or count <= 1:
-        rows = vectors.feasible_rows()
+        rows = vectors.feasible.rows
         if fresh and count:
             rows = _accepted(framework, fresh, filtered.state, pod, Nodes(snapshot, rows))
         if not len(rows):
             fit = run_filters(framework, pod, snapshot, filtered, vectors) if fresh else vectors.fit()
             return Decision("", fit, filtered)
-        fit = Fit(vectors.feasible, snapshot.count)
+        fit = Fit(vectors.feasible.hits, snapshot.count)
         if nominated or not _are_silent(framework, vectors.fresh_scores, filtered, pod, snapshot, rows):
             return _choose(framework, filtered, pod, snapshot, fit, rows, random, nominated)
         if len(rows) < count:
-            best = vectors.best_among(pod, rows)
+            best = vectors.scores.best_among(pod, rows)
             if best is not None:
                 return Decision(snapshot.names[_one_of(best, random)], fit, filtered)
             return _choose(framework, filtered, pod, snapshot, fit, rows, random, nominated)
-    return Decision(snapshot.names[vectors.one_of_the_best(pod, random)], Fit(vectors.feasible, snapshot.count), filtered)
+    return Decision(
+        snapshot.names[vectors.scores.one_of_the_best(pod, random)], Fit(vectors.feasible.hits, snapshot.count), filtered
+    )
 
 
 def _are_silent(
@@ -112,7 +115,7 @@ def feasible_rows(framework: Framework, templates: Templates, pod: PodInfo) -> t
 def any_fit(framework: Framework, templates: Templates, pod: PodInfo) -> bool:
     """Whether some node may take a pod of that template, beside those for which room is kept."""
     vectors = templates.of(framework, pod)
-    return not vectors.is_worth_it or vectors.feasible_count > 0
+    return not vectors.is_worth_it or vectors.feasible.count > 0
 
 
 def may_fit(framework: Framework, templates: Templates, pod: PodInfo) -> bool:
@@ -122,7 +125,7 @@ def may_fit(framework: Framework, templates: Templates, pod: PodInfo) -> bool:
     with snapshot.without_nomination(pod.uid):
         vectors = templates.of(framework, pod)
         if vectors.is_worth_it:
-            return vectors.feasible_count > 0
+            return vectors.feasible.count > 0
         filtered = _for_this_pod(framework, pod, vectors)
         if filtered.rejected is not None or filtered.wanted is None:
             return True

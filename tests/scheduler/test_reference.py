@@ -201,16 +201,16 @@ class Twins:
         expected = {n for n, candidate in self.world.nodes.items() if not reference.rejections(self.world, item, candidate)}
         info = PodInfo(item)
         kept = self.templates.of(self.plugins, info)
-        found = {n for n, row in self.snapshot.rows.items() if kept.feasible[row]}
+        found = {n for n, row in self.snapshot.rows.items() if kept.feasible.hits[row]}
         assert found == expected
         if not expected:
             assert kept.fit().message == reference.message(self.world, item)
             return
         chosen = sorted(expected)
         table = reference.scores(self.world, item, [self.world.nodes[n] for n in chosen])
-        kept.best(info)
+        kept.scores.best(info)
         rows = [self.snapshot.rows[n] for n in chosen]
-        for score in kept.scores:
+        for score in kept.scores.parts:
             name = score.plugin.name
             said = [0] * len(rows) if score.is_silent else score.final[rows].tolist()
             if name == "DynamicResources":
@@ -218,8 +218,10 @@ class Twins:
                 continue
             assert (name, said) == (name, [value * reference.WEIGHTS[name] for value in table[name]])
         totals = [sum(table[name][i] * weight for name, weight in reference.WEIGHTS.items()) for i in range(len(rows))]
-        assert kept.totals()[rows].tolist() == totals
-        assert sorted(kept.best(info)) == sorted(row for row, total in zip(rows, totals, strict=True) if total == max(totals))
+        assert kept.scores.totals()[rows].tolist() == totals
+        assert sorted(kept.scores.best(info)) == sorted(
+            row for row, total in zip(rows, totals, strict=True) if total == max(totals)
+        )
 
 
 def another(item: Object) -> Object:
