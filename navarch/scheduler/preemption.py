@@ -67,6 +67,20 @@ class Search:
         return [plugin for plugin in self.filtered.active if plugin.reuse(self.pod) is not Reuse.NODE]
 
     @cached_property
+    def asked(self) -> list[tuple[Plugin, bool]]:
+        """Whom to ask of a node that one of `moving` rejected, in order, and whether it is one of those.
+
+        Also those to whom pods do not matter, as far as they may not have been asked about the node, or may have rejected it as
+        if that could be helped; in-tree plugins never do.
+        """
+        found: list[tuple[Plugin, bool]] = []
+        for plugin in self.filtered.active:
+            is_moving = plugin in self.moving
+            if is_moving or found or plugin.name in self.framework.guards:
+                found.append((plugin, is_moving))
+        return found
+
+    @cached_property
     def amounts_only(self) -> bool:
         """Whether of those pods nothing matters but what they ask for."""
         return all(plugin.amounts_only for plugin in self.moving)
@@ -277,10 +291,8 @@ class _AmountsTrial:
 
     def reasons_against(self) -> Reasons:
         search = self._search
-        as_it_is = Nodes(search.snapshot, self._one.rows)
-        for plugin in search.filtered.active:
-            # Also those to whom pods do not matter: they were not asked if one before them had rejected the node.
-            nodes = self._one if plugin in search.moving else as_it_is
+        for plugin, is_moving in search.asked:
+            nodes = self._one if is_moving else Nodes(search.snapshot, self._one.rows)
             found = search.framework.filter_nodes(plugin, search.filtered.state, search.pod, nodes)
             reasons = tuple(rejection.reason for rejection in found if np.any(rejection.nodes))
             if reasons:
