@@ -1,4 +1,4 @@
-"""The scheduler's shell: informers fill the snapshot and the queue, decisions become bindings.
+"""The scheduler's shell: pods are taken from the queue, and decisions become bindings.
 
 A decision is taken between two events of the loop, on a snapshot that nothing else changes meanwhile; the pod is then assumed
 to be on its node, and the binding is written while the next pod is decided. A binding that fails is undone.
@@ -13,8 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from navarch.api import registry
-from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
 from navarch.client.client import Client
 from navarch.client.events import EventRecorder
@@ -29,6 +27,7 @@ from navarch.scheduler.cycle import Decision, any_fit, feasible_rows, may_fit, r
 from navarch.scheduler.events import Action, EventHint
 from navarch.scheduler.extender import Extender, ExtenderError, filter_all, prioritize_all
 from navarch.scheduler.framework import Code, Handle, IntArray, Plugin, Reuse, Status, WaitingPod
+from navarch.scheduler.intake import Intake
 from navarch.scheduler.isolation import PluginError
 from navarch.scheduler.nearmisses import near_misses
 from navarch.scheduler.plugins import IN_TREE
@@ -48,7 +47,6 @@ SECONDS_BEFORE_YIELD = 0.010
 """How many pods are decided before other tasks get a turn, and for how long at most. Whoever makes pods is one of them: what
 takes longer to decide than to make would wait in a queue that grows."""
 BINDINGS_IN_FLIGHT = 200
-TERMINAL_PHASES = ("Succeeded", "Failed")
 
 
 class Engine:
@@ -65,8 +63,6 @@ class Engine:
         self.snapshot = Snapshot()
         self.templates = Templates(self.snapshot)
         self._recorder = EventRecorder(client, NAME)
-        self._assumed: set[str] = set()
-        self._followed: set[str] = set()
         self._looked_at: dict[str, tuple[int, int, int]] = {}
         """Of pods that wait for room on a node, by uid: the node's row, and what was its last change when it was looked at."""
         self.handle = Handle(
@@ -78,7 +74,7 @@ class Engine:
             clock.monotonic,
             activate=self._activate,
             start=self._start,
-            register=self._follow,
+            register=self._register,
         )
         self._extenders = [Extender(config) for config in configuration.extenders]
         known = {**IN_TREE, **configuration.more_plugins}
@@ -96,19 +92,22 @@ class Engine:
             backoff_initial_seconds=configuration.backoff_initial_seconds,
             backoff_max_seconds=configuration.backoff_max_seconds,
         )
+        self._intake = Intake(
+            informers,
+            self.snapshot,
+            self.queue,
+            self.profiles,
+            self.handle.waiting_pods,
+            wake=self._wakeup.set,
+            forgotten=lambda uid: self._looked_at.pop(uid, None),
+        )
 
     async def start(self) -> None:
         """Take in the cluster and begin."""
-        resources = ("nodes", "namespaces", "pods")
-        for resource in resources:
-            self._informers.get(resource)
-        await self._informers.wait_synced()
-        self._informers.get("namespaces").add_handler(self._namespace_changed)
-        self._informers.get("nodes").add_handler(self._node_changed)
-        self._informers.get("pods").add_handler(self._pod_changed)
+        await self._intake.start()
         for hints in self._hints.values():
             for hint in hints or ():
-                self._follow(hint.event.resource)
+                self._intake.follow(hint.event.resource)
         self._tasks.run_forever(self._run, name="scheduling")
 
     async def stop(self) -> None:
@@ -159,6 +158,9 @@ class Engine:
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
         self._tasks.start(work, name=name)
 
+    def _register(self, resource: str) -> None:
+        self._intake.follow(resource)
+
     def _activate(self, uids: Iterable[str]) -> None:
         self.queue.activate(uids, clock.monotonic())
         self._wakeup.set()
@@ -191,128 +193,6 @@ class Engine:
             return self.profiles[pod.scheduler_name].pre_enqueue(pod)
         except PluginError as error:
             return Status(Code.ERROR, (str(error),), error.plugin)
-
-    # What happens in the cluster.
-
-    def _follow(self, resource: str) -> None:
-        """Make changes of other objects, which a plugin asked for, events too."""
-        own = (events.POD, events.ASSIGNED_POD, events.NODE, events.NAMESPACE)
-        if resource in own or resource in self._followed or resource not in {kind.resource for kind in registry.kinds()}:
-            return
-        self._followed.add(resource)
-
-        def changed(old: Object | None, new: Object | None) -> None:
-            action = Action.ADD if old is None else Action.DELETE if new is None else Action.UPDATE
-            self._happened(resource, action, old, new)
-
-        self._informers.get(resource).add_handler(changed)
-
-    def _pod_changed(self, old: Object | None, new: Object | None) -> None:
-        if new is None or _is_terminal(new):
-            obj = new if new is not None else old
-            assert obj is not None
-            self._pod_gone(obj)
-        elif new["spec"].get("nodeName"):
-            self._pod_assigned(old, new)
-        elif (new["spec"].get("schedulerName") or NAME) not in self.profiles:
-            pass
-        elif meta.being_deleted(new):
-            self._forget(meta.uid(new))
-        elif meta.uid(new) not in self._assumed:
-            self._pod_waits(old, new)
-        elif (queued := self.queue.get(meta.uid(new))) is not None:
-            queued.info.pod = new  # Its status may be newer.
-
-    def _pod_waits(self, old: Object | None, new: Object) -> None:
-        queued = self.queue.get(meta.uid(new))
-        if old is not None and queued is not None and not _schedules_differently(old, new):
-            queued.info.pod = new  # Its status may be newer.
-            return
-        info, now = PodInfo(new), clock.monotonic()
-        nominated = info.nominated_node_name
-        before = meta.get_path(old, "status", "nominatedNodeName") if old is not None else None
-        if nominated and nominated != before:
-            self.snapshot.nominate(info, nominated)
-        elif before and not nominated and self.snapshot.nomination_of(info.uid) == before:
-            self.snapshot.forget_nomination(info.uid)
-        self.queue.set(info, now)
-        if old is not None:
-            actions = events.pod_actions(old, new)
-            if actions:
-                self._happened(events.POD, actions, old, new)
-        self._wakeup.set()
-
-    def _forget(self, uid: str) -> None:
-        self.queue.delete(uid, clock.monotonic())
-        self.snapshot.forget_nomination(uid)
-        self._looked_at.pop(uid, None)
-        waiting = self.handle.waiting_pods.get(uid)
-        if waiting is not None:
-            waiting.reject("", "there is nothing to wait for any more")
-
-    def _pod_gone(self, pod: Object) -> None:
-        uid = meta.uid(pod)
-        was_counted = self.snapshot.placed(uid) is not None
-        self.snapshot.remove_pod(uid)
-        self._assumed.discard(uid)
-        self._forget(uid)
-        if was_counted:
-            self._happened(events.ASSIGNED_POD, Action.DELETE, pod, None)
-
-    def _pod_assigned(self, old: Object | None, new: Object) -> None:
-        uid = meta.uid(new)
-        placed = self.snapshot.placed(uid)
-        is_new = old is None or not old["spec"].get("nodeName")
-        if old is not None and not is_new and placed is not None and not _schedules_differently(old, new):
-            placed.info.pod = new
-            return
-        was_assumed, node = uid in self._assumed, new["spec"]["nodeName"]
-        if (
-            was_assumed
-            and placed is not None
-            and old is not None
-            and _is_but_bound(old, new)
-            and self.snapshot.names[placed.row] == node
-        ):
-            # As it was assumed. The pod as it was before is not kept, not even by the snapshot's log.
-            placed.info.pod, placed.info.node_name = new, node
-        else:
-            self.snapshot.add_pod(PodInfo(new), node)
-        self._assumed.discard(uid)
-        self._forget(uid)
-        if old is None or is_new:
-            if not was_assumed:
-                self._happened(events.ASSIGNED_POD, Action.ADD, None, new)
-        else:
-            actions = events.pod_actions(old, new)
-            if actions:
-                self._happened(events.ASSIGNED_POD, actions, old, new)
-
-    def _node_changed(self, old: Object | None, new: Object | None) -> None:
-        if new is None:
-            assert old is not None
-            self.snapshot.remove_node(meta.name(old))
-            self._happened(events.NODE, Action.DELETE, old, None)
-            return
-        actions = Action.ADD if old is None else events.node_actions(old, new)
-        if actions or old is None or meta.get_path(old, "status", "images") != meta.get_path(new, "status", "images"):
-            self.snapshot.set_node(new)
-        else:
-            self.snapshot.refresh_node(new)
-        if actions:
-            self._happened(events.NODE, actions, old, new)
-
-    def _namespace_changed(self, old: Object | None, new: Object | None) -> None:
-        if new is None:
-            assert old is not None
-            self.snapshot.set_namespace(meta.name(old), None)
-        elif old is None or meta.labels(old) != meta.labels(new):
-            self.snapshot.set_namespace(meta.name(new), meta.labels(new))
-            self._happened(events.NAMESPACE, Action.ADD if old is None else Action.LABEL, old, new)
-
-    def _happened(self, resource: str, actions: Action, old: Object | None, new: Object | None) -> None:
-        if self.queue.happened(resource, actions, old, new):
-            self._wakeup.set()
 
     # Decisions.
 
@@ -423,7 +303,7 @@ class Engine:
         """The pod counts to its node from now on; Reserve and Permit may still object."""
         pod = assumed.pod
         self.snapshot.add_pod(pod, assumed.node)
-        self._assumed.add(pod.uid)
+        self._intake.assumed.add(pod.uid)
         try:
             answer = binding.begin(assumed, self.handle)
         except PluginError:
@@ -520,7 +400,7 @@ class Engine:
             self.queue.delete(pod.uid, clock.monotonic())
             self._recorder.event(as_decided, "Normal", "Scheduled", f"Successfully assigned {pod.key} to {assumed.node}")
             return
-        if pod.uid not in self._assumed:
+        if pod.uid not in self._intake.assumed:
             # Seen bound, or gone, in the meantime; if bound as we asked, then it is only the answer that is missing.
             placed = self.snapshot.placed(pod.uid)
             if not is_asked or placed is None or self.snapshot.names[placed.row] != assumed.node:
@@ -538,9 +418,9 @@ class Engine:
     def _give_up(self, assumed: Assumed) -> None:
         """The pod is not going to its node after all."""
         self._unreserve(assumed)
-        self._assumed.discard(assumed.pod.uid)
+        self._intake.assumed.discard(assumed.pod.uid)
         self.snapshot.remove_pod(assumed.pod.uid)
-        self._happened(events.ASSIGNED_POD, Action.DELETE, assumed.pod.pod, None)
+        self._intake.happened(events.ASSIGNED_POD, Action.DELETE, assumed.pod.pod, None)
 
     @staticmethod
     def _unreserve(assumed: Assumed) -> None:
@@ -552,32 +432,3 @@ def _hints(plugin: Plugin) -> Sequence[EventHint] | None:
     if type(plugin).events_to_register is Plugin.events_to_register:
         return None
     return plugin.events_to_register()
-
-
-def _is_but_bound(old: Object, new: Object) -> bool:
-    """Whether of what the scheduler has read of a pod nothing has changed but the node: neither its template nor its end."""
-    before, after = old["metadata"], new["metadata"]
-    return bool(
-        before.get("generation") == after.get("generation")
-        and ("deletionTimestamp" in before) == ("deletionTimestamp" in after)
-        and before.get("labels") == after.get("labels")
-        and before.get("ownerReferences") == after.get("ownerReferences")
-    )
-
-
-def _is_terminal(pod: Object) -> bool:
-    return (pod.get("status") or meta.EMPTY).get("phase") in TERMINAL_PHASES
-
-
-def _schedules_differently(old: Object, new: Object) -> bool:
-    """Whether a change of a pod matters to the scheduler."""
-    before, after = old.get("status") or meta.EMPTY, new.get("status") or meta.EMPTY
-    return (
-        meta.uid(old) != meta.uid(new)
-        or not events.has_same_spec(old, new)
-        or meta.labels(old) != meta.labels(new)
-        or meta.being_deleted(old) != meta.being_deleted(new)
-        or before.get("nominatedNodeName") != after.get("nominatedNodeName")
-        or before.get("resourceClaimStatuses") != after.get("resourceClaimStatuses")
-        or bool(events.pod_actions(old, new) & Action.POD_SCALE_DOWN)
-    )

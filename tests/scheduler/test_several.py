@@ -192,7 +192,7 @@ def assert_is_known(scheduler: Scheduler, cluster: Cluster) -> None:
     for name, row in snapshot.rows.items():
         there = [placed.info for placed in snapshot.pods[row].values()]
         assert snapshot.requested[row, 0] == sum(info.requests["cpu"] for info in there), name
-    assert not engine._assumed
+    assert not engine._intake.assumed
     assert not snapshot.nominated
     assert {queued.info.name for queued in engine.queue.pods()} == {name for name in cluster.pods if not cluster.where(name)}
 
