@@ -91,7 +91,6 @@ INVALID, REQUIRED, UNSUPPORTED, FORBIDDEN, DUPLICATE, MISSING = (
         ({**POD_SPEC, "dnsPolicy": "X"}, (UNSUPPORTED, "spec.dnsPolicy")),
         ({**POD_SPEC, "dnsPolicy": "None"}, (REQUIRED, "spec.dnsConfig")),
         ({**POD_SPEC, "dnsConfig": {"nameservers": ["x"]}}, (INVALID, "spec.dnsConfig.nameservers[0]")),
-        ({**POD_SPEC, "terminationGracePeriodSeconds": -1}, (INVALID, "spec.terminationGracePeriodSeconds")),
         ({**POD_SPEC, "activeDeadlineSeconds": 0}, (INVALID, "spec.activeDeadlineSeconds")),
         ({**POD_SPEC, "hostname": "A.b"}, (INVALID, "spec.hostname")),
         ({**POD_SPEC, "subdomain": "-"}, (INVALID, "spec.subdomain")),

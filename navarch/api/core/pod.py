@@ -49,6 +49,9 @@ def _with_defaults(spec: Object) -> Object:
     if spec.get("enableServiceLinks") is None:
         spec["enableServiceLinks"] = True
     podspec.default(spec)
+    if spec["terminationGracePeriodSeconds"] < 0:
+        # In a template it stays what it is, and is warned of.
+        spec["terminationGracePeriodSeconds"] = 1
     host_network = bool(spec.get("hostNetwork"))
     for field in ("containers", "initContainers"):
         for container in spec.get(field) or ():
@@ -66,7 +69,7 @@ def prepare_create(pod: Object) -> Object:
     spec = podannotations.with_apparmor_fields(spec, meta.annotations(pod))
     status: Object = {"phase": "Pending", "qosClass": remember.of(spec, podqos.class_of, lambda: podqos.class_of(spec))}
     if spec.get("schedulingGates"):
-        status["conditions"] = [GATED]
+        status["conditions"] = [{**GATED, "lastTransitionTime": pod["metadata"].get("creationTimestamp")}]
     return {**pod, "spec": spec, "status": status}
 
 
@@ -77,7 +80,9 @@ def validate_create(pod: Object) -> Iterator[FieldError]:
     if spec.get("nodeName") and spec.get("schedulingGates"):
         yield forbidden_field("spec.nodeName", "cannot be set until all schedulingGates have been cleared")
     if pod["metadata"].get("annotations"):
-        yield from podannotations.validate_match(pod["metadata"]["annotations"], spec, "spec")
+        annotations = pod["metadata"]["annotations"]
+        yield from podannotations.validate_seccomp_match(annotations, spec, "spec")
+        yield from podannotations.validate_apparmor_match(annotations, spec, "spec")
 
 
 def graceful_seconds(pod: Object) -> int | None:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from navarch.api.core import podlists, podscheduling
+from navarch.api.core import podlists, podscheduling, podsecurity
+from navarch.api.core.volumesource import descending_path
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import FieldError, Object, forbidden_field, invalid_value
 
@@ -21,8 +22,10 @@ SECCOMP_OF_POD = "seccomp.security.alpha.kubernetes.io/pod"
 SECCOMP_PREFIX = "container.seccomp.security.alpha.kubernetes.io/"
 APPARMOR_PREFIX = "container.apparmor.security.beta.kubernetes.io/"
 LOCALHOST_PREFIX = "localhost/"
-_RUNTIME_DEFAULTS = ("runtime/default", "docker/default")
-_INTEGER = re.compile(r"(0|-?[1-9][0-9]*)\Z", re.ASCII)
+UNCONFINED = "unconfined"
+_APPARMOR_DEFAULTS = ("runtime/default",)
+_SECCOMP_DEFAULTS = ("runtime/default", "docker/default")
+_INTEGER = re.compile(r"(0|[1-9][0-9]*|-[0-9]+)\Z", re.ASCII)
 
 
 def is_mirror(metadata: Mapping[str, Any]) -> bool:
@@ -30,7 +33,7 @@ def is_mirror(metadata: Mapping[str, Any]) -> bool:
     return MIRROR in (metadata.get("annotations") or meta.EMPTY)
 
 
-def validate(annotations: Object, spec: Object, path: str) -> Iterator[FieldError]:
+def validate(annotations: Mapping[str, str], spec: Object, path: str) -> Iterator[FieldError]:
     """What is wrong with annotations of a pod or a template, at `path`, beside their form."""
     if MIRROR in annotations and not spec.get("nodeName"):
         text = "must set spec.nodeName if mirror pod annotation is set"
@@ -40,12 +43,12 @@ def validate(annotations: Object, spec: Object, path: str) -> Iterator[FieldErro
     cost = annotations.get(DELETION_COST)
     if cost is not None and not (_INTEGER.match(cost) and -(2**31) <= int(cost) < 2**31):
         yield invalid_value(f"{path}[{DELETION_COST}]", cost, "must be a 32bit integer")
-    for key in sorted(annotations):
-        if key == SECCOMP_OF_POD or key.startswith(SECCOMP_PREFIX):
-            if not _is_profile(annotations[key]):
-                yield invalid_value(f"{path}[{key}]", annotations[key], "must be a valid seccomp profile")
-        elif key.startswith(APPARMOR_PREFIX):
-            yield from _apparmor(key, annotations[key], spec, f"{path}[{key}]")
+    if SECCOMP_OF_POD in annotations:
+        yield from _seccomp(annotations[SECCOMP_OF_POD], f"{path}.{SECCOMP_OF_POD}")
+    for key in sorted(key for key in annotations if key.startswith(SECCOMP_PREFIX)):
+        yield from _seccomp(annotations[key], f"{path}.{key}")
+    for key in sorted(key for key in annotations if key.startswith(APPARMOR_PREFIX)):
+        yield from _apparmor(key, annotations[key], spec, f"{path}[{key}]")
 
 
 def _tolerations(text: str, path: str) -> Iterator[FieldError]:
@@ -60,58 +63,66 @@ def _tolerations(text: str, path: str) -> Iterator[FieldError]:
     yield from podscheduling.validate_tolerations(tolerations, f"{path}.{TOLERATIONS}")
 
 
-def _is_profile(value: str) -> bool:
-    """Of seccomp."""
+def _seccomp(value: str, path: str) -> Iterator[FieldError]:
     if value.startswith(LOCALHOST_PREFIX):
-        target = value.removeprefix(LOCALHOST_PREFIX)
-        return not target.startswith("/") and ".." not in target.split("/")
-    return value in (*_RUNTIME_DEFAULTS, "unconfined")
+        yield from descending_path(value.removeprefix(LOCALHOST_PREFIX), path)
+    elif value not in (*_SECCOMP_DEFAULTS, UNCONFINED):
+        yield invalid_value(path, value, "must be a valid seccomp profile")
 
 
 def _apparmor(key: str, value: str, spec: Object, path: str) -> Iterator[FieldError]:
     name = key.removeprefix(APPARMOR_PREFIX)
     if all(container.get("name") != name for _, container in podlists.visit(spec, "")):
         yield invalid_value(path, name, "container not found")
-    if value not in ("", "runtime/default", "unconfined") and not value.startswith(LOCALHOST_PREFIX):
+    if value not in ("", *_APPARMOR_DEFAULTS, UNCONFINED) and not value.startswith(LOCALHOST_PREFIX):
         yield invalid_value(path, value, f'invalid AppArmor profile name: "{value}"')
 
 
-def profile(value: str) -> Object | None:
-    """The field that says what the value of an annotation says."""
-    if value in _RUNTIME_DEFAULTS:
-        return {"type": "RuntimeDefault"}
-    if value == "unconfined":
-        return {"type": "Unconfined"}
-    if value.startswith(LOCALHOST_PREFIX):
-        return {"type": "Localhost", "localhostProfile": value.removeprefix(LOCALHOST_PREFIX)}
-    return None
-
-
-def validate_match(annotations: Object, spec: Object, path: str) -> Iterator[FieldError]:
-    """That profiles in the annotations of what is made are those in the fields of its spec, at `path`."""
+def validate_seccomp_match(annotations: Mapping[str, str], spec: Object, path: str) -> Iterator[FieldError]:
+    """That profiles of seccomp in the annotations of what is made are those in the fields of its spec, at `path`."""
     context = spec.get("securityContext") or meta.EMPTY
     if SECCOMP_OF_POD in annotations:
         where = f"{path}.securityContext.seccompProfile"
-        yield from _match("seccomp", annotations[SECCOMP_OF_POD], context.get("seccompProfile"), where)
+        yield from _match("seccomp", annotations[SECCOMP_OF_POD], context.get("seccompProfile"), _SECCOMP_DEFAULTS, where)
     for where, container in podlists.visit(spec, path):
-        own, name = container.get("securityContext") or meta.EMPTY, container.get("name", "")
-        for kind, field, prefix in (
-            ("seccomp", "seccompProfile", SECCOMP_PREFIX),
-            ("apparmor", "appArmorProfile", APPARMOR_PREFIX),
-        ):
-            value = annotations.get(prefix + name)
-            if value is not None:
-                yield from _match(kind, value, own.get(field), f"{where}.securityContext.{field}")
+        value = annotations.get(SECCOMP_PREFIX + container.get("name", ""))
+        if value is not None:
+            own = (container.get("securityContext") or meta.EMPTY).get("seccompProfile")
+            yield from _match("seccomp", value, own, _SECCOMP_DEFAULTS, f"{where}.securityContext.seccompProfile")
 
 
-def _match(kind: str, value: str, field: Object | None, path: str) -> Iterator[FieldError]:
-    said = profile(value)
-    if said is None or field is None:
+def validate_apparmor_match(annotations: Mapping[str, str], spec: Object, path: str) -> Iterator[FieldError]:
+    """The same for AppArmor, where what the pod says holds for containers that say nothing."""
+    if _is_for_windows(spec):
         return
-    if said["type"] != field.get("type"):
+    of_pod = (spec.get("securityContext") or meta.EMPTY).get("appArmorProfile")
+    for where, container in podlists.visit(spec, path):
+        value = annotations.get(APPARMOR_PREFIX + container.get("name", ""))
+        if value is not None:
+            own = (container.get("securityContext") or meta.EMPTY).get("appArmorProfile") or of_pod
+            yield from _match("apparmor", value, own, _APPARMOR_DEFAULTS, f"{where}.securityContext.appArmorProfile")
+
+
+def _match(kind: str, value: str, field: Object | None, defaults: Sequence[str], path: str) -> Iterator[FieldError]:
+    """That an annotation's value says what a field at `path` says, if there is one."""
+    field = field or {}
+    match field.get("type"):
+        case "Unconfined":
+            matches = value == UNCONFINED
+        case "RuntimeDefault":
+            matches = value in defaults
+        case "Localhost":
+            matches = value.startswith(LOCALHOST_PREFIX)
+        case _:
+            return
+    if not matches:
         yield forbidden_field(f"{path}.type", f"{kind} type in annotation and field must match")
-    elif said.get("localhostProfile") != field.get("localhostProfile"):
+    elif field["type"] == "Localhost" and value.removeprefix(LOCALHOST_PREFIX) != field.get("localhostProfile"):
         yield forbidden_field(f"{path}.localhostProfile", f"{kind} profile in annotation and field must match")
+
+
+def _is_for_windows(spec: Object) -> bool:
+    return bool((spec.get("os") or meta.EMPTY).get("name") == "windows")
 
 
 def validate_update(new: Mapping[str, str], old: Mapping[str, str], path: str) -> Iterator[FieldError]:
@@ -128,14 +139,45 @@ def validate_update(new: Mapping[str, str], old: Mapping[str, str], path: str) -
 
 def with_apparmor_fields(spec: Object, annotations: Mapping[str, str]) -> Object:
     """A pod's spec whose containers say in a field what annotations say of them. Returns a copy, if need be."""
-    said = {key.removeprefix(APPARMOR_PREFIX): profile(value) for key, value in annotations.items() if APPARMOR_PREFIX in key}
-    if not any(said.values()):
+    said = {container: found for container, found in _apparmor_fields(spec, annotations) if found is not None}
+    if not said:
         return spec
     changed = dict(spec)
     for field in podlists.LISTS:
         if spec.get(field):
             changed[field] = [_with_apparmor(container, said.get(container.get("name", ""))) for container in spec[field]]
     return changed
+
+
+def deprecated_apparmor(spec: Object, annotations: Mapping[str, str]) -> list[str]:
+    """Annotations of a new pod, as sent, of which no field says the same, or which say nothing that a field could say."""
+    return [f"{APPARMOR_PREFIX}{container}" for container, _ in _apparmor_fields(spec, annotations)]
+
+
+def _apparmor_fields(spec: Object, annotations: Mapping[str, str]) -> Iterator[tuple[str, Object | None]]:
+    """(container, the field that says what its annotation says, or None if there is none) where the field is missing."""
+    if not any(key.startswith(APPARMOR_PREFIX) for key in annotations) or _is_for_windows(spec):
+        return
+    of_pod = (spec.get("securityContext") or meta.EMPTY).get("appArmorProfile")
+    for _, container in podlists.visit(spec, ""):
+        name = container.get("name", "")
+        value = annotations.get(APPARMOR_PREFIX + name)
+        if value is None or (container.get("securityContext") or meta.EMPTY).get("appArmorProfile") is not None:
+            continue
+        found = _apparmor_field(value)
+        if found is None or found != of_pod:
+            yield name, found
+
+
+def _apparmor_field(value: str) -> Object | None:
+    if value in _APPARMOR_DEFAULTS:
+        return {"type": "RuntimeDefault"}
+    if value == UNCONFINED:
+        return {"type": "Unconfined"}
+    if not value.startswith(LOCALHOST_PREFIX):
+        return None
+    found = {"type": "Localhost", "localhostProfile": value.removeprefix(LOCALHOST_PREFIX)}
+    return None if any(podsecurity.validate_apparmor(found, "")) else found
 
 
 def _with_apparmor(container: Object, said: Object | None) -> Object:

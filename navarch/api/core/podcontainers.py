@@ -25,6 +25,7 @@ TERMINATION_MESSAGE_POLICIES = ("File", "FallbackToLogsOnError")
 RESTART_RULES_LIMIT = 20
 EXIT_CODES_LIMIT = 255
 WHITESPACE = "must not have leading or trailing whitespace"
+NEEDS_POLICY = "must specify restartPolicy when restart rules are used"
 NOT_FOR_EPHEMERAL = "cannot be set for an Ephemeral Container"
 ONLY_FOR_SIDECARS = "may not be set for init containers without restartPolicy=Always"
 _NOT_IN_EPHEMERAL = (
@@ -91,14 +92,16 @@ def validate(spec: Object, path: str, around: Surroundings) -> Iterator[FieldErr
         yield from _common(container, where, around)
         if container.get("name", "") in around.names:
             yield duplicate(f"{where}.name", container.get("name", ""))
-        elif container.get("name"):
-            around.names.add(container["name"])
+        around.names.add(container.get("name", ""))
         yield from _running(container, where, around)
         yield from _restart_rules(container, where)
     yield from _host_port_conflicts(containers, f"{path}.containers")
     for index, container in enumerate(spec.get("initContainers") or ()):
         yield from _init(container, f"{path}.initContainers[{index}]", f"{path}.initContainers", around)
-    main = frozenset(around.names)
+    main = frozenset(
+        container.get("name", "") for field in ("containers", "initContainers") for container in spec.get(field) or ()
+    )
+    around.names.update(main)
     for index, container in enumerate(spec.get("ephemeralContainers") or ()):
         yield from _ephemeral(container, f"{path}.ephemeralContainers[{index}]", around, main)
 
@@ -115,8 +118,11 @@ def _running(container: Object, path: str, around: Surroundings) -> Iterator[Fie
 def _init(container: Object, path: str, list_path: str, around: Surroundings) -> Iterator[FieldError]:
     name = container.get("name", "")
     yield from _common(container, path, around)
-    yield from _restart_rules(container, path)
-    if name and name in around.names:
+    if container.get("restartPolicy") is not None or not container.get("restartPolicyRules"):
+        yield from _restart_rules(container, path)
+    else:
+        yield required(f"{path}.restartPolicy", NEEDS_POLICY)
+    if name in around.names:
         yield duplicate(f"{path}.name", name)
     elif name:
         around.names.add(name)
@@ -138,14 +144,13 @@ def _ephemeral(container: Object, path: str, around: Surroundings, main: Collect
     yield from _common(container, path, around)
     if image != image.strip():
         yield invalid_value(f"{path}.image", image, WHITESPACE)
-    if name and name in around.names:
+    if name in around.names:
         yield duplicate(f"{path}.name", name)
-    elif name:
-        around.names.add(name)
+    around.names.add(name)
     if target and target not in main:
         yield not_found_value(f"{path}.targetContainerName", target)
     for unused in _NOT_IN_EPHEMERAL:
-        if container.get(unused):
+        if container.get(unused) or (unused == "lifecycle" and unused in container):
             yield forbidden_field(f"{path}.{unused}", NOT_FOR_EPHEMERAL)
     for index, mount in enumerate(container.get("volumeMounts") or ()):
         for part in ("subPath", "subPathExpr"):
@@ -242,7 +247,7 @@ def _restart_rules(container: Object, path: str) -> Iterator[FieldError]:
     policy, rules = container.get("restartPolicy"), container.get("restartPolicyRules") or ()
     if policy is None:
         if rules:
-            yield required(f"{path}.restartPolicy", "must specify restartPolicy when restart rules are used")
+            yield required(f"{path}.restartPolicy", NEEDS_POLICY)
     elif policy not in RESTART_POLICIES:
         yield not_supported(f"{path}.restartPolicy", policy, RESTART_POLICIES)
     if len(rules) > RESTART_RULES_LIMIT:
@@ -270,8 +275,9 @@ def validate_host_network(containers: Iterable[Object], is_pod: bool, path: str)
                 yield invalid_value(f"{path}[{index}].ports[{position}].hostPort", host_port, text)
 
 
-def validate_file_variables(spec: Object, volumes: Mapping[str, Object], path: str) -> Iterator[FieldError]:
+def validate_file_variables(spec: Object, path: str) -> Iterator[FieldError]:
     """Variables that are in files are in an emptyDir of the pod."""
+    volumes = {volume.get("name", ""): volume for volume in spec.get("volumes") or ()}
     for where, container in podlists.visit(spec, path):
         for index, variable in enumerate(container.get("env") or ()):
             reference = (variable.get("valueFrom") or meta.EMPTY).get("fileKeyRef")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from navarch.api.core import volume
-from navarch.api.core.volumesource import no_backsteps
+from navarch.api.core.volumesource import descending_path, no_backsteps
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import (
     FieldError,
@@ -43,12 +42,12 @@ def validate(container: Object, volumes: Mapping[str, Object], path: str) -> Ite
         if target in device_paths:
             yield invalid_value(f"{where}.mountPath", target, "must not already exist as a path in volumeDevices")
         if mount.get("subPath"):
-            yield from volume.descending_path(mount["subPath"], f"{mounts}.subPath")
+            yield from descending_path(mount["subPath"], f"{mounts}.subPath")
         if mount.get("subPathExpr"):
             if mount.get("subPath"):
                 text = "subPathExpr and subPath are mutually exclusive"
                 yield invalid_value(f"{where}.subPathExpr", mount["subPathExpr"], text)
-            yield from volume.descending_path(mount["subPathExpr"], f"{mounts}.subPathExpr")
+            yield from descending_path(mount["subPathExpr"], f"{mounts}.subPathExpr")
         if mount.get("mountPropagation") is not None:
             yield from _propagation(mount["mountPropagation"], container, f"{mounts}.mountPropagation")
         if mount.get("recursiveReadOnly") is not None:

@@ -22,6 +22,8 @@ REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 TAINT_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 TOLERATION_OPERATORS = ("Equal", "Exists")
+# An alpha interface that is not offered (KEP-5471), but known of.
+COMPARING_OPERATORS = ("Lt", "Gt")
 UNSATISFIABLE_ACTIONS = ("DoNotSchedule", "ScheduleAnyway")
 NODE_POLICIES = ("Honor", "Ignore")
 
@@ -155,6 +157,7 @@ def validate_topology(constraints: Sequence[Object], path: str) -> Iterator[Fiel
         for other in constraints[index + 1 :]:
             if other.get("topologyKey") == key and other.get("whenUnsatisfiable") == action:
                 yield duplicate(f"{where}.{{topologyKey, whenUnsatisfiable}}", f"{{{key or ''}, {action or ''}}}")
+                break
         yield from _min_domains(constraint.get("minDomains"), action or "", f"{where}.minDomains")
         for field in ("nodeAffinityPolicy", "nodeTaintsPolicy"):
             if constraint.get(field) is not None and constraint[field] not in NODE_POLICIES:
@@ -196,7 +199,8 @@ def validate_tolerations(tolerations: Iterable[Object], path: str) -> Iterator[F
             if value:
                 yield invalid_value(f"{where}.operator", value, "value must be empty when `operator` is 'Exists'")
         else:
-            yield not_supported(f"{where}.operator", operator, TOLERATION_OPERATORS)
+            known = COMPARING_OPERATORS if operator in COMPARING_OPERATORS else ()
+            yield not_supported(f"{where}.operator", operator, (*TOLERATION_OPERATORS, *known))
         if effect:
             yield from validate_effect(effect, f"{where}.effect")
 

@@ -6,12 +6,13 @@ The rules are those of k8s.io/kubernetes/pkg/apis/core/validation.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from navarch.api import internalform
 from navarch.api.core import windowsoptions
 from navarch.api.core.podlists import visit
-from navarch.api.core.volumesource import no_backsteps
+from navarch.api.core.volumesource import descending_path
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import (
     FieldError,
@@ -24,11 +25,13 @@ from navarch.apimachinery.errors import (
     too_long,
 )
 
+_CONTEXT = f"{internalform.CORE}SecurityContext"
 ID_LIMIT = 2**31 - 1
 PROFILE_TYPES = ("Localhost", "RuntimeDefault", "Unconfined")
 GROUP_CHANGE_POLICIES = ("Always", "OnRootMismatch")
 SUPPLEMENTAL_GROUPS_POLICIES = ("Merge", "Strict")
-SELINUX_CHANGE_POLICIES = ("MountOption", "Recursive")
+# The other one, MountOption, is not offered unless somebody asks for it (KEP-1710).
+SELINUX_CHANGE_POLICIES = ("Recursive",)
 PROC_MOUNTS = ("Default", "Unmasked")
 OPERATING_SYSTEMS = ("linux", "windows")
 APPARMOR_PROFILE_LIMIT_BYTES = 4095
@@ -39,11 +42,15 @@ _SYSCTL_RE = re.compile(_SYSCTL.removesuffix("$") + r"\Z")
 _IPC_SYSCTLS = ("kernel.shm", "kernel.msg", "fs.mqueue.")
 
 
-def validate_pod_context(context: Object, spec: Object, path: str) -> Iterator[FieldError]:
+def validate_pod_context(context: Mapping[str, Any], spec: Object, path: str) -> Iterator[FieldError]:
     for field in ("fsGroup", "runAsUser", "runAsGroup"):
         yield from validate_id(context.get(field), f"{path}.{field}")
     for index, group in enumerate(context.get("supplementalGroups") or ()):
         yield from validate_id(group, f"{path}.supplementalGroups[{index}]")
+    if spec.get("hostPID") and spec.get("shareProcessNamespace"):
+        # Within the server, what a pod shares is a matter of its security context.
+        text = "ShareProcessNamespace and HostPID cannot both be enabled"
+        yield invalid_value(f"{path}.shareProcessNamespace", True, text)
     if context.get("sysctls"):
         yield from _sysctls(context["sysctls"], spec, f"{path}.sysctls")
     yield from _one_of(context, "fsGroupChangePolicy", GROUP_CHANGE_POLICIES, path)
@@ -71,16 +78,17 @@ def validate_container_context(context: Object, path: str, *, host_users: bool) 
     if context.get("allowPrivilegeEscalation") is False:
         begun = "cannot set `allowPrivilegeEscalation` to false and"
         if context.get("privileged"):
-            yield invalid_value(path, context, f"{begun} `privileged` to true")
+            yield internalform.invalid_struct(path, context, _CONTEXT, f"{begun} `privileged` to true")
         if "CAP_SYS_ADMIN" in ((context.get("capabilities") or meta.EMPTY).get("add") or ()):
-            yield invalid_value(path, context, f"{begun} `capabilities.Add` CAP_SYS_ADMIN")
+            text = f"{begun} `capabilities.Add` CAP_SYS_ADMIN"
+            yield internalform.invalid_struct(path, context, _CONTEXT, text)
     if context.get("windowsOptions") is not None:
         yield from windowsoptions.validate(context["windowsOptions"], f"{path}.windowsOptions")
     if context.get("appArmorProfile") is not None:
         yield from validate_apparmor(context["appArmorProfile"], f"{path}.appArmorProfile")
 
 
-def _one_of(context: Object, field: str, supported: tuple[str, ...], path: str) -> Iterator[FieldError]:
+def _one_of(context: Mapping[str, Any], field: str, supported: tuple[str, ...], path: str) -> Iterator[FieldError]:
     value = context.get(field)
     if value is not None and value not in supported:
         yield not_supported(f"{path}.{field}", value, supported)
@@ -135,13 +143,12 @@ def _seccomp(profile: Object, path: str) -> Iterator[FieldError]:
     where = f"{path}.localhostProfile"
     if type_ != "Localhost":
         if localhost is not None:
-            yield invalid_value(where, profile, "can only be set when seccomp type is Localhost")
+            text = "can only be set when seccomp type is Localhost"
+            yield internalform.invalid_struct(where, profile, f"{internalform.CORE}SeccompProfile", text)
     elif localhost is None:
         yield required(where, "must be set when seccomp type is Localhost")
     else:
-        if localhost.startswith("/"):
-            yield invalid_value(where, localhost, "must be a relative path")
-        yield from no_backsteps(localhost, where)
+        yield from descending_path(localhost, where)
 
 
 def validate_apparmor(profile: Object, path: str) -> Iterator[FieldError]:
@@ -212,16 +219,23 @@ _NOT_ON_WINDOWS = "cannot be set for a windows pod"
 _POD_CONTEXT_NOT_ON_WINDOWS = (
     "appArmorProfile",
     "seLinuxOptions",
+    "hostUsers",
+    "hostPID",
+    "hostIPC",
     "seccompProfile",
     "fsGroup",
     "fsGroupChangePolicy",
     "sysctls",
+    "shareProcessNamespace",
     "runAsUser",
     "runAsGroup",
     "supplementalGroups",
     "supplementalGroupsPolicy",
     "seLinuxChangePolicy",
 )
+_OF_SPEC = ("hostUsers", "hostPID", "hostIPC", "shareProcessNamespace")
+# A value that is as good as none.
+_NOTHING: Mapping[str, Any] = {"hostPID": False, "hostIPC": False, "sysctls": []}
 _CONTEXT_NOT_ON_WINDOWS = (
     "appArmorProfile",
     "seLinuxOptions",
@@ -248,20 +262,16 @@ def validate_os(spec: Object, path: str) -> Iterator[FieldError]:
             if context.get("windowsOptions") is not None:
                 yield forbidden_field(f"{where}.windowsOptions", "windows options cannot be set for a linux pod")
     else:
-        yield from _not_on_windows(spec.get("securityContext") or {}, _POD_CONTEXT_NOT_ON_WINDOWS, f"{path}.securityContext")
-        for field in ("hostUsers", "hostPID", "hostIPC", "shareProcessNamespace"):
-            if spec.get(field) or (spec.get(field) is False and field in ("hostUsers", "shareProcessNamespace")):
-                yield forbidden_field(f"{path}.{field}", _NOT_ON_WINDOWS)
+        context = spec.get("securityContext") or meta.EMPTY
+        for field in _POD_CONTEXT_NOT_ON_WINDOWS:
+            value, where = (spec, path) if field in _OF_SPEC else (context, f"{path}.securityContext")
+            if value.get(field) is not None and value[field] != _NOTHING.get(field):
+                yield forbidden_field(f"{where}.{field}", _NOT_ON_WINDOWS)
         for where, container in visit(spec, path):
-            context = container.get("securityContext")
-            if context is not None:
-                yield from _not_on_windows(context, _CONTEXT_NOT_ON_WINDOWS, f"{where}.securityContext")
-
-
-def _not_on_windows(context: Object, fields: tuple[str, ...], path: str) -> Iterator[FieldError]:
-    for field in fields:
-        if context.get(field) is not None:
-            yield forbidden_field(f"{path}.{field}", _NOT_ON_WINDOWS)
+            context = container.get("securityContext") or meta.EMPTY
+            for field in _CONTEXT_NOT_ON_WINDOWS:
+                if context.get(field) is not None:
+                    yield forbidden_field(f"{where}.securityContext.{field}", _NOT_ON_WINDOWS)
 
 
 def _contexts(spec: Object, path: str) -> Iterator[tuple[str, Any]]:

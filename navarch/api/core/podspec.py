@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from navarch.api import labelselector
+from navarch.api import internalform, labelselector
 from navarch.api.core import (
     containerresources,
     podannotations,
@@ -35,6 +35,7 @@ from navarch.apimachinery.errors import (
 RESTART_POLICIES = ("Always", "OnFailure", "Never")
 PREEMPTION_POLICIES = ("PreemptLowerPriority", "Never")
 DEADLINE_LIMIT_SECONDS = 2**31 - 1
+_CLAIM = f"{internalform.CORE}PodResourceClaim"
 
 # Defaults
 
@@ -78,7 +79,7 @@ with_defaults = remember.shared(default)
 def validate(
     spec: Object, path: str, *, metadata: Mapping[str, Any] = meta.EMPTY, is_pod: bool = False
 ) -> Iterable[FieldError]:
-    """What is wrong with a pod spec, defaults applied. `metadata`: that of the pod or of the template."""
+    """What is wrong with a pod spec, defaults applied. `metadata`: that of the pod; templates have none that matters."""
     if spec.get("resourceClaims") or any(volume.get("ephemeral") for volume in spec.get("volumes") or ()):
         # Whether these are as they should be depends on the pod, too.
         return _problems(spec, path, metadata, is_pod)
@@ -121,7 +122,7 @@ def _problems(spec: Object, path: str, metadata: Mapping[str, Any], is_pod: bool
     yield from podnetwork.validate_dns_policy(spec["dnsPolicy"], f"{path}.dnsPolicy")
     if spec.get("nodeSelector"):
         yield from validate_labels(spec["nodeSelector"], f"{path}.nodeSelector")
-    yield from _security(spec, path)
+    yield from podsecurity.validate_pod_context(spec.get("securityContext") or meta.EMPTY, spec, f"{path}.securityContext")
     yield from _scheduling(spec, path)
     yield from podsecurity.validate_windows_host_processes(spec, path)
     if spec.get("hostUsers") is False:
@@ -130,15 +131,7 @@ def _problems(spec: Object, path: str, metadata: Mapping[str, Any], is_pod: bool
     yield from _names(spec, path)
     if spec.get("os") is not None:
         yield from podsecurity.validate_os(spec, path)
-    yield from podcontainers.validate_file_variables(spec, volumes, path)
-
-
-def _security(spec: Object, path: str) -> Iterator[FieldError]:
-    if spec.get("securityContext"):
-        yield from podsecurity.validate_pod_context(spec["securityContext"], spec, f"{path}.securityContext")
-    if spec.get("hostPID") and spec.get("shareProcessNamespace"):
-        text = "ShareProcessNamespace and HostPID cannot both be enabled"
-        yield invalid_value(f"{path}.shareProcessNamespace", True, text)
+    yield from podcontainers.validate_file_variables(spec, path)
 
 
 def _scheduling(spec: Object, path: str) -> Iterator[FieldError]:
@@ -174,7 +167,7 @@ def _names(spec: Object, path: str) -> Iterator[FieldError]:
     if spec.get("hostAliases"):
         yield from podnetwork.validate_host_aliases(spec["hostAliases"], f"{path}.hostAliases")
     for field in ("priorityClassName", "runtimeClassName"):
-        if spec.get(field):
+        if spec.get(field) or (field == "runtimeClassName" and spec.get(field) is not None):
             for text in names.dns1123_subdomain(spec[field]):
                 yield invalid_value(f"{path}.{field}", spec[field], text)
     policy = spec.get("preemptionPolicy")
@@ -194,10 +187,13 @@ def validate_overhead(amounts: Object, path: str) -> Iterator[FieldError]:
 
 def _claims(wanted: list[Object], metadata: Mapping[str, Any], known: dict[str, None], path: str) -> Iterator[FieldError]:
     """Devices of a pod, claimed by name (KEP-4381). Those that have a name become `known`."""
-    if podannotations.is_mirror(metadata):
-        yield forbidden_field("", "static pods do not support resource claims")
+    is_mirror = podannotations.is_mirror(metadata)
     for index, claim in enumerate(wanted):
         where, name = f"{path}[{index}]", claim.get("name", "")
+        if is_mirror:
+            known |= {name: None} if name else {}
+            yield forbidden_field("", "static pods do not support resource claims")
+            continue
         if not name:
             yield required(f"{where}.name")
         elif name in known:
@@ -209,9 +205,10 @@ def _claims(wanted: list[Object], metadata: Mapping[str, Any], known: dict[str, 
         sources = [field for field in ("resourceClaimName", "resourceClaimTemplateName") if claim.get(field) is not None]
         if len(sources) > 1:
             text = "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified"
-            yield invalid_value(where, claim, text)
+            yield internalform.invalid_struct(where, claim, _CLAIM, text)
         elif not sources:
-            yield invalid_value(where, claim, "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`")
+            text = "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`"
+            yield internalform.invalid_struct(where, claim, _CLAIM, text)
         for field in sources:
             for text in names.dns1123_subdomain(claim[field]):
                 yield invalid_value(f"{where}.{field}", claim[field], text)
@@ -229,9 +226,9 @@ def validate_pod_template(template: Object, path: str) -> Iterator[FieldError]:
     if annotations:
         yield from validate_annotations(annotations, f"{path}.annotations")
         yield from podannotations.validate(annotations, spec, f"{path}.annotations")
-    yield from validate(spec, f"{path}.spec", metadata=metadata)
+    yield from validate(spec, f"{path}.spec")
     if annotations:
-        yield from podannotations.validate_match(annotations, spec, f"{path}.spec")
+        yield from podannotations.validate_seccomp_match(annotations, spec, f"{path}.spec")
     if spec.get("ephemeralContainers"):
         yield forbidden_field(f"{path}.spec.ephemeralContainers", "ephemeral containers not allowed in pod template")
 

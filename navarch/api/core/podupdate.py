@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 
 from navarch.api import internalform, objectmeta
 from navarch.api.core import podannotations, podcontainers, podscheduling, podspec
-from navarch.api.core.nonnegative import nonnegative
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import FieldError, Object, forbidden_field, invalid_value, required
 
@@ -31,9 +30,6 @@ def validate(pod: Object) -> Iterator[FieldError]:
     yield from podspec.validate(spec, "spec", metadata=pod["metadata"], is_pod=True)
     if not spec.get("serviceAccountName"):
         yield from _without_account(spec.get("volumes") or ())
-    grace = spec.get("terminationGracePeriodSeconds")
-    if grace is not None and grace < 0:
-        yield nonnegative("spec.terminationGracePeriodSeconds", grace)
     for field in ("containers", "initContainers"):
         for index, container in enumerate(spec.get(field) or ()):
             image = container.get("image", "")
@@ -55,7 +51,7 @@ def _without_account(volumes: Sequence[Object]) -> Iterator[FieldError]:
 def validate_update(new: Object, old: Object) -> Iterator[FieldError]:
     """What an update changes that it may not."""
     now, before = new["spec"], old["spec"]
-    yield from podannotations.validate_update(meta.annotations(new), meta.annotations(old), "metadata.annotations")
+    yield from _annotations(new, old)
     if now == before:
         return
     for field in ("containers", "initContainers"):
@@ -81,6 +77,13 @@ def validate_update(new: Object, old: Object) -> Iterator[FieldError]:
         yield forbidden_field("spec", f"{UPDATABLE}\n{difference}")
 
 
+def _annotations(new: Object, old: Object) -> Iterator[FieldError]:
+    """What holds for annotations anyway is said again here, as upstream does."""
+    if new["metadata"].get("annotations") or old["metadata"].get("annotations"):
+        yield from podannotations.validate_update(meta.annotations(new), meta.annotations(old), "metadata.annotations")
+        yield from podannotations.validate(meta.annotations(new), new["spec"], "metadata.annotations")
+
+
 def _image(image: str, path: str) -> Iterator[FieldError]:
     if not image:
         yield required(path)
@@ -97,7 +100,8 @@ def _deadline(now: int | None, before: int | None) -> Iterator[FieldError]:
         elif before is not None and now > before:
             yield invalid_value(path, now, "must be less than or equal to previous value")
     elif before is not None:
-        yield invalid_value(path, None, "must not update from a positive integer to nil value")
+        # Go's nil is shown as a text.
+        yield invalid_value(path, "null", "must not update from a positive integer to nil value")
 
 
 def _tolerations_added(now: Sequence[Object], before: Sequence[Object]) -> Iterator[FieldError]:
@@ -127,13 +131,15 @@ def _directives_tightened(now: Object, before: Object) -> Iterator[FieldError]:
         yield invalid_value("spec.nodeSelector", now.get("nodeSelector"), text)
     old_terms, terms = _required_terms(before), _required_terms(now)
     if old_terms and terms != old_terms:
+        shown = [internalform.internal(term, f"{internalform.CORE}NodeSelectorTerm") for term in terms]
         if len(terms) != len(old_terms):
             text = "no additions/deletions to non-empty NodeSelectorTerms list are allowed"
-            yield invalid_value(_TERMS, terms, text)
+            yield internalform.invalid_internal(_TERMS, shown or None, text)
             return
         for index, (term, old_term) in enumerate(zip(terms, old_terms, strict=True)):
             if not _extends(term, old_term):
-                yield invalid_value(f"{_TERMS}[{index}]", term, "only additions are allowed (no mutations or deletions)")
+                text = "only additions are allowed (no mutations or deletions)"
+                yield internalform.invalid_internal(f"{_TERMS}[{index}]", shown[index], text)
 
 
 def _required_terms(spec: Object) -> list[Object]:
@@ -208,11 +214,11 @@ def _defaulted(container: Object) -> Object:
 
 def validate_ephemeral(new: Object, old: Object) -> Iterator[FieldError]:
     """Ephemeral containers are added, never changed or taken away."""
-    if podannotations.is_mirror(new["metadata"]):
+    if podannotations.is_mirror(old["metadata"]):
         yield forbidden_field("", "static pods do not support ephemeral containers")
         return
     yield from validate(new)
-    yield from podannotations.validate_update(meta.annotations(new), meta.annotations(old), "metadata.annotations")
+    yield from _annotations(new, old)
     present = {container.get("name", ""): container for container in new["spec"].get("ephemeralContainers") or ()}
     for container in old["spec"].get("ephemeralContainers") or ():
         name = container.get("name", "")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from navarch.api.core import persistentvolumeclaim, podenv, podimage, volumesource
-from navarch.api.core.volumesource import Check, needs, no_backsteps
+from navarch.api.core.volumesource import Check, descending_path, needs
 from navarch.api.objectmeta import validate_annotations, validate_labels
 from navarch.apimachinery import names, quantity
 from navarch.apimachinery.errors import (
@@ -132,8 +132,6 @@ def _sources(volume: Object, path: str, pod_name: str, is_pod: bool) -> Iterator
     kinds: list[str] = [kind for kind in volume if kind != "name"]
     if len(kinds) > 1:
         kinds.sort(key=_ORDER.__getitem__)
-        for extra in kinds[1:]:
-            yield forbidden_field(f"{path}.{_SHOWN_AS_EXTRA.get(extra, extra)}", ONE_ONLY)
     kind = kinds[0]
     where, source = f"{path}.{volumesource.SHOWN.get(kind, kind)}", volume[kind]
     if kind == "image" and is_pod and not source.get("reference"):
@@ -147,6 +145,8 @@ def _sources(volume: Object, path: str, pod_name: str, is_pod: bool) -> Iterator
         claim = f"{pod_name}-{volume['name']}"
         for text in names.dns1123_subdomain(claim):
             yield invalid_value(f"{path}.name", volume["name"], f'PVC name "{claim}": {text}')
+    for extra in kinds[1:]:
+        yield forbidden_field(f"{path}.{_SHOWN_AS_EXTRA.get(extra, extra)}", ONE_ONLY)
 
 
 def _empty_dir(source: Object, path: str) -> Iterator[FieldError]:
@@ -236,13 +236,6 @@ def _ephemeral(source: Object, path: str) -> Iterator[FieldError]:
 def validate_mode(mode: int | None, path: str) -> Iterator[FieldError]:
     if mode is not None and not 0 <= mode <= MODE_LIMIT:
         yield invalid_value(path, mode, FILE_MODE)
-
-
-def descending_path(target: str, path: str) -> Iterator[FieldError]:
-    """A relative path that does not climb."""
-    if target.startswith("/"):
-        yield invalid_value(path, target, "must be a relative path")
-    yield from no_backsteps(target, path)
 
 
 def _file_path(target: str, path: str) -> Iterator[FieldError]:

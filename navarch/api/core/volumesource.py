@@ -79,6 +79,13 @@ def no_backsteps(target: str, path: str) -> Iterator[FieldError]:
         yield invalid_value(path, target, "must not contain '..'")
 
 
+def descending_path(target: str, path: str) -> Iterator[FieldError]:
+    """A relative path that does not climb."""
+    if target.startswith("/"):
+        yield invalid_value(path, target, "must be a relative path")
+    yield from no_backsteps(target, path)
+
+
 def _host_path(source: Object, path: str) -> Iterator[FieldError]:
     if not source.get("path"):
         yield required(f"{path}.path")
@@ -168,6 +175,7 @@ def validate_csi_driver_name(name: str, path: str) -> Iterator[FieldError]:
     """The name by which a CSI driver is known: a subdomain in any case, not too long."""
     if not name:
         yield required(path)
+        return
     if len(name) > CSI_DRIVER_NAME_LIMIT:
         yield too_long(path, CSI_DRIVER_NAME_LIMIT)
     for text in names.dns1123_subdomain(name.lower()):

@@ -33,6 +33,8 @@ VALUE = (
 IP = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
 PORT = "must be between 1 and 65535, inclusive"
 NEGATIVE = "must be greater than or equal to 0"
+SECCOMP = "container.seccomp.security.alpha.kubernetes.io/main"
+APPARMOR = "container.apparmor.security.beta.kubernetes.io/main"
 EXEC = {"exec": {"command": ["true"]}}
 REQUIRED_TERMS = "requiredDuringSchedulingIgnoredDuringExecution"
 PREFERRED_TERMS = "preferredDuringSchedulingIgnoredDuringExecution"
@@ -193,6 +195,25 @@ CONTAINERS: list[tuple[Object, list[str]]] = [
     (
         spec(ephemeralContainers=[{"name": "debug", "image": "a"}]),
         ["spec.ephemeralContainers: Forbidden: cannot be set on create"],
+    ),
+    (
+        spec(containers=[{"name": "", "image": "a"}, {"name": "", "image": "a"}]),
+        [
+            "spec.containers[0].name: Required value",
+            "spec.containers[1].name: Required value",
+            'spec.containers[1].name: Duplicate value: ""',
+        ],
+    ),
+    (
+        init(restartPolicyRules=[{"action": "x"}]),
+        ["spec.initContainers[0].restartPolicy: Required value: must specify restartPolicy when restart rules are used"],
+    ),
+    (
+        spec(volumes=[{"name": "v", "hostPath": {"path": ""}, "emptyDir": {"sizeLimit": "-1"}}]),
+        [
+            "spec.volumes[0].emptyDir.sizeLimit: Forbidden: SizeLimit field must be a valid resource quantity",
+            "spec.volumes[0].hostPath: Forbidden: may not specify more than 1 volume type",
+        ],
     ),
 ]
 
@@ -472,8 +493,8 @@ RESOURCES: list[tuple[Object, list[str]]] = [
     (
         spec(resourceClaims=[{"name": "a"}]),
         [
-            'spec.resourceClaims[0]: Invalid value: {"name":"a"}: must specify one of: `resourceClaimName`, '
-            "`resourceClaimTemplateName`"
+            'spec.resourceClaims[0]: Invalid value: {"Name":"a","ResourceClaimName":null,"ResourceClaimTemplateName":null}: '
+            "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`"
         ],
     ),
     (
@@ -552,22 +573,52 @@ SECURITY: list[tuple[Object, list[str]]] = [
     (
         main(securityContext={"allowPrivilegeEscalation": False, "privileged": True}),
         [
-            f'{C}.securityContext: Invalid value: {{"allowPrivilegeEscalation":false,"privileged":true}}: cannot set '
+            f'{C}.securityContext: Invalid value: {{"Capabilities":null,"Privileged":true,"SELinuxOptions":null,'
+            '"WindowsOptions":null,"RunAsUser":null,"RunAsGroup":null,"RunAsNonRoot":null,"ReadOnlyRootFilesystem":null,'
+            '"AllowPrivilegeEscalation":false,"ProcMount":null,"SeccompProfile":null,"AppArmorProfile":null}: cannot set '
             "`allowPrivilegeEscalation` to false and `privileged` to true"
         ],
     ),
     (
-        spec(hostPID=True, shareProcessNamespace=True),
-        ["spec.shareProcessNamespace: Invalid value: true: ShareProcessNamespace and HostPID cannot both be enabled"],
+        spec(securityContext={"seccompProfile": {"type": "Unconfined", "localhostProfile": "a"}}),
+        [
+            "spec.securityContext.seccompProfile.localhostProfile: Invalid value: "
+            '{"Type":"Unconfined","LocalhostProfile":"a"}: can only be set when seccomp type is Localhost'
+        ],
+    ),
+    (
+        spec(securityContext={"seLinuxChangePolicy": "MountOption"}),
+        ['spec.securityContext.seLinuxChangePolicy: Unsupported value: "MountOption": supported values: "Recursive"'],
+    ),
+    (
+        spec(hostPID=True, shareProcessNamespace=True, securityContext={"fsGroup": -1, "fsGroupChangePolicy": "x"}),
+        [
+            "spec.securityContext.fsGroup: Invalid value: -1: must be between 0 and 2147483647, inclusive",
+            "spec.securityContext.shareProcessNamespace: Invalid value: true: ShareProcessNamespace and HostPID cannot both "
+            "be enabled",
+            'spec.securityContext.fsGroupChangePolicy: Unsupported value: "x": supported values: "Always", "OnRootMismatch"',
+        ],
     ),
     (spec(hostUsers=False, hostNetwork=True), ["spec.hostNetwork: Forbidden: when `hostUsers` is false"]),
     (spec(hostUsers=False, hostPID=True), ["spec.HostPID: Forbidden: when `hostUsers` is false"]),
     (spec(os={"name": "x"}), ['spec.os: Unsupported value: "x": supported values: "linux", "windows"']),
     (
-        spec(os={"name": "windows"}, hostPID=True, securityContext={"fsGroup": 1}),
+        spec(
+            os={"name": "windows"},
+            hostPID=True,
+            hostIPC=False,
+            shareProcessNamespace=False,
+            securityContext={"seLinuxOptions": {}, "fsGroup": 1, "runAsUser": 0},
+        ),
         [
-            "spec.securityContext.fsGroup: Forbidden: cannot be set for a windows pod",
-            "spec.hostPID: Forbidden: cannot be set for a windows pod",
+            f"spec.{field}: Forbidden: cannot be set for a windows pod"
+            for field in (
+                "securityContext.seLinuxOptions",
+                "hostPID",
+                "securityContext.fsGroup",
+                "shareProcessNamespace",
+                "securityContext.runAsUser",
+            )
         ],
     ),
     (
@@ -682,7 +733,11 @@ SCHEDULING: list[tuple[Object, list[str]]] = [
     ),
     (
         spec(tolerations=[{"key": "a", "operator": "Lt", "value": "1"}]),
-        ['spec.tolerations[0].operator: Unsupported value: "Lt": supported values: "Equal", "Exists"'],
+        ['spec.tolerations[0].operator: Unsupported value: "Lt": supported values: "Equal", "Exists", "Lt", "Gt"'],
+    ),
+    (
+        spec(tolerations=[{"key": "a", "operator": "x"}]),
+        ['spec.tolerations[0].operator: Unsupported value: "x": supported values: "Equal", "Exists"'],
     ),
     (
         spec(tolerations=[{"key": "a", "effect": "x"}]),
@@ -752,6 +807,7 @@ NETWORK: list[tuple[Object, list[str]]] = [
     (spec(nodeName="A"), [f'spec.nodeName: Invalid value: "A": {SUBDOMAIN}']),
     (spec(priorityClassName="A"), [f'spec.priorityClassName: Invalid value: "A": {SUBDOMAIN}']),
     (spec(runtimeClassName="A"), [f'spec.runtimeClassName: Invalid value: "A": {SUBDOMAIN}']),
+    (spec(runtimeClassName=""), [f'spec.runtimeClassName: Invalid value: "": {SUBDOMAIN}']),
     (
         spec(hostnameOverride="a", setHostnameAsFQDN=True, hostNetwork=True),
         [
@@ -763,9 +819,13 @@ NETWORK: list[tuple[Object, list[str]]] = [
         spec(activeDeadlineSeconds=0),
         ["spec.activeDeadlineSeconds: Invalid value: 0: must be between 1 and 2147483647, inclusive"],
     ),
+    (spec(terminationGracePeriodSeconds=-1), []),
     (
-        spec(terminationGracePeriodSeconds=-1),
-        [f"spec.terminationGracePeriodSeconds: Invalid value: -1: {NEGATIVE}"],
+        {
+            "metadata": {"annotations": {"kubernetes.io/config.mirror": "x"}},
+            **spec(nodeName="n", resourceClaims=[{"name": "A"}, {"name": "A"}]),
+        },
+        [": Forbidden: static pods do not support resource claims"] * 2,
     ),
 ]
 
@@ -785,14 +845,61 @@ ANNOTATIONS: list[tuple[Object, list[str]]] = [
     ),
     (
         {"metadata": {"annotations": {"seccomp.security.alpha.kubernetes.io/pod": "x"}}},
-        ['metadata.annotations[seccomp.security.alpha.kubernetes.io/pod]: Invalid value: "x": must be a valid seccomp profile'],
+        ['metadata.annotations.seccomp.security.alpha.kubernetes.io/pod: Invalid value: "x": must be a valid seccomp profile'],
     ),
+    (
+        {
+            "metadata": {
+                "annotations": {
+                    "container.seccomp.security.alpha.kubernetes.io/a": "localhost//etc",
+                    "container.seccomp.security.alpha.kubernetes.io/b": "localhost/../b",
+                }
+            }
+        },
+        [
+            'metadata.annotations.container.seccomp.security.alpha.kubernetes.io/a: Invalid value: "/etc": must be a relative '
+            "path",
+            'metadata.annotations.container.seccomp.security.alpha.kubernetes.io/b: Invalid value: "../b": must not contain '
+            "'..'",
+        ],
+    ),
+    ({"metadata": {"annotations": {"controller.kubernetes.io/pod-deletion-cost": "-05"}}}, []),
     (
         {
             "metadata": {"annotations": {"seccomp.security.alpha.kubernetes.io/pod": "unconfined"}},
             "spec": {"securityContext": {"seccompProfile": {"type": "RuntimeDefault"}}},
         },
         ["spec.securityContext.seccompProfile.type: Forbidden: seccomp type in annotation and field must match"],
+    ),
+    (
+        {
+            "metadata": {"annotations": {"container.seccomp.security.alpha.kubernetes.io/main": "x"}},
+            **main(securityContext={"seccompProfile": {"type": "Unconfined"}}),
+        },
+        [
+            'metadata.annotations.container.seccomp.security.alpha.kubernetes.io/main: Invalid value: "x": must be a valid '
+            "seccomp profile",
+            f"{C}.securityContext.seccompProfile.type: Forbidden: seccomp type in annotation and field must match",
+        ],
+    ),
+    *(
+        (
+            {"metadata": {"annotations": {APPARMOR: value}}, **spec(securityContext={"appArmorProfile": field}, **more)},
+            [f"{C}.securityContext.appArmorProfile.{part}: Forbidden: {text}" for part, text in problems],
+        )
+        for value, field, more, problems in (
+            # What the pod says holds for a container of which the annotation says nothing that a field could say.
+            ("", {"type": "Unconfined"}, {}, [("type", "apparmor type in annotation and field must match")]),
+            (
+                "localhost/",
+                {"type": "Localhost", "localhostProfile": "a"},
+                {},
+                [
+                    ("localhostProfile", "apparmor profile in annotation and field must match"),
+                ],
+            ),
+            ("localhost/a", {"type": "Localhost", "localhostProfile": "a"}, {}, []),
+        )
     ),
     (
         {"metadata": {"annotations": {"container.apparmor.security.beta.kubernetes.io/x": "y"}}},
@@ -821,6 +928,16 @@ ANNOTATIONS: list[tuple[Object, list[str]]] = [
 )
 def test_each_rule_of_a_new_pod_says_what_upstream_says(change: Object, expected: list[str]) -> None:
     assert on_create("pods", change) == expected
+
+
+def test_of_a_template_only_the_seccomp_profile_must_match_its_annotation() -> None:
+    fields = {"seccompProfile": {"type": "RuntimeDefault"}, "appArmorProfile": {"type": "RuntimeDefault"}}
+    annotations = {SECCOMP: "unconfined", APPARMOR: "unconfined"}
+    change = {"template": {"metadata": {"annotations": annotations}, **main(securityContext=fields)}}
+    assert on_create("podtemplates", change) == [
+        "template.spec.containers[0].securityContext.seccompProfile.type: Forbidden: seccomp type in annotation and field "
+        "must match"
+    ]
 
 
 def test_what_a_pod_leaves_open_is_filled_in() -> None:
@@ -852,6 +969,37 @@ def test_what_a_pod_leaves_open_is_filled_in() -> None:
     assert container["livenessProbe"] == {"httpGet": {"path": "/", "port": 80, "scheme": "HTTP"}, **probe}
     assert pod["status"] == {"phase": "Pending", "qosClass": "Guaranteed"}
     assert pod["spec"]["enableServiceLinks"] is True and pod["spec"]["terminationGracePeriodSeconds"] == 30
+
+
+def test_a_grace_period_below_zero_is_one_second() -> None:
+    assert made("pods", spec(terminationGracePeriodSeconds=-5))["spec"]["terminationGracePeriodSeconds"] == 1
+    template = {"template": {"spec": {"containers": [{"name": "a", "image": "a"}], "terminationGracePeriodSeconds": -5}}}
+    assert made("podtemplates", template)["template"]["spec"]["terminationGracePeriodSeconds"] == -5
+
+
+def test_a_pod_that_waits_to_be_scheduled_has_done_so_since_it_was_made() -> None:
+    pod = made("pods", {"metadata": {"creationTimestamp": "2026-01-01T00:00:00Z"}, **spec(schedulingGates=[{"name": "a"}])})
+    condition = pod["status"]["conditions"][0]
+    assert (condition["reason"], condition["lastTransitionTime"]) == ("SchedulingGated", "2026-01-01T00:00:00Z")
+
+
+@pytest.mark.parametrize(
+    ("value", "change", "expected"),
+    [
+        ("runtime/default", {}, {"type": "RuntimeDefault"}),
+        ("localhost/a", {}, {"type": "Localhost", "localhostProfile": "a"}),
+        ("localhost/", {}, None),
+        ("localhost/ a", {}, None),
+        ("", {}, None),
+        ("unconfined", spec(os={"name": "windows"}), None),
+        ("unconfined", spec(securityContext={"appArmorProfile": {"type": "Unconfined"}}), None),
+        ("unconfined", spec(securityContext={"appArmorProfile": {"type": "RuntimeDefault"}}), {"type": "Unconfined"}),
+    ],
+)
+def test_what_an_annotation_says_of_apparmor_becomes_a_field(value: str, change: Object, expected: Object | None) -> None:
+    pod = made("pods", {"metadata": {"annotations": {APPARMOR: value}}, **change})
+    context = pod["spec"]["containers"][0].get("securityContext") or {}
+    assert context.get("appArmorProfile") == expected
 
 
 def test_labels_of_the_pod_are_merged_into_its_selectors() -> None:

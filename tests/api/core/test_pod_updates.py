@@ -30,6 +30,12 @@ GATED = {"schedulingGates": [{"name": "example.com/a"}, {"name": "example.com/b"
 TOLERATED = {"key": "a", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 5}
 
 
+def test_what_holds_for_annotations_of_any_pod_is_said_twice_of_an_update() -> None:
+    change = {"metadata": {"annotations": {"controller.kubernetes.io/pod-deletion-cost": "x"}}}
+    once = 'metadata.annotations[controller.kubernetes.io/pod-deletion-cost]: Invalid value: "x": must be a 32bit integer'
+    assert on_update("pods", change) == [once, once]
+
+
 @pytest.mark.parametrize(
     ("before", "change", "expected"),
     [
@@ -46,7 +52,7 @@ TOLERATED = {"key": "a", "operator": "Exists", "effect": "NoExecute", "toleratio
             "spec.activeDeadlineSeconds: Invalid value: 6: must be less than or equal to previous value",
         ]),
         (spec(activeDeadlineSeconds=5), spec(activeDeadlineSeconds=None), [
-            "spec.activeDeadlineSeconds: Invalid value: null: must not update from a positive integer to nil value",
+            'spec.activeDeadlineSeconds: Invalid value: "null": must not update from a positive integer to nil value',
         ]),
         (spec(tolerations=[TOLERATED]), spec(tolerations=[{**TOLERATED, "tolerationSeconds": 9}, {"operator": "Exists"}]), []),
         (spec(tolerations=[TOLERATED]), spec(tolerations=[]), [
@@ -64,8 +70,8 @@ TOLERATED = {"key": "a", "operator": "Exists", "effect": "NoExecute", "toleratio
         (spec(**GATED), spec(affinity=terms(SSD)), []),
         (spec(**GATED, affinity=terms(SSD)), spec(affinity=terms(SSD, ZONE)), []),
         (spec(**GATED, affinity=terms(SSD)), spec(affinity=terms(ZONE)), [
-            f'{TERMS}[0]: Invalid value: {{"matchExpressions":[{{"key":"zone","operator":"Exists"}}]}}: only additions are '
-            "allowed (no mutations or deletions)",
+            f'{TERMS}[0]: Invalid value: {{"MatchExpressions":[{{"Key":"zone","Operator":"Exists","Values":null}}],'
+            '"MatchFields":null}: only additions are allowed (no mutations or deletions)',
         ]),
         ({"metadata": {"annotations": {"kubernetes.io/config.mirror": "x"}}, **spec(nodeName="n")},
          {"metadata": {"annotations": None}}, [
