@@ -43,6 +43,12 @@ def network_warnings(value: str, path: str) -> Iterator[str]:
         yield f'{path}: IPv6 CIDR value "{value}" should be in RFC 5952 canonical format ("{network}")'
 
 
+def family(value: str) -> int | None:
+    """4 or 6, of an address in any form; None of what is none."""
+    address, _ = _address(value)
+    return address.version if address is not None else None
+
+
 def _address(value: str) -> tuple[Address | None, bool]:
     """The address, of an IPv4-mapped one that one, and whether it is written in a standard way."""
     for text in (value, names.without_leading_zeros(value)):

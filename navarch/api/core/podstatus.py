@@ -4,23 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from navarch.api import internalform
 from navarch.api.core import podannotations, podqos
 from navarch.api.core.podsecurity import validate_id
-from navarch.apimachinery import meta, names
+from navarch.apimachinery import ipforms, meta, names
 from navarch.apimachinery.errors import (
     FieldError,
     Object,
     duplicate,
     forbidden_field,
     invalid_value,
+    not_supported,
     required,
+    too_long,
 )
 
 NO_NEGATIVE = "must be a non-negative integer"
 _WELL_KNOWN_CONDITIONS = ("PodScheduled", "Ready", "Initialized")
-# What older clients do not know, and would take away without having been asked to.
-_KEPT = ("resourceClaimStatuses", "extendedResourceClaimStatus", "nodeAllocatableResourceClaimStatuses")
+_NODE_ALLOCATABLE = "nodeAllocatableResourceClaimStatuses"
 _MAPPING = ("containerName", "resourceName", "requestName")
+_HEALTHS = frozenset({"Healthy", "Unhealthy", "Unknown"})
+_HEALTH_MESSAGE_BYTES = 1024
+_CLAIM = "claim:"
+_NO_SUCH_CLAIM = (
+    "must match one of the container's resource claims in a format 'claim:<claimName>/<request>' or 'claim:<claimName>' "
+    "if request is empty"
+)
 # The list of the status, that of the spec.
 _LISTS = (
     ("containerStatuses", "containers"),
@@ -35,14 +44,11 @@ def prepare_update(new: Object, old: Object) -> Object:
     status = dict(new.get("status") or {})
     if not status.get("qosClass"):
         status["qosClass"] = before.get("qosClass") or podqos.class_of(old["spec"])
-    for field in _KEPT:
-        if status.get(field) is None and before.get(field) is not None:
-            status[field] = before[field]
+    _leave_out_alpha(status, before)
     if not status.get("observedGeneration") and before.get("observedGeneration"):
         status["observedGeneration"] = before["observedGeneration"]
-    known = {c.get("type"): c.get("observedGeneration") for c in before.get("conditions") or ()}
-    if any(known.values()) and status.get("conditions"):
-        status["conditions"] = [_observed(condition, known.get(condition.get("type"))) for condition in status["conditions"]]
+    if status.get("conditions") and any(condition.get("observedGeneration") for condition in before.get("conditions") or ()):
+        status["conditions"] = _observed(status["conditions"], before["conditions"])
     address, listed = status.get("podIP"), status.get("podIPs")
     if address and (not listed or listed[0].get("ip") != address):
         # Who knows of one address only means that one (pkg/apis/core/v1/conversion.go, PodStatus).
@@ -52,10 +58,41 @@ def prepare_update(new: Object, old: Object) -> Object:
     return {**new, "spec": old["spec"], "status": status}
 
 
-def _observed(condition: Object, generation: int | None) -> Object:
-    if condition.get("observedGeneration") or not generation:
-        return condition
-    return {**condition, "observedGeneration": generation}
+def _leave_out_alpha(status: Object, before: Object) -> None:
+    """Fields of features that are off (DRANodeAllocatableResources, ImageVolumeWithDigest) are only kept."""
+    if _NODE_ALLOCATABLE in status and not before.get(_NODE_ALLOCATABLE):
+        del status[_NODE_ALLOCATABLE]
+    for field, _ in _LISTS:
+        if any(_has_volume_status(container) for container in status.get(field) or ()):
+            if any(_has_volume_status(container) for kept, _ in _LISTS for container in before.get(kept) or ()):
+                return
+            status[field] = [_without_volume_status(container) for container in status[field]]
+
+
+def _has_volume_status(container: Object) -> bool:
+    return any("volumeStatus" in mount for mount in container.get("volumeMounts") or ())
+
+
+def _without_volume_status(container: Object) -> Object:
+    if not _has_volume_status(container):
+        return container
+    mounts = [{key: value for key, value in mount.items() if key != "volumeStatus"} for mount in container["volumeMounts"]]
+    return {**container, "volumeMounts": mounts}
+
+
+def _observed(conditions: Sequence[Object], before: Sequence[Object]) -> list[Object]:
+    """Who does not say which generation a condition is of leaves it: the first of a type that of the first, and so on."""
+    known: dict[str, list[int]] = {}
+    for condition in before:
+        known.setdefault(condition.get("type", ""), []).append(condition.get("observedGeneration", 0))
+    observed = []
+    for condition in conditions:
+        generations = known.get(condition.get("type", ""))
+        generation = generations.pop(0) if generations else 0
+        if generation and not condition.get("observedGeneration"):
+            condition = {**condition, "observedGeneration": generation}
+        observed.append(condition)
+    return observed
 
 
 def validate_update(new: Object, old: Object) -> Iterator[FieldError]:
@@ -65,10 +102,10 @@ def validate_update(new: Object, old: Object) -> Iterator[FieldError]:
         yield from podannotations.validate(new["metadata"]["annotations"], spec, "metadata.annotations")
     yield from _conditions(status.get("conditions") or ())
     nominated = status.get("nominatedNodeName")
-    if nominated:
+    if nominated and nominated != before.get("nominatedNodeName"):
         for text in names.dns1123_subdomain(nominated):
             yield invalid_value("status.nominatedNodeName", nominated, text)
-        if spec.get("nodeName") and nominated != before.get("nominatedNodeName"):
+        if spec.get("nodeName"):
             text = "may not be set on pods that are already bound to a node"
             yield forbidden_field("status.nominatedNodeName", text)
     if status.get("observedGeneration", 0) < 0:
@@ -82,14 +119,21 @@ def validate_update(new: Object, old: Object) -> Iterator[FieldError]:
         yield from _claims(status["resourceClaimStatuses"], spec, "status.resourceClaimStatuses")
     if status.get("extendedResourceClaimStatus") is not None:
         yield from _extended_claim(status["extendedResourceClaimStatus"], spec, "status.extendedResourceClaimStatus")
-    for single, several, field in (("podIP", "podIPs", "ip"), ("hostIP", "hostIPs", "ip")):
+    for single, several in (("podIP", "podIPs"), ("hostIP", "hostIPs")):
         if status.get(single, "") != before.get(single, "") or status.get(several) != before.get(several):
-            yield from _addresses(status, single, several, field)
+            yield from _addresses(status, before, single, several)
+    is_for_windows = (spec.get("os") or meta.EMPTY).get("name") == "windows"
     for statuses, _ in _LISTS:
         for index, container in enumerate(status.get(statuses) or ()):
-            user = (container.get("user") or meta.EMPTY).get("linux")
-            if user is not None:
-                yield from _user(user, f"status.{statuses}[{index}].user.linux")
+            user, path = (container.get("user") or meta.EMPTY).get("linux"), f"status.{statuses}[{index}].user.linux"
+            if user is not None and is_for_windows:
+                yield forbidden_field(path, "cannot be set for a windows pod")
+            elif user is not None:
+                yield from _user(user, path)
+    for statuses, containers in _LISTS:
+        for index, container in enumerate(status.get(statuses) or ()):
+            if container.get("allocatedResourcesStatus"):
+                yield from _allocated(container, spec.get(containers) or (), f"status.{statuses}[{index}]", containers)
 
 
 def _conditions(conditions: Sequence[Object]) -> Iterator[FieldError]:
@@ -103,25 +147,29 @@ def _conditions(conditions: Sequence[Object]) -> Iterator[FieldError]:
 
 
 def _transitions(now: Sequence[Object], before: Sequence[Object], spec: Object, field: str, path: str) -> Iterator[FieldError]:
-    """Containers that are done for good stay so."""
-    ended = {status["name"]: status for status in before if (status.get("state") or meta.EMPTY).get("terminated")}
-    if not ended:
+    """Containers that are done for good stay so. Upstream names the place in the list as it was."""
+    ended = [(index, status) for index, status in enumerate(before) if _ended(status) is not None]
+    if not ended or (field != "ephemeralContainers" and _may_restart_all(spec)):
         return
-    containers = {container["name"]: container for container in spec.get(field) or ()}
-    for index, status in enumerate(now):
-        old = ended.get(status.get("name", ""))
-        if old is None or (status.get("state") or meta.EMPTY).get("terminated") is not None:
+    for index, old in ended:
+        status = meta.find(now, "name", old.get("name", ""))
+        if status is None or _ended(status) is not None:
             continue
-        container = containers.get(old["name"])
-        if container is not None and not _may_restart(container, old["state"]["terminated"], spec, field):
+        container = meta.find(spec.get(field) or (), "name", old.get("name", ""))
+        if field == "ephemeralContainers" or container is None or not _may_restart(container, _ended(old) or {}, spec):
             yield forbidden_field(f"{path}[{index}].state", "may not be transitioned to non-terminated state")
 
 
-def _may_restart(container: Object, ended: Object, spec: Object, field: str) -> bool:
-    if field == "ephemeralContainers":
-        return False
-    if any(_restarts_all(other) for other in (*(spec.get("containers") or ()), *(spec.get("initContainers") or ()))):
-        return True
+def _ended(status: Object) -> Object | None:
+    ended: Object | None = (status.get("state") or meta.EMPTY).get("terminated")
+    return ended
+
+
+def _may_restart_all(spec: Object) -> bool:
+    return any(_restarts_all(other) for field in ("containers", "initContainers") for other in spec.get(field) or ())
+
+
+def _may_restart(container: Object, ended: Object, spec: Object) -> bool:
     code = ended.get("exitCode", 0)
     for rule in container.get("restartPolicyRules") or ():
         codes = rule.get("exitCodes") or {}
@@ -147,7 +195,7 @@ def _claims(claims: Sequence[Object], spec: Object, path: str) -> Iterator[Field
         seen.add(name)
         if claim.get("resourceClaimName") is not None:
             for text in names.dns1123_subdomain(claim["resourceClaimName"]):
-                yield invalid_value(f"{where}.name", claim["resourceClaimName"], text)
+                yield invalid_value(f"{where}.resourceClaimName", claim["resourceClaimName"], text)
 
 
 def _extended_claim(claim: Object, spec: Object, path: str) -> Iterator[FieldError]:
@@ -181,27 +229,57 @@ def _extended_claim(claim: Object, spec: Object, path: str) -> Iterator[FieldErr
             yield invalid_value(f"{path}.resourceClaimName", claim["resourceClaimName"], text)
 
 
-def _addresses(status: Object, single: str, several: str, field: str) -> Iterator[FieldError]:
+def _addresses(status: Object, before: Object, single: str, several: str) -> Iterator[FieldError]:
     path, address = f"status.{several}", status.get(single, "")
-    listed = [item.get(field, "") for item in status.get(several) or ()]
-    if not address and not listed:
-        return
-    if bool(address) != bool(listed):
-        if listed:
-            yield invalid_value(f"{path}[0].{field}", listed[0], f"must be equal to `{single}`")
-        return
-    if listed[0] != address:
-        yield invalid_value(f"{path}[0].{field}", listed[0], f"must be equal to `{single}`")
-    families: set[bool] = set()
+    listed = [item.get("ip", "") for item in status.get(several) or ()]
+    if listed and listed[0] != address:
+        yield invalid_value(f"{path}[0].ip", listed[0], f"must be equal to `{single}`")
+    known = {item.get("ip", "") for item in before.get(several) or ()}
     for index, item in enumerate(listed):
-        problems = list(names.ip_address(item))
-        for text in problems:
+        for text in names.ip_address(item) if item not in known else ():
             yield invalid_value(f"{path}[{index}]", item, text)
-        if not problems:
-            family = ":" in item
-            if family in families:
-                yield invalid_value(path, status[several], "may specify no more than one IP for each IP family")
-            families.add(family)
+    if len(listed) > 1 and (len(listed) > 2 or {ipforms.family(item) for item in listed} != {4, 6}):
+        shown = [{"IP": item} for item in listed]
+        yield internalform.invalid_internal(path, shown, "may specify no more than one IP for each IP family")
+
+
+def _allocated(status: Object, containers: Sequence[Object], where: str, field: str) -> Iterator[FieldError]:
+    """How the devices are that a container has (KEP-4680)."""
+    if field == "ephemeralContainers":
+        yield forbidden_field(f"{where}.allocatedResourcesStatus", "must not be specified in container status")
+        return
+    container = meta.find(containers, "name", status.get("name", ""))
+    for index, resource in enumerate(status["allocatedResourcesStatus"]):
+        path, name = f"{where}.allocatedResourcesStatus[{index}]", resource.get("name", "")
+        if container is not None:
+            asked = container.get("resources") or meta.EMPTY
+            if not name.startswith(_CLAIM):
+                if name not in (asked.get("requests") or meta.EMPTY):
+                    yield invalid_value(f"{path}.name", name, "must match one of the container's resource requests")
+            elif name not in {_claimed(claim) for claim in asked.get("claims") or ()}:
+                yield invalid_value(f"{path}.name", name, _NO_SUCH_CLAIM)
+        seen: set[str] = set()
+        for number, device in enumerate(resource.get("resources") or ()):
+            yield from _health(device, f"{path}.resources[{number}]", seen)
+
+
+def _claimed(claim: Object) -> str:
+    """What a container's claim is called in its status."""
+    request = claim.get("request")
+    return f"{_CLAIM}{claim.get('name', '')}" + (f"/{request}" if request else "")
+
+
+def _health(device: Object, path: str, seen: set[str]) -> Iterator[FieldError]:
+    message, identity = device.get("message"), device.get("resourceID", "")
+    if device.get("health", "") not in _HEALTHS:
+        yield not_supported(f"{path}.health", device.get("health", ""), _HEALTHS)
+    if message == "":
+        yield required(f"{path}.message", "must be non-empty if specified")
+    elif message is not None and len(message.encode()) > _HEALTH_MESSAGE_BYTES:
+        yield too_long(f"{path}.message", _HEALTH_MESSAGE_BYTES)
+    if identity in seen:
+        yield duplicate(f"{path}.resourceID", identity)
+    seen.add(identity)
 
 
 def _user(user: Object, path: str) -> Iterator[FieldError]:

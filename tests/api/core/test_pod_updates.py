@@ -134,8 +134,13 @@ RUNNING = {"name": "main", "state": {"running": {}}}
         (
             {},
             {"podIP": "10.0.0.1", "podIPs": [{"ip": "10.0.0.1"}, {"ip": "10.0.0.2"}]},
-            'status.podIPs: Invalid value: [{"ip":"10.0.0.1"},{"ip":"10.0.0.2"}]: may specify no more than one IP for each IP '
+            'status.podIPs: Invalid value: [{"IP":"10.0.0.1"},{"IP":"10.0.0.2"}]: may specify no more than one IP for each IP '
             "family",
+        ),
+        (
+            {},
+            {"podIP": "10.0.0.1", "podIPs": [{"ip": "10.0.0.1"}, {"ip": "::1"}, {"ip": "::2"}]},
+            'status.podIPs: Invalid value: [{"IP":"10.0.0.1"},{"IP":"::1"},{"IP":"::2"}]: may specify no more than one IP',
         ),
         (
             {},
@@ -208,10 +213,80 @@ def test_a_status_names_the_claim_for_extended_resources(mappings: list[Object],
         assert message.startswith(f"status.extendedResourceClaimStatus.{beginning}")
 
 
-def test_writers_who_do_not_know_of_it_leave_it() -> None:
-    told = {"extendedResourceClaimStatus": {"requestMappings": [mapping()], "resourceClaimName": "c"}}
-    old = {**made("pods"), "status": told}
-    assert podstatus.prepare_update({**old, "status": {"phase": "Running"}}, old)["status"].items() >= told.items()
+def test_generations_of_conditions_are_left_by_who_does_not_tell_them() -> None:
+    old = made("pods")
+    ready, odd = {"type": "Ready", "status": "True"}, {"type": "example.com/odd", "status": "True"}
+    generations = (odd | {"observedGeneration": 1}, ready | {"observedGeneration": 2}, odd | {"observedGeneration": 3})
+    old["status"] = {**old["status"], "conditions": list(generations)}
+    told = [odd, odd, odd, ready | {"observedGeneration": 5}]
+    prepared = podstatus.prepare_update({**old, "status": {"conditions": told}}, old)["status"]["conditions"]
+    assert [condition.get("observedGeneration") for condition in prepared] == [1, 3, None, 5]
+
+
+def test_fields_of_features_that_are_off_are_dropped_unless_they_were_there() -> None:
+    mounted = {"name": "main", "volumeMounts": [{"name": "v", "mountPath": "/v", "volumeStatus": {"image": {"imageRef": "a"}}}]}
+    status = {"nodeAllocatableResourceClaimStatuses": [{"resourceClaimName": "a"}], "initContainerStatuses": [mounted]}
+    old = made("pods")
+    prepared = podstatus.prepare_update({**old, "status": status}, old)["status"]
+    assert "nodeAllocatableResourceClaimStatuses" not in prepared
+    assert prepared["initContainerStatuses"][0]["volumeMounts"] == [{"name": "v", "mountPath": "/v"}]
+    old["status"] = {**old["status"], **status}
+    assert podstatus.prepare_update({**old, "status": status}, old)["status"].items() >= status.items()
+
+
+DEVICES = spec(
+    resourceClaims=[{"name": "c", "resourceClaimName": "c"}],
+    containers=[
+        {
+            **ONE,
+            "resources": {
+                "requests": {GPU: "1"},
+                "limits": {GPU: "1"},
+                "claims": [{"name": "c", "request": "r"}],
+            },
+        }
+    ],
+)
+CLAIM_FORMAT = (
+    "must match one of the container's resource claims in a format 'claim:<claimName>/<request>' or 'claim:<claimName>' if "
+    "request is empty"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "devices", "expected"),
+    [
+        (GPU, [{"resourceID": "a", "health": "Healthy"}, {"resourceID": "b", "health": "Unknown", "message": "x" * 1024}], []),
+        ("claim:c/r", [], []),
+        ("claim:c", [], [f'name: Invalid value: "claim:c": {CLAIM_FORMAT}']),
+        ("cpu", [], ['name: Invalid value: "cpu": must match one of the container\'s resource requests']),
+        (GPU, [{"resourceID": "a"}, {"resourceID": "a", "health": "Healthy", "message": ""}], [
+            'resources[0].health: Unsupported value: "": supported values: "Healthy", "Unhealthy", "Unknown"',
+            "resources[1].message: Required value: must be non-empty if specified",
+            'resources[1].resourceID: Duplicate value: "a"',
+        ]),
+        (GPU, [{"resourceID": "a", "health": "Healthy", "message": "x" * 1025}], [
+            "resources[0].message: Too long: may not be more than 1024 bytes",
+        ]),
+    ],
+)  # fmt: skip
+def test_a_status_says_how_the_devices_of_containers_are(name: str, devices: list[Object], expected: list[str]) -> None:
+    container = {"name": "main", "allocatedResourcesStatus": [{"name": name, "resources": devices}]}
+    path = "status.containerStatuses[0].allocatedResourcesStatus[0]"
+    messages = on_update("pods", {"status": {"containerStatuses": [container]}}, DEVICES, "status")
+    assert messages == [f"{path}.{text}" for text in expected]
+
+
+def test_what_a_status_may_not_say_of_a_container() -> None:
+    ephemeral = {"name": "x", "allocatedResourcesStatus": [{"name": "cpu"}]}
+    assert on_update("pods", {"status": {"ephemeralContainerStatuses": [ephemeral]}}, {}, "status") == [
+        "status.ephemeralContainerStatuses[0].allocatedResourcesStatus: Forbidden: must not be specified in container status"
+    ]
+    user = {"name": "main", "user": {"linux": {"uid": 0, "gid": 0}}}
+    windows = spec(os={"name": "windows"})
+    assert on_update("pods", {"status": {"containerStatuses": [user]}}, windows, "status") == [
+        "status.containerStatuses[0].user.linux: Forbidden: cannot be set for a windows pod"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -239,6 +314,18 @@ def test_containers_that_are_done_for_good_stay_so(policy: str, container: Objec
     old["status"]["containerStatuses"] = [ended(code)]
     new = {**old, "status": {**old["status"], "containerStatuses": [RUNNING]}}
     assert [problem.message for problem in podstatus.validate_update(new, old)] == expected
+
+
+def test_a_container_that_there_is_no_more_cannot_run_again_unless_all_can() -> None:
+    def again(**container: Any) -> list[str]:
+        old = made("pods", spec(restartPolicy="Never", containers=[{**ONE, **container}]))
+        old["status"]["containerStatuses"] = [{"name": "other", "state": {"running": {}}}, {**ended(0), "name": "gone"}]
+        new = {**old, "status": {**old["status"], "containerStatuses": [{**RUNNING, "name": "gone"}]}}
+        return [problem.message for problem in podstatus.validate_update(new, old)]
+
+    assert again() == [f"status.containerStatuses[1].state: {NOT_AGAIN}"]
+    rule = {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [1]}}
+    assert again(restartPolicy="Never", restartPolicyRules=[rule]) == []
 
 
 DEBUGGER = {"name": "debugger", "image": "busybox:1", "targetContainerName": "main"}
