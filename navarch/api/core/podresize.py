@@ -61,29 +61,42 @@ def validate(new: Object, old: Object) -> Iterator[FieldError]:
         yield forbidden_field("", "windows pods cannot be resized")
         return
     yield from podupdate.validate(new)
-    yield from podannotations.validate_update(meta.annotations(new), meta.annotations(old), "metadata.annotations")
-    if podqos.class_of(now) != ((old.get("status") or meta.EMPTY).get("qosClass") or podqos.class_of(before)):
-        qos = podqos.class_of(now)
-        yield invalid_value("spec", qos, "Pod QOS Class may not change as a result of resizing")
-    if not _is_supported(old):
-        yield forbidden_field("spec", "Pod running on node without support for resize")
-    if (old.get("status") or meta.EMPTY).get("nodeAllocatableResourceClaimStatuses"):
-        yield forbidden_field("spec", "pods with node allocatable resource claims cannot be resized")
+    yield from _whole(new, old)
     problems = list(_same_containers(now, before))
     if problems:
         yield from problems
         return
-    yield from _pod_level(now.get("resources"), before.get("resources"))
-    for field in _LISTS:
+    for field in reversed(_LISTS):
         for index, container in enumerate(now.get(field) or ()):
             where, old_container = f"spec.{field}[{index}]", before[field][index]
             yield from _nothing_removed(container, old_container, f"{where}.resources", "resource")
     for container, old_container in zip(now["containers"], before["containers"], strict=True):
-        if _beyond_compute(container) != _beyond_compute(old_container):
+        if _differs(container, old_container):
             yield forbidden_field("spec", ONLY_COMPUTE)
-            break
     for index, container in enumerate(now.get("initContainers") or ()):
         yield from _init(container, before["initContainers"][index], f"spec.initContainers[{index}]")
+
+
+def _whole(new: Object, old: Object) -> Iterator[FieldError]:
+    """What is wrong with a resize in view of the pod as a whole."""
+    status = old.get("status") or meta.EMPTY
+    now, before = new["spec"].get("resources"), old["spec"].get("resources")
+    qos = status.get("qosClass") or podqos.class_of(old["spec"])
+    if podqos.class_of(new["spec"]) != qos:
+        # It is the class of the pod as it was that upstream shows.
+        yield invalid_value("spec", qos, "Pod QOS Class may not change as a result of resizing")
+    if not _is_supported(old):
+        yield forbidden_field("spec", "Pod running on node without support for resize")
+    if _is_set(now) or _is_set(before):
+        yield from _pod_level(now, before)
+    elif (now is None) != (before is None):
+        yield forbidden_field("spec", ONLY_COMPUTE)
+    if status.get("nodeAllocatableResourceClaimStatuses"):
+        yield forbidden_field("spec", "pods with node allocatable resource claims cannot be resized")
+
+
+def _is_set(resources: Object | None) -> bool:
+    return bool(resources and (resources.get("requests") or resources.get("limits")))
 
 
 def _is_supported(pod: Object) -> bool:
@@ -112,7 +125,8 @@ def _pod_level(now: Object | None, before: Object | None) -> Iterator[FieldError
             yield forbidden_field("spec.resources", "pod-level resources cannot be removed")
             return
         yield from _sides_kept(now, before, "spec.resources", "pod-level resource")
-    if _others(now or meta.EMPTY) != _others(before or meta.EMPTY):
+    now, before = now or {}, before or {}
+    if _others(now) != _others(before) or (now.get("claims") or []) != (before.get("claims") or []):
         yield forbidden_field("spec", ONLY_COMPUTE_OF_POD)
 
 
@@ -122,28 +136,29 @@ def _nothing_removed(container: Object, old_container: Object, path: str, shown:
 
 def _sides_kept(now: Mapping[str, Any], before: Mapping[str, Any], path: str, shown: str) -> Iterator[FieldError]:
     for side in ("requests", "limits"):
-        if set(before.get(side) or ()) & set(podqos.COMPUTE) - set(now.get(side) or ()):
+        if set(before.get(side) or ()) - set(now.get(side) or ()):
             yield forbidden_field(f"{path}.{side}", f"{shown} {side} cannot be removed")
 
 
 def _others(resources: Mapping[str, Any]) -> Object:
-    """What a resize cannot change of resources."""
-    kept = {
+    """The amounts that a resize cannot change."""
+    return {
         side: {name: amount for name, amount in (resources.get(side) or meta.EMPTY).items() if name not in podqos.COMPUTE}
         for side in containerresources.SIDES
     }
-    return {**kept, "claims": resources.get("claims") or []}
 
 
-def _beyond_compute(container: Object) -> Object:
-    return {**container, "resources": _others(container.get("resources") or meta.EMPTY)}
+def _differs(container: Object, old_container: Object) -> bool:
+    """Whether more than cpu and memory differs. Claimed devices always do: upstream forgets them of the new one."""
+    before = old_container.get("resources") or meta.EMPTY
+    others = _others(container.get("resources") or meta.EMPTY), _others(before)
+    return bool(before.get("claims")) or {**container, "resources": others[0]} != {**old_container, "resources": others[1]}
 
 
 def _init(container: Object, old_container: Object, path: str) -> Iterator[FieldError]:
-    if _beyond_compute(container) != _beyond_compute(old_container):
+    if _differs(container, old_container):
         yield forbidden_field(path, ONLY_COMPUTE_OF_INIT)
-        return
-    restarts = any(policy.get("restartPolicy") == "RestartContainer" for policy in container.get("resizePolicy") or ())
-    is_sidecar = container.get("restartPolicy") == "Always"
-    if restarts and not is_sidecar and container.get("resources") != old_container.get("resources"):
-        yield forbidden_field(path, NO_RESTART_OF_INIT)
+    if container.get("restartPolicy") != "Always" and container != old_container:
+        for policy in container.get("resizePolicy") or ():
+            if policy.get("restartPolicy") == "RestartContainer":
+                yield forbidden_field(path, NO_RESTART_OF_INIT)

@@ -429,8 +429,24 @@ BURSTABLE = sized({"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"cpu": 
             'spec.containers[0].resources.requests: Invalid value: "3": must be less than or equal to cpu limit of 2',
         ]),
         (BURSTABLE, {"limits": {"cpu": "2", "memory": "1Gi"}}, [
-            'spec: Invalid value: "Guaranteed": Pod QOS Class may not change as a result of resizing',
+            'spec: Invalid value: "Burstable": Pod QOS Class may not change as a result of resizing',
         ]),
+        (
+            sized({"requests": {"cpu": "1", "ephemeral-storage": "1"}}),
+            {"requests": {"cpu": "1"}},
+            [
+                "spec.containers[0].resources.requests: Forbidden: resource requests cannot be removed",
+                f"spec: Forbidden: {podresize.ONLY_COMPUTE}",
+            ],
+        ),
+        (
+            spec(
+                resourceClaims=[{"name": "c", "resourceClaimName": "c"}],
+                containers=[{**ONE, "resources": {"claims": [{"name": "c"}]}}],
+            ),
+            {"claims": [{"name": "c"}]},
+            [f"spec: Forbidden: {podresize.ONLY_COMPUTE}"],
+        ),
         (spec(os={"name": "windows"}, **BURSTABLE["spec"]), {"requests": {"cpu": "2"}}, [
             ": Forbidden: windows pods cannot be resized",
         ]),
@@ -480,6 +496,19 @@ def test_init_containers_are_resized_unless_they_would_have_to_restart() -> None
     assert on_update("pods", changed, before_main("1"), "resize") == [
         f"spec.initContainers[0]: Forbidden: {podresize.ONLY_COMPUTE_OF_INIT}"
     ]
+    assert on_update("pods", before_main("1", resources=None), before_main("1"), "resize") == [
+        'spec: Invalid value: "Burstable": Pod QOS Class may not change as a result of resizing',
+        "spec.initContainers[0].resources.requests: Forbidden: resource requests cannot be removed",
+    ]
+
+
+def test_every_container_of_which_more_is_changed_is_told() -> None:
+    two = [{**ONE, "resources": {"requests": {"cpu": "1"}}}, {**ONE, "name": "b"}]
+    more = [{**container, "resources": {"requests": {"cpu": "1", "ephemeral-storage": "1"}}} for container in two]
+    assert (
+        on_update("pods", spec(containers=more), spec(containers=two), "resize")
+        == [f"spec: Forbidden: {podresize.ONLY_COMPUTE}"] * 2
+    )
 
 
 def test_a_whole_pod_is_resized() -> None:
@@ -487,6 +516,14 @@ def test_a_whole_pod_is_resized() -> None:
         return spec(resources=resources or None)
 
     assert on_update("pods", whole(requests={"cpu": "2"}), whole(requests={"cpu": "1"}), "resize") == []
+    hugepages = {"requests": {"cpu": "1", "hugepages-2Mi": "2Mi"}, "limits": {"hugepages-2Mi": "2Mi"}}
+    assert on_update(
+        "pods", whole(requests={"hugepages-2Mi": None}, limits={"hugepages-2Mi": None}), whole(**hugepages), "resize"
+    ) == [
+        "spec.resources.requests: Forbidden: pod-level resource requests cannot be removed",
+        "spec.resources.limits: Forbidden: pod-level resource limits cannot be removed",
+        f"spec: Forbidden: {podresize.ONLY_COMPUTE_OF_POD}",
+    ]
     assert on_update("pods", whole(), whole(requests={"cpu": "1"}), "resize")[-1] == (
         "spec.resources: Forbidden: pod-level resources cannot be removed"
     )
