@@ -136,6 +136,10 @@ class Kind:
     they must be able to run in a thread. None: never."""
     warnings: Warnings = _no_warnings
     """Of a valid object that is to be stored."""
+    early_warnings: Callable[[Object], Iterable[str]] = _no_warnings
+    """Of a new object as it was sent, before `prepare_create`, valid or not."""
+    status_warnings: Warnings = _no_warnings
+    """Of a valid object the status of which is to be stored."""
     validate_name: Callable[[str], Iterable[str]] | None = None
     """Yields what is wrong with a name; None means a DNS-1123 subdomain."""
     prepare_create: Prepare = _unchanged

@@ -177,6 +177,7 @@ class Resources:
             obj = fieldmanagement.created(request, kind, obj)
         attributes = Attributes(request, kind, "CREATE", namespace, meta.name(obj))
         obj = await self.admission.mutate(attributes, obj, None)
+        request.warn(rules.early_warnings(obj))
         obj = rules.prepare_create(obj)
         problems = [*self._guarded(attributes, obj, None), *objectmeta.validate(rules, obj), *rules.validate(obj)]
         validate_create = kind.validate_create or rules.validate_create
@@ -361,6 +362,8 @@ class Resources:
         self._refuse_invalid(kind, obj, problems)
         if not subresource:
             request.warn(rules.warnings(obj, old))
+        elif subresource == "status":
+            request.warn(rules.status_warnings(obj, old))
         return await self.admission.store_accepted(
             attributes, obj, old, lambda: self._store_replaced(request, kind, obj, base, old, knows_managers, subresource)
         )

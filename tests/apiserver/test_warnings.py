@@ -22,6 +22,26 @@ def test_an_annotation_that_is_out_of_use_is_told_of_when_an_object_is_made(api:
     assert "warning" not in api.put(INGRESSES, made.json).headers
 
 
+def test_an_annotation_that_becomes_a_field_of_a_pod_is_told_of_though_the_pod_is_refused(api: Bench) -> None:
+    key = "container.apparmor.security.beta.kubernetes.io/main"
+    told = f'299 - "metadata.annotations[{key}]: deprecated since v1.30; use the \\"appArmorProfile\\" field instead"'
+    pod = sample(resource("pods"), "confined", annotations={key: "runtime/default"})
+    made = api.post("pods", pod)
+    assert made.headers["warning"] == told
+    assert made.json["spec"]["containers"][0]["securityContext"] == {"appArmorProfile": {"type": "RuntimeDefault"}}
+    assert "warning" not in api.put("pods", made.json).headers
+    refused = api.post("pods", {**pod, "metadata": {**pod["metadata"], "name": "not!"}})
+    assert (refused.status, refused.headers["warning"]) == (422, told)
+
+
+def test_a_status_tells_of_addresses_that_are_written_oddly(api: Bench) -> None:
+    api.post("pods", sample(resource("pods"), "addressed"))
+    status = {"podIP": "2001:DB8::1", "podIPs": [{"ip": "2001:DB8::1"}]}
+    assert api.patch("pods", "addressed", {"status": status}, subresource="status").headers["warning"] == (
+        '299 - "status.podIPs[0].ip: IPv6 address \\"2001:DB8::1\\" should be in RFC 5952 canonical format (\\"2001:db8::1\\")"'
+    )
+
+
 def test_a_refused_object_is_only_refused(api: Bench) -> None:
     wrong = sample(resource(INGRESSES), "wrong", annotations={"kubernetes.io/ingress.class": "nginx"})
     answer = api.post(INGRESSES, {**wrong, "spec": {}})

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from navarch.api.core import nodelabels, podlists
-from navarch.api.core.podannotations import APPARMOR_PREFIX
+from navarch.api.core.podannotations import APPARMOR_PREFIX, deprecated_apparmor
 from navarch.api.core.volumewarnings import fractional, volume_warnings
 from navarch.apimachinery import ipforms, meta, names, remember
 from navarch.apimachinery.errors import Object
@@ -36,6 +36,20 @@ def of_pod(pod: Object, old: Object | None) -> Iterator[str]:
                 f"a DNS label is recommended: [{' '.join(problems)}]"
             )
         yield from _warnings(pod, "")
+
+
+def before_it_is_prepared(pod: Object) -> Iterator[str]:
+    """What is said of annotations before they become fields."""
+    annotations = meta.annotations(pod)
+    for key in deprecated_apparmor(pod["spec"], annotations) if annotations else ():
+        yield f"metadata.annotations[{key}]: {_APPARMOR}"
+
+
+def of_status(pod: Object, old: Object | None) -> Iterator[str]:
+    status = pod.get("status") or meta.EMPTY
+    for several in ("podIPs", "hostIPs"):
+        for index, item in enumerate(status.get(several) or ()):
+            yield from ipforms.address_warnings(item.get("ip", ""), f"status.{several}[{index}].ip")
 
 
 def of_workload(obj: Object, old: Object | None) -> Iterator[str]:
