@@ -29,6 +29,7 @@ from navarch.apiserver.admission.limitranger import LimitRanger
 from navarch.apiserver.admission.mutatingpolicy import MutatingAdmissionPolicy
 from navarch.apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from navarch.apiserver.admission.podtolerations import DefaultTolerationSeconds
+from navarch.apiserver.admission.podtopologylabels import PodTopologyLabels
 from navarch.apiserver.admission.priority import Priority
 from navarch.apiserver.admission.resourcequota import ResourceQuota
 from navarch.apiserver.admission.runtimeclass import RuntimeClass
@@ -187,6 +188,7 @@ class APIServer:
             Certificates(authorizer),
             DefaultIngressClass(store),
             DeviceTaints(),
+            PodTopologyLabels(store),
             NodeDeclaredFeatureValidator(store),
             *asking_others,
             ResourceQuota(store, custom.find),

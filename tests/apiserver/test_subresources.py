@@ -105,11 +105,40 @@ def test_bindings_that_do_not_fit_are_refused(api: Bench) -> None:
     assert bind(api, "unfit", {}).status == 422
     assert bind(api, "unfit", "x").status == 400
     assert bind(api, "unfit", name="other").status == 400
+    assert bind(api, "unfit", {"kind": "Minion", "name": "x"}).status == 422
     assert bind(api, "unfit", uid="another").status == 409
+    elsewhen = bind(api, "unfit", resourceVersion="1")
+    assert elsewhen.status == 409
+    assert 'pods "unfit": Precondition failed: ResourceVersion in precondition: 1, ResourceVersion in' in elsewhen.message
     assert bind(api, "missing").status == 404
     api.made("pods", pod("gated", schedulingGates=[{"name": "example.com/wait"}]))
     assert bind(api, "gated").status == 409
     assert "nodeName" not in api.get("pods", "unfit").json["spec"]
+
+
+ZONE, REGION = "topology.kubernetes.io/zone", "topology.kubernetes.io/region"
+
+
+def test_pods_are_labelled_with_where_their_node_is(api: Bench) -> None:
+    def labels(name: str, **metadata: Any) -> Any:
+        made = pod(name)
+        made["metadata"]["labels"] = {"app": "web", REGION: "mine"}
+        api.made("pods", made)
+        assert bind(api, name, {"kind": metadata.pop("kind", "Node"), "name": "placed"}, **metadata).status == 201
+        return api.get("pods", name).json["metadata"]["labels"]
+
+    node = sample(resource("nodes"), "placed", labels={ZONE: "z", REGION: "r", "other": "x"})
+    api.made("nodes", node)
+    assert labels("to-node") == {"app": "web", ZONE: "z", REGION: "r"}
+    assert labels("to-said", labels={ZONE: "said", "more": "a"}) == {"app": "web", ZONE: "said", REGION: "r", "more": "a"}
+    assert labels("to-unsaid", kind="") == {"app": "web", REGION: "mine"}
+    direct = pod("direct", nodeName="placed")
+    direct["metadata"]["labels"] = {REGION: "mine"}
+    assert api.made("pods", direct)["metadata"]["labels"] == {REGION: "mine", ZONE: "z"}
+    api.patch("nodes", "placed", {"metadata": {"labels": {ZONE: "moved"}}})
+    assert labels("to-moved")[ZONE] == "moved"
+    refused = bind(api, api.made("pods", pod("mislabelled"))["metadata"]["name"], labels={"a b": "c"})
+    assert refused.status == 422
 
 
 # Eviction

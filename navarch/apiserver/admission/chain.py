@@ -74,8 +74,8 @@ class Attributes:
 class AdmissionPlugin:
     """One rule, which overrides what it has to say. Objects must not be mutated; refuse with a StatusError."""
 
-    asks_others = False
-    """Whether what it says comes from webhooks or policies: these hear also of what is done to a part of an object."""
+    hears_of_parts = False
+    """Whether it is asked also about what is done to a part of an object and not stored itself, as webhooks are."""
 
     def concerns(self, kind: Kind, operation: str, subresource: str) -> bool:
         """Whether it may have something to say; it is asked about nothing else.
@@ -156,9 +156,9 @@ class AdmissionChain:
             await validate(attributes, obj, old)
 
     async def ask(self, attributes: Attributes, obj: Object) -> Object:
-        """What webhooks and policies make of something that is not stored itself, such as an Eviction, if they allow it."""
+        """What becomes of something that is not stored itself, such as an Eviction, where nobody refuses it."""
         place = attributes.kind, attributes.operation, attributes.subresource
-        asking = [plugin for plugin in self._plugins if plugin.asks_others and plugin.concerns(*place)]
+        asking = [plugin for plugin in self._plugins if plugin.hears_of_parts and plugin.concerns(*place)]
         for plugin in asking:
             obj = await plugin.mutate(attributes, obj, None)
         for plugin in asking:

@@ -81,7 +81,7 @@ class MutatingPolicy(Policy):
 
 
 class MutatingAdmissionPolicy(AdmissionPlugin):
-    asks_others = True
+    hears_of_parts = True
 
     def __init__(
         self, store: Store, kinds: Kinds, webhooks: WebhookClient, authorizer: AuthorizerChain, registry: Registry

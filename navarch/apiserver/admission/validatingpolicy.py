@@ -172,7 +172,7 @@ def usable_message(value: Any) -> str:
 
 
 class ValidatingAdmissionPolicy(AdmissionPlugin):
-    asks_others = True
+    hears_of_parts = True
 
     def __init__(
         self, store: Store, kinds: Kinds, webhooks: WebhookClient, authorizer: AuthorizerChain, registry: Registry

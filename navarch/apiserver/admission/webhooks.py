@@ -61,7 +61,7 @@ class _Refused(Exception):
 class _Asking(AdmissionPlugin):
     """What both kinds of webhooks have in common."""
 
-    asks_others = True
+    hears_of_parts = True
     type = ""
 
     def __init__(

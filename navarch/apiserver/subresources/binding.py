@@ -10,7 +10,7 @@ from navarch.api.core import pod as pods
 from navarch.api.kind import Kind
 from navarch.apimachinery import errors, meta
 from navarch.apimachinery.errors import Object
-from navarch.apiserver import body
+from navarch.apiserver import body, deletion
 from navarch.apiserver.admission.chain import Attributes
 from navarch.apiserver.request import APIRequest, ObjectAnswer
 from navarch.apiserver.resources import MISMATCHED_NAMESPACE, WRITE_ATTEMPTS, Resources
@@ -49,6 +49,7 @@ async def serve_collection(resources: Resources, request: APIRequest) -> ObjectA
 
 async def _bind(resources: Resources, request: APIRequest, kind: Kind, binding: Object) -> ObjectAnswer:
     attributes = Attributes(request, kind, "CREATE", request.info.namespace, request.info.name, "binding")
+    is_labelled = bool((binding.get("metadata") or meta.EMPTY).get("labels"))
     binding = await resources.admission.ask(attributes, binding)
     target, metadata = binding.get("target") or {}, binding.get("metadata") or {}
     _check(target, request.info.name)
@@ -57,7 +58,7 @@ async def _bind(resources: Resources, request: APIRequest, kind: Kind, binding: 
         return _bound(kind, pod, target["name"], metadata)
 
     # Whoever binds manages nothing of the pod.
-    if metadata.get("annotations") or kind.stored in resources.guards:
+    if metadata.get("annotations") or is_labelled or kind.stored in resources.guards:
         await resources.change(request, kind, transform, subresource="binding", knows_managers=True)
     else:
         await _store(resources, request, kind, transform)
@@ -107,7 +108,7 @@ def _has_texts(part: Any, fields: Set[str]) -> bool:
 
 def _check(target: Object, name: str) -> None:
     problems = []
-    if target.get("kind", "") not in ("", "Node", "Minion"):
+    if target.get("kind", "") not in ("", "Node"):
         problems.append(errors.not_supported("target.kind", target["kind"], ("Node", "<empty>")))
     if not target.get("name"):
         problems.append(errors.required("target.name"))
@@ -118,9 +119,7 @@ def _check(target: Object, name: str) -> None:
 def _bound(kind: Kind, pod: Object, node: str, metadata: Object) -> Object:
     """The pod as bound to `node`."""
     name = meta.name(pod)
-    if metadata.get("uid") and metadata["uid"] != meta.uid(pod):
-        text = f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: {meta.uid(pod)}"
-        raise errors.conflict("", "pods/binding", name, text)
+    deletion.check_preconditions(kind, pod, metadata)
     if meta.being_deleted(pod):
         raise errors.conflict("", "pods/binding", name, f"pod {name} is being deleted, cannot be assigned to a host")
     if pod["spec"].get("nodeName"):
@@ -134,7 +133,7 @@ def _bound(kind: Kind, pod: Object, node: str, metadata: Object) -> Object:
     status.pop("nominatedNodeName", None)
     # Its metadata get a revision of their own; those of the pod as it was are others' too.
     bound = {**pod, "metadata": dict(pod["metadata"]), "spec": {**pod["spec"], "nodeName": node}, "status": status}
-    if metadata.get("annotations"):
-        merged = {**meta.annotations(pod), **metadata["annotations"]}
-        bound = meta.set_path(bound, merged, "metadata", "annotations")
+    for field in ("annotations", "labels"):
+        if metadata.get(field):
+            bound["metadata"][field] = {**(pod["metadata"].get(field) or {}), **metadata[field]}
     return bound
