@@ -15,10 +15,11 @@ def validate(selector: Mapping[str, Any], path: str) -> Iterator[FieldError]:
     if selector.get("matchLabels"):
         yield from validate_labels(selector["matchLabels"], f"{path}.matchLabels")
     for index, expression in enumerate(selector.get("matchExpressions") or ()):
-        yield from _expression(expression, f"{path}.matchExpressions[{index}]")
+        yield from validate_requirement(expression, f"{path}.matchExpressions[{index}]")
 
 
-def _expression(expression: Mapping[str, Any], path: str) -> Iterator[FieldError]:
+def validate_requirement(expression: Mapping[str, Any], path: str, *, any_operator: bool = False) -> Iterator[FieldError]:
+    """What is wrong with one expression; `any_operator`: what is unknown here may be known to who uses it."""
     operator, values, key = expression.get("operator", ""), expression.get("values") or (), expression.get("key", "")
     if operator in ("In", "NotIn"):
         if not values:
@@ -26,7 +27,7 @@ def _expression(expression: Mapping[str, Any], path: str) -> Iterator[FieldError
     elif operator in ("Exists", "DoesNotExist"):
         if values:
             yield forbidden_field(f"{path}.values", "may not be specified when `operator` is 'Exists' or 'DoesNotExist'")
-    else:
+    elif not any_operator:
         yield invalid_value(f"{path}.operator", operator, "not a valid selector operator")
     for text in names.qualified_name(key):
         yield invalid_value(f"{path}.key", key, text)

@@ -265,6 +265,8 @@ class Pipeline:
         if request.unacceptable is not None:
             raise request.unacceptable
         if kind in reviews.KINDS:
+            if kind.namespaced != bool(info.namespace):
+                raise errors.no_such_path()
             if info.verb != "create":
                 raise errors.method_not_allowed()
             await catch_up(self.resources.store, request)

@@ -11,11 +11,10 @@ import yaml
 from navarch.api import registry
 from navarch.api.kind import Kind
 from navarch.api.protobuf import decoder
-from navarch.apiserver.authorization import Authenticated, AuthorizerChain, PublicPaths, SystemMasters
 from navarch.apiserver.discovery import Discovery
-from navarch.apiserver.request import ANONYMOUS, APIRequest, User
+from navarch.apiserver.request import APIRequest, User
 from navarch.apiserver.requestinfo import RequestInfo
-from tests.apiserver.bench import ADMIN, ALICE, Bench, Certificate
+from tests.apiserver.bench import Bench
 
 KINDS = registry.kinds()
 GROUPS = {kind.group for kind in KINDS if kind.group}
@@ -249,43 +248,3 @@ def test_reviews_answer_bodies_of_any_form(api: Bench, kind: Kind) -> None:
         reply = api.call("POST", path, body)
         assert reply.status in (201, 400, 422), (body, reply.body)
     assert api.call("GET", path).status == 405
-
-
-RULES_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
-ALL_RESOURCES = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
-ALL_PATHS = {"verbs": ["*"], "nonResourceURLs": ["*"]}
-
-
-@pytest.mark.parametrize("user", [ADMIN, ALICE], ids=["administrator", "anybody"])
-def test_a_rules_review_tells_what_somebody_may_do(api: Bench, user: Certificate) -> None:
-    reply = api.call("POST", RULES_REVIEWS, {"spec": {"namespace": "default"}}, user=user)
-    review = reply.json
-    status = review.pop("status")
-    assert review == {"kind": "SelfSubjectRulesReview", "apiVersion": "authorization.k8s.io/v1", "metadata": {}, "spec": {}}
-    assert reply.status == 201 and status["incomplete"] is False
-    assert status["resourceRules"] == [ALL_RESOURCES]
-    assert status["nonResourceRules"].count(ALL_PATHS) == 1
-
-
-def test_who_has_not_authenticated_may_see_what_is_public() -> None:
-    chain = AuthorizerChain((SystemMasters(), PublicPaths(), Authenticated()))
-    rules = chain.rules(User(ANONYMOUS, ("system:unauthenticated",)), "default")
-    assert rules.resources == ()
-    (public,) = rules.paths
-    assert {"/healthz", "/livez", "/livez/*", "/readyz", "/version"} <= set(public["nonResourceURLs"])
-
-
-def test_a_rules_review_is_of_a_namespace(api: Bench) -> None:
-    refused = api.call("POST", RULES_REVIEWS, {"spec": {}})
-    assert (refused.status, refused.json["message"]) == (400, "no namespace on request")
-
-
-def test_access_reviews_tell_what_is_allowed(api: Bench) -> None:
-    path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
-    attributes = {"verb": "get", "resource": "pods", "namespace": "default"}
-    for user, allowed in (("alice", True), ("system:anonymous", False)):
-        reply = api.call("POST", path, {"spec": {"user": user, "resourceAttributes": attributes}})
-        assert reply.json["status"]["allowed"] is allowed
-    neither = api.call("POST", path, {"spec": {"user": "alice"}})
-    assert neither.status == 422
-    assert orjson.loads(neither.body)["details"]["kind"] == "SubjectAccessReview"

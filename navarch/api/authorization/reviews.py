@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from navarch.api.authorization import accessrules
 from navarch.api.kind import Kind
 
 SELF_SUBJECT_ACCESS_REVIEW = Kind(
@@ -11,6 +12,7 @@ SELF_SUBJECT_ACCESS_REVIEW = Kind(
     plural="selfsubjectaccessreviews",
     namespaced=False,
     verbs=("create",),
+    validate=accessrules.validate_self,
 )
 SUBJECT_ACCESS_REVIEW = Kind(
     group="authorization.k8s.io",
@@ -19,6 +21,7 @@ SUBJECT_ACCESS_REVIEW = Kind(
     plural="subjectaccessreviews",
     namespaced=False,
     verbs=("create",),
+    validate=accessrules.validate,
 )
 LOCAL_SUBJECT_ACCESS_REVIEW = Kind(
     group="authorization.k8s.io",
@@ -26,6 +29,7 @@ LOCAL_SUBJECT_ACCESS_REVIEW = Kind(
     kind="LocalSubjectAccessReview",
     plural="localsubjectaccessreviews",
     verbs=("create",),
+    validate=accessrules.validate_local,
 )
 SELF_SUBJECT_RULES_REVIEW = Kind(
     group="authorization.k8s.io",
