@@ -8,12 +8,13 @@ of the API (see `gotypes`), but for what the tables below say; they are those of
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from navarch.api import gotypes, schemas
+from navarch.api.objectmeta import IMMUTABLE
 from navarch.apimachinery import gojson
 from navarch.apimachinery.errors import FieldError, Object
 from navarch.apimachinery.schema import Schema
@@ -146,6 +147,12 @@ def _named(value: Object, schema: Schema) -> Object:
 def invalid_struct(path: str, value: Object, definition: str, detail: str) -> FieldError:
     """That the value of a field is invalid, whose type is a definition."""
     return invalid_internal(path, internal(value, definition), detail)
+
+
+def immutable_struct(path: str, new: Object | None, old: Object | None, definition: str) -> Iterator[FieldError]:
+    """What is wrong with an update of a field that may not change, whose type is a definition."""
+    if new != old:
+        yield invalid_internal(path, None if new is None else internal(new, definition), IMMUTABLE)
 
 
 def invalid_internal(path: str, value: Any, detail: str) -> FieldError:

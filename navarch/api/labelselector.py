@@ -9,6 +9,8 @@ from navarch.api.objectmeta import validate_labels
 from navarch.apimachinery import names
 from navarch.apimachinery.errors import FieldError, forbidden_field, invalid_value, required
 
+DEFINITION = "io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector"
+
 
 def validate(selector: Mapping[str, Any], path: str) -> Iterator[FieldError]:
     """What is wrong with a selector."""

@@ -292,6 +292,11 @@ def ip_address(value: str) -> Iterator[str]:
         yield "must not be an IPv4-mapped IPv6 address"
 
 
+def is_like_address(value: str) -> bool:
+    """Whether it is an address in any spelling, ambiguous or not."""
+    return _parsed_address(without_leading_zeros(value)) is not None
+
+
 def endpoint_ip(value: str) -> Iterator[str]:
     """An address at which something can be reached from elsewhere; `value` is one."""
     address = ipaddress.ip_address(value)

@@ -260,9 +260,14 @@ def test_the_mandatory_ones_are_fixed_but_for_the_shares_of_the_exempt() -> None
     assert problem.endswith("spec of 'exempt' except the 'spec.exempt' field must equal the fixed value")
     rest = {"metadata": {"name": "catch-all"}, "spec": builtin.LEVELS["catch-all"]}
     (problem,) = on_update(LEVELS, {"spec": {"limited": {"lendablePercent": 5}}}, rest)
-    assert problem.startswith("spec: Invalid value: {") and problem.endswith("spec of 'catch-all' must equal the fixed value")
+    assert problem == (
+        'spec: Invalid value: {"Type":"Limited","Limited":{"NominalConcurrencyShares":5,"LimitResponse":{"Type":"Reject",'
+        '"Queuing":null},"LendablePercent":5,"BorrowingLimitPercent":null},"Exempt":null}: '
+        "spec of 'catch-all' must equal the fixed value"
+    )
     rest = {"metadata": {"name": "catch-all"}, "spec": builtin.SCHEMAS["catch-all"]}
     (problem,) = on_update(SCHEMAS, {"spec": {"matchingPrecedence": 5}}, rest)
+    assert problem.startswith('spec: Invalid value: {"PriorityLevelConfiguration":{"Name":"catch-all"},"MatchingPrecedence":5,')
     assert problem.endswith("spec of 'catch-all' must equal the fixed value")
 
 

@@ -126,6 +126,10 @@ def test_what_makes_sense_is_taken(name: str, change: Object) -> None:
             {"spec": {"defaultBackend": {"service": {"port": None}}}},
             "spec.defaultBackend: Required value: port name or number is required",
         ),
+        (
+            rule(host="010.0.0.1"),
+            'spec.rules[0].host: Invalid value: "010.0.0.1": must be a DNS name, not an IP address',
+        ),
         ({"spec": {"tls": [{"hosts": ["A"]}]}}, f'spec.tls[0].hosts[0]: Invalid value: "A": {SUBDOMAIN}'),
         ({"spec": {"tls": [{"secretName": "A"}]}}, f'spec.tls[0].secretName: Invalid value: "A": {SUBDOMAIN}'),
         ({"spec": {"ingressClassName": "A"}}, f'spec.ingressClassName: Invalid value: "A": {SUBDOMAIN}'),
@@ -152,6 +156,7 @@ def test_an_ingress_class_may_differ_from_the_old_annotation_later() -> None:
         ({"ip": "010.2.3.4"}, '.ip: Invalid value: "010.2.3.4": must not have leading 0s'),
         ({"ip": "::ffff:1.2.3.4"}, '.ip: Invalid value: "::ffff:1.2.3.4": must not be an IPv4-mapped IPv6 address'),
         ({"hostname": "1.2.3.4"}, '.hostname: Invalid value: "1.2.3.4": must be a DNS name, not an IP address'),
+        ({"hostname": "1.2.3.04"}, '.hostname: Invalid value: "1.2.3.04": must be a DNS name, not an IP address'),
         ({"hostname": "A"}, f'.hostname: Invalid value: "A": {SUBDOMAIN}'),
     ],
 )
@@ -333,7 +338,8 @@ def test_addresses_and_networks_that_make_no_sense_are_refused(name: str, change
         (
             ADDRESSES,
             {"spec": {"parentRef": {"name": "x"}}},
-            'spec.parentRef: Invalid value: {"group":"example.com","name":"x","resource":"widgets"}: field is immutable',
+            'spec.parentRef: Invalid value: {"Group":"example.com","Resource":"widgets","Namespace":"","Name":"x"}: '
+            "field is immutable",
         ),
         (CIDRS, {"spec": {"cidrs": ["10.0.0.0/8"]}}, 'spec.cidrs[0]: Invalid value: "10.0.0.0/8": field is immutable'),
         (

@@ -8,7 +8,7 @@ import pytest
 
 from navarch.api.registry import resource
 from navarch.apimachinery.errors import Object
-from tests.api.rules import on_create, on_update
+from tests.api.rules import made, on_create, on_update
 from tests.api.tables import changed
 from tests.apiserver.bench import Bench, bench
 from tests.apiserver.samples import sample
@@ -45,13 +45,6 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
             f"metadata.name: {RESERVED} globalDefault of system-node-critical PriorityClass must be false",
         ]),
         (CLASS, {"value": 1000000001}, ["value: Forbidden: maximum allowed value of a user defined priority is 1000000000"]),
-        (LEASE, {"spec": {"preferredHolder": "me"}}, [
-            "spec.preferredHolder: Forbidden: may only be specified if `strategy` is defined",
-        ]),
-        (LEASE, {"spec": {"preferredHolder": "me", "strategy": "OldestEmulationVersion"}}, []),
-        (LEASE, {"spec": {"strategy": "Odd"}}, [
-            'spec.strategy.strategy: Unsupported value: "Odd": supported values: "OldestEmulationVersion"',
-        ]),
         (CRON_JOB, {"spec": {"timeZone": "Europe/Berlin"}}, []),
         (CRON_JOB, {"spec": {"timeZone": ""}}, [
             'spec.timeZone: Invalid value: "": timeZone must be nil or non-empty string',
@@ -67,6 +60,35 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 )  # fmt: skip
 def test_what_each_of_them_may_not_be(name: str, change: Object, expected: list[str]) -> None:
     assert on_create(name, change) == expected
+
+
+def test_leases_are_not_coordinated() -> None:
+    coordinated = {"spec": {"holderIdentity": "a", "preferredHolder": "b", "strategy": "OldestEmulationVersion"}}
+    assert made(LEASE, coordinated)["spec"] == {**made(LEASE)["spec"], "holderIdentity": "a"}
+    kind, older = resource(LEASE), {**made(LEASE), **coordinated}
+    assert kind.prepare_update is not None
+    assert kind.prepare_update(older, made(LEASE))["spec"] == {"holderIdentity": "a"}
+    # What is there of a cluster that coordinated them stays, and keeps to the rules.
+    assert kind.prepare_update(older, older) == older
+    assert [problem.message for problem in kind.validate({**older, "spec": {"preferredHolder": "b"}})] == [
+        "spec.preferredHolder: Forbidden: may only be specified if `strategy` is defined"
+    ]
+    assert [problem.message for problem in kind.validate({**older, "spec": {"strategy": "Odd"}})] == [
+        'spec.strategy.strategy: Unsupported value: "Odd": supported values: "OldestEmulationVersion"'
+    ]
+
+
+def test_a_budget_shows_what_it_is() -> None:
+    assert on_create(BUDGET, {"spec": {"minAvailable": 1, "maxUnavailable": "50%"}}) == [
+        'spec: Invalid value: {"MinAvailable":1,"Selector":{"matchLabels":{"app":"web"}},"MaxUnavailable":"50%",'
+        '"UnhealthyPodEvictionPolicy":null}: minAvailable and maxUnavailable cannot be both set'
+    ]
+
+
+def test_of_a_class_of_the_systems_an_update_looks_at_nothing_but_what_may_not_change() -> None:
+    system = {"metadata": {"name": "system-node-critical"}, "value": 2000001000}
+    assert on_update(CLASS, {"globalDefault": True}, system) == []
+    assert on_update(CLASS, {"preemptionPolicy": "Odd"}) == ['preemptionPolicy: Invalid value: "Odd": field is immutable']
 
 
 def test_the_value_and_policy_of_a_priority_class_stay() -> None:

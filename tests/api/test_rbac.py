@@ -120,7 +120,7 @@ def test_what_makes_no_sense_is_refused(name: str, change: Object, expected: str
 def test_a_binding_stays_with_its_role(name: str) -> None:
     kind = made(name)["roleRef"]["kind"]
     assert on_update(name, {"roleRef": {"name": "other"}}) == [
-        f'roleRef: Invalid value: {{"apiGroup":"{GROUP}","kind":"{kind}","name":"other"}}: cannot change roleRef'
+        f'roleRef: Invalid value: {{"APIGroup":"{GROUP}","Kind":"{kind}","Name":"other"}}: cannot change roleRef'
     ]
     assert on_update(name, {"subjects": None}) == []
 

@@ -198,13 +198,17 @@ REFUSED: list[tuple[str, Object, list[str]]] = [
     (DRIVER, spec(fsGroupPolicy="Some"),
      ['spec.fsGroupPolicy: Unsupported value: "Some": supported values: "File", "None", "ReadWriteOnceWithFSType"']),
     (DRIVER, spec(volumeLifecycleModes=["Short"]),
-     ['spec.volumeLifecycleModes: Unsupported value: "Short": supported values: "Ephemeral", "Persistent"']),
+     ['spec.volumeLifecycleModes: Unsupported value: "Short": supported values: "Persistent", "Ephemeral"']),
     (DRIVER, spec(tokenRequests=[{"audience": "a"}, {"audience": "a"}]),
      ['spec.tokenRequests[1].audience: Duplicate value: "a"']),
     (DRIVER, spec(tokenRequests=[{"audience": "a", "expirationSeconds": 1}]),
      ["spec.tokenRequests[0].expirationSeconds: Invalid value: 1: may not specify a duration less than 10 minutes"]),
     (DRIVER, spec(nodeAllocatableUpdatePeriodSeconds=5),
      ["spec.nodeAllocatableUpdatePeriodSeconds: Invalid value: 5: must be greater than or equal to 10 seconds"]),
+    (DRIVER, spec(serviceAccountTokenInSecrets=False), [
+        "spec.serviceAccountTokenInSecrets: Invalid value: false: "
+        "serviceAccountTokenInSecrets is set but no tokenRequests are specified",
+    ]),
     (NODE, spec(drivers=[{"name": "d", "nodeID": ""}]), ["spec.drivers[0].nodeID: Required value"]),
     (NODE, spec(drivers=[{"name": "d", "nodeID": "n" * 257}]),
      [f'spec.drivers[0].nodeID: Invalid value: "{"n" * 257}": must be 256 characters or less']),
@@ -216,6 +220,11 @@ REFUSED: list[tuple[str, Object, list[str]]] = [
     (CAPACITY, {"capacity": "-1"}, ['capacity: Invalid value: "-1": must be greater than or equal to 0']),
     (ATTACHMENT, spec(source={"persistentVolumeName": None}),
      ["spec.source: Required value: must specify exactly one of inlineVolumeSpec and persistentVolumeName"]),
+    (ATTACHMENT, spec(attacher="A" * 64, source={"persistentVolumeName": ""}), [
+        "spec.source.persistentVolumeName: Required value: must specify non empty persistentVolumeName",
+        "spec.attacher: Too long: may not be more than 63 bytes",
+        f'spec.source.persistentVolumeName: Invalid value: "": {SUBDOMAIN}',
+    ]),
     (ATTACHMENT, spec(nodeName=""), [f'spec.nodeName: Invalid value: "": {SUBDOMAIN}']),
     (ATTACHMENT, spec(source={"persistentVolumeName": None, "inlineVolumeSpec": {
         "accessModes": ["ReadWriteOnce"], "capacity": {"storage": "1"}, "nfs": {"server": "s", "path": "/"}}}), [
@@ -254,7 +263,16 @@ IMMUTABLES: list[tuple[str, Object, Object, list[str]]] = [
     (DRIVER, {}, spec(volumeLifecycleModes=["Ephemeral"]),
      [f'spec.volumeLifecycleModes: Invalid value: ["Ephemeral"]: {IMMUTABLE}']),
     (NODE, {}, spec(drivers=[{"name": "csi.example.com", "nodeID": "other"}]),
-     [f'spec.drivers: Invalid value: {{"name":"csi.example.com","nodeID":"other"}}: {IMMUTABLE}']),
+     [f'spec.drivers: Invalid value: {{"Name":"csi.example.com","NodeID":"other","TopologyKeys":null,'
+      f'"Allocatable":null}}: {IMMUTABLE}']),
+    (ATTACHMENT, {}, spec(attacher="A_"), [
+        'spec: Invalid value: {"Attacher":"A_","Source":{"PersistentVolumeName":"volume","InlineVolumeSpec":null},'
+        f'"NodeName":"node"}}: {IMMUTABLE}',
+    ]),
+    (CAPACITY, {}, {"nodeTopology": {"matchLabels": {"a": "b"}, "matchExpressions": [{"key": "c", "operator": "Exists"}]}}, [
+        'nodeTopology: Invalid value: {"matchLabels":{"a":"b"},"matchExpressions":[{"key":"c","operator":"Exists"}]}: '
+        f"{IMMUTABLE}",
+    ]),
     (CAPACITY, {}, {"storageClassName": "fast"}, [f'storageClassName: Invalid value: "fast": {IMMUTABLE}']),
 ]  # fmt: skip
 
@@ -302,6 +320,17 @@ def test_a_drivers_generation_begins_with_its_first_change(api: Bench) -> None:
     first = api.put(DRIVER, changed(labelled, spec(requiresRepublish=True))).json
     assert first["metadata"]["generation"] == 1
     assert api.put(DRIVER, changed(first, spec(requiresRepublish=False))).json["metadata"]["generation"] == 2
+
+
+def test_what_a_driver_says_for_features_that_are_not_enabled_is_dropped(api: Bench) -> None:
+    made = api.made(DRIVER, changed(sample(resource(DRIVER), "alpha"), spec(preventPodSchedulingIfMissing=True)))
+    assert "preventPodSchedulingIfMissing" not in made["spec"]
+    same = api.put(DRIVER, changed(made, spec(preventPodSchedulingIfMissing=True))).json
+    assert same["metadata"] == made["metadata"] and same["spec"] == made["spec"]
+
+
+def test_a_class_may_have_an_empty_reclaim_policy(api: Bench) -> None:
+    assert api.made(SC, changed(sample(resource(SC), "empty"), {"reclaimPolicy": ""}))["reclaimPolicy"] == ""
 
 
 def test_a_bound_claim_grows_and_takes_a_failed_growth_back(api: Bench) -> None:

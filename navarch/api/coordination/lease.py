@@ -11,7 +11,23 @@ from navarch.api.kind import AGE, NAME, Column, Kind
 from navarch.apimachinery import names
 from navarch.apimachinery.errors import FieldError, Object, forbidden_field, invalid_value, not_supported
 
+DISABLED_FIELDS = ("preferredHolder", "strategy")
+"""Beta, not enabled by default (CoordinatedLeaderElection)."""
 STRATEGIES = ("OldestEmulationVersion",)
+
+
+def prepare_create(lease: Object) -> Object:
+    """The lease without what belongs to features that are not enabled."""
+    return prepare_update(lease, {})
+
+
+def prepare_update(new: Object, old: Object) -> Object:
+    """What is there already stays (as of a cluster that had the feature)."""
+    spec, before = new.get("spec") or {}, old.get("spec") or {}
+    if not any(field in spec and field not in before for field in DISABLED_FIELDS):
+        return new
+    kept = {field: value for field, value in spec.items() if field not in DISABLED_FIELDS or field in before}
+    return {**new, "spec": kept}
 
 
 def validate(lease: Object) -> Iterator[FieldError]:
@@ -59,6 +75,8 @@ KIND = Kind(
     version="v1",
     kind="Lease",
     plural="leases",
+    prepare_create=prepare_create,
+    prepare_update=prepare_update,
     validate=validate,
     is_lazy_update=is_renewal,
     allow_create_on_update=True,

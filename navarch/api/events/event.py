@@ -9,6 +9,7 @@ from typing import Any
 
 from navarch.api import objectmeta
 from navarch.api.core import event as core
+from navarch.api.internalform import CORE, immutable_struct
 from navarch.api.kind import Kind
 from navarch.apimachinery.errors import FieldError, Object, invalid_value, required
 
@@ -83,6 +84,12 @@ _FIXED: dict[str, Any] = {
     "related": None,
 }
 
+_STRUCTS = {
+    "involvedObject": f"{CORE}ObjectReference",
+    "related": f"{CORE}ObjectReference",
+    "source": f"{CORE}EventSource",
+}
+
 
 def validate_update(new: Object, old: Object) -> Iterator[FieldError]:
     yield from core.validate_reported(new, "reportingController")
@@ -90,7 +97,11 @@ def validate_update(new: Object, old: Object) -> Iterator[FieldError]:
         yield from _series(new)
     for field, nothing in _FIXED.items():
         name = "reportingController" if field == "reportingComponent" else field
-        yield from objectmeta.immutable(name, new.get(field, nothing), old.get(field, nothing))
+        now, before = new.get(field, nothing), old.get(field, nothing)
+        if field in _STRUCTS:
+            yield from immutable_struct(name, now, before, _STRUCTS[field])
+        else:
+            yield from objectmeta.immutable(name, now, before)
 
 
 def row(event: Object, now: datetime) -> list[Any]:

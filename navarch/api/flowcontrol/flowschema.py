@@ -8,6 +8,7 @@ from typing import Any
 
 from navarch.api import printing
 from navarch.api.flowcontrol import builtin
+from navarch.api.internalform import invalid_struct
 from navarch.api.kind import AGE, NAME, Column, Kind
 from navarch.api.objectmeta import RESET_FOR_STATUS
 from navarch.apimachinery import meta, names
@@ -21,6 +22,7 @@ from navarch.apimachinery.errors import (
     required,
 )
 
+_SPEC = "io.k8s.api.flowcontrol.v1.FlowSchemaSpec"
 PRECEDENCE, PRECEDENCE_LIMIT = 1000, 10000
 METHODS = ("ByNamespace", "ByUser")
 SUBJECTS = ("Group", "ServiceAccount", "User")
@@ -59,7 +61,7 @@ def validate(schema: Object) -> Iterator[FieldError]:
     for index, rule in enumerate(spec.get("rules") or ()):
         yield from _rule(rule, f"spec.rules[{index}]")
     if name in builtin.MANDATORY_SCHEMAS and spec != builtin.MANDATORY_SCHEMAS[name]:
-        yield invalid_value("spec", spec, f"spec of '{name}' must equal the fixed value")
+        yield invalid_struct("spec", spec, _SPEC, f"spec of '{name}' must equal the fixed value")
 
 
 def _rule(rule: Object, path: str) -> Iterator[FieldError]:

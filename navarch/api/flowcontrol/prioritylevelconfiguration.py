@@ -10,11 +10,13 @@ from typing import Any
 from navarch.api import printing
 from navarch.api.flowcontrol import builtin
 from navarch.api.flowcontrol.flowschema import validate_status_update
+from navarch.api.internalform import invalid_struct
 from navarch.api.kind import AGE, NAME, Column, Kind
 from navarch.api.objectmeta import RESET_FOR_STATUS
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import FieldError, Object, forbidden_field, invalid_value, not_supported, required
 
+_SPEC = "io.k8s.api.flowcontrol.v1.PriorityLevelConfigurationSpec"
 TYPES = ("Exempt", "Limited")
 RESPONSES = ("Queue", "Reject")
 SHARES = 30
@@ -74,9 +76,9 @@ def _fixed(name: str, spec: Object) -> Iterator[FieldError]:
     if name == EXEMPT:
         if {**spec, "exempt": None} != {**wanted, "exempt": None}:
             text = f"spec of '{name}' except the 'spec.exempt' field must equal the fixed value"
-            yield invalid_value("spec", spec, text)
+            yield invalid_struct("spec", spec, _SPEC, text)
     elif spec != wanted:
-        yield invalid_value("spec", spec, f"spec of '{name}' must equal the fixed value")
+        yield invalid_struct("spec", spec, _SPEC, f"spec of '{name}' must equal the fixed value")
 
 
 def _shares(config: Object, path: str) -> Iterator[FieldError]:

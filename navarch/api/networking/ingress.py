@@ -39,7 +39,7 @@ def validate(ingress: Object) -> Iterator[FieldError]:
         path = f"spec.rules[{index}]"
         host = rule.get("host", "")
         if host:
-            if not list(names.ip_address(host)):
+            if names.is_like_address(host):
                 yield invalid_value(f"{path}.host", host, NOT_AN_ADDRESS)
             yield from _host(host, f"{path}.host")
         if rule.get("http") is not None:
@@ -150,7 +150,7 @@ def validate_status_update(new: Object, old: Object) -> Iterator[FieldError]:
             yield from (invalid_value(f"{path}.ip", address, text) for text in names.ip_address(address))
         if host:
             yield from (invalid_value(f"{path}.hostname", host, text) for text in names.dns1123_subdomain(host))
-            if not list(names.ip_address(host)):
+            if names.is_like_address(host):
                 yield invalid_value(f"{path}.hostname", host, NOT_AN_ADDRESS)
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+from navarch.api.internalform import immutable_struct
 from navarch.api.kind import NAME, Column, Kind
-from navarch.api.objectmeta import immutable
 from navarch.apimachinery import names
 from navarch.apimachinery.errors import FieldError, Object, invalid_value, required
 
@@ -37,7 +37,8 @@ def validate(address: Object) -> Iterator[FieldError]:
 
 
 def validate_update(new: Object, old: Object) -> Iterator[FieldError]:
-    yield from immutable("spec.parentRef", new["spec"].get("parentRef"), old["spec"].get("parentRef"))
+    now, before = new["spec"].get("parentRef"), old["spec"].get("parentRef")
+    yield from immutable_struct("spec.parentRef", now, before, "io.k8s.api.networking.v1.ParentReference")
 
 
 def row(address: Object, now: datetime) -> list[Any]:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
 from navarch.api import printing
 from navarch.api.core import nodelabels
+from navarch.api.core.containerresources import round_amounts
 from navarch.api.core.podscheduling import validate_tolerations
 from navarch.api.core.podspec import validate_overhead
+from navarch.api.internalform import CORE, internal, shown_internal
 from navarch.api.kind import AGE, NAME, Column, Kind
 from navarch.api.objectmeta import immutable, validate_labels
 from navarch.apimachinery import names
 from navarch.apimachinery.errors import FieldError, Object, invalid_value
+
+_TOLERATION = f"{CORE}Toleration"
+
+
+def default(runtime_class: Object) -> Object:
+    round_amounts((runtime_class.get("overhead") or {}).get("podFixed"))
+    return runtime_class
 
 
 def validate(runtime_class: Object) -> Iterator[FieldError]:
@@ -22,7 +31,19 @@ def validate(runtime_class: Object) -> Iterator[FieldError]:
     # As if it were the limits of a container.
     yield from validate_overhead((runtime_class.get("overhead") or {}).get("podFixed") or {}, "overhead")
     yield from validate_labels(scheduling.get("nodeSelector") or {}, "scheduling.nodeSelector")
-    yield from validate_tolerations(scheduling.get("tolerations") or (), "scheduling.tolerations")
+    yield from _tolerations(scheduling.get("tolerations") or (), "scheduling.tolerations")
+
+
+def _tolerations(tolerations: Sequence[Object], path: str) -> Iterator[FieldError]:
+    yield from validate_tolerations(tolerations, path)
+    seen = set()
+    for index, toleration in enumerate(tolerations):
+        key = tuple(toleration.get(field, "") for field in ("key", "operator", "value", "effect"))
+        if key in seen:
+            yield shown_internal(
+                "FieldValueDuplicate", f"{path}[{index}]", "Duplicate value", internal(toleration, _TOLERATION)
+            )
+        seen.add(key)
 
 
 def validate_update(new: Object, old: Object) -> Iterator[FieldError]:
@@ -44,6 +65,7 @@ KIND = Kind(
     kind="RuntimeClass",
     plural="runtimeclasses",
     namespaced=False,
+    default=default,
     validate=validate,
     warnings=warnings,
     validate_update=validate_update,

@@ -8,16 +8,18 @@ from typing import Any
 
 from navarch.api import conditions, labelselector, printing
 from navarch.api.apps import workload
+from navarch.api.internalform import invalid_struct
 from navarch.api.kind import AGE, NAME, Column, Kind
-from navarch.apimachinery.errors import FieldError, Object, invalid_value, not_supported
+from navarch.apimachinery.errors import FieldError, Object, not_supported
 
+_SPEC = "io.k8s.api.policy.v1.PodDisruptionBudgetSpec"
 EVICTION_POLICIES = ("AlwaysAllow", "IfHealthyBudget")
 
 
 def validate(budget: Object) -> Iterator[FieldError]:
     spec = budget.get("spec") or {}
     if "minAvailable" in spec and "maxUnavailable" in spec:
-        yield invalid_value("spec", spec, "minAvailable and maxUnavailable cannot be both set")
+        yield invalid_struct("spec", spec, _SPEC, "minAvailable and maxUnavailable cannot be both set")
     for field in ("minAvailable", "maxUnavailable"):
         if field in spec:
             yield from workload.validate_int_or_percent(spec[field], f"spec.{field}")

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from navarch.api import printing
+from navarch.api.internalform import invalid_struct
 from navarch.api.kind import AGE, NAME, Column, Kind
 from navarch.apimachinery import names
 from navarch.apimachinery.errors import FieldError, Object, invalid_value, not_supported, required
@@ -63,7 +64,7 @@ def _subject(subject: Object, path: str, namespaced: bool) -> Iterator[FieldErro
 
 def validate_update(new: Object, old: Object) -> Iterator[FieldError]:
     if new["roleRef"] != old["roleRef"]:
-        yield invalid_value("roleRef", new["roleRef"], "cannot change roleRef")
+        yield invalid_struct("roleRef", new["roleRef"], "io.k8s.api.rbac.v1.RoleRef", "cannot change roleRef")
 
 
 def row(binding: Object, now: datetime) -> list[Any]:

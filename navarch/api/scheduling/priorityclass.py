@@ -33,7 +33,8 @@ def default(priority_class: Object) -> Object:
     return priority_class
 
 
-def validate(priority_class: Object) -> Iterator[FieldError]:
+def validate_create(priority_class: Object) -> Iterator[FieldError]:
+    """Later nothing that these rules are about changes, but for whether a class of the system's is the default one."""
     name, value = priority_class["metadata"].get("name", ""), priority_class["value"]
     if name.startswith(SYSTEM_PREFIX):
         problem = _system_problem(priority_class)
@@ -82,7 +83,7 @@ KIND = Kind(
     namespaced=False,
     short_names=("pc",),
     default=default,
-    validate=validate,
+    validate_create=validate_create,
     validate_update=validate_update,
     has_generation=True,
     spec_fields=(),

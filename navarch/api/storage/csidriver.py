@@ -12,8 +12,10 @@ from navarch.apimachinery import meta
 from navarch.apimachinery.errors import FieldError, Object, duplicate, invalid_value, not_supported
 
 FS_GROUP_POLICIES = ("File", "None", "ReadWriteOnceWithFSType")
-LIFECYCLE_MODES = ("Ephemeral", "Persistent")
+LIFECYCLE_MODES = ("Persistent", "Ephemeral")
 UPDATE_PERIOD_MIN_SECONDS = 10
+DISABLED_FIELDS = ("preventPodSchedulingIfMissing",)
+"""Alpha (VolumeLimitScaling)."""
 TOKEN_EXPIRATION_MIN_SECONDS, TOKEN_EXPIRATION_MAX_SECONDS = 600, 1 << 32
 
 
@@ -30,8 +32,14 @@ def default(driver: Object) -> Object:
     return driver
 
 
+def prepare_create(driver: Object) -> Object:
+    """The driver without what belongs to features that are not enabled."""
+    return {**driver, "spec": {field: value for field, value in driver["spec"].items() if field not in DISABLED_FIELDS}}
+
+
 def prepare_update(new: Object, old: Object) -> Object:
     """A driver has no generation until its spec changes for the first time."""
+    new = prepare_create(new)
     if new["spec"] == old["spec"]:
         return new
     return meta.set_path(new, old["metadata"].get("generation", 0) + 1, "metadata", "generation")
@@ -49,6 +57,10 @@ def validate(driver: Object) -> Iterator[FieldError]:
     if period is not None and period < UPDATE_PERIOD_MIN_SECONDS:
         text = f"must be greater than or equal to {UPDATE_PERIOD_MIN_SECONDS} seconds"
         yield invalid_value("spec.nodeAllocatableUpdatePeriodSeconds", period, text)
+    in_secrets = spec.get("serviceAccountTokenInSecrets")
+    if in_secrets is not None and not spec.get("tokenRequests"):
+        text = "serviceAccountTokenInSecrets is set but no tokenRequests are specified"
+        yield invalid_value("spec.serviceAccountTokenInSecrets", in_secrets, text)
 
 
 def _token_requests(requests: list[Object] | tuple[()], path: str) -> Iterator[FieldError]:
@@ -96,6 +108,7 @@ KIND = Kind(
     default=default,
     validate=validate,
     validate_update=validate_update,
+    prepare_create=prepare_create,
     prepare_update=prepare_update,
     allow_unconditional_update=False,
     returns_deleted=True,

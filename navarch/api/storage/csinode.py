@@ -9,7 +9,9 @@ from typing import Any
 from navarch.api import printing
 from navarch.api.core.nonnegative import nonnegative
 from navarch.api.core.volumesource import validate_csi_driver_name
+from navarch.api.internalform import invalid_struct
 from navarch.api.kind import AGE, NAME, Column, Kind
+from navarch.api.objectmeta import IMMUTABLE
 from navarch.apimachinery import names
 from navarch.apimachinery.errors import FieldError, Object, duplicate, invalid_value, required
 
@@ -49,7 +51,7 @@ def validate_update(new: Object, old: Object) -> Iterator[FieldError]:
     for driver in (new.get("spec") or {}).get("drivers") or ():
         known = before.get(driver.get("name"))
         if known is not None and _identity(known) != _identity(driver):
-            yield invalid_value("spec.drivers", _identity(driver), "field is immutable")
+            yield invalid_struct("spec.drivers", _identity(driver), "io.k8s.api.storage.v1.CSINodeDriver", IMMUTABLE)
 
 
 def _identity(driver: Object) -> Object:

@@ -8,7 +8,9 @@ from typing import Any
 
 from navarch.api import labelselector, printing
 from navarch.api.core import nodelabels
+from navarch.api.internalform import immutable_struct
 from navarch.api.kind import NAME, Column, Kind
+from navarch.api.objectmeta import immutable
 from navarch.apimachinery import names, quantity
 from navarch.apimachinery.errors import FieldError, Object, invalid_value
 
@@ -24,9 +26,8 @@ def validate(capacity: Object) -> Iterator[FieldError]:
 
 
 def validate_update(new: Object, old: Object) -> Iterator[FieldError]:
-    for field in ("nodeTopology", "storageClassName"):
-        if new.get(field) != old.get(field):
-            yield invalid_value(field, new.get(field), "field is immutable")
+    yield from immutable_struct("nodeTopology", new.get("nodeTopology"), old.get("nodeTopology"), labelselector.DEFINITION)
+    yield from immutable("storageClassName", new.get("storageClassName", ""), old.get("storageClassName", ""))
 
 
 def row(capacity: Object, now: datetime) -> list[Any]:

@@ -42,7 +42,8 @@ def default(storage_class: Object) -> Object:
 def validate(storage_class: Object) -> Iterator[FieldError]:
     yield from parameters.validate_driver(storage_class.get("provisioner", ""), "provisioner")
     yield from parameters.validate(storage_class.get("parameters") or {}, "parameters")
-    if storage_class["reclaimPolicy"] not in RECLAIM_POLICIES:
+    # Upstream lets "" pass.
+    if storage_class["reclaimPolicy"] and storage_class["reclaimPolicy"] not in RECLAIM_POLICIES:
         yield not_supported("reclaimPolicy", storage_class["reclaimPolicy"], RECLAIM_POLICIES)
     if storage_class["volumeBindingMode"] not in BINDING_MODES:
         yield not_supported("volumeBindingMode", storage_class["volumeBindingMode"], BINDING_MODES)
