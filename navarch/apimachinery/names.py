@@ -320,10 +320,9 @@ def canonical_ip_address(value: str) -> Iterator[str]:
 
 def cidr(value: str) -> Iterator[str]:
     """A network: an address and a prefix length, no bits beyond it."""
-    address, _, length = value.partition("/")
+    address = value.partition("/")[0]
     if _parsed_network(value) is None:
-        network = _parsed_network(f"{without_leading_zeros(address)}/{without_leading_zeros(length)}")
-        if network is not None:
+        if lenient_network(value) is not None:
             yield "must not have leading 0s in IP or prefix length"
         else:
             yield "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
@@ -333,6 +332,12 @@ def cidr(value: str) -> Iterator[str]:
         yield "must not have an IPv4-mapped IPv6 address"
     elif ipaddress.ip_network(value, strict=False).network_address != parsed:
         yield "must not have bits set beyond the prefix length"
+
+
+def lenient_network(value: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    """The network that a CIDR means in any spelling, also with bits beyond its prefix; None if it is none."""
+    address, _, length = value.partition("/")
+    return _parsed_network(f"{without_leading_zeros(address)}/{without_leading_zeros(length)}")
 
 
 def canonical_cidr(value: str) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -84,16 +83,14 @@ def _block(block: Object, path: str) -> Iterator[FieldError]:
     if not cidr:
         yield required(f"{path}.cidr")
         return
-    problems = list(names.cidr(cidr))
-    yield from (invalid_value(f"{path}.cidr", cidr, text) for text in problems)
-    if problems:
+    yield from (invalid_value(f"{path}.cidr", cidr, text) for text in names.cidr(cidr))
+    network = names.lenient_network(cidr)
+    if network is None:
         return
-    network = ipaddress.ip_network(cidr)
     for index, excepted in enumerate(block.get("except") or ()):
-        where = f"{path}.except[{index}]"
-        problems = list(names.cidr(excepted))
-        yield from (invalid_value(where, excepted, text) for text in problems)
-        if not problems and not _is_strictly_inside(ipaddress.ip_network(excepted), network):
+        where, inner = f"{path}.except[{index}]", names.lenient_network(excepted)
+        yield from (invalid_value(where, excepted, text) for text in names.cidr(excepted))
+        if inner is not None and not _is_strictly_inside(inner, network):
             yield invalid_value(where, excepted, "must be a strict subset of `cidr`")
 
 

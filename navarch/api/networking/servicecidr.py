@@ -42,21 +42,21 @@ def prepare_create(service_cidr: Object) -> Object:
     return {**service_cidr, "status": {}}
 
 
-def validate(service_cidr: Object) -> Iterator[FieldError]:
-    cidrs = service_cidr["spec"].get("cidrs") or []
+def validate_create(service_cidr: Object) -> Iterator[FieldError]:
+    yield from _spec(service_cidr["spec"].get("cidrs") or [])
+
+
+def _spec(cidrs: list[str]) -> Iterator[FieldError]:
     if not cidrs:
         yield required("spec.cidrs", "at least one CIDR required")
         return
     if len(cidrs) > CIDRS_LIMIT:
         yield invalid_value("spec.cidrs", {"CIDRs": cidrs}, "may only hold up to 2 values")
         return
-    problems = [
-        invalid_value(f"spec.cidrs[{index}]", cidr, text)
-        for index, cidr in enumerate(cidrs)
-        for text in names.canonical_cidr(cidr)
-    ]
-    yield from problems
-    if not problems and len(cidrs) == 2 and len({":" in cidr for cidr in cidrs}) == 1:
+    for index, cidr in enumerate(cidrs):
+        yield from (invalid_value(f"spec.cidrs[{index}]", cidr, text) for text in names.canonical_cidr(cidr))
+    families = [network.version for network in map(names.lenient_network, cidrs) if network is not None]
+    if len(set(families)) < len(families):
         text = "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64"
         yield invalid_value("spec.cidrs", cidrs, text)
 
@@ -70,6 +70,8 @@ def validate_update(new: Object, old: Object) -> Iterator[FieldError]:
     for index, (cidr, was) in enumerate(zip(now, before, strict=False)):
         if cidr != was:
             yield invalid_value(f"spec.cidrs[{index}]", cidr, IMMUTABLE)
+    if len(now) > len(before):
+        yield from _spec(now)
 
 
 def row(service_cidr: Object, now: datetime) -> list[Any]:
@@ -87,7 +89,7 @@ KIND = Kind(
     default=default,
     prepare_create=prepare_create,
     status_keeps_metadata=RESET_FOR_STATUS,
-    validate=validate,
+    validate_create=validate_create,
     validate_update=validate_update,
     columns=(NAME, Column("CIDRs"), AGE),
     row=row,
