@@ -157,6 +157,10 @@ DNS = (
             "spec.conversion.webhookClientConfig: Required value: required when strategy is set to Webhook",
         ),
         (
+            {"spec": {"conversion": {"strategy": "Webhook", "webhook": {"clientConfig": {"url": "https://a"}}}}},
+            "spec.conversion.conversionReviewVersions: Required value",
+        ),
+        (
             {"spec": {"conversion": {"strategy": "None", "webhook": {"conversionReviewVersions": ["v1"]}}}},
             "spec.conversion.conversionReviewVersions: Forbidden: should not be set when strategy is not set to Webhook",
         ),
@@ -377,8 +381,15 @@ def test_defaults() -> None:
     webhook = {"clientConfig": {"service": {"name": "a", "namespace": "b"}}}
     found = made(NAME, {"spec": {"conversion": {"strategy": "Webhook", "webhook": webhook}}})
     assert found["spec"]["conversion"]["webhook"]["clientConfig"]["service"]["port"] == 443
-    assert found["spec"]["conversion"]["webhook"]["conversionReviewVersions"] == ["v1"]
     assert found["status"]["storedVersions"] == ["v1"]
+
+
+def test_there_is_always_a_version_in_which_objects_may_be_stored() -> None:
+    prepare, definition = resource(NAME).prepare_status_update, made(NAME)
+    assert prepare is not None
+    for stored, expected in (([], ["v1"]), (["v0"], ["v0"])):
+        new = {**definition, "status": {**definition["status"], "storedVersions": stored}}
+        assert prepare(new, definition)["status"]["storedVersions"] == expected
 
 
 def test_what_may_not_change() -> None:

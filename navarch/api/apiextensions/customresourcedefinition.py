@@ -73,8 +73,6 @@ def default(definition: Object) -> Object:
     conversion = spec.setdefault("conversion", {"strategy": "None"})
     webhook = conversion.get("webhook")
     if webhook is not None:
-        if conversion.get("strategy") == "Webhook" and not webhook.get("conversionReviewVersions"):
-            webhook["conversionReviewVersions"] = ["v1"]
         clientconfig.default(webhook.get("clientConfig") or {})
     return _with_stored_version(definition)
 
@@ -91,6 +89,11 @@ def _with_stored_version(definition: Object) -> Object:
 
 def _prepare_update(new: Object, old: Object) -> Object:
     return _with_stored_version(new)
+
+
+def _prepare_status_update(new: Object, old: Object) -> Object:
+    """Whoever has migrated the objects says in which versions there are none any more, but there is always one."""
+    return new if (new.get("status") or {}).get("storedVersions") else _with_stored_version(new)
 
 
 def _prepare_deletion(definition: Object) -> Object:
@@ -189,6 +192,7 @@ KIND = Kind(
     validate_status_update=_validate_status_update,
     warnings=_warnings,
     prepare_update=_prepare_update,
+    prepare_status_update=_prepare_status_update,
     any_finalizer=True,
     allow_unconditional_update=False,
     prepare_deletion=_prepare_deletion,
