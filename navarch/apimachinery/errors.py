@@ -57,6 +57,11 @@ def invalid_value(field: str, value: Any, detail: str) -> FieldError:
     return FieldError("FieldValueInvalid", field, f"Invalid value: {_shown(value)}: {detail}")
 
 
+def invalid_unshown(field: str, detail: str) -> FieldError:
+    """The same without the value."""
+    return FieldError("FieldValueInvalid", field, f"Invalid value: {detail}")
+
+
 def not_supported(field: str, value: Any, supported: Iterable[str]) -> FieldError:
     """`supported` is listed in its order; a set has none and is sorted."""
     ordered = sorted(supported) if isinstance(supported, Set) else supported

@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from navarch.apimachinery import cronschedule, meta
-from navarch.apimachinery.cronschedule import Schedule
+from navarch.apimachinery.cronschedule import Interval, Schedule
 from navarch.apimachinery.errors import Object, StatusError
 from navarch.controllers import pods as podrules
 from navarch.controllers.controller import Cluster, Controller, is_namespace_terminating
@@ -45,7 +45,7 @@ def zone(cronjob: Object) -> tzinfo:
         raise ValueError(f"unknown time zone {name}") from error
 
 
-def due_times(schedule: Schedule, since: datetime, now: datetime) -> tuple[datetime | None, int]:
+def due_times(schedule: Schedule | Interval, since: datetime, now: datetime) -> tuple[datetime | None, int]:
     """(the latest time that is due, how many are) after `since`; counts no further than just above the limit."""
     latest, count = None, 0
     moment = schedule.next(since)
@@ -58,7 +58,7 @@ def due_times(schedule: Schedule, since: datetime, now: datetime) -> tuple[datet
     return latest, count
 
 
-def _latest(schedule: Schedule, known: datetime, now: datetime) -> datetime:
+def _latest(schedule: Schedule | Interval, known: datetime, now: datetime) -> datetime:
     low = known
     span = (now - known) / 2
     while span > timedelta(minutes=1):
@@ -121,7 +121,7 @@ def plan(cronjob: Object, jobs: Sequence[Object], now: datetime) -> Plan:
     return result
 
 
-def _due(cronjob: Object, schedule: Schedule, now: datetime, result: Plan) -> datetime | None:
+def _due(cronjob: Object, schedule: Schedule | Interval, now: datetime, result: Plan) -> datetime | None:
     last = (cronjob.get("status") or meta.EMPTY).get("lastScheduleTime")
     since = meta.parse_time(last) if last else podrules.created(cronjob)
     deadline = cronjob["spec"].get("startingDeadlineSeconds")

@@ -52,6 +52,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         (CRON_JOB, {"spec": {"timeZone": "local"}}, [
             'spec.timeZone: Invalid value: "local": timeZone must be an explicit time zone as defined in '
             "https://www.iana.org/time-zones",
+            'spec.timeZone: Invalid value: "local": unknown time zone local',
         ]),
         (CRON_JOB, {"spec": {"timeZone": "Mars/Base"}}, [
             'spec.timeZone: Invalid value: "Mars/Base": unknown time zone Mars/Base',

@@ -27,11 +27,12 @@ NOW = datetime(2026, 1, 1, 12, 0, 30, tzinfo=UTC)  # A Thursday.
         ("0 0 * * *", "2026-01-02 00:00"),
         ("@hourly", "2026-01-01 13:00"),
         ("30 3 * * mon-fri", "2026-01-02 03:30"),
-        ("0 0 * * 7", "2026-01-04 00:00"),
+        ("0 0 * * 0", "2026-01-04 00:00"),
         ("0 12 13 * fri", "2026-01-02 12:00"),
         ("0 0 29 2 *", "2028-02-29 00:00"),
         ("5,10 1-3/2 * feb *", "2026-02-01 01:05"),
         ("0 0 30 2 *", None),
+        ("@every 5m", "2026-01-01 12:05"),
     ],
 )
 def test_the_next_due_time(schedule: str, expected: str | None) -> None:
@@ -40,7 +41,7 @@ def test_the_next_due_time(schedule: str, expected: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "schedule", ["", "* * * *", "60 * * * *", "* * * * 8", "*/0 * * * *", "5-1 * * * *", "x * * * *", "@never"]
+    "schedule", ["", "* * * *", "60 * * * *", "* * * * 7", "*/0 * * * *", "5-1 * * * *", "x * * * *", "@never"]
 )
 def test_schedules_that_make_no_sense_are_refused(schedule: str) -> None:
     with pytest.raises(ValueError, match=r"."):

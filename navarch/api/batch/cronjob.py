@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from navarch.api import printing
-from navarch.api.apps import workload
-from navarch.api.batch import job
+from navarch.api.batch import job, jobrules
 from navarch.api.core import podwarnings
 from navarch.api.core.nonnegative import nonnegative
+from navarch.api.internalform import invalid_struct
 from navarch.api.kind import AGE, NAME, Column, Kind
-from navarch.apimachinery import cronschedule, names
+from navarch.apimachinery import cronschedule, meta
 from navarch.apimachinery.errors import FieldError, Object, invalid_value, not_supported, required
 
 POLICIES = ("Allow", "Forbid", "Replace")
 SUCCESSFUL_HISTORY_LIMIT, FAILED_HISTORY_LIMIT = 3, 1
 # A Job's name is the CronJob's with eleven characters of time behind it.
 NAME_LIMIT = 63 - 11
+_ZONE_PART = re.compile(r"(?!-)[A-Za-z._0-9+-]{1,14}")
 
 
 def default(cronjob: Object) -> Object:
@@ -31,53 +33,78 @@ def default(cronjob: Object) -> Object:
     template = spec.setdefault("jobTemplate", {})
     template.setdefault("metadata", {})
     # Completions and the rest are filled in when a Job is made.
-    job.default_failure_policy(template.setdefault("spec", {}))
-    workload.default_template(template["spec"])
+    job.default_template(template.setdefault("spec", {}))
     return cronjob
 
 
-def validate_name(name: str) -> Iterator[str]:
-    yield from names.dns1123_subdomain(name)
-    if len(name) > NAME_LIMIT:
-        yield f"must be no more than {NAME_LIMIT} characters"
+def validate_create(cronjob: Object) -> Iterator[FieldError]:
+    yield from _validate(cronjob, None)
+    if len(meta.name(cronjob)) > NAME_LIMIT:
+        yield invalid_value("metadata.name", meta.name(cronjob), f"must be no more than {NAME_LIMIT} characters")
 
 
-def validate(cronjob: Object) -> Iterator[FieldError]:
+def validate_update(new: Object, old: Object) -> Iterator[FieldError]:
+    yield from _validate(new, old["spec"])
+
+
+def _validate(cronjob: Object, before: Object | None) -> Iterator[FieldError]:
     spec = cronjob["spec"]
-    yield from _schedule(spec)
+    yield from _schedule(spec, had_zone=before is not None and "TZ" in before.get("schedule", ""))
+    deadline = spec.get("startingDeadlineSeconds")
+    if deadline is not None and deadline < 0:
+        yield nonnegative("spec.startingDeadlineSeconds", deadline)
+    if spec.get("timeZone") is not None and (before is None or spec["timeZone"] != before.get("timeZone")):
+        yield from _time_zone(spec["timeZone"])
     if spec["concurrencyPolicy"] not in POLICIES:
         yield not_supported("spec.concurrencyPolicy", spec["concurrencyPolicy"], POLICIES)
-    for field in ("startingDeadlineSeconds", "successfulJobsHistoryLimit", "failedJobsHistoryLimit"):
-        if spec.get(field) is not None and spec[field] < 0:
+    yield from _job_template(spec["jobTemplate"]["spec"], "spec.jobTemplate.spec")
+    for field in ("successfulJobsHistoryLimit", "failedJobsHistoryLimit"):
+        if spec[field] < 0:
             yield nonnegative(f"spec.{field}", spec[field])
-    job_spec = {**spec["jobTemplate"]["spec"]}
-    job.default_counts(job_spec)
-    yield from job.validate_spec(job_spec, "spec.jobTemplate.spec")
 
 
-def _schedule(spec: Object) -> Iterator[FieldError]:
+def _job_template(spec: Object, path: str) -> Iterator[FieldError]:
+    yield from jobrules.validate_spec(spec, path)
+    if spec.get("selector") is not None:
+        yield invalid_struct(f"{path}.selector", spec["selector"], jobrules.SELECTOR, "`selector` will be auto-generated")
+    if spec.get("manualSelector"):
+        yield not_supported(f"{path}.manualSelector", True, ("nil", "false"))
+
+
+def _schedule(spec: Object, *, had_zone: bool) -> Iterator[FieldError]:
+    """`had_zone`: whether the schedule that is replaced has a zone of its own, as was possible once."""
     schedule = spec.get("schedule", "")
     if not schedule:
         yield required("spec.schedule")
-    elif "TZ" in schedule:
+        return
+    try:
+        cronschedule.parse(schedule, UTC)
+    except ValueError as error:
+        yield invalid_value("spec.schedule", schedule, str(error))
+    if "TZ" in schedule and not had_zone:
         text = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"
         yield invalid_value("spec.schedule", schedule, text)
-    else:
-        try:
-            cronschedule.parse(schedule, UTC)
-        except ValueError as error:
-            yield invalid_value("spec.schedule", schedule, str(error))
-    zone = spec.get("timeZone")
-    if zone == "":
-        yield invalid_value("spec.timeZone", zone, "timeZone must be nil or non-empty string")
-    elif zone is not None and zone.lower() == "local":
+    elif "TZ" in schedule and spec.get("timeZone") is not None:
+        text = "cannot use both timeZone field and TZ or CRON_TZ in schedule"
+        yield invalid_value("spec.schedule", schedule, text)
+
+
+def _time_zone(zone: str) -> Iterator[FieldError]:
+    path, unknown = "spec.timeZone", invalid_value("spec.timeZone", zone, f"unknown time zone {zone}")
+    if not zone:
+        yield invalid_value(path, zone, "timeZone must be nil or non-empty string")
+        return
+    if not all(_ZONE_PART.fullmatch(part) and part not in (".", "..") for part in zone.split("/")):
+        yield unknown
+        return
+    if zone.lower() == "local":
         text = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"
-        yield invalid_value("spec.timeZone", zone, text)
-    elif zone is not None:
-        try:
+        yield invalid_value(path, zone, text)
+    try:
+        if zone != "Local":
             ZoneInfo(zone)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            yield invalid_value("spec.timeZone", zone, f"unknown time zone {zone}")
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        yield unknown
 
 
 def row(cronjob: Object, now: datetime) -> list[Any]:
@@ -120,8 +147,8 @@ KIND = Kind(
     categories=("all",),
     subresources=("status",),
     default=default,
-    validate_name=validate_name,
-    validate=validate,
+    validate_create=validate_create,
+    validate_update=validate_update,
     warnings=warnings,
     has_generation=True,
     columns=(

@@ -6,120 +6,67 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from navarch.api import labelselector, printing
+from navarch.api import printing
 from navarch.api.apps import workload
-from navarch.api.core import podspec, podwarnings
-from navarch.api.core.nonnegative import nonnegative
+from navarch.api.batch import jobrules, jobstatus
+from navarch.api.batch.jobrules import CONTROLLER_UID, JOB_NAME, OLD_CONTROLLER_UID, OLD_JOB_NAME
+from navarch.api.core import podwarnings
 from navarch.api.kind import AGE, NAME, Column, Kind
 from navarch.apimachinery import meta
-from navarch.apimachinery.errors import FieldError, Object, invalid_value, not_supported, required
+from navarch.apimachinery.errors import Object
 
 BACKOFF_LIMIT = 6
 NO_LIMIT = 2**31 - 1
 MANY_COMPLETIONS, MANY_AT_ONCE = 100_000, 10_000
-CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
-JOB_NAME = "batch.kubernetes.io/job-name"
-_OLD_CONTROLLER_UID, _OLD_JOB_NAME = "controller-uid", "job-name"
 
 
 def default(job: Object) -> Object:
-    default_spec(job.setdefault("spec", {}))
-    return job
-
-
-def default_spec(spec: Object) -> None:
-    """Defaults of a job's spec. Changes `spec`."""
-    default_counts(spec)
-    if not spec.get("manualSelector"):
-        spec.pop("manualSelector", None)
-    spec.setdefault("podReplacementPolicy", "Failed" if spec.get("podFailurePolicy") else "TerminatingOrFailed")
-    default_failure_policy(spec)
-    workload.default_template(spec)
-
-
-def default_failure_policy(spec: Object) -> None:
-    """A pattern of a pod's condition means that it is true. Changes `spec`."""
-    for rule in (spec.get("podFailurePolicy") or {}).get("rules") or ():
-        for pattern in rule.get("onPodConditions") or ():
-            if not pattern.get("status"):
-                pattern["status"] = "True"
-
-
-def default_counts(spec: Object) -> None:
-    """Defaults that a CronJob's template is checked with, too, but does not keep. Changes `spec`."""
+    spec = job.setdefault("spec", {})
     if spec.get("completions") is None and spec.get("parallelism") is None:
         spec["completions"] = 1
     spec.setdefault("parallelism", 1)
     spec.setdefault("backoffLimit", NO_LIMIT if spec.get("backoffLimitPerIndex") is not None else BACKOFF_LIMIT)
     spec.setdefault("completionMode", "NonIndexed")
     spec.setdefault("suspend", False)
+    spec.setdefault("manualSelector", False)
+    has_policy = spec.get("podFailurePolicy") is not None
+    spec.setdefault("podReplacementPolicy", "Failed" if has_policy else "TerminatingOrFailed")
+    default_template(spec)
+    labels = spec["template"]["metadata"].get("labels")
+    if labels and not job["metadata"].get("labels"):
+        job["metadata"]["labels"] = labels
+    return job
+
+
+def default_template(spec: Object) -> None:
+    """Defaults of what a CronJob's template has, too: the pods, and that a pattern of their conditions means that these are
+    true. Changes `spec`."""
+    for rule in (spec.get("podFailurePolicy") or {}).get("rules") or ():
+        for pattern in rule.get("onPodConditions") or ():
+            if not pattern.get("status"):
+                pattern["status"] = "True"
+    workload.default_template(spec)
 
 
 def prepare_create(job: Object) -> Object:
     """The server chooses the selector and labels, unless `manualSelector` says that the user does."""
-    spec, uid, name = job["spec"], job["metadata"]["uid"], job["metadata"].get("name", "")
+    spec, metadata = job["spec"], job["metadata"]
     result = {**job, "status": {}}
     if spec.get("manualSelector"):
         return result
-    template = spec["template"]
-    labels = {**(template["metadata"].get("labels") or {})}
-    labels |= {CONTROLLER_UID: uid, JOB_NAME: name, _OLD_CONTROLLER_UID: uid, _OLD_JOB_NAME: name}
-    selector = spec.get("selector") or {}
-    matched = {**(selector.get("matchLabels") or {}), CONTROLLER_UID: uid}
+    uid, name, template = metadata["uid"], metadata.get("name", ""), spec["template"]
+    said, selector = template["metadata"].get("labels") or {}, spec.get("selector") or {}
+    labels = {OLD_JOB_NAME: name, JOB_NAME: name, OLD_CONTROLLER_UID: uid, CONTROLLER_UID: uid} | said
+    matched = {CONTROLLER_UID: uid} | (selector.get("matchLabels") or {})
     result["spec"] = {
         **spec,
         "selector": {**selector, "matchLabels": matched},
         "template": {**template, "metadata": {**template["metadata"], "labels": labels}},
     }
+    # A Job that has its labels from its template (they are one object then) has all of them.
+    if not metadata.get("labels") or metadata["labels"] is said:
+        result["metadata"] = {**metadata, "labels": dict(labels)}
     return result
-
-
-def validate(job: Object) -> Iterator[FieldError]:
-    spec = job["spec"]
-    yield from validate_spec(spec, "spec")
-    if spec.get("selector") is None:
-        yield required("spec.selector")
-        return
-    yield from labelselector.validate(spec["selector"], "spec.selector")
-    uid = job["metadata"].get("uid", "")
-    labels = spec["template"]["metadata"].get("labels") or {}
-    if not spec.get("manualSelector") and labels.get(CONTROLLER_UID) != uid:
-        text = f"must be '{uid}'"
-        yield invalid_value(f"spec.template.metadata.labels[{CONTROLLER_UID}]", labels.get(CONTROLLER_UID, ""), text)
-
-
-def validate_spec(spec: Object, path: str) -> Iterator[FieldError]:
-    """A job's spec without its selector."""
-    counts = ("parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished")
-    for field in (*counts, "backoffLimitPerIndex", "maxFailedIndexes"):
-        if spec.get(field) is not None and spec[field] < 0:
-            yield nonnegative(f"{path}.{field}", spec[field])
-    mode = spec["completionMode"]
-    if mode not in ("Indexed", "NonIndexed"):
-        yield not_supported(f"{path}.completionMode", mode, ("Indexed", "NonIndexed"))
-    if mode == "Indexed" and spec.get("completions") is None:
-        yield required(f"{path}.completions", "when completion mode is Indexed")
-    template = spec["template"]
-    yield from podspec.validate_pod_template(template, f"{path}.template")
-    policy = template["spec"]["restartPolicy"]
-    if policy not in ("Never", "OnFailure"):
-        if policy == "Always":
-            yield required(f"{path}.template.spec.restartPolicy", 'valid values: "OnFailure", "Never"')
-        else:
-            yield not_supported(f"{path}.template.spec.restartPolicy", policy, ("Never", "OnFailure"))
-
-
-def validate_update(new: Object, old: Object) -> Iterator[FieldError]:
-    now, before = new["spec"], old["spec"]
-    elastic = now.get("completionMode") == "Indexed" and now.get("completions") == now.get("parallelism")
-    if now.get("completions") != before.get("completions") and not elastic:
-        yield invalid_value("spec.completions", now.get("completions"), "field is immutable")
-    for field in ("selector", "completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"):
-        if now.get(field) != before.get(field):
-            yield invalid_value(f"spec.{field}", now.get(field), "field is immutable")
-    suspended_unstarted = before.get("suspend") and not (old.get("status") or {}).get("startTime")
-    if now["template"] != before["template"] and not suspended_unstarted:
-        yield invalid_value("spec.template", now["template"], "field is immutable")
 
 
 def _status(job: Object) -> str:
@@ -184,9 +131,10 @@ KIND = Kind(
     subresources=("status",),
     default=default,
     prepare_create=prepare_create,
-    validate=validate,
+    validate_create=jobrules.validate_create,
+    validate_update=jobrules.validate_update,
+    validate_status_update=jobstatus.validate,
     warnings=warnings,
-    validate_update=validate_update,
     has_generation=True,
     default_propagation="Background",
     selectable_fields={"status.successful": lambda obj: str((obj.get("status") or {}).get("succeeded", 0))},
