@@ -113,6 +113,19 @@ def test_headless_and_external_services_have_no_address(fresh: Bench) -> None:
     assert "clusterIP" not in external["spec"] and "internalTrafficPolicy" not in external["spec"]
 
 
+def test_a_service_that_is_put_is_made(fresh: Bench) -> None:
+    made = fresh.put("services", service("put", type="NodePort"))
+    assert made.status == 201 and made.json["spec"]["clusterIP"] and made.json["spec"]["ports"][0]["nodePort"]
+
+
+def test_a_headless_service_stays_headless(fresh: Bench) -> None:
+    fresh.made("services", service("headless", clusterIP="None"))
+    kept = fresh.put("services", service("headless", selector={"a": "b"}))
+    assert (kept.status, kept.json["spec"]["clusterIPs"]) == (200, ["None"])
+    other = fresh.patch("services", "headless", {"spec": {"type": "ExternalName", "externalName": "a.example"}})
+    assert other.status == 200 and "clusterIPs" not in other.json["spec"]
+
+
 def test_a_node_port_is_one_services_for_all_protocols(fresh: Bench) -> None:
     asked = service("a", type="NodePort", ports=[{"port": 80, "nodePort": 30080}])
     assert fresh.made("services", asked)["spec"]["ports"][0]["nodePort"] == 30080

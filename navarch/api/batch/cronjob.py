@@ -44,7 +44,8 @@ def validate_create(cronjob: Object) -> Iterator[FieldError]:
 
 
 def validate_update(new: Object, old: Object) -> Iterator[FieldError]:
-    yield from _validate(new, old["spec"])
+    if new["spec"] != old["spec"]:
+        yield from _validate(new, old["spec"])
 
 
 def _validate(cronjob: Object, before: Object | None) -> Iterator[FieldError]:

@@ -175,6 +175,9 @@ def _restart_policy(spec: Object, path: str) -> Iterator[FieldError]:
 
 def validate_update(new: Object, old: Object) -> Iterator[FieldError]:
     now, before = new["spec"], old["spec"]
+    if now == before:
+        # What was stored under older rules can still be let go.
+        return
     labels = (before["template"].get("metadata") or meta.EMPTY).get("labels") or {}
     # Jobs of old lack the labels with a prefix.
     prefixes = ("", "batch.kubernetes.io/") if {CONTROLLER_UID, JOB_NAME} <= labels.keys() else ("",)

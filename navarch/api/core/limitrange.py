@@ -120,4 +120,5 @@ KIND = Kind(
     default=default,
     validate=validate,
     prepare_create=prepare_create,
+    allow_create_on_update=True,
 )

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from navarch.api import printing
-from navarch.api.core import servicerules, servicewarnings
+from navarch.api.core import servicefamilies, servicerules, servicewarnings
 from navarch.api.core.servicerules import is_checked, is_external
 from navarch.api.kind import AGE, NAME, Column, Kind
 from navarch.apimachinery import names
@@ -58,36 +58,31 @@ def default(service: Object) -> Object:
 
 
 def prepare_create(service: Object) -> Object:
-    return {**service, "spec": _with_families(service["spec"]), "status": {"loadBalancer": {}}}
+    spec = dict(service["spec"])
+    servicefamilies.settle(spec, None)
+    return {**service, "spec": _without_internal_policy(spec), "status": {"loadBalancer": {}}}
 
 
-def _with_families(spec: Object) -> Object:
-    """With one list of addresses and the families they are of. These are no defaults: whoever wrote the Service does not
-    manage them."""
-    spec = dict(spec)
-    if spec["type"] != "ExternalName":
-        if spec.get("clusterIP") and not spec.get("clusterIPs"):
-            spec["clusterIPs"] = [spec["clusterIP"]]
-        elif spec.get("clusterIPs") and not spec.get("clusterIP"):
-            spec["clusterIP"] = spec["clusterIPs"][0]
-        spec.setdefault("ipFamilies", ["IPv4"])
-        spec.setdefault("ipFamilyPolicy", "SingleStack")
+def _without_internal_policy(spec: Object) -> Object:
+    """Of another name, nothing is ever seen of such a policy."""
+    if spec["type"] == "ExternalName" and spec.get("internalTrafficPolicy") in servicerules.POLICIES:
+        return {field: value for field, value in spec.items() if field != "internalTrafficPolicy"}
     return spec
 
 
 def prepare_update(new: Object, old: Object) -> Object:
     """Addresses and node ports that an update leaves out are kept, unless its type no longer has them."""
-    spec, before = _with_families(new["spec"]), old["spec"]
-    if has_cluster_ip(spec) and has_cluster_ip(before) and not spec.get("clusterIP"):
-        spec["clusterIP"], spec["clusterIPs"] = before.get("clusterIP", ""), before.get("clusterIPs", [])
+    spec, before = dict(new["spec"]), old["spec"]
+    servicefamilies.settle(spec, before)
     if is_checked(spec) and is_checked(before) and not spec.get("healthCheckNodePort") and before.get("healthCheckNodePort"):
         spec["healthCheckNodePort"] = before["healthCheckNodePort"]
     _drop_dependent(spec, before)
     if may_have_node_ports(before) and spec.get("ports"):
         spec["ports"] = _with_former_node_ports(spec, before)
-    if is_checked(before) and not is_checked(spec) and spec.get("healthCheckNodePort") == before.get("healthCheckNodePort"):
-        spec.pop("healthCheckNodePort", None)
-    return {**new, "spec": spec}
+    result = {**new, "spec": _without_internal_policy(spec)}
+    if not is_balanced(spec) and "status" in new:
+        result["status"] = {**new["status"], "loadBalancer": {}}
+    return result
 
 
 def _with_former_node_ports(spec: Object, before: Object) -> list[Object]:
@@ -111,20 +106,23 @@ def node_ports(spec: Object) -> list[int]:
     return [port["nodePort"] for port in spec.get("ports") or () if port.get("nodePort")]
 
 
-# Fields that only some types of Service have: an update that changes the type, but leaves them as they were, drops them.
-_DEPENDENT: tuple[tuple[Callable[[Object], bool], tuple[str, ...]], ...] = (
-    (has_cluster_ip, ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy")),
-    (is_external, ("externalTrafficPolicy",)),
-    (is_balanced, ("allocateLoadBalancerNodePorts", "loadBalancerClass", "loadBalancerIP")),
+# Fields that only some Services have: an update to another one that leaves them as they were drops them. Those on one line
+# stay or go together.
+_DEPENDENT: tuple[tuple[Callable[[Object], bool], tuple[tuple[str, ...], ...]], ...] = (
+    (lambda spec: spec["type"] != "ExternalName", (("clusterIP", "clusterIPs"), ("ipFamilies",), ("ipFamilyPolicy",))),
+    (is_checked, (("healthCheckNodePort",),)),
+    (is_balanced, (("allocateLoadBalancerNodePorts",), ("loadBalancerClass",))),
+    (is_external, (("externalTrafficPolicy",),)),
 )
 
 
 def _drop_dependent(spec: Object, before: Object) -> None:
-    for applies, fields in _DEPENDENT:
-        if applies(before) and not applies(spec) and spec["type"] != before["type"]:
-            for field in fields:
-                if spec.get(field) == before.get(field):
-                    spec.pop(field, None)
+    for applies, together in _DEPENDENT:
+        if applies(before) and not applies(spec):
+            for fields in together:
+                if all(spec.get(field) == before.get(field) for field in fields):
+                    for field in fields:
+                        spec.pop(field, None)
 
 
 def default_status(service: Object) -> None:
@@ -194,6 +192,7 @@ KIND = Kind(
         "spec.clusterIP": lambda obj: obj["spec"].get("clusterIP", ""),
         "spec.type": lambda obj: obj["spec"].get("type", ""),
     },
+    allow_create_on_update=True,
     returns_deleted=True,
     columns=(
         NAME,

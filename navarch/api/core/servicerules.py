@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Iterator
 
-from navarch.api.core import endpointaddress
+from navarch.api.core import endpointaddress, servicefamilies
 from navarch.api.objectmeta import validate_labels
 from navarch.apimachinery import meta, names
 from navarch.apimachinery.errors import (
@@ -26,6 +26,8 @@ FAMILIES = ("IPv4", "IPv6")
 FAMILY_POLICIES = ("PreferDualStack", "RequireDualStack", "SingleStack")
 DISTRIBUTIONS = ("PreferClose", "PreferSameZone", "PreferSameNode")
 AFFINITY_TIMEOUT_LIMIT_SECONDS = 86400
+KUBELET_PORT = 10250
+TOPOLOGY_AWARE_HINTS, TOPOLOGY_MODE = "service.kubernetes.io/topology-aware-hints", "service.kubernetes.io/topology-mode"
 SOURCE_RANGES = "service.beta.kubernetes.io/load-balancer-source-ranges"
 ONLY_BALANCED = "may only be used when `type` is 'LoadBalancer'"
 NOT_EXTERNAL_NAME = "may not be set for ExternalName services"
@@ -34,7 +36,8 @@ SET_ONCE = "may not change once set"
 
 def is_external(spec: Object) -> bool:
     """Whether a Service may be reached from outside."""
-    return spec.get("type") in ("NodePort", "LoadBalancer") or bool(spec.get("externalIPs"))
+    type_ = spec.get("type")
+    return type_ in ("NodePort", "LoadBalancer") or (type_ == "ClusterIP" and bool(spec.get("externalIPs")))
 
 
 def is_checked(spec: Object) -> bool:
@@ -43,8 +46,12 @@ def is_checked(spec: Object) -> bool:
 
 
 def validate(service: Object) -> Iterator[FieldError]:
-    spec = service["spec"]
-    headless = spec.get("clusterIP") == "None"
+    spec, annotations = service["spec"], meta.annotations(service)
+    mode, hints = annotations.get(TOPOLOGY_MODE), annotations.get(TOPOLOGY_AWARE_HINTS)
+    if mode is not None and hints is not None and mode != hints:
+        text = f"must match annotations[{TOPOLOGY_AWARE_HINTS}] when both are specified"
+        yield invalid_value(f"metadata.annotations[{TOPOLOGY_MODE}]", mode, text)
+    headless = servicefamilies.is_headless(spec)
     if not spec.get("ports") and not headless and spec["type"] != "ExternalName":
         yield required("spec.ports")
     yield from _of_type(spec, headless)
@@ -69,6 +76,10 @@ def validate(service: Object) -> Iterator[FieldError]:
 
 def _of_type(spec: Object, headless: bool) -> Iterator[FieldError]:
     if spec["type"] in ("LoadBalancer", "NodePort"):
+        for index, port in enumerate(spec.get("ports") or () if spec["type"] == "LoadBalancer" else ()):
+            if port["port"] == KUBELET_PORT:
+                text = f"may not expose port {KUBELET_PORT} externally since it is used by kubelet"
+                yield invalid_value(f"spec.ports[{index}]", port["port"], text)
         if headless:
             yield invalid_value("spec.clusterIPs[0]", "None", f"may not be set to 'None' for {spec['type']} services")
     elif spec["type"] == "ExternalName":
@@ -123,6 +134,12 @@ def _affinity(spec: Object) -> Iterator[FieldError]:
 
 
 def _cluster_ips(spec: Object, headless: bool) -> Iterator[FieldError]:
+    problems = list(_cluster_ips_alone(spec, headless))
+    yield from problems or servicefamilies.validate(spec)
+
+
+def _cluster_ips_alone(spec: Object, headless: bool) -> Iterator[FieldError]:
+    """What makes no sense in any cluster."""
     path, first, addresses = "spec.clusterIPs", spec.get("clusterIP", ""), spec.get("clusterIPs") or []
     if first:
         if not addresses:
@@ -131,11 +148,20 @@ def _cluster_ips(spec: Object, headless: bool) -> Iterator[FieldError]:
             yield invalid_value(path, addresses, "first value must match `clusterIP`")
     elif addresses:
         yield invalid_value(path, addresses, "must be empty when `clusterIP` is not specified")
-    yield from _families(spec)
+    families = spec.get("ipFamilies") or []
+    for index, family in enumerate(families):
+        if family not in FAMILIES:
+            yield not_supported(f"spec.ipFamilies[{index}]", family, FAMILIES)
+        if family in families[:index]:
+            yield duplicate(f"spec.ipFamilies[{index}]", family)
+    policy = spec.get("ipFamilyPolicy")
+    if policy is not None and policy not in FAMILY_POLICIES:
+        yield not_supported("spec.ipFamilyPolicy", policy, FAMILY_POLICIES)
     broken = False
     for index, address in enumerate(addresses):
         if index == 0 and address == "None":
             if len(addresses) > 1:
+                broken = True
                 yield invalid_value(path, addresses, "'None' must be the first and only value")
             continue
         for text in names.ip_address(address):
@@ -143,34 +169,15 @@ def _cluster_ips(spec: Object, headless: bool) -> Iterator[FieldError]:
             yield invalid_value(f"{path}[{index}]", address, text)
     if len(addresses) > 2:
         yield invalid_value(path, addresses, "may only hold up to 2 values")
-    if broken or headless or "None" in addresses:
+    if broken or headless:
         return
     versions = [ipaddress.ip_address(address).version for address in addresses]
-    if len(versions) > 1 and len(set(versions)) != len(versions):
+    if len(versions) > 1 and len(set(versions)) < 2:
         yield invalid_value(path, addresses, "may specify no more than one IP for each IP family")
-    elif first == (addresses[0] if addresses else ""):
-        for index, (version, family) in enumerate(zip(versions, spec.get("ipFamilies") or (), strict=False)):
-            if family in FAMILIES and family != f"IPv{version}":
-                text = f"expected an {family} value as indicated by `ipFamilies[{index}]`"
-                yield invalid_value(f"{path}[{index}]", addresses[index], text)
-
-
-def _families(spec: Object) -> Iterator[FieldError]:
-    """This cluster has IPv4 addresses for Services, and no others."""
-    seen: set[str] = set()
-    for index, family in enumerate(spec.get("ipFamilies") or ()):
-        if family not in FAMILIES:
-            yield not_supported(f"spec.ipFamilies[{index}]", family, FAMILIES)
-        elif family in seen:
-            yield duplicate(f"spec.ipFamilies[{index}]", family)
-        elif family != "IPv4":
-            yield invalid_value(f"spec.ipFamilies[{index}]", family, "not configured on this cluster")
-        seen.add(family)
-    policy = spec.get("ipFamilyPolicy")
-    if policy is not None and policy not in FAMILY_POLICIES:
-        yield not_supported("spec.ipFamilyPolicy", policy, FAMILY_POLICIES)
-    elif policy == "RequireDualStack":
-        yield invalid_value("spec.ipFamilyPolicy", policy, "this cluster is not configured for dual-stack services")
+    for index, (version, family) in enumerate(zip(versions, families, strict=False)):
+        if family in FAMILIES and family != f"IPv{version}":
+            text = f"expected an {family} value as indicated by `ipFamilies[{index}]`"
+            yield invalid_value(f"{path}[{index}]", addresses[index], text)
 
 
 def _ports_together(spec: Object) -> Iterator[FieldError]:
@@ -249,12 +256,7 @@ def _traffic(spec: Object) -> Iterator[FieldError]:
 
 def validate_update(new: Object, old: Object) -> Iterator[FieldError]:
     now, before = new["spec"], old["spec"]
-    if "ExternalName" not in (now["type"], before["type"]):
-        if before.get("clusterIP") and now.get("clusterIP") != before["clusterIP"]:
-            yield invalid_value("spec.clusterIPs[0]", now.get("clusterIPs") or [], SET_ONCE)
-        families, old_families = now.get("ipFamilies") or [], before.get("ipFamilies") or []
-        if families and old_families and families[0] != old_families[0]:
-            yield invalid_value("spec.ipFamilies[0]", families, SET_ONCE)
+    yield from servicefamilies.validate_update(now, before)
     if now["type"] == before["type"] == "LoadBalancer":
         if now.get("loadBalancerClass") != before.get("loadBalancerClass"):
             yield invalid_value("spec.loadBalancerClass", now.get("loadBalancerClass"), SET_ONCE)

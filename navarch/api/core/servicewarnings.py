@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from navarch.api.core.servicerules import TOPOLOGY_AWARE_HINTS, TOPOLOGY_MODE
 from navarch.apimachinery import ipforms, meta
 from navarch.apimachinery.errors import Object
 
-TOPOLOGY_AWARE_HINTS, TOPOLOGY_MODE = "service.kubernetes.io/topology-aware-hints", "service.kubernetes.io/topology-mode"
 # Controllers that write addresses as they should be written.
 _TIDY = {"endpoints.kubernetes.io/managed-by": "endpoint-controller"}
 _TIDY_SLICES = frozenset({"endpointslice-controller.k8s.io", "endpointslicemirroring-controller.k8s.io"})

@@ -98,7 +98,7 @@ SERVICES: list[tuple[Object, list[str]]] = [
         ['spec.clusterIPs: Invalid value: ["10.0.0.1","10.0.0.2"]: may specify no more than one IP for each IP family'],
     ),
     (
-        spec(clusterIP="fd00::1", clusterIPs=["fd00::1"]),
+        spec(clusterIP="fd00::1", clusterIPs=["fd00::1"], ipFamilies=["IPv4"]),
         ['spec.clusterIPs[0]: Invalid value: "fd00::1": expected an IPv4 value as indicated by `ipFamilies[0]`'],
     ),
     (
