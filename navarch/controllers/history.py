@@ -90,8 +90,13 @@ async def sync(owner: Object, resource: str, selector: Selector, cluster: Cluste
 
 
 def outdated(owner: Object, found: History, pods: Sequence[Object], keep: Iterable[str] = ()) -> list[Object]:
-    """Revisions beyond the limit that no pod uses, oldest first. Those whose hash is in `keep` stay too."""
+    """Revisions beyond the limit that no pod uses, oldest first. Those whose hash is in `keep` stay too.
+
+    A negative limit keeps all.
+    """
     limit = owner["spec"].get("revisionHistoryLimit")
     used = {meta.labels(pod).get(HASH_LABEL) for pod in pods} | set(keep)
     unused = [item for item in found.others if hash_of(item) not in used]
+    if limit is not None and limit < 0:
+        return []
     return unused[: max(len(unused) - (10 if limit is None else limit), 0)]

@@ -36,7 +36,8 @@ AT = "spec.updateStrategy.rollingUpdate"
     ("name", "change", "expected"),
     [
         (DAEMON_SET, updating("Odd"), [
-            'spec.updateStrategy: Unsupported value: {"type":"Odd"}: supported values: "RollingUpdate", "OnDelete"',
+            'spec.updateStrategy: Unsupported value: {"Type":"Odd","RollingUpdate":null}: '
+            'supported values: "RollingUpdate", "OnDelete"',
         ]),
         (DAEMON_SET, updating("RollingUpdate", maxUnavailable=0), [
             f"{AT}.maxUnavailable: Required value: cannot be 0 when maxSurge is 0",
@@ -49,14 +50,35 @@ AT = "spec.updateStrategy.rollingUpdate"
             'spec.template.metadata.labels: Invalid value: {"app":"web"}: `selector` does not match template `labels`',
         ]),
         (STATEFUL_SET, updating("Odd"), [
-            "spec.updateStrategy: Invalid value: {\"type\":\"Odd\"}: must be 'RollingUpdate' or 'OnDelete'",
+            'spec.updateStrategy: Invalid value: {"Type":"Odd","RollingUpdate":null}: '
+            "must be 'RollingUpdate' or 'OnDelete'",
         ]),
         (STATEFUL_SET, updating("OnDelete", partition=1), [
-            f"{AT}: Invalid value: {{\"partition\":1}}: only allowed for updateStrategy 'RollingUpdate'",
+            f'{AT}: Invalid value: {{"Partition":1,"MaxUnavailable":null}}: '
+            "only allowed for updateStrategy 'RollingUpdate'",
         ]),
-        (STATEFUL_SET, updating("RollingUpdate", maxUnavailable=0), [f"{AT}.maxUnavailable: Invalid value: 0: cannot be 0"]),
-        (STATEFUL_SET, updating("RollingUpdate", maxUnavailable="200%"), [
-            f'{AT}.maxUnavailable: Invalid value: "200%": must not be greater than 100%',
+        # How many may be updated at once is not read, nor is a rolling update asked for.
+        (STATEFUL_SET, updating("RollingUpdate", maxUnavailable=0), []),
+        (STATEFUL_SET, updating("RollingUpdate"), []),
+        (STATEFUL_SET, updating("RollingUpdate", partition=-1), [f"{AT}.partition: Invalid value: -1: {NEGATIVE}"]),
+        (STATEFUL_SET, {"spec": {"revisionHistoryLimit": -1}}, []),
+        (STATEFUL_SET, {"spec": {"serviceName": "a.b"}}, ['spec.serviceName: Invalid value: "a.b": must not contain dots']),
+        (STATEFUL_SET, {"spec": {"volumeClaimTemplates": [{"metadata": {"name": "a"}}]}}, [
+            "spec.volumeClaimTemplates[0].spec.accessModes: Required value: at least 1 access mode is required",
+            "spec.volumeClaimTemplates[0].spec.resources[storage]: Required value",
+        ]),
+        (STATEFUL_SET, {"spec": {"template": {"spec": {"activeDeadlineSeconds": 1}}}}, [
+            "spec.template.spec.activeDeadlineSeconds: Forbidden: activeDeadlineSeconds in StatefulSet is not Supported",
+        ]),
+        (DAEMON_SET, {"spec": {"template": {"spec": {"activeDeadlineSeconds": 1}}}}, [
+            "spec.template.spec.activeDeadlineSeconds: Forbidden: activeDeadlineSeconds in DaemonSet is not Supported",
+        ]),
+        (DEPLOYMENT, {"spec": {"strategy": {"type": "Odd"}}}, [
+            'spec.strategy: Unsupported value: {"Type":"Odd","RollingUpdate":null}: '
+            'supported values: "Recreate", "RollingUpdate"',
+        ]),
+        (DEPLOYMENT, {"spec": {"template": {"metadata": {"labels": None}}}}, [
+            "spec.template.metadata.labels: Invalid value: null: `selector` does not match template `labels`",
         ]),
         (STATEFUL_SET, {"spec": {"podManagementPolicy": "Odd"}}, [
             "spec.podManagementPolicy: Invalid value: \"Odd\": must be 'OrderedReady' or 'Parallel'",
@@ -140,6 +162,23 @@ def test_claim_templates_are_whole_claims(api: Bench) -> None:
             "status": {"phase": "Pending"},
         }
     ]
+
+
+def test_containers_mount_what_their_set_claims_for_them() -> None:
+    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    mounts = [{"name": name, "mountPath": f"/{name}"} for name in ("data", "own", "none")]
+    container = {"name": "app", "image": "app", "volumeMounts": mounts}
+    volumes = [{"name": name, "emptyDir": {}} for name in ("data", "own")]
+    template = {"spec": {"containers": [container], "volumes": volumes}}
+    change = {"spec": {"volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": claim}], "template": template}}
+    assert on_create(STATEFUL_SET, change) == ['spec.template.spec.containers[0].volumeMounts[2].name: Not found: "none"']
+
+
+def test_how_many_of_a_set_may_be_updated_at_once_stays_where_it_was() -> None:
+    prepare, at_once = resource(STATEFUL_SET).prepare_update, updating("RollingUpdate", partition=0, maxUnavailable=2)
+    assert prepare is not None
+    assert prepare(at_once, at_once) == at_once
+    assert prepare(at_once, updating("OnDelete")) == updating("RollingUpdate", partition=0)
 
 
 def test_the_generation_of_a_daemon_sets_template_counts_its_changes_alone(api: Bench) -> None:

@@ -350,7 +350,8 @@ DEPLOYMENT = MANIFEST.split("---\n")[1].replace("name: web,", "name: refused,")
             DEPLOYMENT.replace("replicas: 2", "replicas: 2, strategy: {type: Sudden}").replace(
                 "  replicas: 2, ", "  replicas: 2\n  "
             ),
-            'spec.strategy: Unsupported value: {"type":"Sudden"}: supported values: "Recreate", "RollingUpdate"',
+            'spec.strategy: Unsupported value: {"Type":"Sudden","RollingUpdate":null}: '
+            'supported values: "Recreate", "RollingUpdate"',
         ),
     ],
     ids=lambda value: None if "\n" in value else value[:30],

@@ -186,8 +186,8 @@ def test_an_update_that_changes_nothing_takes_no_revision(api: Bench) -> None:
 def test_an_update_of_what_is_missing_is_not_found_except_where_put_creates(api: Bench) -> None:
     assert api.put("configmaps", sample(resource("configmaps"), "nowhere")).status == 404
     assert api.patch("configmaps", "nowhere", {}).status == 404
-    made = api.put("leases.coordination.k8s.io", sample(resource("leases.coordination.k8s.io"), "put-made"))
-    assert made.status == 201
+    for name in ("leases.coordination.k8s.io", "limitranges", "services"):
+        assert api.put(name, sample(resource(name), "put-made")).status == 201
 
 
 def test_names_and_namespaces_of_body_and_path_must_agree(api: Bench) -> None:

@@ -11,7 +11,7 @@ from navarch.api.apps import workload
 from navarch.api.core import podspec, podwarnings
 from navarch.api.kind import AGE, NAME, Column, Kind
 from navarch.apimachinery import meta
-from navarch.apimachinery.errors import FieldError, Object, invalid_value, not_supported, required
+from navarch.apimachinery.errors import FieldError, Object, invalid_value, required
 
 REVISION_HISTORY_LIMIT = 10
 TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
@@ -35,15 +35,21 @@ def validate(daemonset: Object) -> Iterator[FieldError]:
     spec = daemonset["spec"]
     if spec.get("selector") is None:
         # It selects nothing, and is not asked for.
-        labels = (spec["template"].get("metadata") or {}).get("labels") or {}
+        labels = (spec["template"].get("metadata") or {}).get("labels") or None
         yield invalid_value("spec.template.metadata.labels", labels, "`selector` does not match template `labels`")
-        yield from podspec.validate_template(spec["template"], None, "spec.template")
+        yield from podspec.validate_template(spec["template"], None, "spec.template", of="DaemonSet")
     else:
-        yield from workload.validate_selector(spec, "daemonset")
-    yield from workload.validate_nonnegative(spec, "minReadySeconds", "revisionHistoryLimit")
-    strategy = spec["updateStrategy"]
+        yield from workload.validate_selector(spec, "daemonset", of="DaemonSet")
+    yield from workload.validate_nonnegative(spec, "minReadySeconds")
+    yield from _strategy(spec["updateStrategy"])
+    yield from workload.validate_nonnegative(spec, "revisionHistoryLimit")
+
+
+def _strategy(strategy: Object) -> Iterator[FieldError]:
     if strategy["type"] not in ("OnDelete", "RollingUpdate"):
-        yield not_supported("spec.updateStrategy", strategy, ("RollingUpdate", "OnDelete"))
+        yield workload.unsupported_strategy(
+            "spec.updateStrategy", strategy, "DaemonSetUpdateStrategy", ("RollingUpdate", "OnDelete")
+        )
     elif strategy["type"] == "RollingUpdate":
         path = "spec.updateStrategy.rollingUpdate"
         unavailable, surge = strategy["rollingUpdate"]["maxUnavailable"], strategy["rollingUpdate"]["maxSurge"]

@@ -10,7 +10,7 @@ from navarch.api import printing
 from navarch.api.apps import workload
 from navarch.api.core import podwarnings
 from navarch.api.kind import AGE, NAME, Column, Kind
-from navarch.apimachinery.errors import FieldError, Object, forbidden_field, invalid_value, not_supported
+from navarch.apimachinery.errors import FieldError, Object, forbidden_field, invalid_value
 
 PROGRESS_DEADLINE_SECONDS = 600
 REVISION_HISTORY_LIMIT = 10
@@ -50,7 +50,7 @@ def _strategy(strategy: Object) -> Iterator[FieldError]:
             yield forbidden_field("spec.strategy.rollingUpdate", text)
         return
     if strategy["type"] != "RollingUpdate":
-        yield not_supported("spec.strategy", strategy, ("Recreate", "RollingUpdate"))
+        yield workload.unsupported_strategy("spec.strategy", strategy, "DeploymentStrategy", ("Recreate", "RollingUpdate"))
         return
     path = "spec.strategy.rollingUpdate"
     unavailable, surge = (strategy["rollingUpdate"][field] for field in ("maxUnavailable", "maxSurge"))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from navarch.api import labelselector, printing
+from navarch.api import internalform, labelselector, printing
 from navarch.api.core import podspec
 from navarch.api.core.nonnegative import nonnegative
 from navarch.apimachinery import intstr
@@ -54,21 +55,23 @@ def validate_nonnegative(spec: Object, *fields: str) -> Iterator[FieldError]:
             yield nonnegative(f"spec.{field}", spec[field])
 
 
-def validate_selector(spec: Object, kind: str) -> Iterator[FieldError]:
-    """`spec.selector` and that the template matches it."""
+def validate_selector(
+    spec: Object, kind: str, *, of: str = "ReplicaSet", template: Object | None = None
+) -> Iterator[FieldError]:
+    """`spec.selector` and that the template matches it, or that which stands for it."""
     selector = spec.get("selector")
     if selector is None:
         yield required("spec.selector")
         yield invalid_value(
             "spec.template.metadata.labels",
-            (spec["template"].get("metadata") or {}).get("labels") or {},
+            (spec["template"].get("metadata") or {}).get("labels") or None,
             "`selector` does not match template `labels`",
         )
     else:
         yield from labelselector.validate(selector, "spec.selector")
         if not selector.get("matchLabels") and not selector.get("matchExpressions"):
             yield invalid_value("spec.selector", selector, f"empty selector is invalid for {kind}")
-    yield from podspec.validate_template(spec["template"], selector, "spec.template")
+    yield from podspec.validate_template(template or spec["template"], selector, "spec.template", of=of)
 
 
 def validate_selector_unchanged(new: Object, old: Object) -> Iterator[FieldError]:
@@ -86,6 +89,14 @@ def validate_int_or_percent(value: int | str, path: str) -> Iterator[FieldError]
         yield nonnegative(path, value)
 
 
+def unsupported_strategy(path: str, strategy: Object, kind: str, supported: Iterable[str]) -> FieldError:
+    """That updates are not made like that."""
+    choices = ", ".join(f'"{choice}"' for choice in supported)
+    shown = internalform.internal(strategy, f"io.k8s.api.apps.v1.{kind}")
+    text = f"supported values: {choices}"
+    return internalform.shown_internal("FieldValueNotSupported", path, "Unsupported value", shown, text)
+
+
 def validate_at_most_all(value: int | str, path: str) -> Iterator[FieldError]:
     """A percentage, if it is one, of no more than everything."""
     if intstr.is_percent(value) and intstr.scaled(value, 100, False) > 100:
@@ -93,7 +104,8 @@ def validate_at_most_all(value: int | str, path: str) -> Iterator[FieldError]:
 
 
 def is_zero(value: int | str) -> bool:
-    return value in (0, "0%")
+    text = str(value).removesuffix("%") if intstr.is_percent(value) else str(value)
+    return re.fullmatch("[+-]?[0-9]+", text, re.ASCII) is None or int(text) == 0
 
 
 def wide_cells(spec: Object) -> list[Any]:

@@ -15,9 +15,9 @@ from navarch.apimachinery.errors import FieldError, Object, forbidden_field, inv
 RESIZE_STATUSES = (
     "ControllerResizeInProgress",
     "ControllerResizeInfeasible",
-    "NodeResizePending",
     "NodeResizeInProgress",
     "NodeResizeInfeasible",
+    "NodeResizePending",
 )
 SNAPSHOT = ("VolumeSnapshot", "snapshot.storage.k8s.io")
 UPDATABLE = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"

@@ -244,10 +244,10 @@ def validate_template(
         except ValueError:
             chosen = None
         if chosen is not None and not chosen.is_everything and not chosen.matches(labels):
-            yield invalid_value(f"{path}.metadata.labels", labels, "`selector` does not match template `labels`")
+            yield invalid_value(f"{path}.metadata.labels", labels or None, "`selector` does not match template `labels`")
     yield from validate_pod_template(template, path)
     spec = template["spec"]
-    if spec["restartPolicy"] in ("OnFailure", "Never"):
+    if spec["restartPolicy"] != "Always":
         yield not_supported(f"{path}.spec.restartPolicy", spec["restartPolicy"], ("Always",))
     if spec.get("activeDeadlineSeconds") is not None:
         yield forbidden_field(f"{path}.spec.activeDeadlineSeconds", f"activeDeadlineSeconds in {of} is not Supported")
