@@ -52,6 +52,10 @@ def _never(*_: Object) -> bool:
     return False
 
 
+def _no_conditions(_: Object) -> list[Object]:
+    return []
+
+
 def _no_errors(*_: Object) -> Iterable[FieldError]:
     return ()
 
@@ -167,6 +171,8 @@ class Kind:
     columns: tuple[Column, ...] = ()
     """Of printed tables; () means Name and Created At."""
     row: Row | None = None
+    row_conditions: Callable[[Object], list[Object]] = _no_conditions
+    """What a client is told of an object's row beside its cells."""
     row_order: Getter | None = None
     """By what the rows of a table are sorted; None leaves them in the order of their names."""
     keeps_status_on_create: bool = False

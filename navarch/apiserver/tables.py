@@ -40,6 +40,8 @@ def table(
     for obj in objects if kind.row_order is None else sorted(objects, key=kind.row_order):
         cells = row(obj, now) if row is not None else [obj["metadata"]["name"], obj["metadata"].get("creationTimestamp")]
         entry: Object = {"cells": cells}
+        if conditions := kind.row_conditions(obj):
+            entry["conditions"] = conditions
         if include == "Object":
             entry["object"] = obj
         elif include == "Metadata":

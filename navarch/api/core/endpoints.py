@@ -18,12 +18,16 @@ SHOWN_LIMIT = 3
 
 def shown(endpoints: Object) -> str:
     """The first few address:port pairs."""
+    if not endpoints.get("subsets"):
+        return printing.NONE
     pairs: list[str] = []
     for subset in endpoints.get("subsets") or ():
-        ports = [f":{port['port']}" for port in subset.get("ports") or ()] or [""]
-        pairs += [f"{address['ip']}{port}" for port in ports for address in subset.get("addresses") or ()]
-    if not pairs:
-        return printing.NONE
+        addresses = [address["ip"] for address in subset.get("addresses") or ()]
+        ports = [port["port"] for port in subset.get("ports") or ()]
+        if ports:
+            pairs += [f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}" for port in ports for ip in addresses]
+        else:
+            pairs += addresses
     more = f" + {len(pairs) - SHOWN_LIMIT} more..." if len(pairs) > SHOWN_LIMIT else ""
     return ",".join(pairs[:SHOWN_LIMIT]) + more
 

@@ -58,27 +58,16 @@ def _bounded(event: Object, field: str, limit: int) -> Iterator[FieldError]:
         yield invalid_value(field, "", f"can have at most {limit} characters")
 
 
-def last_seen(event: Object) -> str | None:
-    """When the event, or the last of its series, was seen."""
-    series = event.get("series") or {}
-    found: str | None = (
-        series.get("lastObservedTime")
-        or event.get("lastTimestamp")
-        or event.get("eventTime")
-        or event.get("firstTimestamp")
-        or event["metadata"].get("creationTimestamp")
-    )
-    return found
-
-
 def row(event: Object, now: datetime) -> list[Any]:
     involved, source = event.get("involvedObject") or {}, event.get("source") or {}
     kind, name = str(involved.get("kind", "")).lower(), involved.get("name", "")
     component = source.get("component") or event.get("reportingComponent", "")
     host = source.get("host") or event.get("reportingInstance", "")
     first = event.get("firstTimestamp") or event.get("eventTime")
-    last = last_seen(event)
-    count = (event.get("series") or {}).get("count") or event.get("count") or 1
+    last, count = event.get("lastTimestamp") or first, event.get("count") or 1
+    series = event.get("series")
+    if series is not None:
+        last, count = series.get("lastObservedTime"), series.get("count", 0)
     return [
         printing.since(last, now),
         event.get("type", ""),
@@ -87,7 +76,7 @@ def row(event: Object, now: datetime) -> list[Any]:
         involved.get("fieldPath", ""),
         f"{component}, {host}" if host else component,
         str(event.get("message", "")).strip(),
-        printing.since(first, now) if first else printing.since(last, now),
+        printing.since(first, now),
         count,
         event["metadata"]["name"],
     ]

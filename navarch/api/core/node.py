@@ -14,6 +14,7 @@ from navarch.apimachinery import meta, names
 from navarch.apimachinery.errors import FieldError, Object, duplicate, forbidden_field, invalid_value
 
 ROLE_LABEL_PREFIX = "node-role.kubernetes.io/"
+ROLE_LABEL = "kubernetes.io/role"
 
 
 def default(node: Object) -> Object:
@@ -75,7 +76,10 @@ def validate_update(new: Object, old: Object) -> Iterator[FieldError]:
 
 
 def roles(node: Object) -> list[str]:
-    return sorted(key.removeprefix(ROLE_LABEL_PREFIX) for key in meta.labels(node) if key.startswith(ROLE_LABEL_PREFIX))
+    """What labels say the node is for: ``node-role.kubernetes.io/<role>`` and ``kubernetes.io/role: <role>``."""
+    labels = meta.labels(node)
+    found = {key.removeprefix(ROLE_LABEL_PREFIX) for key in labels if key.startswith(ROLE_LABEL_PREFIX)}
+    return sorted((found | {labels.get(ROLE_LABEL, "")}) - {""})
 
 
 def address(node: Object, type_: str) -> str:

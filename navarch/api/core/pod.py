@@ -144,4 +144,5 @@ KIND = Kind(
     returns_deleted=True,
     columns=podprinter.COLUMNS,
     row=podprinter.row,
+    row_conditions=podprinter.row_conditions,
 )

@@ -146,8 +146,8 @@ def external_ips(service: Object) -> str:
         return str(spec.get("externalName", ""))
     if spec["type"] == "LoadBalancer":
         ingress = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
-        found = [item.get("ip") or item.get("hostname", "") for item in ingress] + extra
-        return ",".join(found) or "<pending>"
+        found = {item.get("ip") or item.get("hostname", "") for item in ingress} - {""}
+        return ",".join(sorted(found) + extra) or "<pending>"
     return ",".join(extra) or printing.NONE
 
 

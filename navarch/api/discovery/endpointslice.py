@@ -144,20 +144,21 @@ def validate_update(new: Object, old: Object) -> Iterator[FieldError]:
 
 
 def row(endpoint_slice: Object, now: datetime) -> list[Any]:
-    ports = [str(port["port"]) if port.get("port") else "*" for port in endpoint_slice.get("ports") or ()]
+    # A port without a number stands for all of them, and is shown by its name.
+    ports = [str(port.get("port", port.get("name", "*"))) for port in endpoint_slice.get("ports") or ()]
     addresses = [address for endpoint in endpoint_slice.get("endpoints") or () for address in endpoint["addresses"]]
     return [
         endpoint_slice["metadata"]["name"],
         endpoint_slice.get("addressType", ""),
-        _limited(ports) if ports else printing.UNSET,
-        _limited(addresses) if addresses else printing.UNSET,
+        _limited(ports),
+        _limited(addresses),
         printing.age(endpoint_slice, now),
     ]
 
 
 def _limited(items: list[str]) -> str:
     more = f" + {len(items) - SHOWN_LIMIT} more..." if len(items) > SHOWN_LIMIT else ""
-    return ",".join(items[:SHOWN_LIMIT]) + more
+    return (",".join(items[:SHOWN_LIMIT]) + more) or printing.UNSET
 
 
 KIND = Kind(
