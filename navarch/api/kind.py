@@ -164,6 +164,8 @@ class Kind:
     """What every client that uses the kind is warned of."""
     selectable_fields: Mapping[str, Getter] = field(default_factory=dict)
     """Field selectors beside metadata.name and metadata.namespace."""
+    unselectable: str = "field label not supported: {}"
+    """What is said of other fields than these."""
     indexed_fields: tuple[str, ...] = ()
     """Those of them by which watches are found: many watch, each for a value of its own. They are the fields that they name."""
     scale_paths: ScalePaths | None = None

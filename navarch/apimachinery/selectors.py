@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 from navarch.apimachinery import names
 from navarch.apimachinery.errors import Object
+
+_INTEGER = re.compile(r"[+-]?[0-9]{1,20}\Z", re.ASCII)
+
+
+def _integer(text: str) -> int | None:
+    """The 64-bit number that a text is, if it is one."""
+    number = int(text) if _INTEGER.match(text) else None
+    return number if number is not None and -(2**63) <= number < 2**63 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +28,8 @@ class Requirement:
     operator: str
     """``in``, ``notin``, ``exists``, ``!`` (does not exist), ``gt``, ``lt``."""
     values: tuple[str, ...] = ()
+    sign: str = field(default="", compare=False)
+    """How ``in`` and ``notin`` of one value were written down: ``=``, ``==`` or ``!=``."""
 
     def matches(self, labels: Mapping[str, str]) -> bool:
         present = labels.get(self.key)
@@ -32,9 +42,8 @@ class Requirement:
                 return present is not None
             case "!":
                 return present is None
-        try:
-            number, limit = int(present or ""), int(self.values[0])
-        except ValueError:
+        number, limit = _integer(present or ""), _integer(self.values[0])
+        if number is None or limit is None:
             return False
         return number > limit if self.operator == "gt" else number < limit
 
@@ -48,8 +57,8 @@ class Requirement:
                 return f"{self.key}>{self.values[0]}"
             case "lt":
                 return f"{self.key}<{self.values[0]}"
-            case "in" if len(self.values) == 1:
-                return f"{self.key}={self.values[0]}"
+        if self.sign:
+            return f"{self.key}{self.sign}{self.values[0]}"
         return f"{self.key} {self.operator} ({','.join(sorted(self.values))})"
 
 
@@ -83,7 +92,10 @@ class Selector:
 EVERYTHING = Selector()
 NOTHING = Selector(nothing=True)
 
-_TOKEN = re.compile(r"\s*(?:(==|!=|=|!|,|\(|\)|>|<)|([^\s=!,()><]+))")
+_TOKEN = re.compile(r"[ \t\r\n]*(?:(==|!=|=|!|,|\(|\)|>|<)|([^ \t\r\n=!,()><]+))")
+_SYMBOLS = frozenset(("==", "!=", "=", "!", ",", "(", ")", ">", "<", ""))
+"""What is no identifier; "" is the end."""
+_SIGNS = {"=": "in", "==": "in", "!=": "notin", ">": "gt", "<": "lt"}
 _OPERATORS = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!"}
 
 
@@ -92,7 +104,7 @@ class _Parser:
 
     def __init__(self, text: str) -> None:
         self.tokens: list[str] = []
-        position, text = 0, text.rstrip()
+        position, text = 0, text.rstrip(" \t\r\n")
         while position < len(text):
             match = _TOKEN.match(text, position)
             assert match is not None, "every character is a symbol, a space or part of a word"
@@ -109,16 +121,22 @@ class _Parser:
         return token
 
     def requirements(self) -> Iterator[Requirement]:
-        if not self.tokens:
+        first = self.peek()
+        if not first:
             return
+        if first in _SYMBOLS and first != "!":
+            raise ValueError(f"found '{first}', expected: !, identifier, or 'end of string'")
         while True:
-            yield self.requirement()
+            try:
+                yield self.requirement()
+            except ValueError as error:
+                raise ValueError(f"unable to parse requirement: {error}") from None
             token = self.next()
             if token == "":
                 return
             if token != ",":
                 raise ValueError(f"found '{token}', expected: ',' or 'end of string'")
-            if self.peek() in ("", ","):
+            if self.peek() in _SYMBOLS and self.peek() != "!":
                 raise ValueError(f"found '{self.peek()}', expected: identifier after ','")
 
     def requirement(self) -> Requirement:
@@ -126,95 +144,95 @@ class _Parser:
         if negated:
             self.next()
         key = self.next()
-        if key in ("", ",", "(", ")", "=", "==", "!=", ">", "<", "!"):
+        if key in _SYMBOLS:
             raise ValueError(f"found '{key}', expected: identifier")
-        _check_key(key)
+        problems = list(names.qualified_name(key))
+        if problems:
+            raise ValueError(f'<nil>: Invalid value: "{key}": {"; ".join(problems)}')
         if negated:
             return Requirement(key, "!")
-        operator = self.peek()
-        if operator in ("", ","):
+        if self.peek() in ("", ","):
             return Requirement(key, "exists")
-        self.next()
-        if operator in ("=", "=="):
-            return _requirement(key, "in", (self.exact_value(),))
-        if operator == "!=":
-            return _requirement(key, "notin", (self.exact_value(),))
-        if operator in (">", "<"):
-            return _requirement(key, "gt" if operator == ">" else "lt", (self.exact_value(),))
+        operator = self.next()
+        if operator in _SIGNS:
+            sign = operator if operator in ("=", "==", "!=") else ""
+            return _checked(Requirement(key, _SIGNS[operator], (self.exact_value(),), sign))
         if operator in ("in", "notin"):
-            return _requirement(key, operator, self.value_list())
+            return _checked(Requirement(key, operator, self.value_list()))
         raise ValueError(f"found '{operator}', expected: in, notin, =, ==, !=, gt, lt")
 
     def exact_value(self) -> str:
-        token = self.peek()
-        if token in ("", ","):
+        if self.peek() in ("", ","):
             return ""
-        if token in ("(", ")", "=", "==", "!=", "!", ">", "<"):
+        token = self.next()
+        if token in _SYMBOLS:
             raise ValueError(f"found '{token}', expected: identifier")
-        return self.next()
+        return token
 
     def value_list(self) -> tuple[str, ...]:
-        if self.next() != "(":
-            raise ValueError(
-                f"found '{self.tokens[self.position - 1] if self.position <= len(self.tokens) else ''}', expected: '('"
-            )
-        values: list[str] = []
-        word = ""
-        while True:
-            token = self.next()
-            if token in (",", ")"):
-                values.append(word)
-                word = ""
-                if token == ")":
-                    return tuple(sorted(set(values)))
-            elif token == "" or token in ("(", "=", "==", "!=", "!", ">", "<") or word:
-                raise ValueError(f"found '{token}', expected: ',', or ')'")
+        token = self.next()
+        if token != "(":
+            raise ValueError(f"found '{token}' expected: '('")
+        token = self.peek()
+        if token in _SYMBOLS and token not in (",", ")"):
+            raise ValueError(f"found '{token}', expected: ',', ')' or identifier")
+        values = {""} if token in (",", ")") else set()
+        while (token := self.next()) != ")":
+            follower = self.peek()
+            if token == ",":
+                if follower in (",", ")"):
+                    values.add("")
+                elif follower in _SYMBOLS:
+                    raise ValueError(f"found '{follower}', expected: ',', or identifier")
             else:
-                word = token
+                values.add(token)
+                if follower not in (",", ")"):
+                    raise ValueError(f"found '{follower}', expected: ',' or ')'")
+        return tuple(sorted(values))
 
 
-def _check_key(key: str) -> None:
-    problems = list(names.qualified_name(key))
+def _checked(requirement: Requirement) -> Requirement:
+    """Raises ValueError."""
+    problems = []
+    for index, value in enumerate(requirement.values):
+        if requirement.operator in ("gt", "lt") and _integer(value) is None:
+            text = "for 'Gt', 'Lt' operators, the value must be an integer"
+            problems.append(f'values[{index}]: Invalid value: "{value}": {text}')
+    for index, value in enumerate(requirement.values):
+        found = "; ".join(names.label_value(value))
+        if found:
+            problems.append(f'values[{index}][{requirement.key}]: Invalid value: "{value}": {found}')
     if problems:
-        raise ValueError(f'key: Invalid value: "{key}": {"; ".join(problems)}')
+        raise ValueError(problems[0] if len(problems) == 1 else f"[{', '.join(problems)}]")
+    return requirement
 
 
-def _requirement(key: str, operator: str, values: tuple[str, ...]) -> Requirement:
-    for value in values:
-        if operator in ("gt", "lt"):
-            if not re.fullmatch(r"[+-]?[0-9]+", value):
-                raise ValueError(
-                    f"values[0]: Invalid value: \"{value}\": for 'Gt', 'Lt' operators, the value must be an integer"
-                )
-            continue
-        problems = list(names.label_value(value))
-        if problems:
-            raise ValueError(f'values[0][{key}]: Invalid value: "{value}": {"; ".join(problems)}')
-    return Requirement(key, operator, values)
+def _sorted(requirements: Iterable[Requirement]) -> Selector:
+    return Selector(tuple(sorted(requirements, key=lambda requirement: requirement.key)))
 
 
 @lru_cache(maxsize=1024)
 def parse(text: str) -> Selector:
     """A selector as query strings have it: ``app=web,tier in (a,b),!canary``. Raises ValueError."""
-    return Selector(tuple(_Parser(text).requirements()))
+    return _sorted(_Parser(text).requirements())
 
 
 def from_set(labels: Mapping[str, str] | None) -> Selector:
     """All of these labels; an empty or missing set matches everything."""
-    return Selector(tuple(Requirement(key, "in", (value,)) for key, value in sorted((labels or {}).items())))
+    return _sorted(Requirement(key, "in", (value,), "=") for key, value in (labels or {}).items())
 
 
 def from_label_selector(selector: Object | None) -> Selector:
     """A `metav1.LabelSelector`: missing matches nothing, empty matches everything. Raises ValueError."""
     if selector is None:
         return NOTHING
-    requirements = [Requirement(key, "in", (value,)) for key, value in sorted((selector.get("matchLabels") or {}).items())]
+    requirements = [Requirement(key, "in", (value,), "=") for key, value in (selector.get("matchLabels") or {}).items()]
     for expression in selector.get("matchExpressions") or ():
         operator = _OPERATORS.get(expression["operator"])
         if operator is None:
             raise ValueError(f"{json_quoted(expression['operator'])} is not a valid label selector operator")
         requirements.append(Requirement(expression["key"], operator, tuple(expression.get("values") or ())))
-    return Selector(tuple(requirements))
+    return _sorted(requirements)
 
 
 def json_quoted(value: Any) -> str:
@@ -261,7 +279,7 @@ def _unescape(text: str) -> str:
         elif character == "\\":
             escaped = True
         elif character in ",=":
-            raise ValueError(f"invalid field selector: unescaped character in value: {character}")
+            raise ValueError(f"invalid field selector: unescaped character in value: {ord(character)}")
         else:
             result += character
     if escaped:
@@ -271,12 +289,12 @@ def _unescape(text: str) -> str:
 
 @lru_cache(maxsize=1024)
 def parse_fields(text: str) -> tuple[FieldRequirement, ...]:
-    """A field selector: ``spec.nodeName=a,status.phase!=Running``. Raises ValueError."""
+    """A field selector: ``spec.nodeName=a,status.phase!=Running``, its terms sorted. Raises ValueError."""
     requirements = []
-    for term in _split_terms(text) if text else ():
+    for term in sorted(_split_terms(text)):
         if not term:
             continue
-        match = re.match(r"((?:[^\\=!]|\\.|!(?!=))*)(!=|==|=)(.*)\Z", term, re.DOTALL)
+        match = re.match(r"(.*?)(!=|==|=)(.*)\Z", term, re.DOTALL)
         if match is None:
             raise ValueError(f"invalid selector: '{text}'; can't understand '{term}'")
         requirements.append(FieldRequirement(match.group(1), _unescape(match.group(3)), match.group(2) != "!="))

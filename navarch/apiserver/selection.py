@@ -76,29 +76,25 @@ def parse(kind: Kind, label_selector: str, field_selector: str) -> Selection:
     try:
         labels = selectors.parse(label_selector)
     except ValueError as error:
-        raise errors.bad_request(f"unable to parse requirement: {error}") from None
+        raise errors.bad_request(str(error)) from None
     try:
         requirements = selectors.parse_fields(field_selector)
     except ValueError as error:
         raise errors.bad_request(str(error)) from None
     selectable = kind.selectable_fields or kind.stored.selectable_fields
     getters: dict[str, Getter] = {"metadata.name": _name, **selectable}
-    if kind.namespaced:
+    is_plain = not selectable and not kind.is_custom
+    if kind.namespaced or is_plain:
         getters["metadata.namespace"] = _namespace
     fields = []
     name, term = "", None
     for requirement in requirements:
         getter = getters.get(requirement.field)
         if getter is None:
-            known = " and ".join(f'"{name}"' for name in sorted(getters))
-            unknown = f"field label not supported: {requirement.field}"
-            if not selectable and not kind.is_custom:
-                unknown = f'"{requirement.field}" is not a known field selector: only {known}'
-            group_version = f"{kind.group}/{kind.version}"
-            raise errors.bad_request(
-                f'Unable to find "{group_version}, Resource={kind.plural}" that match label selector "{label_selector}", '
-                f'field selector "{field_selector}": {unknown}'
-            )
+            unknown = kind.stored.unselectable.format(requirement.field)
+            if is_plain:
+                unknown = f'"{requirement.field}" is not a known field selector: only "metadata.name", "metadata.namespace"'
+            raise errors.bad_request(unknown)
         fields.append((getter, requirement.value, requirement.equal))
         if requirement.equal and requirement.field == "metadata.name":
             name = requirement.value

@@ -365,7 +365,7 @@ def test_mistakes_are_answered_in_kubernetes_words(kubectl: Kubectl, manifest: s
     [
         (("get", "pod", "none"), 'Error from server (NotFound): pods "none" not found'),
         (("get", "widgets"), 'error: the server doesn\'t have a resource type "widgets"'),
-        (("get", "pods", "-l", "a=b=c"), "unable to parse requirement: found '=', expected: ',' or 'end of string'"),
+        (("get", "pods", "-l", "a=b=c"), "Error from server (BadRequest): found '=', expected: ',' or 'end of string'"),
         (("get", "pods", "--field-selector", "spec.x=1"), "field label not supported: spec.x"),
         (("create", "namespace", "kubectl"), 'Error from server (AlreadyExists): namespaces "kubectl" already exists'),
         (("create", "namespace", "a.b"), 'metadata.name: Invalid value: "a.b": must not contain dots'),

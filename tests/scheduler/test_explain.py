@@ -105,7 +105,7 @@ def test_conditions_on_nodes_are_named_one_by_one() -> None:
     expressions = [{"key": "disk", "operator": "In", "values": ["hdd"]}, {"key": "zone", "operator": "Exists"}]
     term = {"nodeSelectorTerms": [{"matchExpressions": expressions}]}
     affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": term}}
-    assert changes(found, pod(affinity=affinity)) == {"leaving out the node affinity disk=hdd": ["b"]}
+    assert changes(found, pod(affinity=affinity)) == {"leaving out the node affinity disk in (hdd)": ["b"]}
 
 
 def test_what_can_never_fit_is_told_apart_from_what_is_full() -> None:

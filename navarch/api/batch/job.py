@@ -137,6 +137,7 @@ KIND = Kind(
     warnings=warnings,
     has_generation=True,
     default_propagation="Background",
+    unselectable='field label "{}" not supported for batchv1.Job',
     selectable_fields={"status.successful": lambda obj: str((obj.get("status") or {}).get("succeeded", 0))},
     columns=(
         NAME,
