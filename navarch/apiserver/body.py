@@ -216,13 +216,6 @@ def decode_value(
     object of the kind, is taken as it is, and the result shares it too.
     """
     mode = request.option("fieldValidation") or "Warn"
-    if mode not in ("Ignore", "Warn", "Strict"):
-        raise errors.invalid(
-            "meta.k8s.io",
-            f"{'Patch' if request.method == 'PATCH' else 'Create' if request.method == 'POST' else 'Update'}Options",
-            "",
-            [errors.not_supported("fieldValidation", mode, ("Ignore", "Strict", "Warn"))],
-        )
     try:
         result = kind.decode(value) if kind.decode is not None else decode(value, schemas.of(kind), base)
     except DecodeError as error:

@@ -9,6 +9,7 @@ from navarch.apimachinery import errors, meta
 from navarch.apimachinery.errors import Object
 from navarch.apiserver import body
 from navarch.apiserver.admission.chain import Attributes
+from navarch.apiserver.options import check_deleting
 from navarch.apiserver.request import APIRequest, ListAnswer, ObjectAnswer
 from navarch.apiserver.resources import WRITE_ATTEMPTS, Resources, may_go
 from navarch.component import clock
@@ -40,23 +41,15 @@ def delete_options(request: APIRequest) -> Object:
         options = body.decode_definition(request, DELETE_OPTIONS)
     else:
         options = _queried_options(request)
-    policy = options.get("propagationPolicy")
-    problems = []
-    if policy not in (None, "Orphan", "Background", "Foreground"):
-        problems.append(errors.not_supported("propagationPolicy", policy, ("Background", "Foreground", "Orphan")))
-    elif policy is not None and options.get("orphanDependents") is not None:
-        text = "orphanDependents and deletionPropagation cannot be both set"
-        problems.append(errors.invalid_value("propagationPolicy", policy, text))
-    if problems:
-        raise errors.invalid("meta.k8s.io", "DeleteOptions", "", problems)
-    if options.get("dryRun"):
-        request.query = {**request.query, "dryRun": list(options["dryRun"])}
+    check_deleting(options)
+    # Where there is a body, the query counts for nothing.
+    request.query = {**request.query, "dryRun": list(options.get("dryRun") or ())}
     return options
 
 
 def _queried_options(request: APIRequest) -> Object:
-    options: Object = {}
-    if request.option("gracePeriodSeconds"):
+    options: Object = {"dryRun": request.query.get("dryRun") or []}
+    if "gracePeriodSeconds" in request.query:
         options["gracePeriodSeconds"] = request.integer("gracePeriodSeconds")
     if "orphanDependents" in request.query:
         options["orphanDependents"] = request.flag("orphanDependents")

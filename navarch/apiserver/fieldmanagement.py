@@ -8,7 +8,7 @@ client-side apply; an empty list, or one empty entry, makes the server forget al
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable
 from functools import lru_cache
 
 import orjson
@@ -20,48 +20,24 @@ from navarch.apimachinery.apply import fields, lastapplied, managers, structure
 from navarch.apimachinery.apply.fields import Fields
 from navarch.apimachinery.apply.managers import ApplyConflictError, Claim, Claims, ManagersError, Versions, Writer
 from navarch.apimachinery.apply.structure import Structure, StructureError
-from navarch.apimachinery.errors import FieldError, Object, StatusError
+from navarch.apimachinery.errors import Object, StatusError
 from navarch.apimachinery.remember import Shared
 from navarch.apimachinery.schema import decode
+from navarch.apiserver.options import MANAGER_LIMIT_BYTES
 from navarch.apiserver.request import APIRequest
 from navarch.component import clock
 
 logger = logging.getLogger(__name__)
 
-NAME_LIMIT_BYTES = 128
 PRODUCTS_REMEMBERED = 256
 SHAPES_REMEMBERED = 512
 # What is larger is seldom like another, and would be kept whole.
 SHAPE_KEYS_LIMIT, SHAPE_LIST_LIMIT_BYTES = 128, 1024
 FIELD = "managedFields"
 SERVER = "kube-apiserver"
-_OPTIONS = {"POST": "CreateOptions", "PUT": "UpdateOptions", "PATCH": "PatchOptions"}
 
 
 # Whose write it is
-
-
-def check_options(request: APIRequest, *, applies: bool = False) -> None:
-    """Of a write: `fieldManager` and `force`. Raises 422."""
-    name, problems = request.option("fieldManager"), []
-    if request.method == "PATCH" and not applies and "force" in request.query:
-        problems.append(errors.forbidden_field("force", "may not be specified for non-apply patch"))
-    if applies and not name:
-        problems.append(errors.required("fieldManager", "is required for apply patch"))
-    if name and not (name.isascii() and name.isprintable() and len(name) <= NAME_LIMIT_BYTES):
-        problems += _name_problems(name)
-    if problems:
-        raise errors.invalid("meta.k8s.io", _OPTIONS[request.method], "", problems)
-
-
-def _name_problems(name: str) -> Iterable[FieldError]:
-    if len(name.encode()) > NAME_LIMIT_BYTES:
-        yield errors.too_long("fieldManager", NAME_LIMIT_BYTES)
-    for index, character in enumerate(name):
-        if not character.isprintable():
-            place = len(name[:index].encode())
-            text = f"invalid character U+{ord(character):04X} (at position {place})"
-            yield errors.invalid_value("fieldManager", name, text)
 
 
 def _manager_name(request: APIRequest) -> str:
@@ -75,7 +51,7 @@ def _manager_name(request: APIRequest) -> str:
 @lru_cache(PRODUCTS_REMEMBERED)
 def _product(product: str) -> str:
     printable = "".join(character for character in product if character.isprintable())
-    return printable.encode()[:NAME_LIMIT_BYTES].decode(errors="ignore")
+    return printable.encode()[:MANAGER_LIMIT_BYTES].decode(errors="ignore")
 
 
 def writer(request: APIRequest, api_version: str, subresource: str = "", resets: Fields | None = None) -> Writer:

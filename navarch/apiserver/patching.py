@@ -9,7 +9,7 @@ from navarch.api import schemas
 from navarch.api.kind import Kind
 from navarch.apimachinery import errors, meta, patch
 from navarch.apimachinery.errors import Object, StatusError
-from navarch.apiserver import applying, body, fieldmanagement
+from navarch.apiserver import applying, body, fieldmanagement, options
 from navarch.apiserver.request import APIRequest, ObjectAnswer
 from navarch.apiserver.resources import Resources
 
@@ -20,7 +20,7 @@ async def serve(resources: Resources, request: APIRequest, kind: Kind, subresour
     apply = _PATCHES.get(type_)
     if (apply is None and not applies) or type_ not in media_types(kind):
         raise errors.unsupported_media_type(type_, media_types(kind))
-    fieldmanagement.check_options(request, applies=applies)
+    options.check_writing(request, applies=applies)
     if apply is None:
         return await applying.serve(resources, request, kind, subresource)
     changes, repeated = body.parse(request)

@@ -17,7 +17,7 @@ from navarch.api.kind import Kind
 from navarch.api.protobuf import encoder
 from navarch.apimachinery import errors
 from navarch.apimachinery.errors import StatusError
-from navarch.apiserver import connecting, deletion, impersonation, inflight, patching, respond, reviews, websockets
+from navarch.apiserver import connecting, deletion, impersonation, inflight, options, patching, respond, reviews, websockets
 from navarch.apiserver.aggregation.aggregation import Aggregation
 from navarch.apiserver.authentication import Authenticator
 from navarch.apiserver.authorization import AuthorizerChain
@@ -269,6 +269,7 @@ class Pipeline:
                 raise errors.no_such_path()
             if info.verb != "create":
                 raise errors.method_not_allowed()
+            options.check_writing(request)
             await catch_up(self.resources.store, request)
             return self._reviews.create(request, kind)
         if info.namespace and not kind.namespaced and not (info.resource == "namespaces"):
@@ -312,6 +313,7 @@ class Pipeline:
                 if info.name:
                     raise errors.method_not_allowed()
                 if kind is bindings.KIND:
+                    options.check_writing(request)
                     return await binding.serve_collection(resources, request)
                 return await resources.create(request, kind)
             case "update" | "patch" if not info.name:
@@ -340,6 +342,8 @@ class Pipeline:
             return await self._proxy.serve(request, kind)
         serve = self._subresources.get(info.subresource)
         if serve is not None:
+            if request.method in ("POST", "PUT"):
+                options.check_writing(request)
             return await serve(request, kind)
         match info.verb:
             case "get":

@@ -105,9 +105,9 @@ class APIRequest:
 
     def integer(self, name: str) -> int | None:
         """An integer query parameter. Raises 400 for what is none."""
-        text = self.option(name)
-        if not text:
+        if name not in self.query:
             return None
+        text = self.option(name)
         if not _INTEGER.match(text):
             raise errors.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
         number = int(text)
@@ -117,13 +117,8 @@ class APIRequest:
 
     @property
     def dry_run(self) -> bool:
-        """Whether nothing may be stored. Raises 422 for an unknown value."""
-        values = self.query.get("dryRun") or ()
-        for value in values:
-            if value != "All":
-                error = errors.not_supported("dryRun", value, ("All",))
-                raise errors.invalid("meta.k8s.io", f"{self.method.title()}Options", "", [error])
-        return bool(values)
+        """Whether nothing may be stored."""
+        return bool(self.query.get("dryRun"))
 
 
 @dataclass(slots=True)

@@ -20,7 +20,7 @@ from navarch.api.kind import Kind
 from navarch.apimachinery import errors, meta, remember
 from navarch.apimachinery.errors import FieldError, Object, StatusError
 from navarch.apimachinery.schema import decode
-from navarch.apiserver import body, fieldmanagement
+from navarch.apiserver import body, fieldmanagement, options
 from navarch.apiserver.admission.chain import AdmissionChain, Attributes
 from navarch.apiserver.freshness import storage_errors
 from navarch.apiserver.reading import Reading
@@ -121,7 +121,7 @@ class Resources:
     # Create
 
     async def create(self, request: APIRequest, kind: Kind) -> ObjectAnswer:
-        fieldmanagement.check_options(request)
+        options.check_writing(request)
         obj = body.decode_object(request, kind)
         return await self.create_object(request, kind, obj)
 
@@ -249,7 +249,7 @@ class Resources:
 
     async def update(self, request: APIRequest, kind: Kind, subresource: str = "") -> ObjectAnswer:
         """PUT of the object or of its status."""
-        fieldmanagement.check_options(request)
+        options.check_writing(request)
         obj = body.decode_object(request, kind)
         info, metadata = request.info, obj["metadata"]
         if not metadata.get("name"):

@@ -44,6 +44,7 @@ async def serve(resources: Resources, request: APIRequest, kind: Kind) -> Object
             await _spend(resources, budget.key, pod, dry_run=request.dry_run)
     if not request.dry_run:
         options = await _mark(resources, kind, request.info.namespace, name, options)
+    options = {**options, "dryRun": request.query.get("dryRun") or []}
     deleting = APIRequest(request.info, "DELETE", request.query, request.user, decoded=options)
     await deletion.delete(resources, deleting, kind)
     status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}

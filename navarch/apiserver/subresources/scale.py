@@ -16,7 +16,7 @@ from navarch.apimachinery import errors, meta, patch, selectors
 from navarch.apimachinery.apply import fields, managers, structure
 from navarch.apimachinery.apply.managers import Claim, Claims, OneVersion, Versions
 from navarch.apimachinery.errors import Object
-from navarch.apiserver import applying, body, fieldmanagement, patching
+from navarch.apiserver import applying, body, fieldmanagement, options, patching
 from navarch.apiserver.request import APIRequest, ObjectAnswer
 from navarch.apiserver.resources import Resources
 
@@ -129,7 +129,7 @@ def _writing(request: APIRequest, kind: Kind) -> Next:
     accepted = patching.media_types(kind)
     if patches and type_ not in accepted:
         raise errors.unsupported_media_type(type_, accepted)
-    fieldmanagement.check_options(request, applies=applies)
+    options.check_writing(request, applies=applies)
     writer, versions = fieldmanagement.writer(request, API_VERSION, "scale"), _versions()
     if applies:
         config = applying.configuration(request)
