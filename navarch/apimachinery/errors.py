@@ -234,6 +234,11 @@ def not_acceptable(offered: Sequence[str]) -> StatusError:
     return status_error(406, "NotAcceptable", message)
 
 
+def not_acceptable_form(form: str, found: str, go_type: str) -> StatusError:
+    """What was found is no object of which there is such a form."""
+    return status_error(406, "NotAcceptable", f"you requested {form}, but the requested object is {found} ({go_type})")
+
+
 def unsupported_media_type(sent: str, accepted: Sequence[str]) -> StatusError:
     message = f"the body of the request was in an unknown format - accepted media types include: {', '.join(accepted)}"
     del sent  # Kubernetes does not repeat it.

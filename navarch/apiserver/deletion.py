@@ -144,6 +144,8 @@ def _grace(kind: Kind, old: Object, options: Object) -> int:
 async def delete_collection(resources: Resources, request: APIRequest, kind: Kind) -> ListAnswer:
     """Delete every object that a list with these parameters would show."""
     options = delete_options(request)
+    for name in ("limit", "timeoutSeconds"):
+        request.integer(name)
     chosen = resources.reading.selection(request, kind)
     under = resources.reading.under(request, kind)
     found = chosen.choose(resources.store.collection(kind.key_prefix).range(under, labels=chosen.encoded_labels))

@@ -79,6 +79,7 @@ class Reading:
         under = self.under(request, kind)
         # As in etcd, no limit and a negative one are the same.
         limit = max(request.integer("limit") or 0, 0)
+        request.integer("timeoutSeconds")
         _refuse_invalid_list(request)
         version = self._check_resource_version(request)
         token = request.option("continue")
@@ -180,14 +181,14 @@ def _refuse_invalid_list(request: APIRequest) -> None:
         if match == "Exact" and version == "0":
             text = 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
             problems.append(errors.forbidden_field("resourceVersionMatch", text))
-    if request.option("sendInitialEvents"):
+    if "sendInitialEvents" in request.query:
         problems.append(errors.forbidden_field("sendInitialEvents", "sendInitialEvents is forbidden for list"))
     if problems:
         raise errors.invalid("meta.k8s.io", "ListOptions", "", problems)
 
 
 def _refuse_invalid_watch(request: APIRequest) -> None:
-    match, asked = request.option("resourceVersionMatch"), request.option("sendInitialEvents")
+    match, asked = request.option("resourceVersionMatch"), "sendInitialEvents" in request.query
     problems = []
     if asked and match != "NotOlderThan":
         text = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"

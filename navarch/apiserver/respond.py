@@ -10,12 +10,13 @@ import orjson
 
 from navarch.api.kind import Kind
 from navarch.api.protobuf import encoder
+from navarch.apimachinery import errors
 from navarch.apimachinery.errors import Object, StatusError
 from navarch.apiserver import watchstream
 from navarch.apiserver.encodings import Encodings
 from navarch.apiserver.negotiation import META_GROUP, PLAIN, PROTOBUF, YAML, Representation
 from navarch.apiserver.request import Answer, APIRequest, ListAnswer, ObjectAnswer, WatchAnswer
-from navarch.apiserver.tables import partial, table
+from navarch.apiserver.tables import check_options, partial, table
 from navarch.component.httpserver import Response
 from navarch.storage.changes import Record
 
@@ -61,8 +62,12 @@ async def respond(request: APIRequest, answer: Answer, representation: Represent
     """An answer as a response."""
     if isinstance(answer, Response):
         return answer
+    if representation.form == "Table":
+        check_options(request)
     if isinstance(answer, WatchAnswer):
         return watchstream.respond(request, answer, representation)
+    if isinstance(answer, ListAnswer) and representation.form == "PartialObjectMetadata":
+        raise errors.not_acceptable_form(representation.form, "a list", f"{_go_type(answer.kind)}List")
     headers: list[tuple[str, str]] = [("Content-Type", representation.media_type)]
     headers += [("Warning", _shown(warning)) for warning in request.warnings]
     if isinstance(answer, ObjectAnswer):
@@ -87,11 +92,23 @@ def _object_body(request: APIRequest, answer: ObjectAnswer, representation: Repr
             return protobuf(kind, record)
         return encoded(answer.decoded(), representation)
     if representation.form == "Table":
-        return encoded(table(request, kind, [answer.decoded()], representation, {}), representation)
+        shown = answer.decoded()
+        metadata = {"resourceVersion": version} if (version := shown["metadata"].get("resourceVersion")) else {}
+        return encoded(table(request, kind, [shown], representation, metadata), representation)
+    if representation.form != "PartialObjectMetadata":
+        raise errors.not_acceptable_form(representation.form, "not a list", _go_type(kind))
     shown = partial(answer.decoded(), representation)
     if representation.media_type == PROTOBUF:
         return encoder.encode_partial(shown)
     return encoded(shown, representation)
+
+
+def _go_type(kind: Kind) -> str:
+    """What Kubernetes' own code calls the type of a kind's objects, as its errors name it."""
+    if kind.is_custom:
+        return "*unstructured.Unstructured"
+    group = "" if kind.group == "events.k8s.io" else kind.group
+    return f"*{group.partition('.')[0] or 'core'}.{kind.kind}"
 
 
 def protobuf(kind: Kind, record: Record) -> bytes:

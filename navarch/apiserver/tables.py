@@ -6,12 +6,25 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from navarch.api.kind import AGE, NAME, Column, Kind
+from navarch.apimachinery import errors
 from navarch.apimachinery.errors import Object
 from navarch.apiserver.negotiation import META_GROUP, Representation
 from navarch.apiserver.request import APIRequest
 from navarch.component import clock
 
 _DEFAULT_COLUMNS = (NAME, Column("Created At", "date"))
+
+
+_INCLUDED = ("", "Metadata", "Object", "None")
+
+
+def check_options(request: APIRequest) -> None:
+    """Raises 400 where the request wants of a table what there is not."""
+    include = request.option("includeObject")
+    if include not in _INCLUDED:
+        text = "must be 'Metadata', 'Object', 'None', or empty"
+        problem = errors.invalid_value("includeObject", include, text).message
+        raise errors.bad_request(f"Unable to convert to Table as requested: {problem}")
 
 
 def partial(obj: Object, representation: Representation) -> Object:

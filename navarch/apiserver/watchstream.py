@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import AsyncIterator, Callable
 
 import orjson
 
 from navarch.api.kind import Kind
 from navarch.api.protobuf import encoder
+from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
-from navarch.apiserver.negotiation import JSON, PROTOBUF, Representation
+from navarch.apiserver.negotiation import JSON, META_GROUP, PROTOBUF, Representation
 from navarch.apiserver.request import APIRequest, WatchAnswer
 from navarch.apiserver.tables import partial, table
-from navarch.apiserver.watch import Event, Events, Watch
+from navarch.apiserver.watch import INITIAL_EVENTS_END, Event, Events, Watch
 from navarch.component.httpserver import Piece, Response
 from navarch.storage.changes import Change
+
+INITIAL_EVENTS_LIST = "kubernetes.io/initial-events-list-blueprint"
 
 Encode = Callable[[Events], bytes]
 
@@ -25,7 +29,10 @@ def respond(request: APIRequest, answer: WatchAnswer, representation: Representa
     if media_type != JSON:
         media_type += ";stream=watch"
     headers = (("Content-Type", media_type), ("Cache-Control", "no-cache, private"))
-    return Response(200, headers, _Body(answer.watch, _encoder(request, answer.kind, representation)))
+    encode = _encoder(request, answer.kind, representation)
+    if request.flag("sendInitialEvents"):
+        encode = _telling_of_the_list(encode, _empty_list(answer.kind, representation))
+    return Response(200, headers, _Body(answer.watch, encode))
 
 
 class _Body(AsyncIterator[bytes]):
@@ -53,6 +60,37 @@ def _encoder(request: APIRequest, kind: Kind, representation: Representation) ->
     if kind.stored_as is not None:
         return _shared(f"JSON {kind.api_version}", lambda event: _json_line(event.type, event.served(kind)))
     return _shared("JSON", _stored_line)
+
+
+def _telling_of_the_list(encode: Encode, empty: bytes) -> Encode:
+    """As `encode`; what says that the initial events are complete also has the list that they make up, without its items."""
+    blueprint = base64.b64encode(empty).decode()
+    told = False
+
+    def shown(event: Event) -> Event:
+        nonlocal told
+        bookmark = event.other
+        annotations = meta.annotations(bookmark) if event.type == "BOOKMARK" and bookmark is not None else meta.EMPTY
+        if bookmark is None or INITIAL_EVENTS_END not in annotations:
+            return event
+        told = True
+        annotations = {**annotations, INITIAL_EVENTS_LIST: blueprint}
+        return event._replace(other=meta.set_path(bookmark, annotations, "metadata", "annotations"))
+
+    return lambda events: encode(events if told else Events([shown(event) for event in events]))
+
+
+def _empty_list(kind: Kind, representation: Representation) -> bytes:
+    """A list of no objects in the form that is watched, as Go writes one that was never filled."""
+    api_version, name = kind.api_version, kind.list_kind
+    if representation.form.startswith("PartialObjectMetadata"):
+        api_version, name = f"{META_GROUP}/{representation.form_version}", "PartialObjectMetadataList"
+    elif kind.is_custom:
+        return orjson.dumps({"apiVersion": api_version, "items": [], "kind": name}, option=orjson.OPT_APPEND_NEWLINE)
+    if representation.media_type == PROTOBUF:
+        return encoder.encode_list(api_version, name, {}, ())
+    empty = {"kind": name, "apiVersion": api_version, "metadata": {}, "items": None}
+    return orjson.dumps(empty, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def _each(encode: Callable[[Event], bytes]) -> Encode:

@@ -15,6 +15,7 @@ from tests.apiserver.bench import Bench
 from tests.apiserver.samples import STORED, name_of, pod, sample
 
 CONFIG_MAPS = resource("configmaps")
+FORMS = ("PartialObjectMetadata", "PartialObjectMetadataList")
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 
 
@@ -157,6 +158,9 @@ def test_lists_at_past_revisions_show_the_past(ten: Bench) -> None:
         ({"resourceVersion": "999999999"}, 504),
         ({"limit": "x"}, 400),
         ({"limit": "1_0"}, 400),
+        ({"limit": ""}, 400),
+        ({"timeoutSeconds": "1.5"}, 400),
+        ({"sendInitialEvents": ""}, 422),
         ({"limit": "99999999999999999999"}, 400),
         ({"continue": "no-token"}, 400),
         ({"continue": base64.urlsafe_b64encode(b"[]").decode()}, 400),
@@ -204,6 +208,29 @@ def test_every_kind_prints_as_a_table_and_as_metadata(any_api: Bench, kind: Kind
     assert whole.json["rows"][0]["object"] == made
     none = any_api.list(kind.resource, headers={"accept": TABLE}, includeObject="None", fieldSelector=f"metadata.name={name}")
     assert "object" not in none.json["rows"][0]
+
+
+def test_forms_that_do_not_fit_are_refused(ten: Bench) -> None:
+    one, many = ({"accept": f"application/json;as={form};v=v1;g=meta.k8s.io"} for form in FORMS)
+    reply = ten.list("configmaps", "ten", headers=one)
+    assert (reply.status, reply.reason) == (406, "NotAcceptable")
+    text = "you requested PartialObjectMetadata, but the requested object is a list (*core.ConfigMapList)"
+    assert reply.message == text
+    reply = ten.get("configmaps", "item-3", "ten", headers=many)
+    text = "you requested PartialObjectMetadataList, but the requested object is not a list (*core.ConfigMap)"
+    assert (reply.status, reply.message) == (406, text)
+    for reply in (
+        ten.list("configmaps", "ten", headers={"accept": TABLE}, includeObject="All"),
+        ten.call("GET", "/api/v1/namespaces/ten/configmaps", watch="1", headers={"accept": TABLE}, includeObject="All"),
+    ):
+        refused = "includeObject: Invalid value: \"All\": must be 'Metadata', 'Object', 'None', or empty"
+        assert (reply.status, reply.message) == (400, f"Unable to convert to Table as requested: {refused}")
+
+
+def test_the_table_of_one_object_is_as_old_as_the_object(ten: Bench) -> None:
+    made = ten.get("configmaps", "item-3", "ten").json
+    table = ten.get("configmaps", "item-3", "ten", headers={"accept": TABLE}).json
+    assert table["metadata"] == {"resourceVersion": made["metadata"]["resourceVersion"]}
 
 
 def test_answers_come_as_yaml_where_asked(ten: Bench) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 
 from navarch.api.registry import resource
+from navarch.apiserver.negotiation import PROTOBUF
 from navarch.storage import mvcc
 from tests.apiserver.bench import Bench, Watching
 from tests.apiserver.samples import pod, sample
@@ -71,10 +74,32 @@ def test_initial_events_end_with_a_marked_bookmark(any_api: Bench, space: str) -
     assert watch.take(1) == [("ADDED", "a")]
     end = watch.next()
     assert end["type"] == "BOOKMARK"
-    assert end["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
+    annotations = end["object"]["metadata"]["annotations"]
+    assert annotations["k8s.io/initial-events-end"] == "true"
+    assert blueprint(annotations) == b'{"kind":"ConfigMapList","apiVersion":"v1","metadata":{},"items":null}\n'
     assert (end["object"]["kind"], end["object"]["apiVersion"]) == ("ConfigMap", "v1")
     assert int(end["object"]["metadata"]["resourceVersion"]) == any_api.store.revision
     watch.close()
+
+
+def blueprint(annotations: dict[str, str]) -> bytes:
+    """The list without its objects that a bookmark tells of."""
+    return base64.b64decode(annotations["kubernetes.io/initial-events-list-blueprint"])
+
+
+def test_the_end_of_initial_events_tells_of_their_list_in_the_form_that_is_watched(any_api: Bench, space: str) -> None:
+    asked = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan", "allowWatchBookmarks": "true"}
+    partial = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
+    watch = any_api.watch(PATH.format(space), headers={"accept": partial}, **asked)
+    found = blueprint(watch.next()["object"]["metadata"]["annotations"])
+    assert found == b'{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1","metadata":{},"items":null}\n'
+    watch.close()
+    encoded = any_api.request("GET", PATH.format(space), watch="1", headers={"accept": PROTOBUF}, **asked).body
+    frame = any_api.run(anext(encoded))
+    place = frame.index(b"kubernetes.io/initial-events-list-blueprint")
+    told = base64.b64encode(any_api.list("configmaps", space, headers={"accept": PROTOBUF}).body[:4])
+    assert told[:5] in frame[place:], "the list is protobuf, too"
+    any_api.run(encoded.aclose())
 
 
 @pytest.mark.parametrize(
