@@ -240,8 +240,11 @@ def _merge_map(original: Mapping[str, Any], patch: Mapping[str, Any], schema: Sc
     for key, value in patch.items():
         present = original.get(key, _ANY)
         kind = type(value)
-        if (kind is dict or kind is list) and present is not _ANY:
-            value = _merge_value(present, value, schema.child(key) if schema else None)
+        if kind is dict or kind is list:
+            if type(present) is kind:
+                value = _merge_value(present, value, schema.child(key) if schema else None)
+            else:
+                value = _taken(value)
         if value is present or (kind is str and value == present) or (value is None and present is _ANY):
             continue
         if result is None:
@@ -276,11 +279,35 @@ def _merge_directed(original: Mapping[str, Any], patch: Mapping[str, Any], schem
             field = key.removeprefix(_DELETE_PRIMITIVES)
             if field in result:
                 result[field] = _without_primitives(result[field], value)
-        elif key in result and isinstance(value, dict | list):
+        elif isinstance(value, dict | list) and type(value) is not type(result.get(key)):
+            value = _taken(value)
+            if value is None:
+                result.pop(key, None)
+            else:
+                result[key] = value
+        elif isinstance(value, dict | list):
             result[key] = _merge_value(result[key], value, schema.child(key) if schema else None)
         else:
             result[key] = value
     return result
+
+
+def _taken(value: Any) -> Any:
+    """What a patch puts where there is nothing to merge it with: without nulls, and without what has a directive.
+
+    None where it has one itself; the same value where nothing is to be left out.
+    """
+    if isinstance(value, dict):
+        if _DIRECTIVE in value:
+            return None
+        changed = {key: taken for key, item in value.items() if (taken := _taken(item)) is not None}
+        return value if len(changed) == len(value) and all(map(is_, changed.values(), value.values())) else changed
+    if isinstance(value, list):
+        items = [(item, _taken(item)) for item in value]
+        if all(item is taken for item, taken in items):
+            return value
+        return [taken for item, taken in items if item is None or taken is not None]
+    return value
 
 
 def _retain(original: dict[str, Any], patch: Mapping[str, Any], retained: Any) -> dict[str, Any]:
@@ -382,7 +409,7 @@ def _merge_in_order(result: dict[str, Any], patch: dict[str, Any], field: str, o
     if original is not None and changes is not None:
         merged = _merge_value(original, changes, below)
     else:
-        merged = original if original is not None else changes
+        merged = original if original is not None else _taken(changes)
     # A list of primitives may lose items through a parallel directive in the same patch.
     removed = patch.pop(f"{_DELETE_PRIMITIVES}{field}", None)
     if removed is not None and not isinstance(removed, list):

@@ -68,8 +68,8 @@ async def _delete(resources: Resources, request: APIRequest, kind: Kind, base: R
     if request.dry_run:
         return ObjectAnswer.of(kind, obj=new or old)
     if new is not None and not may_go(rules, new):
-        # Whoever asked for dependents to go first is told that they have yet to.
-        waits = options.get("propagationPolicy") == "Foreground" or options.get("orphanDependents") is False
+        # Only whoever asked in the older way for dependents to go is told that it takes time.
+        waits = options.get("orphanDependents") is False
         record = base if new == old else await resources.put(kind, base.key, new, base)
         return ObjectAnswer.of(kind, record, new, status=202 if waits else 200)
     await resources.remove(kind, base, new or old)

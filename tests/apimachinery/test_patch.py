@@ -292,7 +292,33 @@ def test_nulls_delete_and_do_not_stay() -> None:
     assert strategic({"nodeName": "n", "hostname": "h"}, {"nodeName": None}) == {"hostname": "h"}
     assert strategic({"hostname": "h"}, {"nodeName": None}) == {"hostname": "h"}
     made = strategic({}, {"securityContext": {"runAsUser": None, "fsGroup": 1}})
-    assert made["securityContext"].get("runAsUser") is None and made["securityContext"]["fsGroup"] == 1
+    assert made == {"securityContext": {"fsGroup": 1}}
+    listed = strategic({}, {"containers": [{"name": "a", "image": None, "env": [{"name": "e", "value": None}]}]})
+    assert listed == {"containers": [{"name": "a", "env": [{"name": "e"}]}]}
+    assert strategic({"securityContext": "x"}, {"securityContext": {"fsGroup": None}}) == {"securityContext": {}}
+
+
+@pytest.mark.parametrize(
+    ("document", "change", "expected"),
+    [
+        ({}, {"securityContext": {"$patch": "delete"}}, {}),
+        ({}, {"securityContext": {"$patch": "replace", "fsGroup": 1}}, {}),
+        (
+            {},
+            {"hostname": "h", "securityContext": {"seccompProfile": {"$patch": "delete"}}},
+            {"hostname": "h", "securityContext": {}},
+        ),
+        ({}, {"containers": [{"$patch": "delete", "name": "a"}, {"name": "b"}]}, {"containers": [{"name": "b"}]}),
+        ({}, {"containers": [{"$patch": "replace"}, {"name": "b"}]}, {"containers": [{"name": "b"}]}),
+        (
+            {},
+            {"$setElementOrder/containers": [{"name": "b"}], "containers": [{"$patch": "delete", "name": "a"}, {"name": "b"}]},
+            {"containers": [{"name": "b"}]},
+        ),
+    ],
+)
+def test_directives_with_nothing_to_direct_are_left_out(document: Any, change: Any, expected: Any) -> None:
+    assert strategic(document, change) == expected
 
 
 def test_an_order_is_kept_where_it_is_set() -> None:

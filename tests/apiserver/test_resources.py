@@ -336,11 +336,11 @@ def test_propagation_policies_become_finalizers(api: Bench) -> None:
 @pytest.mark.parametrize(
     ("query", "body", "status", "finalizers"),
     [
-        ({"propagationPolicy": "Foreground"}, None, 202, ["foregroundDeletion", "example.com/held"]),
+        ({"propagationPolicy": "Foreground"}, None, 200, ["foregroundDeletion", "example.com/held"]),
         ({"propagationPolicy": "Orphan"}, None, 200, ["example.com/held", "orphan"]),
         ({"orphanDependents": "false"}, None, 202, ["example.com/held"]),
         ({"orphanDependents": "true"}, None, 200, ["example.com/held", "orphan"]),
-        ({}, {"propagationPolicy": "Foreground"}, 202, ["foregroundDeletion", "example.com/held"]),
+        ({}, {"propagationPolicy": "Foreground"}, 200, ["foregroundDeletion", "example.com/held"]),
         ({"propagationPolicy": "Orphan"}, {"kind": "DeleteOptions"}, 200, ["example.com/held"]),
         ({}, None, 200, ["example.com/held"]),
     ],
