@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
+from navarch.api import schemas
 from navarch.api.kind import AGE, NAME, Column, Kind
 from navarch.apimachinery import errors
 from navarch.apimachinery.errors import Object
@@ -12,7 +14,8 @@ from navarch.apiserver.negotiation import META_GROUP, Representation
 from navarch.apiserver.request import APIRequest
 from navarch.component import clock
 
-_DEFAULT_COLUMNS = (NAME, Column("Created At", "date"))
+CREATED_AT = Column("Created At", "date")
+_DEFAULT_COLUMNS = (NAME, CREATED_AT)
 
 
 _INCLUDED = ("", "Metadata", "Object", "None")
@@ -67,7 +70,7 @@ def table(
 
 
 def _column(column: Column) -> Object:
-    description = column.description or _DESCRIPTIONS.get(column.name, "")
+    description = column.description or _metadata_descriptions().get(column.name, "")
     return {
         "name": column.name,
         "type": column.type,
@@ -77,7 +80,8 @@ def _column(column: Column) -> Object:
     }
 
 
-_DESCRIPTIONS = {
-    NAME.name: "Name must be unique within a namespace.",
-    AGE.name: "Time since the object was created.",
-}
+@cache
+def _metadata_descriptions() -> Mapping[str, str]:
+    """Of the columns that show an object's metadata, what the API says of its fields."""
+    texts = schemas.descriptions()["io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"]
+    return {NAME.name: texts["name"], AGE.name: texts["creationTimestamp"], CREATED_AT.name: texts["creationTimestamp"]}

@@ -233,6 +233,14 @@ def test_the_table_of_one_object_is_as_old_as_the_object(ten: Bench) -> None:
     assert table["metadata"] == {"resourceVersion": made["metadata"]["resourceVersion"]}
 
 
+@pytest.mark.parametrize(("resource_", "created"), [("configmaps", "Age"), ("roles.rbac.authorization.k8s.io", "Created At")])
+def test_columns_of_metadata_are_described_as_its_fields_are(ten: Bench, resource_: str, created: str) -> None:
+    columns = ten.list(resource_, "ten", headers={"accept": TABLE}).json["columnDefinitions"]
+    texts = {column["name"]: column["description"] for column in columns}
+    assert texts["Name"].endswith("/overview/working-with-objects/names#names")
+    assert texts[created].startswith("CreationTimestamp is a timestamp representing the server time")
+
+
 def test_answers_come_as_yaml_where_asked(ten: Bench) -> None:
     import yaml
 
