@@ -20,6 +20,8 @@ _DECIMAL_SUFFIXES = {exponent: suffix for suffix, exponent in _DECIMAL.items()}
 _PATTERN = re.compile(r"([+-]?)([0-9]+\.?[0-9]*|\.[0-9]+)(Ki|Mi|Gi|Ti|Pi|Ei|n|u|m|k|M|G|T|P|E|[eE][+-]?[0-9]+)?\Z", re.ASCII)
 _EXPONENT_LIMIT = 1000
 _NANO = Fraction(1, 10**9)
+_BINARY_LIMIT = Fraction(2**63 - 1)
+"""What is larger, and written with a binary suffix, is taken for this."""
 
 
 @lru_cache(maxsize=4096)
@@ -41,6 +43,8 @@ def _parsed(text: str) -> tuple[Fraction, str]:
         value, form = value * Fraction(10) ** exponent, "exponent"
     # Nothing finer than nano is kept; the rest is rounded up, away from zero.
     value = Fraction(math.ceil(value / _NANO)) * _NANO
+    if form == "binary":
+        value = min(value, _BINARY_LIMIT)
     return (-value if sign == "-" else value), form
 
 
@@ -75,21 +79,17 @@ def format_quantity(amount: Fraction | int, form: str = "decimal") -> str:
     amount = Fraction(amount)
     if amount == 0:
         return "0"
-    if form == "binary":
-        if abs(amount) >= 1024 and amount.denominator == 1:
-            number, power = amount.numerator, 0
-            while power < 6 and number % 1024 == 0:
-                number, power = number // 1024, power + 1
-            suffix = next((name for name, step in _BINARY.items() if step == power), "")
-            return f"{number}{suffix}"
-        if amount.denominator == 1:
-            return str(amount.numerator)
-        form = "decimal"
+    if form == "binary" and abs(amount) >= 1024 and amount.denominator == 1:
+        number, power = amount.numerator, 0
+        while power < 6 and number % 1024 == 0:
+            number, power = number // 1024, power + 1
+        suffix = next((name for name, step in _BINARY.items() if step == power), "")
+        return f"{number}{suffix}"
     exponent = -9
     nanos = amount / _NANO
     assert nanos.denominator == 1
     digits = nanos.numerator
-    while exponent < 18 and digits % 1000 == 0:
+    while (exponent < 18 or form == "exponent") and digits % 1000 == 0:
         digits, exponent = digits // 1000, exponent + 3
     if form == "exponent":
         return f"{digits}e{exponent}" if exponent else str(digits)
