@@ -28,6 +28,8 @@ from navarch.apiserver.admission.devicetaints import DeviceTaints
 from navarch.apiserver.admission.limitranger import LimitRanger
 from navarch.apiserver.admission.mutatingpolicy import MutatingAdmissionPolicy
 from navarch.apiserver.admission.namespacelifecycle import NamespaceLifecycle
+from navarch.apiserver.admission.nodetaint import TaintNodesByCondition
+from navarch.apiserver.admission.podresize import PodResizeValidator
 from navarch.apiserver.admission.podtolerations import DefaultTolerationSeconds
 from navarch.apiserver.admission.podtopologylabels import PodTopologyLabels
 from navarch.apiserver.admission.priority import Priority
@@ -179,6 +181,7 @@ class APIServer:
             NamespaceLifecycle(store),
             LimitRanger(store),
             ServiceAccount(store),
+            TaintNodesByCondition(),
             Priority(store),
             DefaultTolerationSeconds(),
             DefaultStorageClass(store),
@@ -190,6 +193,7 @@ class APIServer:
             DeviceTaints(),
             PodTopologyLabels(store),
             NodeDeclaredFeatureValidator(store),
+            PodResizeValidator(store),
             *asking_others,
             ResourceQuota(store, custom.find),
         )

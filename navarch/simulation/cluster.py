@@ -129,8 +129,8 @@ class SimulatedCluster:
             bind_address="127.0.0.1",
             port=self.parts.port,
             advertise_address=ADVERTISED_ADDRESS,
-            # Nobody would make accounts for pods.
-            disable_admission_plugins=() if self.parts.controllers else ("ServiceAccount",),
+            # Nobody would make accounts for pods, or say of nodes that they are ready.
+            disable_admission_plugins=() if self.parts.controllers else ("ServiceAccount", "TaintNodesByCondition"),
         )
         # Clients outside may have webhooks there.
         connect = HTTPClient if http else self.webhooks.connect

@@ -281,3 +281,50 @@ def test_only_those_who_may_approve_and_sign_do(allowed: str, subresource: str, 
     assert refused.value.message == (
         f'{CSR} "asked" is forbidden: user not permitted to {verb} requests with signerName "example.com/signer"'
     )
+
+
+def test_a_new_node_is_tainted_until_it_is_known_to_be_ready(api: Bench) -> None:
+    taint = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
+    other = {"key": "dedicated", "effect": "NoExecute"}
+    assert api.made("nodes", sample(resource("nodes"), "fresh"))["spec"]["taints"] == [taint]
+    tainted = {"metadata": {"name": "tainted"}, "spec": {"taints": [{**taint, "value": "said"}]}}
+    assert api.made("nodes", tainted)["spec"]["taints"] == [{**taint, "value": "said"}]
+    elsewhere = {"metadata": {"name": "elsewhere"}, "spec": {"taints": [other]}}
+    assert api.made("nodes", elsewhere)["spec"]["taints"] == [other, taint]
+
+
+def test_pods_are_labelled_with_where_their_node_is(api: Bench) -> None:
+    place = {"topology.kubernetes.io/zone": "z1", "topology.kubernetes.io/region": "r1"}
+    api.made("nodes", {"metadata": {"name": "placed", "labels": {**place, "topology.kubernetes.io/rack": "5"}}})
+    own = {"topology.kubernetes.io/zone": "own", "app": "web"}
+    on_node = {**pod("there", nodeName="placed")}
+    on_node["metadata"]["labels"] = own
+    assert api.made("pods", on_node)["metadata"]["labels"] == {"app": "web", **place}
+    assert "labels" not in api.made("pods", pod("lost", nodeName="nowhere"))["metadata"]
+    for name, target, told, wanted in (
+        ("by-scheduler", {"kind": "Node", "name": "placed"}, {}, place),
+        ("by-another", {"kind": "Node", "name": "placed"}, {"a": "b", **own}, {"a": "b", **own, **place}),
+        ("by-name", {"name": "placed"}, {"a": "b"}, {"a": "b"}),
+    ):
+        api.made("pods", pod(name))
+        binding = {"metadata": {"name": name, "labels": told}, "target": target}
+        assert api.call("POST", f"/api/v1/namespaces/default/pods/{name}/binding", binding).status == 201
+        assert api.call("GET", f"/api/v1/namespaces/default/pods/{name}").json["metadata"]["labels"] == wanted
+
+
+def test_nothing_is_bound_or_evicted_where_a_namespace_goes(api: Bench) -> None:
+    api.made("namespaces", {"metadata": {"name": "going"}})
+    api.made("serviceaccounts", {"metadata": {"name": "default", "namespace": "going"}})
+    held = {**pod("held"), "metadata": {"name": "held"}}
+    assert api.call("POST", "/api/v1/namespaces/going/pods", held).status == 201
+    api.call("DELETE", "/api/v1/namespaces/going")
+    for part, body in (
+        ("pods/held/binding", {"target": {"kind": "Node", "name": "n"}}),
+        ("pods/held/eviction", {"metadata": {"name": "held"}}),
+        ("serviceaccounts/default/token", {}),
+    ):
+        reply = api.call("POST", f"/api/v1/namespaces/going/{part}", body)
+        kind, name, _ = part.split("/")
+        text = "unable to create new content in namespace going because it is being terminated"
+        assert (reply.status, reply.message) == (403, f'{kind} "{name}" is forbidden: {text}'), part
+        assert reply.json["details"]["causes"][0]["reason"] == "NamespaceTerminating"

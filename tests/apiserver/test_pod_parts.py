@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from navarch.api.registry import resource
+from navarch.apimachinery.errors import Object
 from tests.apiserver.bench import Bench, Reply
 from tests.apiserver.samples import sample
 
@@ -65,6 +66,45 @@ def test_a_resize_changes_resources_and_nothing_else(api: Bench) -> None:
     assert (refused.status, refused.causes) == (422, [("FieldValueForbidden", "spec")])
 
 
+def sized_node(name: str, system: str = "linux") -> Object:
+    status = {"allocatable": {"cpu": "4", "memory": "1Gi"}}
+    return {"metadata": {"name": name, "labels": {"kubernetes.io/os": system}}, "status": status}
+
+
+@pytest.mark.parametrize(
+    ("node", "requests", "text", "causes"),
+    [
+        ("linux", {"cpu": "4"}, "", []),
+        (
+            "linux",
+            {"cpu": "4001m", "memory": "2Gi"},
+            "Node didn't have enough allocatable resources: cpu, requested: 4001, allocatable: 4000; "
+            "memory, requested: 2147483648, allocatable: 1073741824",
+            [{"reason": "NodeCapacity"}],
+        ),
+        (
+            "windows",
+            {"cpu": "2"},
+            'pod resize is only supported on linux nodes, node "of-windows" is "windows"',
+            [{"reason": "UnsupportedPlatform"}],
+        ),
+    ],
+)
+def test_a_pod_is_not_resized_beyond_its_node(api: Bench, node: str, requests: Object, text: str, causes: list[Object]) -> None:
+    api.post("nodes", sized_node(f"of-{node}", node))
+    name = f"resized-on-{node}-{len(text)}"
+    pod = sample(resource("pods"), name)
+    pod["spec"] |= {"nodeName": f"of-{node}"}
+    pod["spec"]["containers"][0] |= {"resources": {"requests": {"cpu": "1", "memory": "1Mi"}}}
+    api.made("pods", pod)
+    change = {"spec": {"containers": [{"name": "main", "resources": {"requests": requests}}]}}
+    reply = api.patch("pods", name, change, subresource="resize", content_type=STRATEGIC)
+    assert reply.status == (403 if text else 200)
+    if text:
+        assert reply.message == f'pods "{name}" is forbidden: {text}'
+        assert reply.json["details"]["causes"] == causes
+
+
 @pytest.mark.parametrize("part", ["ephemeralcontainers", "resize"])
 def test_parts_are_discovered(api: Bench, part: str) -> None:
     found = {item["name"]: item for item in api.call("GET", "/api/v1").json["resources"]}
@@ -89,8 +129,8 @@ def test_what_a_node_does_not_declare_is_not_asked_of_it(api: Bench) -> None:
         change = {"spec": {"resources": {"requests": {"cpu": cpu}}}}
         return api.patch("pods", name, change, subresource="resize", content_type=STRATEGIC)
 
-    api.made("nodes", sample(resource("nodes"), "old"))
-    api.made("nodes", sample(resource("nodes"), "new"))
+    for name in ("old", "new"):
+        api.made("nodes", sized_node(name))
     told = {"status": {"declaredFeatures": ["InPlacePodLevelResourcesVerticalScaling"]}}
     assert api.patch("nodes", "new", told, subresource="status").status == 200
     for name, node in (("waiting", ""), ("on-new", "new"), ("on-old", "old"), ("lost", "nowhere")):

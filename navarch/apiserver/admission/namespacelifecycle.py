@@ -13,6 +13,9 @@ IMMORTAL = frozenset({"default", "kube-system", "kube-public"})
 
 
 class NamespaceLifecycle(AdmissionPlugin):
+    # Nor is anything bound or evicted there, and no token issued: to the API these are creations like others.
+    hears_of_parts = True
+
     def __init__(self, store: Store) -> None:
         self._store = store
 
