@@ -49,12 +49,14 @@ def test_no_token_where_pod_or_account_want_none(api: Bench) -> None:
     assert api.made("pods", loud)["spec"]["volumes"]
 
 
-def test_pods_of_an_account_are_alike_and_no_volume_has_a_name_twice(api: Bench) -> None:
+def test_pods_of_an_account_are_alike_and_who_brings_the_volume_keeps_it(api: Bench) -> None:
     first, second = (api.made("pods", pod(name))["spec"]["volumes"] for name in ("alike", "likewise"))
     assert first == second
-    volume = {"name": first[0]["name"], "emptyDir": {}}
-    names = [found["name"] for found in api.made("pods", pod("taken", volumes=[volume]))["spec"]["volumes"]]
-    assert len(names) == len(set(names)) == 2
+    # As whoever writes a pod from what another one has become.
+    for name in (first[0]["name"], "kube-api-access-earlier"):
+        spec = api.made("pods", pod(f"again-{len(name)}", volumes=[{"name": name, "emptyDir": {}}]))["spec"]
+        assert [volume["name"] for volume in spec["volumes"]] == [name]
+        assert [mount["name"] for mount in spec["containers"][0]["volumeMounts"]] == [name]
 
 
 def test_a_container_that_mounts_there_itself_is_left_alone(api: Bench) -> None:
@@ -328,3 +330,119 @@ def test_nothing_is_bound_or_evicted_where_a_namespace_goes(api: Bench) -> None:
         text = "unable to create new content in namespace going because it is being terminated"
         assert (reply.status, reply.message) == (403, f'{kind} "{name}" is forbidden: {text}'), part
         assert reply.json["details"]["causes"][0]["reason"] == "NamespaceTerminating"
+
+
+MIRRORED = {"kubernetes.io/config.mirror": "hash"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "problem"),
+    [
+        ({}, ""),
+        ({"serviceAccountName": "default"}, "a mirror pod may not reference service accounts"),
+        ({"imagePullSecrets": [{"name": "s"}]}, "a mirror pod may not reference secrets"),
+        ({"volumes": [{"name": "v", "secret": {"secretName": "s"}}]}, "a mirror pod may not reference secrets"),
+        (
+            {"containers": [{"name": "c", "image": "i", "envFrom": [{"secretRef": {"name": "s"}}]}]},
+            "a mirror pod may not reference secrets",
+        ),
+        (
+            {"volumes": [{"name": "v", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}]},
+            "a mirror pod may not use ServiceAccountToken volume projections",
+        ),
+    ],
+)
+def test_a_mirror_pod_refers_to_nothing_that_its_kubelet_would_have_to_ask_for(api: Bench, spec: Object, problem: str) -> None:
+    mirror = pod(f"mirror-{len(str(spec))}", nodeName="n", **spec)
+    mirror["metadata"]["annotations"] = MIRRORED
+    reply = api.post("pods", mirror)
+    assert reply.status == (403 if problem else 201), reply.body
+    if problem:
+        assert reply.message == f'pods "{mirror["metadata"]["name"]}" is forbidden: {problem}'
+    else:
+        assert "serviceAccountName" not in reply.json["spec"]
+
+
+SECRET_ENV = [{"name": "E", "valueFrom": {"secretKeyRef": {"name": "other", "key": "k"}}}]
+
+
+@pytest.mark.parametrize(
+    ("spec", "problem"),
+    [
+        ({"volumes": [{"name": "v", "secret": {"secretName": "own"}}]}, ""),
+        (
+            {"volumes": [{"name": "v", "secret": {"secretName": "other"}}]},
+            'volume with secret.secretName="other" is not allowed because '
+            "service account strict does not reference that secret",
+        ),
+        (
+            {"initContainers": [{"name": "c", "image": "i", "env": SECRET_ENV}]},
+            'init container c with envVar E referencing secret.secretName="other" is not allowed because '
+            "service account strict does not reference that secret",
+        ),
+        (
+            {"containers": [{"name": "c", "image": "i", "envFrom": [{"secretRef": {"name": "other"}}]}]},
+            'container c with envFrom referencing secret.secretName="other" is not allowed because '
+            "service account strict does not reference that secret",
+        ),
+        (
+            {"imagePullSecrets": [{"name": "pull"}, {"name": "other"}]},
+            'imagePullSecrets[1].name="other" is not allowed because service account strict '
+            "does not reference that imagePullSecret",
+        ),
+    ],
+)
+def test_an_account_may_keep_secrets_from_its_pods(api: Bench, spec: Object, problem: str) -> None:
+    annotations = {"kubernetes.io/enforce-mountable-secrets": "true"}
+    metadata = {"name": "strict", "namespace": "default", "annotations": annotations}
+    api.post("serviceaccounts", {"metadata": metadata, "secrets": [{"name": "own"}], "imagePullSecrets": [{"name": "pull"}]})
+    name = f"kept-from-{len(problem)}"
+    reply = api.post("pods", pod(name, serviceAccountName="strict", **spec))
+    assert reply.status == (403 if problem else 201), reply.body
+    if problem:
+        assert reply.message == f'pods "{name}" is forbidden: {problem}'
+        return
+    debugger = {"name": "debugger", "image": "i", "env": SECRET_ENV}
+    change = {"spec": {"ephemeralContainers": [debugger]}}
+    refused = api.patch("pods", name, change, subresource="ephemeralcontainers")
+    assert refused.message == (
+        f'pods "{name}" is forbidden: ephemeral container debugger with envVar E referencing secret.secretName="other" '
+        "is not allowed because service account strict does not reference that secret"
+    )
+
+
+def test_whether_a_pod_preempts_is_for_its_class_to_say(api: Bench) -> None:
+    polite = {**sample(resource("priorityclasses.scheduling.k8s.io"), "polite"), "value": 5, "preemptionPolicy": "Never"}
+    api.made("priorityclasses.scheduling.k8s.io", polite)
+    of_class = pod("of-polite", priorityClassName="polite", preemptionPolicy="Never")
+    assert api.made("pods", of_class)["spec"]["preemptionPolicy"] == "Never"
+    text = "the string value of PreemptionPolicy ({}) must not be provided in pod spec; "
+    text += "priority admission controller computed {} from the given PriorityClass name"
+    rude = pod("rude", priorityClassName="polite", preemptionPolicy="PreemptLowerPriority")
+    assert api.post("pods", rude).message == f'pods "rude" is forbidden: {text.format("PreemptLowerPriority", "Never")}'
+    reply = api.post("pods", pod("meek", preemptionPolicy="Never"))
+    assert (reply.status, reply.message) == (
+        403,
+        f'pods "meek" is forbidden: {text.format("Never", "PreemptLowerPriority")}',
+    )
+
+
+def test_who_writes_a_pod_anew_need_not_say_what_admission_added(api: Bench) -> None:
+    made = api.made("pods", pod("rewritten"))
+    left_out = ("priority", "preemptionPolicy", "tolerations")
+    spec = {field: value for field, value in made["spec"].items() if field not in left_out}
+    reply = api.put("pods", {**made, "spec": spec})
+    assert reply.status == 200, reply.body
+    assert reply.json["spec"] == made["spec"]
+
+
+def test_containers_that_are_alike_have_one_problem(api: Bench) -> None:
+    api.made("namespaces", {"metadata": {"name": "limited"}})
+    api.made("serviceaccounts", {"metadata": {"name": "default", "namespace": "limited"}})
+    limits = [{"type": "Container", "max": {"cpu": "1"}}]
+    api.made("limitranges", {"metadata": {"name": "l", "namespace": "limited"}, "spec": {"limits": limits}})
+    containers = [{"name": name, "image": "i", "resources": {"limits": {"cpu": "2"}}} for name in ("a", "b")]
+    alike = {"metadata": {"name": "alike", "namespace": "limited"}, "spec": {"containers": containers}}
+    assert api.post("pods", alike).message == (
+        'pods "alike" is forbidden: maximum cpu usage per Container is 1, but limit is 2'
+    )

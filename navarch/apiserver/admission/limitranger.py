@@ -51,9 +51,10 @@ class LimitRanger(AdmissionPlugin):
         if obj is None or (old is not None and meta.being_deleted(old)):
             return
         for limit_range in self._limit_ranges(attributes.namespace):
-            problems = list((_of_pod if kind is pods.KIND else _of_claim)(limit_range, obj))
+            # Containers that are alike have one and the same problem.
+            problems = list(dict.fromkeys((_of_pod if kind is pods.KIND else _of_claim)(limit_range, obj)))
             if problems:
-                text = problems[0] if len(problems) == 1 else f"[{', '.join(dict.fromkeys(problems))}]"
+                text = problems[0] if len(problems) == 1 else f"[{', '.join(problems)}]"
                 raise errors.forbidden("", kind.plural, meta.name(obj), text)
 
 

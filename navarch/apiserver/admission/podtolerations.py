@@ -14,7 +14,7 @@ TAINTS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
 class DefaultTolerationSeconds(AdmissionPlugin):
     def concerns(self, kind: Kind, operation: str, subresource: str) -> bool:
-        return kind is pods.KIND and operation == "CREATE" and not subresource
+        return kind is pods.KIND and operation in ("CREATE", "UPDATE") and not subresource
 
     async def mutate(self, attributes: Attributes, obj: Object, old: Object | None) -> Object:
         spec = obj["spec"]

@@ -1,4 +1,4 @@
-"""Priority: a pod's class becomes its number."""
+"""Priority: a pod's class becomes its number, and says whether it preempts others."""
 
 from __future__ import annotations
 
@@ -10,18 +10,24 @@ from navarch.apimachinery.errors import Object
 from navarch.apiserver.admission.chain import AdmissionPlugin, Attributes
 from navarch.storage.store import Store
 
+FOUND = ("priority", "preemptionPolicy")
+
 
 class Priority(AdmissionPlugin):
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def concerns(self, kind: Kind, operation: str, subresource: str) -> bool:
-        return kind is priorityclass.KIND or (kind is pods.KIND and operation == "CREATE" and not subresource)
+        return kind is priorityclass.KIND or (kind is pods.KIND and operation in ("CREATE", "UPDATE") and not subresource)
 
     async def mutate(self, attributes: Attributes, obj: Object, old: Object | None) -> Object:
         if attributes.kind is not pods.KIND:
             return obj
         spec = obj["spec"]
+        if old is not None:
+            # Whoever writes a pod anew need not say again what was found out here.
+            kept = {field: old["spec"][field] for field in FOUND if field not in spec and field in old["spec"]}
+            return {**obj, "spec": {**spec, **kept}} if kept else obj
         chosen = self._class(spec.get("priorityClassName", ""), attributes)
         name, value, policy = "", 0, "PreemptLowerPriority"
         if chosen is not None:
@@ -29,6 +35,10 @@ class Priority(AdmissionPlugin):
         if spec.get("priority") is not None and spec["priority"] != value:
             text = f"the integer value of priority ({spec['priority']}) must not be provided in pod spec; "
             text += f"priority admission controller computed {value} from the given PriorityClass name"
+            raise errors.forbidden("", "pods", attributes.name, text)
+        if spec.get("preemptionPolicy", policy) != policy:
+            text = f"the string value of PreemptionPolicy ({spec['preemptionPolicy']}) must not be provided in pod spec; "
+            text += f"priority admission controller computed {policy} from the given PriorityClass name"
             raise errors.forbidden("", "pods", attributes.name, text)
         ranked = remember.changed(spec, (_ranked, name, value, policy), lambda: _ranked(spec, name, value, policy))
         return {**obj, "spec": ranked}
@@ -65,4 +75,4 @@ class Priority(AdmissionPlugin):
 def _ranked(spec: Object, name: str, value: int, policy: str) -> Object:
     """A pod's spec with what the class of that name gives it; "" is none."""
     named = {"priorityClassName": name} if name else {}
-    return {**spec, **named, "priority": value, "preemptionPolicy": spec.get("preemptionPolicy", policy)}
+    return {**spec, **named, "priority": value, "preemptionPolicy": policy}

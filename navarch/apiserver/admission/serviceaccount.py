@@ -1,4 +1,7 @@
-"""ServiceAccount: every pod runs as one, and gets a token for it mounted."""
+"""ServiceAccount: every pod runs as one, gets a token for it mounted, and no Secrets that the account keeps from it.
+
+Mirror pods run as none: what their kubelet runs it knows without the API.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from navarch.api.core import serviceaccount as accounts
 from navarch.api.kind import Kind
 from navarch.apimachinery import errors, meta, remember
 from navarch.apimachinery.errors import Object
+from navarch.apiserver.admission import secretreferences
 from navarch.apiserver.admission.chain import AdmissionPlugin, Attributes
 from navarch.component import clock
 from navarch.storage.changes import Record
@@ -18,6 +22,8 @@ TOKEN_MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 # A token's life beyond an hour covers clients that read their token only once.
 TOKEN_EXPIRATION_SECONDS = 3607
 VOLUME_NAMES_LIMIT = 1024
+VOLUME_PREFIX = "kube-api-access-"
+MARK = secretreferences.ENFORCE_ANNOTATION.encode()
 MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
 
 
@@ -28,30 +34,65 @@ class ServiceAccount(AdmissionPlugin):
         """By account. Kubernetes draws one for each pod; with one for all of an account's, pods of a template are alike."""
 
     def concerns(self, kind: Kind, operation: str, subresource: str) -> bool:
-        return kind is pods.KIND and operation == "CREATE" and not subresource
+        return kind is pods.KIND and (operation, subresource) in (("CREATE", ""), ("UPDATE", "ephemeralcontainers"))
 
     async def mutate(self, attributes: Attributes, obj: Object, old: Object | None) -> Object:
-        if MIRROR_ANNOTATION in meta.annotations(obj):
+        if attributes.operation != "CREATE" or MIRROR_ANNOTATION in meta.annotations(obj):
+            await self.validate(attributes, obj, old)
             return obj
         sent = obj["spec"]
         name = sent.get("serviceAccountName", "default")
+        key, record = self._account(attributes, name)
+        volume = self._volume_name(key, sent)
+        spec = remember.changed(sent, (_for_account, record.data, volume), lambda: _for_account(sent, name, record, volume))
+        obj = {**obj, "spec": spec}
+        await self.validate(attributes, obj, old)
+        return obj
+
+    async def validate(self, attributes: Attributes, obj: Object | None, old: Object | None) -> None:
+        assert obj is not None
+        spec, is_new = obj["spec"], attributes.operation == "CREATE"
+        name = spec.get("serviceAccountName", "")
+        if is_new and MIRROR_ANNOTATION in meta.annotations(obj):
+            text = _problem_of_mirror(spec)
+        elif not name:
+            text = f"no service account specified for pod {attributes.namespace}/{meta.name(obj)}"
+        else:
+            _, record = self._account(attributes, name)
+            if MARK not in record.data or not secretreferences.is_enforced(account := record.object()):
+                return
+            text = secretreferences.not_allowed(spec, account, ephemeral=not is_new)
+        if text:
+            raise errors.forbidden("", "pods", attributes.name, text)
+
+    def _account(self, attributes: Attributes, name: str) -> tuple[str, Record]:
+        """The key and the newest version of an account."""
         key = accounts.KIND.key(attributes.namespace, name)
         record = self._store.latest(accounts.KIND.key_prefix, key)
         if record is None:
             text = f'error looking up service account {attributes.namespace}/{name}: serviceaccount "{name}" not found'
             raise errors.forbidden("", "pods", attributes.name, text)
-        volume = self._volume_name(key, sent)
-        spec = remember.changed(sent, (_for_account, record.data, volume), lambda: _for_account(sent, name, record, volume))
-        return {**obj, "spec": spec}
+        return key, record
 
     def _volume_name(self, account: str, spec: Object) -> str:
         name = self._volume_names.get(account)
-        taken = [volume.get("name") for volume in spec.get("volumes") or ()]
-        if name is None or name in taken:
+        if name is None:
             if len(self._volume_names) >= VOLUME_NAMES_LIMIT:
                 self._volume_names.clear()
-            name = self._volume_names[account] = f"kube-api-access-{clock.name_suffix()}"
-        return name
+            name = self._volume_names[account] = f"{VOLUME_PREFIX}{clock.name_suffix()}"
+        # A pod that was written after another's may have its volume already.
+        return next((v["name"] for v in spec.get("volumes") or () if v.get("name", "").startswith(VOLUME_PREFIX)), name)
+
+
+def _problem_of_mirror(spec: Object) -> str:
+    """What a mirror pod may not refer to; "" if there is nothing."""
+    if spec.get("serviceAccountName"):
+        return "a mirror pod may not reference service accounts"
+    if secretreferences.refers_to_secrets(spec):
+        return "a mirror pod may not reference secrets"
+    if secretreferences.projects_tokens(spec):
+        return "a mirror pod may not use ServiceAccountToken volume projections"
+    return ""
 
 
 def _for_account(spec: Object, name: str, record: Record, volume: str) -> Object:
@@ -81,10 +122,13 @@ def _with_token(spec: Object, name: str) -> Object:
     ]
     if not unmounted:
         return spec
+    volumes = spec.get("volumes") or []
+    if all(volume.get("name") != name for volume in volumes):
+        volumes = [*volumes, _volume(name)]
     mount = {"name": name, "readOnly": True, "mountPath": TOKEN_MOUNT_PATH}
     for container in unmounted:
         container["volumeMounts"] = [*(container.get("volumeMounts") or ()), mount]
-    return {**spec, **containers, "volumes": [*(spec.get("volumes") or ()), _volume(name)]}
+    return {**spec, **containers, "volumes": volumes}
 
 
 @lru_cache(VOLUME_NAMES_LIMIT)
