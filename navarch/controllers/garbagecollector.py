@@ -132,8 +132,8 @@ class GarbageCollector:
         self._informers = informers
         self._queue = WorkQueue("garbage-collector", backoff_max_seconds=300)
         self._tasks = Tasks(self.name)
-        self._absent: OrderedDict[str, None] = OrderedDict()
-        """Uids of owners that the server said are not there."""
+        self._absent: OrderedDict[tuple[str, str], None] = OrderedDict()
+        """(uid, namespace) of owners that the server said are not there."""
         self._builtin: dict[tuple[str, str], Kind] = {}
         self._custom: dict[str, dict[tuple[str, str], Kind]] = {}
         """By the name of their definition."""
@@ -284,15 +284,16 @@ class GarbageCollector:
                 raise  # A conflict is about the uid: that object has gone.
 
     async def _state(self, node: Node, owner: Object) -> OwnerState:
-        known = self.graph.nodes.get(owner["uid"])
-        if known is not None:
+        known, own = self.graph.nodes.get(owner["uid"]), node.metadata.get("namespace", "")
+        # An owner in another namespace is none; of what belongs to no namespace nobody can say where it should be.
+        if known is not None and (not own or known.metadata.get("namespace", own) == own):
             return OwnerState.WAITING if known.waits_for_dependants else OwnerState.SOLID
-        if owner["uid"] in self._absent:
+        if (owner["uid"], own) in self._absent:
             return OwnerState.DANGLING
         kind = self._kinds.get((owner["apiVersion"], owner["kind"]))
         if kind is None:
             return OwnerState.SOLID  # Of a kind that is not served: nobody can say that it is gone.
-        namespace = node.metadata.get("namespace", "") if kind.namespaced else ""
+        namespace = own if kind.namespaced else ""
         if kind.namespaced and not namespace:
             return OwnerState.SOLID  # A cluster-wide object cannot be owned by one in a namespace; leave it alone.
         try:
@@ -304,7 +305,7 @@ class GarbageCollector:
             if meta.uid(live) == owner["uid"]:
                 waits = meta.being_deleted(live) and FOREGROUND in (live["metadata"].get("finalizers") or ())
                 return OwnerState.WAITING if waits else OwnerState.SOLID
-        self._absent[owner["uid"]] = None
+        self._absent[owner["uid"], own] = None
         if len(self._absent) > ABSENT_OWNERS_LIMIT:
             self._absent.popitem(last=False)
         return OwnerState.DANGLING

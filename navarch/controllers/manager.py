@@ -72,7 +72,7 @@ def controllers(config: ControllerConfig) -> tuple[Controller, ...]:
         flowcontrol.FLOW_SCHEMAS,
         *certificates.controllers(config),
         nodelifecycle.controller(config),
-        tainteviction.CONTROLLER,
+        tainteviction.controller(),
         podgc.controller(config),
         resourceclaim.PODS_CONTROLLER,
         resourceclaim.CLAIMS_CONTROLLER,

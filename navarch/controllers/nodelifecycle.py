@@ -127,14 +127,28 @@ def taints(node: Object, wanted: Sequence[tuple[str, str]], now: datetime) -> li
 
 
 class NodeLifecycle:
-    """Remembers which node it gave up last."""
+    """Remembers which nodes there are, and which it gave up last."""
 
     def __init__(self, config: ControllerConfig, signs: SignsOfLife) -> None:
         self._grace = timedelta(seconds=config.node_monitor_grace_seconds)
         self._signs = signs
         self._last_given_up: tuple[str, datetime] | None = None
+        self._known: dict[str, str] = {}
+        """By name: their uids."""
+
+    async def gone(self, name: str, cluster: Cluster) -> None:
+        self._tell(name, self._known.pop(name, ""), "RemovingNode", f"Removing Node {name} from Controller", cluster)
+
+    @staticmethod
+    def _tell(name: str, uid: str, reason: str, text: str, cluster: Cluster) -> None:
+        node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "uid": uid}}
+        cluster.event(node, "Normal", reason, f"Node {name} event: {text}")
 
     async def reconcile(self, node: Object, cluster: Cluster) -> float | None:
+        name = meta.name(node)
+        if name not in self._known:
+            self._known[name] = meta.uid(node)
+            self._tell(name, meta.uid(node), "RegisteredNode", f"Registered Node {name} in Controller", cluster)
         if meta.being_deleted(node):
             return None
         now = clock.now()
@@ -166,6 +180,8 @@ class NodeLifecycle:
             if not podrules.is_ready(pod) or podrules.is_finished(pod):
                 continue
             condition = {"type": "Ready", "status": "False", "lastTransitionTime": meta.format_time(now)}
+            if generation := pod["metadata"].get("generation"):
+                condition["observedGeneration"] = generation
             patch = {"metadata": {"uid": meta.uid(pod)}, "status": {"conditions": [condition]}}
             try:
                 await cluster.patch("pods", pod, patch, patch_type="strategic", subresource="status")
@@ -262,6 +278,7 @@ def controller(config: ControllerConfig, signs: SignsOfLife | None = None) -> Co
         "node-controller",
         "nodes",
         lifecycle.reconcile,
+        gone=lifecycle.gone,
         relevant=_relevant,
         indexers={UNREADY: _if_unready},
         watches=(

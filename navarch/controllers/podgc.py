@@ -17,6 +17,7 @@ QUARANTINE_SECONDS = 40.0
 """How long a node may be missing before its pods count as lost."""
 OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
 FINISHED = "finished"
+EVICTED = "Evicted"
 
 
 def _finished(pod: Object) -> Iterable[str]:
@@ -41,7 +42,7 @@ class PodGC:
         elif node is None:
             return await self._of_missing_node(pod, name, cluster)
         elif meta.being_deleted(pod) and _is_out_of_service(node):
-            await self._remove(pod, cluster, "PodGC: node is out-of-service")
+            await self._remove(pod, cluster, "")
         if podrules.is_finished(pod) and not meta.being_deleted(pod):
             await self._too_many(cluster)
         return None
@@ -63,7 +64,7 @@ class PodGC:
         finished = cluster.informer("pods").by_index(FINISHED, FINISHED)
         surplus = len(finished) - self._threshold
         if self._threshold > 0 and surplus > 0:
-            for pod in sorted(finished, key=podrules.created)[:surplus]:
+            for pod in sorted(finished, key=_removal_order)[:surplus]:
                 if not meta.being_deleted(pod):
                     await self._remove(pod, cluster, "")
 
@@ -71,14 +72,8 @@ class PodGC:
         if not podrules.is_finished(pod):
             status: Object = {"phase": "Failed"}
             if message:
-                condition = {
-                    "type": "DisruptionTarget",
-                    "status": "True",
-                    "reason": "DeletionByPodGC",
-                    "message": message,
-                    "lastTransitionTime": clock.timestamp(),
-                }
-                status["conditions"] = [condition]
+                reason = podrules.disruption_target(pod, "DeletionByPodGC", message, clock.now())
+                status["conditions"] = [reason]
             patch = {"metadata": {"uid": meta.uid(pod)}, "status": status}
             try:
                 await cluster.patch("pods", pod, patch, patch_type="strategic", subresource="status")
@@ -87,6 +82,12 @@ class PodGC:
                     return
                 raise
         await cluster.delete("pods", pod, grace_period_seconds=0)
+
+
+def _removal_order(pod: Object) -> tuple[object, ...]:
+    """Evicted ones first: of the others their controllers may have something to learn yet."""
+    is_evicted = (pod.get("status") or meta.EMPTY).get("reason") == EVICTED and podrules.phase(pod) == "Failed"
+    return not is_evicted, podrules.created(pod), meta.name(pod)
 
 
 def _is_out_of_service(node: Object) -> bool:

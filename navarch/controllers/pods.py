@@ -90,6 +90,19 @@ def deletion_cost(pod: Object) -> int:
         return 0
 
 
+def disruption_target(pod: Object, reason: str, message: str, now: datetime) -> Object:
+    """The condition by which a pod is told why it has to go."""
+    condition = {
+        "type": "DisruptionTarget",
+        "status": "True",
+        "reason": reason,
+        "message": message,
+        "lastTransitionTime": meta.format_time(now),
+    }
+    generation = pod["metadata"].get("generation")
+    return condition | ({"observedGeneration": generation} if generation else {})
+
+
 def from_template(template: Object, owner: Object, *, generate_name: str = "", name: str = "") -> Object:
     """A pod to be created, controlled by `owner`."""
     source = template.get("metadata") or meta.EMPTY

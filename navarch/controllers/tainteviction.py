@@ -12,6 +12,9 @@ from navarch.component import clock
 from navarch.controllers import pods as podrules
 from navarch.controllers.controller import BY_NODE, Cluster, Controller, Watch, node_name
 
+EVICTION = "TaintManagerEviction"
+MESSAGE = "Taint manager: deleting due to NoExecute taint"
+
 
 def tolerates(toleration: Object, taint: Object) -> bool:
     """Whether that toleration is about that taint."""
@@ -43,42 +46,51 @@ def eviction_time(pod: Object, taints: Sequence[Object], now: datetime) -> datet
     return min(deadlines, default=None)
 
 
-async def reconcile(pod: Object, cluster: Cluster) -> float | None:
-    if meta.being_deleted(pod) or podrules.is_finished(pod):
-        return None
-    taints = no_execute(cluster.cached("nodes", podrules.node_name(pod)))
-    if not taints:
-        return None
-    now = clock.now()
-    due = eviction_time(pod, taints, now)
-    if due is None:
-        return None
-    if due > now:
-        return (due - now).total_seconds()
-    cluster.event(pod, "Normal", "TaintManagerEviction", f"Marking for deletion Pod {meta.key(pod)}")
-    condition = {
-        "type": "DisruptionTarget",
-        "status": "True",
-        "reason": "DeletionByTaintManager",
-        "message": "Taint manager: deleting due to NoExecute taint",
-        "lastTransitionTime": meta.format_time(now),
-    }
-    patch = {"metadata": {"uid": meta.uid(pod)}, "status": {"conditions": [condition]}}
-    try:
-        await cluster.patch("pods", pod, patch, patch_type="strategic", subresource="status")
-    except StatusError as error:
-        if error.is_not_found or error.is_conflict:
+class TaintEviction:
+    """Remembers which pods it means to evict."""
+
+    def __init__(self) -> None:
+        self._meant: dict[str, Object] = {}
+        """By key: as much of the pod as it takes to tell of it."""
+
+    def relevant(self, old: Object | None, new: Object | None) -> bool:
+        """Only a pod's arrival on a node, or a change of its tolerations, makes a difference here; or that it has gone."""
+        if new is None:
+            return old is not None and meta.key(old) in self._meant
+        return bool(podrules.node_name(new)) and (old is None or old["spec"] != new["spec"])
+
+    async def reconcile(self, pod: Object, cluster: Cluster) -> float | None:
+        if meta.being_deleted(pod):
+            self._meant.pop(meta.key(pod), None)
             return None
-        raise
-    await cluster.delete("pods", pod)
-    return None
+        taints, now = no_execute(cluster.cached("nodes", podrules.node_name(pod))), clock.now()
+        due = eviction_time(pod, taints, now)
+        if due is None:
+            self._cancel(meta.key(pod), cluster)
+            return None
+        if due > now:
+            self._meant[meta.key(pod)] = {"apiVersion": "v1", "kind": "Pod", "metadata": pod["metadata"]}
+            return (due - now).total_seconds()
+        self._meant.pop(meta.key(pod), None)
+        cluster.event(pod, "Normal", EVICTION, f"Marking for deletion Pod {meta.key(pod)}")
+        condition = podrules.disruption_target(pod, "DeletionByTaintManager", MESSAGE, now)
+        patch = {"metadata": {"uid": meta.uid(pod)}, "status": {"conditions": [condition]}}
+        try:
+            await cluster.patch("pods", pod, patch, patch_type="strategic", subresource="status")
+        except StatusError as error:
+            if error.is_not_found or error.is_conflict:
+                return None
+            raise
+        await cluster.delete("pods", pod)
+        return None
 
+    async def gone(self, key: str, cluster: Cluster) -> None:
+        self._cancel(key, cluster)
 
-def _arrived(old: Object | None, new: Object | None) -> bool:
-    """Only a pod's arrival on a node, or a change of its tolerations, makes a difference here."""
-    if new is None or not podrules.node_name(new):
-        return False
-    return old is None or old["spec"] != new["spec"]
+    def _cancel(self, key: str, cluster: Cluster) -> None:
+        pod = self._meant.pop(key, None)
+        if pod is not None:
+            cluster.event(pod, "Normal", EVICTION, f"Cancelling deletion of Pod {key}")
 
 
 def _pods_of_node(old: Object | None, new: Object | None, informers: Informers) -> Iterable[str]:
@@ -88,11 +100,14 @@ def _pods_of_node(old: Object | None, new: Object | None, informers: Informers) 
         yield meta.key(pod)
 
 
-CONTROLLER = Controller(
-    "taint-eviction-controller",
-    "pods",
-    reconcile,
-    relevant=_arrived,
-    indexers={BY_NODE: node_name},
-    watches=(Watch("nodes", _pods_of_node),),
-)
+def controller() -> Controller:
+    eviction = TaintEviction()
+    return Controller(
+        "taint-eviction-controller",
+        "pods",
+        eviction.reconcile,
+        gone=eviction.gone,
+        relevant=eviction.relevant,
+        indexers={BY_NODE: node_name},
+        watches=(Watch("nodes", _pods_of_node),),
+    )

@@ -66,6 +66,17 @@ def test_an_owner_of_the_same_name_but_another_uid_is_no_owner() -> None:
     asyncio.run(main())
 
 
+def test_an_owner_in_another_namespace_is_no_owner() -> None:
+    async def main() -> None:
+        async with bench(collector) as found:
+            owner = found.api.put(config_map("owner"))
+            found.api.put(config_map("elsewhere", owner, namespace="other"))
+            found.api.put(config_map("beside", owner))
+            await found.until(lambda: names(found) == ["beside", "owner"])
+
+    asyncio.run(main())
+
+
 def test_owners_of_kinds_that_are_not_served_keep_their_dependants() -> None:
     async def main() -> None:
         async with bench(collector) as found:
