@@ -6,7 +6,7 @@ slice; a Service without pods has one empty slice.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from navarch.apimachinery import meta
@@ -222,7 +222,9 @@ async def reconcile(service: Object, cluster: Cluster) -> None:
     if not service["spec"].get("selector") or service["spec"].get("type") == "ExternalName":
         return  # Somebody else keeps its endpoints; slices made for an earlier selector are theirs to remove.
     pods = cluster.informer("pods").list(meta.namespace(service))
-    todo = plan(service, pods, node_zones(cluster.informer("nodes").list()), slices)
+    nodes = {meta.name(node): node for node in cluster.informer("nodes").list()}
+    lost = on_missing_nodes(service, pods, nodes)
+    todo = plan(service, [pod for pod in pods if meta.key(pod) not in lost], node_zones(nodes.values()), slices)
     try:
         # First what is new, so that no Service is without endpoints between two writes.
         for item in todo.create:
@@ -235,9 +237,32 @@ async def reconcile(service: Object, cluster: Cluster) -> None:
         if is_namespace_terminating(error):
             return
         if not error.is_conflict:
-            text = f"Error updating Endpoint Slices for Service {meta.key(service)}: {error.message}"
-            cluster.event(service, "Warning", "FailedToUpdateEndpointSlices", text)
+            _failed(service, error.message, cluster)
         raise
+    if lost:
+        text = next(iter(lost.values())) if len(lost) == 1 else f"[{', '.join(lost.values())}]"
+        _failed(service, text, cluster)
+        raise OSError(text)  # The node may only be later than its pod.
+
+
+def _failed(service: Object, text: str, cluster: Cluster) -> None:
+    text = f"Error updating Endpoint Slices for Service {meta.key(service)}: {text}"
+    cluster.event(service, "Warning", "FailedToUpdateEndpointSlices", text)
+
+
+def on_missing_nodes(service: Object, pods: Iterable[Object], nodes: Collection[str]) -> dict[str, str]:
+    """Keys of pods that would stand behind a Service if there were their nodes, and what there is to say of each."""
+    if service["spec"].get("publishNotReadyAddresses"):
+        return {}
+    found = {}
+    for pod in pods:
+        node = podrules.node_name(pod)
+        if node in nodes or podrules.is_finished(pod) or not selects(service, meta.labels(pod)):
+            continue
+        if any(pod_address(pod, version) for version in (4, 6)):
+            text = f"skipping Pod {meta.name(pod)} for Service {meta.key(service)}: Node {node} Not Found"
+            found[meta.key(pod)] = text
+    return found
 
 
 def node_zones(nodes: Iterable[Object]) -> dict[str, str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
 from navarch.controllers import clusterdns, endpoints, endpointslice
-from tests.controllers.world import node
+from tests.controllers.world import node, on_bench
 
 
 def service(name: str = "web", **spec: Any) -> Object:
@@ -137,3 +138,28 @@ def test_cluster_dns_has_an_endpoint_on_every_ready_node() -> None:
     (made,) = clusterdns.plan(service(), nodes, 10053)
     assert [(item["nodeName"], item["addresses"]) for item in made["endpoints"]] == [("a", ["10.0.0.1"]), ("c", ["10.0.0.3"])]
     assert [port["port"] for port in made["ports"]] == [10053, 10053]
+
+
+def test_pods_of_nodes_that_nobody_knows_are_no_endpoints_until_there_is_the_node() -> None:
+    async def main() -> None:
+        async with on_bench(endpointslice.CONTROLLER) as found:
+            found.api.put(node("n"))
+            found.api.put(service())
+            for number, where in ((1, "n"), (2, "late")):
+                found.api.put({"apiVersion": "v1", "kind": "Pod", **pod(number, nodeName=where)})
+
+            def addresses() -> list[str]:
+                slices = found.api.all(endpointslice.SLICES)
+                return sorted(address for item in slices for each in item["endpoints"] for address in each["addresses"])
+
+            text = "Error updating Endpoint Slices for Service default/web: "
+            text += "skipping Pod p2 for Service default/web: Node late Not Found"
+            await found.until(lambda: any(event["message"] == text for event in found.api.all("events")))
+            assert addresses() == ["10.244.0.1"]
+            found.api.put(node("late"))
+            await found.until(lambda: addresses() == ["10.244.0.1", "10.244.0.2"])
+
+    asyncio.run(main())
+    published = service(publishNotReadyAddresses=True)
+    assert endpointslice.on_missing_nodes(published, [pod(1)], []) == {}
+    assert endpointslice.on_missing_nodes(service(), [pod(1, phase="Failed"), pod(2)], ["n"]) == {}

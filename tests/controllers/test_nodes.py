@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,9 +12,9 @@ import pytest
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
 from navarch.component import clock
-from navarch.controllers import namespace, nodeipam, nodelifecycle, tainteviction
+from navarch.controllers import namespace, nodeipam, nodelifecycle, nodettl, tainteviction
 from navarch.simulation.loop import SimulatedClock, SimulatedLoop
-from tests.controllers.world import node
+from tests.controllers.world import node, on_bench
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -160,3 +161,23 @@ def test_what_is_left_in_a_namespace_is_told_in_its_conditions() -> None:
         "Some content in the namespace has finalizers remaining: example.com/hold in 1 resource instances"
     )
     assert found["NamespaceDeletionContentFailure"]["status"] == "False"
+
+
+def test_how_long_kubelets_keep_secrets_grows_with_the_cluster_and_does_not_flutter() -> None:
+    assert [nodettl.next_step(0, nodes) for nodes in (1, 100, 101, 501, 1001, 2001, 10**6)] == [0, 0, 1, 2, 3, 4, 4]
+    assert [nodettl.next_step(1, nodes) for nodes in (90, 89, 500)] == [1, 0, 1]
+    assert nodettl.next_step(4, 3) == 0
+
+    async def main() -> None:
+        async with on_bench(nodettl.controller()) as found:
+            for number in range(101):
+                found.api.put(node(f"n{number}"))
+
+            def told() -> list[str]:
+                return [meta.annotations(item).get(nodettl.ANNOTATION, "") for item in found.api.all("nodes")]
+
+            await found.until(lambda: "" not in told())
+            found.api.change("nodes", "n5", status={})
+            await found.until(lambda: meta.annotations(found.api.one("nodes", "n5") or {})[nodettl.ANNOTATION] == "15")
+
+    asyncio.run(main())
