@@ -95,11 +95,16 @@ def should_restart(pod: Object, container: Object, latest: Container | None) -> 
         return True
     if latest.state == "running":
         return False
-    rule = _matching_rule(container, latest.exit_code)
+    return restarts_after(pod, container, latest.exit_code)
+
+
+def restarts_after(pod: Object, container: Object, exit_code: int) -> bool:
+    """Whether the restart policies bring a container back that ended so."""
+    rule = _matching_rule(container, exit_code)
     if rule is not None:
         return rule == "Restart"
     policy = policy_of(pod, container)
-    return policy == "Always" or (policy == "OnFailure" and latest.exit_code != 0)
+    return policy == "Always" or (policy == "OnFailure" and exit_code != 0)
 
 
 def _matching_rule(container: Object, exit_code: int) -> str | None:

@@ -666,8 +666,8 @@ class PodWorker:
         self._context.status_writer.set(self.pod, status.make(self._latest(), self.runtime, view))
 
     def _told_resources(self) -> dict[str, tuple[Object, Object]]:
-        running = self.runtime.running_containers
-        told = {container.id: self._resizing.told(container.id, container.name) for container in running}
+        """By container id. What does not run any more has what it is allocated."""
+        told = {one.id: self._resizing.told(one.id, one.name) for one in self.runtime.containers}
         return {identity: pair for identity, pair in told.items() if pair is not None}
 
     def _report_soon(self) -> None:

@@ -67,6 +67,8 @@ class Container:
     image_id: str = ""
     hash: str = ""
     log_path: str = ""
+    user: Object | None = field(default=None, compare=False)
+    """Whom its first process began as, where the runtime tells: ``{"linux": {"uid": …}}``."""
     annotations: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
@@ -151,8 +153,19 @@ def container_of(status: pb.ContainerStatus, sandbox_id: str) -> Container:
         image_id=status.image_ref or status.image_id,
         hash=annotations.get(HASH, ""),
         log_path=status.log_path,
+        user=_user(status) if status.HasField("user") else None,
         annotations=annotations,
     )
+
+
+def _user(status: pb.ContainerStatus) -> Object:
+    if not status.user.HasField("linux"):
+        return {}
+    linux = status.user.linux
+    found: Object = {"uid": linux.uid, "gid": linux.gid}
+    if linux.supplemental_groups:
+        found["supplementalGroups"] = list(linux.supplemental_groups)
+    return {"linux": found}
 
 
 def newest_first(sandboxes: Iterable[Sandbox]) -> tuple[Sandbox, ...]:

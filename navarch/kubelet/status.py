@@ -1,7 +1,7 @@
 """A pod's status: (pod, what the runtime has, probe results, why things wait) → PodStatus.
 
-Pure. Rules and texts: kubernetes.io/docs "Pod Lifecycle" and the kubelet's status generation (phases, conditions, waiting
-reasons, what is kept of an older status when the runtime no longer knows a container).
+Pure. Rules and texts: kubernetes.io/docs "Pod Lifecycle" and the kubelet's status generation (waiting reasons, what is kept of
+an older status when the runtime no longer knows a container; phase.py, conditions.py).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
-from navarch.kubelet import actions, resizing, resources
+from navarch.kubelet import actions, conditions, phase, resizing, resources
 from navarch.kubelet.actions import NO_PROBES
 from navarch.kubelet.probes import ContainerProbes
 from navarch.kubelet.runtime_pod import Container, RuntimePod
@@ -23,8 +23,13 @@ OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "Containe
 
 LOST_MESSAGE = "The container could not be located when the pod was terminated"
 DELETED_MESSAGE = "The container could not be located when the pod was deleted.  The container used to be Running"
+INITIALIZED_MESSAGE = (
+    "Unable to get init container status from container runtime and pod has been initialized, treat it as exited normally"
+)
+UNKNOWN_REASON = "ContainerStatusUnknown"
 UNKNOWN_EXIT_CODE = 137
-TERMINATION_MESSAGE_FALLBACK_REASON = "Error"
+# Of all termination messages of a pod together; each container has an equal share.
+MESSAGES_LIMIT_BYTES = 12 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,8 @@ class View:
     messages: Mapping[str, str] = field(default_factory=dict)
     """By container id: the termination message."""
     runtime_name: str = "containerd"
+    recursive_read_only: bool = False
+    """Whether the runtime can make what is mounted below a read-only mount read-only too."""
     terminating: bool = False
     """Everything is being ended (deletion, eviction, deadline): nothing will be started."""
     terminated: bool = False
@@ -65,23 +72,32 @@ def make(pod: Object, runtime: RuntimePod, view: View) -> Object:
     spec, old = pod["spec"], pod.get("status") or {}
     init_specs, main_specs = spec.get("initContainers") or [], spec.get("containers") or []
     ephemeral_specs = spec.get("ephemeralContainers") or []
-    begun = any(runtime.latest(container["name"]) for container in main_specs)
     init = _Builder(pod, runtime, view, old.get("initContainerStatuses") or (), "init").statuses(init_specs)
     main = _Builder(pod, runtime, view, old.get("containerStatuses") or (), "main").statuses(main_specs)
     ephemeral = _Builder(pod, runtime, view, old.get("ephemeralContainerStatuses") or (), "ephemeral").statuses(ephemeral_specs)
-    found = _phase(pod, init, main, view, begun)
-    if old.get("phase") in ("Failed", "Succeeded"):
+    found = phase.of(pod, init, main, begun=phase.has_begun(pod, runtime), terminated=view.terminated)
+    if old.get("phase") in phase.FINAL:
         # A phase that is final stays.
         found = old["phase"]
+    conditions_of = found
+    if view.reason:
+        # It has failed; it says so once nothing runs any more.
+        conditions_of = "Failed"
+        found = "Failed" if view.terminated or not _any_running([*init, *main]) else found
+    told = conditions.make(pod, conditions_of, init, main, runtime, view.resize_conditions, view.now)
+    if view.terminated:
+        init, main = _ended(pod, init, main)
+        found = found if found in phase.FINAL else "Failed"
+    main, ephemeral = _sorted(main), _sorted(ephemeral)
     status: Object = {"phase": found, "startTime": old.get("startTime") or meta.format_time(view.now)}
     generation = pod["metadata"].get("generation")
     if generation:
         status["observedGeneration"] = generation
-    reason, message = view.reason or old.get("reason", ""), view.message or old.get("message", "")
-    if reason:
-        status["reason"] = reason
-    if message:
-        status["message"] = message
+    if view.reason and found == "Failed" and old.get("phase") not in phase.FINAL:
+        status["reason"], status["message"] = view.reason, view.message
+    elif found == old.get("phase"):
+        # They say why it is in this phase.
+        status.update({key: old[key] for key in ("reason", "message") if old.get(key)})
     if view.host_ip:
         status["hostIP"] = view.host_ip
         status["hostIPs"] = [{"ip": view.host_ip}]
@@ -97,8 +113,46 @@ def make(pod: Object, runtime: RuntimePod, view: View) -> Object:
     ):
         if statuses:
             status[name] = statuses
-    status["conditions"] = _conditions(pod, found, init, main, runtime, view, begun)
+    status["conditions"] = told
     return status
+
+
+def _any_running(statuses: Iterable[Object]) -> bool:
+    return any("running" in status["state"] for status in statuses)
+
+
+def _sorted(statuses: Iterable[Object]) -> list[Object]:
+    return sorted(statuses, key=lambda status: str(status["name"]))
+
+
+def _ended(pod: Object, init: Sequence[Object], main: Sequence[Object]) -> tuple[list[Object], list[Object]]:
+    """Of a pod that is over: a container that may have run and did not end as far as is known has failed."""
+    begun = next((len(init) - index for index, status in enumerate(reversed(init)) if _has_run(status)), min(1, len(init)))
+    initialized = not init or any(map(_has_run, main)) or _is_initialized(pod, init[-1])
+    return (
+        [_as_ended(status) if index < begun else status for index, status in enumerate(init)],
+        [_as_ended(status) if initialized else status for status in main],
+    )
+
+
+def _has_run(status: Object) -> bool:
+    return "waiting" not in status["state"] or "terminated" in (status.get("lastState") or meta.EMPTY)
+
+
+def _is_initialized(pod: Object, last: Object) -> bool:
+    """Whether the last init container is done."""
+    if resources.is_sidecar(pod["spec"]["initContainers"][-1]):
+        return "running" in last["state"] and bool(last.get("started"))
+    states = (last["state"], last.get("lastState") or meta.EMPTY)
+    return any("terminated" in state and state["terminated"]["exitCode"] == 0 for state in states)
+
+
+def _as_ended(status: Object) -> Object:
+    return status if "terminated" in status["state"] else {**status, "state": _unknown(LOST_MESSAGE)}
+
+
+def _unknown(message: str) -> Object:
+    return {"terminated": {"reason": UNKNOWN_REASON, "message": message, "exitCode": UNKNOWN_EXIT_CODE}}
 
 
 def pod_ips(pod: Object, runtime: RuntimePod, host_ip: str) -> list[str]:
@@ -119,6 +173,9 @@ class _Builder:
     def __init__(self, pod: Object, runtime: RuntimePod, view: View, old: Iterable[Object], kind: str) -> None:
         self.pod, self.runtime, self.view, self.kind = pod, runtime, view, kind
         self.old = {status["name"]: status for status in old}
+        spec = pod["spec"]
+        containers = len(spec.get("containers") or ()) + len(spec.get("initContainers") or ())
+        self.message_limit_bytes = MESSAGES_LIMIT_BYTES // max(1, containers)
 
     def statuses(self, specs: Sequence[Object]) -> list[Object]:
         return [self._one(spec) for spec in specs]
@@ -146,9 +203,11 @@ class _Builder:
         status["started"] = started
         if self.kind == "ephemeral":
             status.pop("started")
-        if running:
+        if latest is not None:
             self._resources(spec, latest, status)
-        mounts = [_volume_mount(mount) for mount in spec.get("volumeMounts") or ()]
+            if latest.user is not None:
+                status["user"] = latest.user
+        mounts = [self._volume_mount(mount) for mount in spec.get("volumeMounts") or ()]
         if mounts:
             status["volumeMounts"] = mounts
         return status
@@ -163,21 +222,23 @@ class _Builder:
             "image": spec.get("image", ""),
             "imageID": "",
         }
-        if old is None:
-            return status
+        old = old or {}
         status["restartCount"] = old.get("restartCount", 0)
         status["lastState"] = old.get("lastState") or {}
         state = old.get("state") or {}
         if "terminated" in state:
             # It has ended and been cleaned away; if it is to run again, that shows as waiting.
             return {**status, "state": state} | {key: old[key] for key in ("image", "imageID", "containerID") if key in old}
-        if "running" not in state:
-            return status
-        lost = {"reason": "ContainerStatusUnknown", "message": LOST_MESSAGE, "exitCode": UNKNOWN_EXIT_CODE}
-        kept: Object = {key: old[key] for key in ("image", "imageID") if key in old}
-        if self.view.terminating or not actions.should_restart(self.pod, spec, None):
-            return {**status, **kept, "state": {"terminated": {**lost, "message": DELETED_MESSAGE}}}
-        return {**status, **kept, "lastState": {"terminated": lost}, "restartCount": status["restartCount"] + 1}
+        if "running" in state and "terminated" not in status["lastState"]:
+            # It has run, though nothing is left of it: without this the pod would be pending again.
+            status["lastState"] = _unknown(DELETED_MESSAGE)
+            status["restartCount"] += not meta.being_deleted(self.pod)
+        if self.kind == "init" and not resources.is_sidecar(spec) and self._initialized():
+            status["state"] = {"terminated": {"reason": "Completed", "message": INITIALIZED_MESSAGE, "exitCode": 0}}
+        return status
+
+    def _initialized(self) -> bool:
+        return any(self.runtime.latest(container["name"]) for container in self.pod["spec"].get("containers") or ())
 
     def _from_record(self, spec: Object, latest: Container, old: Object | None) -> Object:
         previous = self.runtime.previous(spec["name"])
@@ -188,24 +249,25 @@ class _Builder:
             last = old.get("lastState") or {}
         status: Object = {
             "name": spec["name"],
-            "state": self._state(latest),
+            "state": self._state(latest, old),
             "lastState": last,
             "restartCount": latest.attempt,
             "image": latest.image or spec.get("image", ""),
             "imageID": latest.image_id,
             "containerID": f"{self.view.runtime_name}://{latest.id}",
         }
+        if latest.state == "unknown" and old is not None and "terminated" in status["state"]:
+            status["restartCount"] = old.get("restartCount", 0) + 1
         return status
 
-    def _state(self, container: Container) -> Object:
+    def _state(self, container: Container, old: Object | None) -> Object:
         if container.state == "running":
             return {"running": {"startedAt": time_of(container.started_at)}}
         if container.state == "exited":
             return {"terminated": self._terminated(container)}
-        if container.state == "unknown":
-            message = "The container's state is not known to the runtime"
-            return {"terminated": {"reason": "ContainerStatusUnknown", "exitCode": UNKNOWN_EXIT_CODE, "message": message}}
-        return {"waiting": {"reason": "ContainerCreating" if self.kind != "init" else self._default_reason()}}
+        if container.state == "unknown" and "running" in ((old or {}).get("state") or meta.EMPTY):
+            return _unknown(LOST_MESSAGE)
+        return {"waiting": {}}
 
     def _terminated(self, container: Container) -> Object:
         ended: Object = {
@@ -216,9 +278,9 @@ class _Builder:
         for field_name, moment in (("startedAt", container.started_at), ("finishedAt", container.finished_at)):
             if moment > 0:
                 ended[field_name] = time_of(moment)
-        message = self.view.messages.get(container.id) or container.message
+        message = ": ".join(filter(None, (container.message, self.view.messages.get(container.id))))
         if message:
-            ended["message"] = message
+            ended["message"] = message.encode()[: self.message_limit_bytes].decode(errors="ignore")
         return ended
 
     def _waiting_instead(self, spec: Object, latest: Container | None, status: Object) -> Object:
@@ -249,169 +311,22 @@ class _Builder:
         return self.kind != "ephemeral" and actions.should_restart(self.pod, spec, latest)
 
     def _default_reason(self) -> str:
-        has_init = bool(self.pod["spec"].get("initContainers"))
-        return "PodInitializing" if has_init and self.kind != "ephemeral" else "ContainerCreating"
+        return "PodInitializing" if self.pod["spec"].get("initContainers") else "ContainerCreating"
 
-    def _resources(self, spec: Object, latest: Container | None, status: Object) -> None:
+    def _resources(self, spec: Object, latest: Container, status: Object) -> None:
         wanted = spec.get("resources") or {}
-        if self.kind == "ephemeral":
-            return
-        allocated, actual = self.view.resources.get(latest.id if latest is not None else "", (wanted, wanted))
+        allocated, actual = self.view.resources.get(latest.id, (wanted, wanted))
         if allocated.get("requests"):
             status["allocatedResources"] = allocated["requests"]
-        status["resources"] = {key: actual[key] for key in ("limits", "requests") if key in actual}
+        status["resources"] = {key: actual[key] for key in ("limits", "requests", "claims") if key in actual}
 
-
-def _volume_mount(mount: Object) -> Object:
-    shown: Object = {"name": mount["name"], "mountPath": mount["mountPath"]}
-    if mount.get("readOnly"):
-        shown["readOnly"] = True
-        shown["recursiveReadOnly"] = mount.get("recursiveReadOnly") or "Disabled"
-    return shown
-
-
-def _phase(pod: Object, init: Sequence[Object], main: Sequence[Object], view: View, begun: bool) -> str:
-    if view.reason:
-        return "Failed" if view.terminated or not _any_running([*init, *main]) else _running_phase(pod, init, main, view, begun)
-    return _running_phase(pod, init, main, view, begun)
-
-
-def _any_running(statuses: Iterable[Object]) -> bool:
-    return any("running" in status["state"] for status in statuses)
-
-
-def _running_phase(pod: Object, init: Sequence[Object], main: Sequence[Object], view: View, begun: bool) -> str:
-    policy = actions.restart_policy(pod)
-    pending, failed_init = False, False
-    specs = {container["name"]: container for container in pod["spec"].get("initContainers") or ()}
-    for status in init:
-        state, last = status["state"], status.get("lastState") or {}
-        if resources.is_sidecar(specs[status["name"]]):
-            pending = pending or (not status.get("started") and "terminated" not in state and not begun)
-        elif "terminated" in state:
-            failed_init = failed_init or state["terminated"]["exitCode"] != 0
-        elif "running" in state:
-            pending = True
-        elif "terminated" in last:
-            failed_init = failed_init or last["terminated"]["exitCode"] != 0
-        else:
-            pending = True
-    if failed_init and policy == "Never":
-        return "Failed"
-    if (pending or failed_init) and not begun:
-        return "Failed" if view.terminated else "Pending"
-    running, waiting, stopped, succeeded = 0, 0, 0, 0
-    for status in main:
-        state = status["state"]
-        if "running" in state:
-            running += 1
-        elif "terminated" in state:
-            stopped += 1
-            succeeded += state["terminated"]["exitCode"] == 0
-        elif "terminated" in (status.get("lastState") or {}):
-            stopped += 1
-        else:
-            waiting += 1
-    if view.terminated and not running:
-        # Nothing comes back: what has not ended well has failed.
-        return "Succeeded" if main and succeeded == len(main) else "Failed"
-    if waiting:
-        return "Pending"
-    if running:
-        return "Running"
-    if stopped:
-        if policy == "Always":
-            return "Running"
-        if stopped == succeeded:
-            return "Succeeded"
-        return "Failed" if policy == "Never" and not _any_waiting(main) else "Running"
-    return "Pending"
-
-
-def _any_waiting(statuses: Iterable[Object]) -> bool:
-    return any("waiting" in status["state"] for status in statuses)
-
-
-def _conditions(
-    pod: Object, phase: str, init: Sequence[Object], main: Sequence[Object], runtime: RuntimePod, view: View, begun: bool
-) -> list[Object]:
-    present = (pod.get("status") or {}).get("conditions") or ()
-    containers_ready = _containers_ready(pod, phase, init, main)
-    fresh = [
-        _sandbox_condition(pod, runtime),
-        _initialized(pod, phase, init, begun),
-        _ready(pod, containers_ready),
-        containers_ready,
-        {"type": "PodScheduled", "status": "True"},
-        *view.resize_conditions,
-    ]
-    generation = pod["metadata"].get("generation")
-    result: list[Object] = []
-    for condition in fresh:
-        old = meta.find(present, "type", condition["type"])
-        if condition["type"] == "PodScheduled" and old is not None and old.get("status") == "True":
-            result.append(old)
-            continue
-        changed = old is None or old.get("status") != condition["status"]
-        moment = meta.format_time(view.now) if changed or old is None else old.get("lastTransitionTime")
-        made: Object = {"lastTransitionTime": moment, **condition}
-        if generation:
-            made["observedGeneration"] = generation
-        result.append(made)
-    return result
-
-
-def _sandbox_condition(pod: Object, runtime: RuntimePod) -> Object:
-    sandbox = runtime.sandbox
-    there = sandbox is not None and sandbox.ready and (bool(pod["spec"].get("hostNetwork")) or bool(sandbox.ips))
-    return {"type": "PodReadyToStartContainers", "status": "True" if there else "False"}
-
-
-def _initialized(pod: Object, phase: str, init: Sequence[Object], begun: bool) -> Object:
-    specs = {container["name"]: container for container in pod["spec"].get("initContainers") or ()}
-    if phase == "Succeeded" and specs:
-        return {"type": "Initialized", "status": "True", "reason": "PodCompleted"}
-    incomplete = []
-    for status in init:
-        done = status.get("started") if resources.is_sidecar(specs[status["name"]]) else status["ready"]
-        if not done and not begun:
-            incomplete.append(status["name"])
-    if incomplete:
-        message = f"containers with incomplete status: [{' '.join(incomplete)}]"
-        return {"type": "Initialized", "status": "False", "reason": "ContainersNotInitialized", "message": message}
-    return {"type": "Initialized", "status": "True"}
-
-
-def _containers_ready(pod: Object, phase: str, init: Sequence[Object], main: Sequence[Object]) -> Object:
-    if phase == "Succeeded":
-        return {"type": "ContainersReady", "status": "False", "reason": "PodCompleted"}
-    if phase == "Failed":
-        return {"type": "ContainersReady", "status": "False", "reason": "PodFailed"}
-    sidecars = {c["name"] for c in pod["spec"].get("initContainers") or () if resources.is_sidecar(c)}
-    unready = [status["name"] for status in init if status["name"] in sidecars and not status["ready"]]
-    unready += [status["name"] for status in main if not status["ready"]]
-    if unready:
-        message = f"containers with unready status: [{' '.join(unready)}]"
-        return {"type": "ContainersReady", "status": "False", "reason": "ContainersNotReady", "message": message}
-    return {"type": "ContainersReady", "status": "True"}
-
-
-def _ready(pod: Object, containers_ready: Object) -> Object:
-    if containers_ready["status"] != "True":
-        return {**containers_ready, "type": "Ready"}
-    present = (pod.get("status") or {}).get("conditions") or ()
-    complaints = []
-    for gate in pod["spec"].get("readinessGates") or ():
-        name = gate["conditionType"]
-        condition = meta.find(present, "type", name)
-        if condition is None:
-            complaints.append(f'corresponding condition of pod readiness gate "{name}" does not exist.')
-        elif condition.get("status") != "True":
-            complaints.append(f'the status of pod readiness gate "{name}" is not "True", but {condition.get("status")}')
-    if complaints:
-        message = "[" + ", ".join(complaints) + "]" if len(complaints) > 1 else complaints[0]
-        return {"type": "Ready", "status": "False", "reason": "ReadinessGatesNotReady", "message": message}
-    return {"type": "Ready", "status": "True"}
+    def _volume_mount(self, mount: Object) -> Object:
+        shown: Object = {"name": mount["name"], "mountPath": mount["mountPath"]}
+        if mount.get("readOnly"):
+            recursive = self.view.recursive_read_only and mount.get("recursiveReadOnly") in ("Enabled", "IfPossible")
+            shown["readOnly"] = True
+            shown["recursiveReadOnly"] = "Enabled" if recursive else "Disabled"
+        return shown
 
 
 def patch(old: Object, new: Object, uid: str) -> Object | None:

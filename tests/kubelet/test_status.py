@@ -11,7 +11,7 @@ from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
 from navarch.kubelet import status
 from navarch.kubelet.probes import ContainerProbes
-from navarch.kubelet.runtime_pod import RuntimePod
+from navarch.kubelet.runtime_pod import Container, RuntimePod
 from navarch.kubelet.status import View, Waiting
 from tests.kubelet.pods import NOTHING, NOW, SANDBOX, container, pod, ran, runtime, sidecar
 
@@ -78,16 +78,6 @@ def test_a_container_that_has_not_started_is_not_ready() -> None:
     assert not found["started"] and not found["ready"]
 
 
-def test_readiness_gates_hold_back_ready_only() -> None:
-    gated = pod(readinessGates=[{"conditionType": "example.com/ok"}])
-    made = make(gated, runtime(ran()))
-    assert condition(made, "ContainersReady")["status"] == "True"
-    assert condition(made, "Ready")["reason"] == "ReadinessGatesNotReady"
-    assert 'readiness gate "example.com/ok" does not exist' in condition(made, "Ready")["message"]
-    gated["status"] = {"conditions": [{"type": "example.com/ok", "status": "True"}]}
-    assert condition(make(gated, runtime(ran())), "Ready")["status"] == "True"
-
-
 def test_a_container_in_back_off_waits_and_shows_its_last_end() -> None:
     state = runtime(ran(state="exited", code=2, attempt=1), ran(state="exited", code=1, attempt=0))
     made = make(pod(), state, waiting={"c": Waiting("CrashLoopBackOff", "back-off 10s")})
@@ -109,34 +99,6 @@ def test_an_image_that_cannot_be_had_keeps_the_pod_pending() -> None:
     assert state_of(made)["state"]["waiting"] == {"reason": "ErrImagePull", "message": "no such image"}
 
 
-@pytest.mark.parametrize(
-    ("policy", "codes", "phase"),
-    [
-        ("Never", (0, 0), "Succeeded"),
-        ("Never", (0, 1), "Failed"),
-        ("OnFailure", (0, 0), "Succeeded"),
-        ("OnFailure", (0, 1), "Running"),
-        ("Always", (0, 0), "Running"),
-    ],
-)
-def test_the_phase_of_a_pod_whose_containers_have_ended(policy: str, codes: tuple[int, int], phase: str) -> None:
-    state = runtime(ran("a", "exited", code=codes[0]), ran("b", "exited", code=codes[1]))
-    assert make(pod(container("a"), container("b"), restartPolicy=policy), state)["phase"] == phase
-
-
-def test_a_pod_succeeds_beside_its_sidecars() -> None:
-    both = pod(init=(sidecar("s"),), restartPolicy="Never")
-    made = make(both, runtime(ran("s"), ran("c", "exited")))
-    assert made["phase"] == "Succeeded"
-    assert condition(made, "Ready")["reason"] == "PodCompleted"
-
-
-def test_a_failed_init_container_fails_a_pod_that_never_restarts() -> None:
-    state = runtime(ran("i", "exited", code=1))
-    assert make(pod(init=(container("i"),), restartPolicy="Never"), state)["phase"] == "Failed"
-    assert make(pod(init=(container("i"),)), state)["phase"] == "Pending"
-
-
 def test_a_final_phase_stays() -> None:
     done = pod(status={"phase": "Succeeded"})
     assert make(done, NOTHING)["phase"] == "Succeeded"
@@ -145,8 +107,10 @@ def test_a_final_phase_stays() -> None:
 def test_a_pod_that_is_ended_by_the_node_fails_with_its_reason() -> None:
     made = make(pod(), runtime(ran(state="exited")), terminating=True, terminated=True, reason="Evicted", message="low")
     assert (made["phase"], made["reason"], made["message"]) == ("Failed", "Evicted", "low")
-    # While it still runs it has not failed yet.
-    assert make(pod(), runtime(ran()), terminating=True, reason="Evicted")["phase"] == "Running"
+    # While it still runs it has not failed yet, but is not ready any more.
+    ending = make(pod(), runtime(ran()), terminating=True, reason="Evicted", message="low")
+    assert ending["phase"] == "Running" and "reason" not in ending
+    assert condition(ending, "Ready")["reason"] == "PodFailed"
 
 
 def test_a_deleted_pod_that_ends_well_has_succeeded() -> None:
@@ -157,12 +121,91 @@ def test_a_deleted_pod_that_ends_well_has_succeeded() -> None:
 
 def test_what_the_runtime_has_lost_is_told() -> None:
     old = {"name": "c", "state": {"running": {"startedAt": "x"}}, "restartCount": 2, "image": "c:1", "imageID": "sha256:1"}
-    lost = pod(status={"containerStatuses": [old]})
-    found = state_of(make(lost, runtime()))
-    assert found["restartCount"] == 3
-    assert found["lastState"]["terminated"]["reason"] == "ContainerStatusUnknown"
-    ended = state_of(make(lost, runtime(), terminating=True))
-    assert ended["state"]["terminated"]["exitCode"] == 137 and ended["restartCount"] == 2
+    lost = pod(status={"phase": "Running", "containerStatuses": [old]})
+    made = make(lost, runtime())
+    found = state_of(made)
+    assert made["phase"] == "Running" and found["restartCount"] == 3
+    assert found["state"] == {"waiting": {"reason": "ContainerCreating"}}
+    assert found["lastState"]["terminated"] == {
+        "reason": "ContainerStatusUnknown",
+        "message": "The container could not be located when the pod was deleted.  The container used to be Running",
+        "exitCode": 137,
+    }
+    # It is told once.
+    assert state_of(make({**lost, "status": made}, runtime()))["restartCount"] == 3
+    lost["metadata"]["deletionTimestamp"] = "2026-05-01T12:00:00Z"
+    assert state_of(make(lost, runtime(), terminating=True))["restartCount"] == 2
+
+
+def test_when_a_pod_is_over_what_is_not_known_to_have_ended_has_failed() -> None:
+    made = make(pod(container("a"), container("b")), runtime(ran("a", "exited")), terminating=True, terminated=True)
+    assert made["phase"] == "Failed" and state_of(made, "a")["state"]["terminated"]["exitCode"] == 0
+    assert state_of(made, "b")["state"]["terminated"] == {
+        "reason": "ContainerStatusUnknown",
+        "message": "The container could not be located when the pod was terminated",
+        "exitCode": 137,
+    }
+
+
+@pytest.mark.parametrize(
+    ("runs", "ended"),
+    [
+        ((), {"i"}),
+        ((ran("i", "exited", code=1),), {"i"}),
+        ((ran("i", "exited"), ran("j", "exited", code=1)), {"i", "j"}),
+        ((ran("i", "exited"), ran("j", "exited")), {"i", "j", "c"}),
+    ],
+)
+def test_of_a_pod_that_is_over_what_has_not_begun_still_waits(runs: tuple[Container, ...], ended: set[str]) -> None:
+    both = pod(init=(container("i"), container("j")))
+    made = make(both, runtime(*runs), terminating=True, terminated=True)
+    assert made["phase"] == "Failed"
+    assert {name for name in ("i", "j", "c") if "terminated" in state_of(made, name)["state"]} == ended
+
+
+def test_init_containers_that_were_cleared_away_have_ended_once_others_have_begun() -> None:
+    both = pod(init=(container("i"), sidecar("s")))
+    made = make(both, runtime(ran("s"), ran()))
+    assert state_of(made, "i")["state"]["terminated"] == {
+        "reason": "Completed",
+        "message": "Unable to get init container status from container runtime and pod has been initialized, "
+        "treat it as exited normally",
+        "exitCode": 0,
+    }
+    assert made["phase"] == "Running" and condition(made, "Initialized")["status"] == "True"
+
+
+def test_containers_are_told_in_the_order_of_their_names_and_init_containers_in_theirs() -> None:
+    made = make(pod(container("b"), container("a"), init=(container("z"), container("y"))), NOTHING)
+    assert [found["name"] for found in made["containerStatuses"]] == ["a", "b"]
+    assert [found["name"] for found in made["initContainerStatuses"]] == ["z", "y"]
+    assert condition(made, "ContainersReady")["message"] == "containers with unready status: [b a]"
+
+
+def test_a_container_that_was_made_but_does_not_run_waits_without_a_reason() -> None:
+    assert state_of(make(pod(), runtime(ran(state="created"))))["state"] == {"waiting": {}}
+
+
+def test_a_state_that_the_runtime_does_not_know_is_an_end_if_the_container_ran() -> None:
+    assert state_of(make(pod(), runtime(ran(state="unknown"))))["state"] == {"waiting": {}}
+    old = {"name": "c", "state": {"running": {"startedAt": "x"}}, "restartCount": 2}
+    found = state_of(make(pod(status={"containerStatuses": [old]}), runtime(ran(state="unknown"))))
+    assert found["state"]["terminated"]["reason"] == "ContainerStatusUnknown" and found["restartCount"] == 3
+
+
+def test_messages_of_many_containers_share_the_room_there_is() -> None:
+    names = ("a", "b", "c", "d")
+    state = runtime(*(ran(name, "exited", code=1, message="no") for name in names))
+    made = make(pod(*map(container, names)), state, messages={f"{name}-0": "m" * 4096 for name in names})
+    assert state_of(made, "d")["state"]["terminated"]["message"] == "no: " + "m" * (3072 - 4)
+
+
+def test_a_reason_belongs_to_its_phase() -> None:
+    told = {"phase": "Pending", "reason": "Why", "message": "because"}
+    made = make(pod(status=told), NOTHING)
+    assert (made["reason"], made["message"]) == ("Why", "because")
+    made = make(pod(status=told), runtime(ran()))
+    assert "reason" not in made and "message" not in made
 
 
 def test_host_network_pods_have_the_nodes_address() -> None:
@@ -177,21 +220,29 @@ def test_the_address_of_a_finished_pod_is_kept() -> None:
     assert made["phase"] == "Succeeded" and made["podIP"] == "10.244.0.5"
 
 
-def test_the_time_of_a_condition_changes_with_its_status_only() -> None:
-    first = make(pod(), NOTHING)
-    again = status.make(pod(status=first), NOTHING, View(now=NOW.replace(minute=30), host_ip="10.0.0.1"))
-    assert again == first
-    running = status.make(pod(status=first), runtime(ran()), View(now=NOW.replace(minute=30), host_ip="10.0.0.1"))
-    assert condition(running, "Ready")["lastTransitionTime"] == "2026-05-01T12:30:00Z"
-    assert condition(running, "PodScheduled")["lastTransitionTime"] == "2026-05-01T12:00:00Z"
-
-
-def test_mounts_and_resources_of_a_running_container_are_shown() -> None:
+def test_mounts_resources_and_users_of_containers_are_shown() -> None:
     wanted = {"requests": {"cpu": "1"}, "limits": {"cpu": "2"}}
     mounted = container(resources=wanted, volumeMounts=[{"name": "v", "mountPath": "/v", "readOnly": True}])
-    found = state_of(make(pod(mounted), runtime(ran())))
-    assert found["resources"] == wanted and found["allocatedResources"] == {"cpu": "1"}
+    user = {"linux": {"uid": 0, "gid": 0, "supplementalGroups": [0]}}
+    for state in (ran(user=user), ran(state="exited", user=user)):
+        found = state_of(make(pod(mounted), runtime(state)))
+        assert found["resources"] == wanted and found["allocatedResources"] == {"cpu": "1"} and found["user"] == user
     assert found["volumeMounts"] == [{"name": "v", "mountPath": "/v", "readOnly": True, "recursiveReadOnly": "Disabled"}]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "supported", "told"),
+    [
+        ("Enabled", True, "Enabled"),
+        ("IfPossible", True, "Enabled"),
+        ("IfPossible", False, "Disabled"),
+        ("Disabled", True, "Disabled"),
+    ],
+)
+def test_how_far_down_a_mount_is_read_only_is_told(wanted: str, supported: bool, told: str) -> None:
+    mount = {"name": "v", "mountPath": "/v", "readOnly": True, "recursiveReadOnly": wanted}
+    made = make(pod(container(volumeMounts=[mount])), runtime(ran()), recursive_read_only=supported)
+    assert state_of(made)["volumeMounts"] == [{**mount, "recursiveReadOnly": told}]
 
 
 def test_a_patch_holds_only_what_changed_and_leaves_others_conditions_alone() -> None:
