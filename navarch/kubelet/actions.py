@@ -204,16 +204,20 @@ class _Initialization:
         self.failed = False
 
     def plan(self) -> bool:
-        """Fill `starts` and `kills`; True once initialisation is over."""
-        for container in self.pod["spec"].get("initContainers") or ():
+        """Fill `starts` and `kills`; True once initialisation is over.
+
+        What stands before the last one that was started is done, whether or not the runtime still knows of it.
+        """
+        containers = self.pod["spec"].get("initContainers") or ()
+        reached = max((i for i, one in enumerate(containers) if self.current.latest(one["name"]) is not None), default=0)
+        for index, container in enumerate(containers):
+            passed = self.begun or index < reached
             latest = self.current.latest(container["name"])
             if is_sidecar(container):
                 done = self._sidecar(container, latest)
-            elif self.begun:
-                done = True
             else:
-                done = self._ordinary(container, latest)
-            if self.failed or (not done and not self.begun):
+                done = passed or self._ordinary(container, latest)
+            if self.failed or (not done and not passed):
                 return False
         return True
 
@@ -222,7 +226,7 @@ class _Initialization:
             self._start(container, latest)
             return False
         probes = self.probes.get(latest.id, NO_PROBES)
-        kill = _probe_kill(container, latest, probes, "Init container")
+        kill = _probe_kill(container, latest, probes, f"Init container {container['name']}")
         if kill is not None:
             self.kills.append(kill)
             self._start(container, latest)
@@ -238,14 +242,16 @@ class _Initialization:
             if not should_restart(self.pod, container, latest):
                 self.failed = True
                 return False
+        if latest is not None and latest.state == "unknown" and policy_of(self.pod, container) == "Never":
+            self.failed = True
+            return False
         self._start(container, latest)
         return False
 
     def _start(self, container: Object, latest: Container | None) -> None:
         name = container["name"]
         if latest is not None and latest.state == "unknown":
-            message = f"Init container {name} is in an unknown state, try killing it before restart"
-            self.kills.append(Kill(latest, container, message))
+            self.kills.append(Kill(latest, container, 'Init container is in "unknown" state, try killing it before restart'))
         self.starts.append(Start(container, name, "init", _ended(latest or self.runtime.latest(name)), _stuck(latest)))
 
 
@@ -253,12 +259,11 @@ def _stuck(latest: Container | None) -> str:
     return latest.id if latest is not None and latest.state == "created" else ""
 
 
-def _probe_kill(container: Object, latest: Container, probes: ContainerProbes, title: str) -> Kill | None:
-    name = container["name"]
-    if probes.failed("startup"):
-        return Kill(latest, container, f"{title} {name} failed startup probe, will be restarted", "StartupProbe")
+def _probe_kill(container: Object, latest: Container, probes: ContainerProbes, title: str, after: str = "") -> Kill | None:
     if probes.failed("liveness"):
-        return Kill(latest, container, f"{title} {name} failed liveness probe, will be restarted", "LivenessProbe")
+        return Kill(latest, container, f"{title} failed liveness probe{after}", "LivenessProbe")
+    if probes.failed("startup"):
+        return Kill(latest, container, f"{title} failed startup probe{after}", "StartupProbe")
     return None
 
 
@@ -279,24 +284,19 @@ def _plan_main(
             former = latest or runtime.latest(name)
             if should_restart(pod, container, former):
                 if latest is not None and latest.state == "unknown":
-                    message = f"Container {name} is in an unknown state, try killing it before restart"
-                    kills.append(Kill(latest, container, message))
+                    kills.append(Kill(latest, container, 'Container is in "unknown" state, try killing it before restart'))
                 starts.append(Start(container, name, "main", _ended(former), _stuck(latest)))
                 keep = True
             continue
         restartable = policy_of(pod, container) != "Never"
-        kill = _probe_kill(container, latest, probes.get(latest.id, NO_PROBES), "Container")
+        after = ", will be restarted" if restartable else ""
+        kill = _probe_kill(container, latest, probes.get(latest.id, NO_PROBES), f"Container {name}", after)
         if kill is None:
             keep = True
             continue
+        kills.append(kill)
         if restartable:
-            kills.append(kill)
             starts.append(Start(container, name, "main", latest))
-            keep = True
-        else:
-            message = kill.message.removesuffix(", will be restarted")
-            kills.append(Kill(latest, container, message, kill.reason))
-            # It still runs until that is done.
             keep = True
     return keep
 

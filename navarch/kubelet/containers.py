@@ -1,21 +1,21 @@
-"""Making, starting, ending and removing the containers of one pod through the runtime, with the events that tell of it."""
+"""Making, starting and removing the containers of one pod through the runtime, with the events that tell of it."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import shutil
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from navarch.apimachinery.errors import Object, StatusError
 from navarch.component import clock
 from navarch.cri import runtime_pb2 as pb
 from navarch.cri.client import CRIError
-from navarch.kubelet import actions, container_config, dns, env, handlers, logs, resizing, resources
+from navarch.kubelet import container_config, dns, env, hooks, logs, resizing, resources
 from navarch.kubelet.actions import Kill, Start
 from navarch.kubelet.context import NodeContext
+from navarch.kubelet.ending import Ending, side_by_side
 from navarch.kubelet.handlers import Target
 from navarch.kubelet.images import ImageError
 from navarch.kubelet.runtime_pod import (
@@ -25,7 +25,6 @@ from navarch.kubelet.runtime_pod import (
     Container,
     RuntimePod,
     Sandbox,
-    recorded_pre_stop,
 )
 from navarch.kubelet.slots import Slot
 from navarch.kubelet.volumes.manager import PodVolumes
@@ -33,7 +32,6 @@ from navarch.kubelet.volumes.plugin import Mounted, VolumeError
 
 logger = logging.getLogger(__name__)
 
-MINIMUM_GRACE_SECONDS = 2
 TERMINATION_MESSAGE_LIMIT_BYTES = 4096
 POST_START_LIMIT_SECONDS = 3600.0
 SECRETS_RETRY_REASON = "FailedToRetrieveImagePullSecret"
@@ -62,9 +60,7 @@ class PodContainers:
         self.log_directory = log_directory
         self._volumes = volumes
         self._messages: dict[str, str] = {}
-        self._stopped: set[str] = set()
-        self._told: set[str] = set()
-        self._hooked: set[str] = set()
+        self.ending = Ending(context, uid)
 
     # Sandboxes
 
@@ -286,66 +282,20 @@ class PodContainers:
         if not hook:
             return
         ip = (self._context.host_ips if pod["spec"].get("hostNetwork") else sandbox.ips or ("",))[0]
+        target = Target(container_id, container, ip)
+
+        def warn(reason: str, message: str) -> None:
+            self._context.event(pod, "Warning", reason, message)
+
         async with slot.paused():
-            failure = await handlers.run_hook(runtime, Target(container_id, container, ip), hook, POST_START_LIMIT_SECONDS)
+            failure = await hooks.run(runtime, pod, target, hook, POST_START_LIMIT_SECONDS, warn)
         if failure:
-            self._context.event(pod, "Warning", "FailedPostStartHook", f"PostStartHook failed: {failure}", container)
+            logger.info("pod %s: %s", self._uid, failure)
+            # What it says may be secret, and events are not.
+            self._context.event(pod, "Warning", "FailedPostStartHook", "PostStartHook failed", container)
             ended = Container(container_id, start.name, 0, "running", sandbox.id, 0)
-            await self.kill(pod, ended, Kill(ended, container, "FailedPostStartHook"), None, ip)
+            await self.ending.kill(pod, ended, Kill(ended, container, "FailedPostStartHook"), None, ip)
             raise StartError("PostStartHookError", failure)
-
-    # Ending
-
-    async def kill(self, pod: Object, container: Container, kill: Kill | None, grace: int | None, ip: str) -> None:
-        """End one container: preStop hook, then the signal, and a kill when its time is up. Raises CRIError."""
-        spec = kill.spec if kill is not None else _spec_of(pod, container.name)
-        seconds = actions.grace_seconds(pod if pod["spec"].get("containers") else None, container, kill, grace)
-        shown = spec or {"name": container.name}
-        message = kill.message if kill is not None and kill.message else f"Stopping container {container.name}"
-        if container.id not in self._told:
-            self._told.add(container.id)
-            self._context.event(pod, "Normal", "Killing", message, shown)
-        hook = ((spec or {}).get("lifecycle") or {}).get("preStop") if spec else recorded_pre_stop(container)
-        if hook and seconds > 0 and container.running and container.id not in self._hooked:
-            # Once, even if the pod is then given less time and is ended anew.
-            self._hooked.add(container.id)
-            begun = clock.monotonic()
-            target = Target(container.id, shown, ip)
-            try:
-                async with asyncio.timeout(seconds):
-                    failure = await handlers.run_hook(self._context.runtime, target, hook, seconds)
-            except TimeoutError:
-                failure = f"preStop hook did not finish within {seconds}s"
-                logger.info("pod %s, container %s: %s", self._uid, container.name, failure)
-            if failure:
-                self._context.event(pod, "Warning", "FailedPreStopHook", f"PreStopHook failed: {failure}", shown)
-            seconds -= int(clock.monotonic() - begun)
-        try:
-            await self._context.runtime.stop_container(container.id, max(seconds, MINIMUM_GRACE_SECONDS))
-        except CRIError as error:
-            if not error.is_not_found:
-                raise
-
-    async def kill_all(self, pod: Object, runtime: RuntimePod, grace: int | None) -> None:
-        """End everything: containers at once, then sidecars from the last to the first, then the sandboxes."""
-        begun = clock.monotonic()
-        ip = runtime.sandbox.ips[0] if runtime.sandbox is not None and runtime.sandbox.ips else ""
-        sidecars = [c["name"] for c in pod["spec"].get("initContainers") or () if resources.is_sidecar(c)]
-        alive = [container for container in runtime.containers if container.state in ("running", "unknown")]
-        first = [container for container in alive if container.name not in sidecars]
-        await _all(self.kill(pod, container, None, grace, ip) for container in first)
-        for name in reversed(sidecars):
-            for container in alive:
-                if container.name != name:
-                    continue
-                allowed = actions.grace_seconds(pod, container, None, grace)
-                left = max(MINIMUM_GRACE_SECONDS, allowed - int(clock.monotonic() - begun))
-                await self.kill(pod, container, None, left, ip)
-        await _all(self._stop_sandbox(sandbox) for sandbox in runtime.sandboxes if sandbox.ready)
-
-    async def _stop_sandbox(self, sandbox: Sandbox) -> None:
-        await self._context.runtime.stop_pod_sandbox(sandbox.id)
-        self._stopped.add(sandbox.id)
 
     # Removing
 
@@ -357,23 +307,21 @@ class PodContainers:
             if not error.is_not_found:
                 raise
         self._messages.pop(container.id, None)
-        self._told.discard(container.id)
-        self._hooked.discard(container.id)
+        self.ending.forget(container)
         for file in logs.log_files(self.log_directory, container.name, container.attempt):
             file.unlink(missing_ok=True)
         (self._directory / "containers" / container.name / str(container.attempt)).unlink(missing_ok=True)
 
     async def remove_all(self, runtime: RuntimePod) -> None:
         """Remove every container and sandbox, all ended. Raises CRIError."""
-        await _all(self._context.runtime.remove_container(container.id) for container in runtime.containers)
-        await _all(self._remove_sandbox(sandbox) for sandbox in runtime.sandboxes)
+        await side_by_side(self._context.runtime.remove_container(container.id) for container in runtime.containers)
+        await side_by_side(self._remove_sandbox(sandbox) for sandbox in runtime.sandboxes)
 
     async def _remove_sandbox(self, sandbox: Sandbox) -> None:
-        if sandbox.id not in self._stopped:
-            # Even if it has died on its own: what it still holds, its address, is given back only so.
-            await self._context.runtime.stop_pod_sandbox(sandbox.id)
+        # Even if it has died on its own: what it still holds, its address, is given back only so.
+        await self.ending.stop_sandbox(sandbox)
         await self._context.runtime.remove_pod_sandbox(sandbox.id)
-        self._stopped.discard(sandbox.id)
+        self.ending.forget_sandbox(sandbox)
 
     async def prune(self, runtime: RuntimePod) -> bool:
         """Remove runs that nobody asks for any more: of each container the newest and the one before stay, of sandboxes
@@ -432,10 +380,6 @@ _SHOWN_BY_REASON = frozenset(
 )
 
 
-def _spec_of(pod: Object, name: str) -> Object | None:
-    return next((container for container in resources.all_containers(pod) if container["name"] == name), None)
-
-
 def _target_id(container: Object, runtime: RuntimePod) -> str:
     """The container whose process namespace an ephemeral container joins."""
     name = container.get("targetContainerName")
@@ -445,11 +389,3 @@ def _target_id(container: Object, runtime: RuntimePod) -> str:
     if found is None or not found.running:
         raise env.ConfigError(f"unable to find target container {json.dumps(name)}")
     return found.id
-
-
-async def _all(calls: Iterable[Awaitable[None]]) -> None:
-    """Run calls side by side; the first failure is raised once all have ended."""
-    results = await asyncio.gather(*calls, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result

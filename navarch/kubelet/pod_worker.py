@@ -68,7 +68,7 @@ class PodWorker:
         self._volumes = PodVolumes(self._directory, in_memory=context.config.memory_volumes)
         log_directory = context.config.log_directory / log_directory_name(pod)
         self.containers = PodContainers(context, self.uid, self._directory, log_directory, self._volumes)
-        self._prober = Prober(context.runtime, self.wake, self._unhealthy)
+        self._prober = Prober(context.runtime, self.wake, self._warn)
         self._resizing = Resizing(pod)
         self._waiting: dict[str, Waiting] = {}
         self._statuses: dict[str, Container] = {}
@@ -385,13 +385,13 @@ class PodWorker:
     async def _carry_out(self, plan: Plan) -> float:
         """Do what the plan says; how long until what could not be done may be tried again."""
         if plan.kill_pod:
-            await self.containers.kill_all(self.pod, self.runtime, None)
+            await self.containers.ending.kill_all(self.pod, self.runtime, None)
             self._progress = True
             if not plan.create_sandbox:
                 return self._context.config.resync_seconds
         if plan.kill:
             ip = self.runtime.sandbox.ips[0] if self.runtime.sandbox is not None and self.runtime.sandbox.ips else ""
-            await asyncio.gather(*(self.containers.kill(self.pod, kill.container, kill, None, ip) for kill in plan.kill))
+            await asyncio.gather(*(self.containers.ending.kill(self.pod, kill.container, kill, None, ip) for kill in plan.kill))
             self._progress = True
         problem = self._context.network_problem() if not self.pod["spec"].get("hostNetwork") else ""
         if problem and plan.create_sandbox:
@@ -559,7 +559,7 @@ class PodWorker:
         self._cancel_report()
         if self.runtime.anything_runs:
             self._publish()
-            await self.containers.kill_all(self.pod, self.runtime, self._grace_override)
+            await self.containers.ending.kill_all(self.pod, self.runtime, self._grace_override)
             await self._refresh()
             if self.runtime.anything_runs:
                 return self._next_retry()
@@ -570,7 +570,7 @@ class PodWorker:
     async def _finish(self) -> float | None:
         """Nothing of the pod runs: give back volumes and cgroup, and at last the pod itself."""
         if self.runtime.anything_runs:
-            await self.containers.kill_all(self.pod, self.runtime, self._grace_override)
+            await self.containers.ending.kill_all(self.pod, self.runtime, self._grace_override)
             await self._refresh()
         self.containers.messages(self.runtime)
         self._finished_containers = True
@@ -680,5 +680,5 @@ class PodWorker:
             self._report_timer.cancel()
             self._report_timer = None
 
-    def _unhealthy(self, container: Object, message: str) -> None:
-        self._context.event(self.pod, "Warning", "Unhealthy", message, container)
+    def _warn(self, container: Object, reason: str, message: str) -> None:
+        self._context.event(self.pod, "Warning", reason, message, container)

@@ -17,9 +17,10 @@ from navarch.kubelet.runtime_pod import Container
 logger = logging.getLogger(__name__)
 
 PROBE_ATTEMPTS = 3
+"""How often a probe is tried that cannot be carried out."""
 
-Recorder = Callable[[Object, str], None]
-"""(container spec, message) of an Unhealthy event."""
+Recorder = Callable[[Object, str, str], None]
+"""(container spec, reason, message) of a Warning event."""
 
 
 class Prober:
@@ -102,11 +103,14 @@ class Prober:
         await clock.sleep(probes.first_delay_seconds(probe, clock.time_seconds() - started_at))
         while True:
             begun = clock.monotonic()
-            outcome, output = await handlers.run_probe(self._runtime, target, probe.handler, probe.timeout_seconds)
+            for _ in range(PROBE_ATTEMPTS):
+                outcome, output = await handlers.run_probe(self._runtime, target, probe.handler, probe.timeout_seconds)
+                if outcome != "error":
+                    break
             before = self._states[key]
             after = self._states[key] = probes.observe(probe, before, outcome)
             if outcome != "success":
-                self._record(target.container, probes.event_message(probe.type, outcome, output))
+                self._record(target.container, *probes.event(probe.type, outcome, output))
             if after.result != before.result:
                 logger.info("%s probe of container %s: %s", probe.type, target.container["name"], after.result)
                 if probe.type == "startup" and after.result == "success":

@@ -14,7 +14,7 @@ from navarch.apimachinery.errors import Object
 
 ProbeType = Literal["startup", "liveness", "readiness"]
 Result = Literal["unknown", "success", "failure"]
-Outcome = Literal["success", "failure", "error"]
+Outcome = Literal["success", "warning", "failure", "error"]
 
 PROBE_FIELDS: dict[ProbeType, str] = {
     "startup": "startupProbe",
@@ -70,9 +70,12 @@ def initial(type_: ProbeType) -> ProbeState:
 
 
 def observe(spec: ProbeSpec, state: ProbeState, outcome: Outcome) -> ProbeState:
-    """The state after one more outcome. An error (the probe itself could not be carried out) decides nothing."""
+    """The state after one more outcome. An error (the probe itself could not be carried out) decides nothing; a warning is a
+    success."""
     if outcome == "error":
         return state
+    if outcome == "warning":
+        outcome = "success"
     run = state.run + 1 if outcome == state.last else 1
     threshold = spec.failure_threshold if outcome == "failure" else spec.success_threshold
     result: Result = outcome if run >= threshold else state.result
@@ -102,9 +105,11 @@ class ContainerProbes:
         return self.results.get(type_) == "failure"
 
 
-def event_message(type_: ProbeType, outcome: Outcome, output: str) -> str:
-    """The message of an Unhealthy event."""
+def event(type_: ProbeType, outcome: Outcome, output: str) -> tuple[str, str]:
+    """Reason and message of the event that tells of an outcome other than success."""
     name = type_.capitalize()
+    if outcome == "warning":
+        return "ProbeWarning", f"{name} probe warning: {output}"
     if outcome == "error":
-        return f"{name} probe errored and resulted in unknown state: {output}"
-    return f"{name} probe failed: {output}"
+        return "Unhealthy", f"{name} probe errored and resulted in unknown state: {output}"
+    return "Unhealthy", f"{name} probe failed: {output}"

@@ -136,8 +136,38 @@ def test_failed_probes_end_a_container_and_it_comes_back() -> None:
         ("Container c failed liveness probe, will be restarted", "LivenessProbe")
     ]
     assert names(plan) == ["c"]
-    plan = actions.compute(pod(restartPolicy="Never"), runtime(ran()), {"c-0": ContainerProbes({"startup": "failure"})})
+    failed = {"c-0": ContainerProbes({"startup": "failure"})}
+    both = pod(container("c"), container("d"), restartPolicy="Never")
+    plan = actions.compute(both, runtime(ran(), ran("d")), failed)
     assert plan.kill[0].message == "Container c failed startup probe" and not plan.start
+    # Where nothing else is left, all that the pod has goes.
+    assert actions.compute(pod(restartPolicy="Never"), runtime(ran()), failed).kill_pod
+
+
+def test_a_sidecar_that_fails_its_probe_comes_back_without_the_others() -> None:
+    both = pod(init=(sidecar("s"),), restartPolicy="Never")
+    plan = actions.compute(both, runtime(ran("s"), ran()), {"s-0": ContainerProbes({"liveness": "failure"})})
+    assert [(kill.message, kill.reason) for kill in plan.kill] == [("Init container s failed liveness probe", "LivenessProbe")]
+    assert names(plan) == ["s"]
+
+
+def test_a_container_of_unknown_state_is_ended_before_it_comes_back() -> None:
+    plan = actions.compute(pod(), runtime(ran(state="unknown")), {})
+    assert [kill.message for kill in plan.kill] == ['Container is in "unknown" state, try killing it before restart']
+    initializing = pod(init=(container("i"),))
+    plan = actions.compute(initializing, runtime(ran("i", "unknown")), {})
+    assert [kill.message for kill in plan.kill] == ['Init container is in "unknown" state, try killing it before restart']
+    assert names(plan) == ["i"]
+    initializing["spec"]["restartPolicy"] = "Never"
+    assert actions.compute(initializing, runtime(ran("i", "unknown")), {}).kill_pod
+
+
+def test_init_containers_are_done_once_a_later_one_was_started() -> None:
+    three = pod(init=(container("i"), sidecar("s"), container("j")))
+    assert actions.compute(three, runtime(ran("s"), ran("j")), {}).nothing
+    # A sidecar that comes back holds nobody up.
+    plan = actions.compute(three, runtime(ran("s", "exited"), ran("j", "exited", code=1)), {})
+    assert names(plan) == ["s", "j"]
 
 
 def test_a_container_that_was_made_but_never_ran_is_made_again() -> None:

@@ -244,6 +244,28 @@ def test_a_shorter_grace_counts_at_once_and_hooks_run_once(tmp_path: Path) -> No
     on_a_trial(test)(tmp_path)
 
 
+def test_hooks_of_sidecars_run_beside_the_others_and_what_they_say_stays_with_the_node(tmp_path: Path) -> None:
+    async def test(t: Trial) -> None:
+        hook = {"preStop": {"exec": {"command": ["bye"]}}}
+        fields = {"image": "app:1", "imagePullPolicy": "IfNotPresent", "restartPolicy": "Always", "lifecycle": hook}
+        t.runtime.command = lambda container_id, command: (1, b"secret")
+        t.runtime.stop_seconds = 0.05
+        sidecars = [{"name": "s", **fields}, {"name": "t", **fields}]
+        t.add({"name": "c", "lifecycle": hook}, initContainers=sidecars, terminationGracePeriodSeconds=60)
+        await t.until(lambda: t.status().get("phase") == "Running")
+        metadata = (t.api.one("pods", KEY) or {})["metadata"]
+        deleted = {**metadata, "deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 60}
+        t.api.change("pods", KEY, metadata=deleted)
+        await t.until(lambda: t.api.one("pods", KEY) is None)
+        ending = [call for call in t.runtime.calls if call[0] in ("ExecSync", "StopContainer")]
+        stops = [name for method, name in ending if method == "StopContainer"]
+        assert stops == ["c", "t", "s"]
+        assert set(ending[: ending.index(("StopContainer", "t"))]) > {("ExecSync", name) for name in "cst"}
+        assert t.events("FailedPreStopHook") == ["PreStopHook failed"] * 3
+
+    on_a_trial(test)(tmp_path)
+
+
 def test_a_runtime_that_tells_no_events_is_asked(tmp_path: Path) -> None:
     async def test(t: Trial) -> None:
         t.runtime.has_events = False

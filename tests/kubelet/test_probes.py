@@ -61,6 +61,8 @@ def test_the_first_probe_waits_for_the_initial_delay() -> None:
 
 
 def test_messages_name_the_probe() -> None:
-    assert probes.event_message("readiness", "failure", "no") == "Readiness probe failed: no"
-    assert probes.event_message("liveness", "error", "no") == "Liveness probe errored and resulted in unknown state: no"
+    assert probes.event("readiness", "failure", "no") == ("Unhealthy", "Readiness probe failed: no")
+    assert probes.event("startup", "warning", "gone") == ("ProbeWarning", "Startup probe warning: gone")
+    errored = "Liveness probe errored and resulted in unknown state: no"
+    assert probes.event("liveness", "error", "no") == ("Unhealthy", errored)
     assert ProbeState("success").run == 0
