@@ -113,7 +113,7 @@ class PodContainers:
         await self._create_and_start(pod, start, sandbox, config, made, slot)
 
     async def _image(self, pod: Object, container: Object, config: pb.PodSandboxConfig, slot: Slot) -> pb.Image:
-        secrets = await self._pull_secrets(pod)
+        secrets, missing = await self._pull_secrets(pod)
 
         def record(type_: str, reason: str, message: str) -> None:
             self._context.event(pod, type_, reason, message, container)
@@ -121,13 +121,20 @@ class PodContainers:
         try:
             return await self._context.images.ensure(pod, container, secrets, record, config, slot)
         except ImageError as error:
+            if missing and error.reason in ("ErrImagePull", "ImagePullBackOff"):
+                names = ", ".join(missing)
+                message = f"Unable to retrieve some image pull secrets ({names}); attempting to pull the image may not succeed."
+                self._context.event(pod, "Warning", SECRETS_RETRY_REASON, message)
             raise StartError(error.reason, error.message) from None
 
-    async def _pull_secrets(self, pod: Object) -> Sequence[Object]:
+    async def _pull_secrets(self, pod: Object) -> tuple[Sequence[Object], Sequence[str]]:
+        """Those that are there, and the names of those that are not."""
         found: list[Object] = []
         missing: list[str] = []
         for reference in pod["spec"].get("imagePullSecrets") or ():
             name = reference.get("name", "")
+            if not name:
+                continue
             try:
                 secret = await self._context.objects.get("secrets", pod["metadata"]["namespace"], name)
             except (StatusError, OSError) as error:
@@ -137,11 +144,7 @@ class PodContainers:
                 missing.append(name)
             else:
                 found.append(secret)
-        if missing:
-            names = ", ".join(missing)
-            message = f"Unable to retrieve some image pull secrets ({names}); attempting to pull the image may not succeed."
-            self._context.event(pod, "Warning", SECRETS_RETRY_REASON, message)
-        return found
+        return found, missing
 
     async def _configured(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from navarch.apimachinery.errors import Object
@@ -40,8 +40,10 @@ class NodeContext:
     """Called with a pod's uid when its worker has nothing left to do."""
     network_problem: Callable[[], str]
     """"" or why pods with a network of their own cannot start."""
-    admit: Callable[[Object], Refusal | None]
-    """Whether there is room for a pod beside the others."""
+    admit: Callable[[Object], Awaitable[Refusal | None]]
+    """Whether the node takes a pod beside the others."""
+    room: Callable[[Object], Refusal | None]
+    """Whether it has room for it."""
     starts: asyncio.Semaphore
     """Places of pods that are being started."""
     resolver: Resolver = field(default_factory=Resolver)

@@ -61,20 +61,13 @@ class ImageManager:
         """The image of `container`, pulled if its policy says so. Raises ImageError."""
         name = container["image"]
         if len(name) > REFERENCE_LIMIT or not _REFERENCE.match(name):
-            message = (
-                f'Failed to apply default image tag "{name}": couldn\'t parse image name "{name}": invalid reference format'
-            )
+            message = f'Failed to apply default image tag "{name}": couldn\'t parse image name "{name}": {_why_malformed(name)}'
             record("Warning", "InspectFailed", message)
             raise ImageError("InvalidImageName", message)
         image = credentials.with_default_tag(name)
-        try:
-            present = await self._service.image_status(image)
-        except CRIError as error:
-            message = f'Failed to inspect image "{name}": {error.rpc_text}'
-            record("Warning", "InspectFailed", message)
-            raise ImageError("ImageInspectError", message) from None
         policy = container.get("imagePullPolicy") or ("Always" if image.endswith(":latest") else "IfNotPresent")
-        if policy != "Always" and present is not None:
+        present = None if policy == "Always" else await self._inspect(image, record)
+        if present is not None:
             record("Normal", "Pulled", f'Container image "{name}" already present on machine and can be accessed by the pod')
             return present
         if policy == "Never":
@@ -83,6 +76,16 @@ class ImageManager:
             raise ImageError("ErrImageNeverPull", message)
         async with slot.paused():
             return await self._pull(pod, name, image, secrets, record, config)
+
+    async def _inspect(self, image: str, record: Recorder) -> pb.Image | None:
+        """The image, if it is there. Raises ImageError."""
+        try:
+            return await self._service.image_status(image)
+        except CRIError as error:
+            # Which image is not said: Kubernetes has nothing between these quotes.
+            message = f'Failed to inspect image "": {error.rpc_text}'
+            record("Warning", "InspectFailed", message)
+            raise ImageError("ImageInspectError", message) from None
 
     async def _pull(
         self, pod: Object, name: str, image: str, secrets: Sequence[Object], record: Recorder, config: pb.PodSandboxConfig
@@ -156,8 +159,27 @@ class ImageManager:
 
 def _pull_failure(name: str, error: CRIError) -> tuple[str, str]:
     """Waiting reason and message for a failed pull."""
-    if error.message.startswith("RegistryUnavailable"):
-        return "RegistryUnavailable", f"image pull failed for {name} because the registry is unavailable"
-    if error.message.startswith("SignatureValidationFailed"):
-        return "SignatureValidationFailed", f"image pull failed for {name} because the signature validation failed"
+    for reason, cause in (
+        ("RegistryUnavailable", "the registry is unavailable"),
+        ("SignatureValidationFailed", "the signature validation failed"),
+    ):
+        if error.message.startswith(reason):
+            return reason, f"image pull failed for {name} because {cause}{error.message.removeprefix(reason)}"
     return "ErrImagePull", error.rpc_text
+
+
+def _why_malformed(name: str) -> str:
+    """A name on the default registry's shelf of official images is shown as it stands there."""
+    first, slash, rest = name.partition("/")
+    if not slash:
+        repository = f"library/{name}"
+    elif first in ("docker.io", "index.docker.io"):
+        repository = rest if "/" in rest else f"library/{rest}"
+    elif first == "localhost" or "." in first or ":" in first or first != first.lower():
+        repository = rest
+    else:
+        repository = name
+    repository = repository.partition(":")[0]
+    if repository != repository.lower():
+        return f"invalid reference format: repository name ({repository}) must be lowercase"
+    return "invalid reference format"

@@ -88,6 +88,7 @@ class Kubelet:
             ended=self._worker_ended,
             network_problem=lambda: self.node.network_problem,
             admit=self._admit,
+            room=self._room,
             starts=asyncio.Semaphore(config.parallel_starts or 1 + self.node.machine.cpus),
             resolver=dns.parse_resolv_conf(_read(config.host_resolv_conf)),
             host_ips=(config.node_ip,),
@@ -170,14 +171,25 @@ class Kubelet:
         if node is not None and meta.name(node) == self.config.node_name:
             self.node.observe(new)
 
-    def _admit(self, pod: Object) -> admission.Refusal | None:
-        """Whether there is room for the pod beside those that are active."""
-        others = [
+    def _others(self, pod: Object) -> list[Object]:
+        """The active pods, but for this one."""
+        return [
             worker.allocated_pod
             for worker in self._workers.values()
             if worker.uid != meta.uid(pod) and worker.active and worker.admitted
         ]
-        return admission.fits(pod, others, self.node.allocatable)
+
+    def _room(self, pod: Object) -> admission.Refusal | None:
+        return admission.fits(pod, self._others(pod), self.node.allocatable)
+
+    async def _admit(self, pod: Object) -> admission.Refusal | None:
+        """Raises StatusError and OSError where the node cannot be asked for."""
+        refusal = admission.check(pod, self.node.node, self._others(pod), self.node.allocatable)
+        if refusal is not None and refusal.reason == admission.NODE_AFFINITY:
+            # The scheduler may have seen labels that have not come here yet.
+            self.node.observe(await self._client.get("nodes", self.config.node_name))
+            refusal = admission.check(pod, self.node.node, self._others(pod), self.node.allocatable)
+        return refusal
 
     def _balance_soon(self) -> None:
         """Weigh the burstable level anew, once for all the pods that come and go together."""

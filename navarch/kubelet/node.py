@@ -76,6 +76,11 @@ class NodeReporter:
     def memory_capacity_bytes(self) -> int:
         return quantity.value(self.capacity["memory"])
 
+    @property
+    def node(self) -> Object:
+        """The Node, as the API has it; before that, as it will be made."""
+        return self._node or self._as_made()
+
     def problem(self) -> str:
         """ "" or why the node is not ready, as its condition says it."""
         problems = [text for text in (self._runtime_problem, self.network_problem, self._pleg.unhealthy()) if text]
@@ -149,17 +154,7 @@ class NodeReporter:
         delay = REGISTER_RETRY_SECONDS
         config = self._config
         while True:
-            wanted: Object = {
-                "apiVersion": "v1",
-                "kind": "Node",
-                "metadata": {
-                    "name": config.node_name,
-                    "labels": node_status.labels(config, self.machine),
-                    "annotations": {"volumes.kubernetes.io/controller-managed-attach-detach": "true"},
-                },
-                "spec": {"taints": list(config.node_taints)} if config.node_taints else {},
-                "status": self._status(()),
-            }
+            wanted: Object = {**self._as_made(), "status": self._status(())}
             try:
                 self._node = await self._create_or_update(wanted)
                 logger.info("node %s is registered", config.node_name)
@@ -173,6 +168,19 @@ class NodeReporter:
                 logger.debug("cannot register node %s: %s", config.node_name, error)
             await clock.sleep(clock.jitter(delay, 0.1))
             delay = min(delay * 2, REGISTER_RETRY_MAX_SECONDS)
+
+    def _as_made(self) -> Object:
+        config = self._config
+        return {
+            "apiVersion": "v1",
+            "kind": "Node",
+            "metadata": {
+                "name": config.node_name,
+                "labels": node_status.labels(config, self.machine),
+                "annotations": {"volumes.kubernetes.io/controller-managed-attach-detach": "true"},
+            },
+            "spec": {"taints": list(config.node_taints)} if config.node_taints else {},
+        }
 
     async def _create_or_update(self, wanted: Object) -> Object:
         try:

@@ -208,7 +208,7 @@ class PodWorker:
             self._context.event(self.pod, "Normal", "DeadlineExceeded", message)
             self._reason, self._message, self._ending = "DeadlineExceeded", message, True
             return await self._terminate()
-        if not self.admitted and not self._admit():
+        if not self.admitted and not await self._admit():
             return await self._terminate()
         restarts, resize_delay = await self._resize()
         plan = actions.compute(self.allocated_pod, self.runtime, self._prober.results())
@@ -357,28 +357,29 @@ class PodWorker:
     def _grant(self) -> None:
         """Allocate what the pod asks for, if the node has room; otherwise say why not."""
         never = admission.fits(self.pod, (), self._context.allocatable)
-        refusal = never or self._context.admit(self.pod)
+        refusal = never or self._context.room(self.pod)
         if refusal is None:
             self._resizing.grant(self.pod)
             self._context.event(self.pod, "Normal", "ResizeStarted", resizing.event_message("Pod resize started", self.pod))
             return
-        text = refusal.message.removeprefix(admission.REJECTED)
+        text = refusal.message
         if never is not None:
             text = text.replace("enough resource", "enough capacity").replace(", used: 0", "")
         self._resizing.put_off("Deferred" if never is None else "Infeasible", text)
 
     # Doing.
 
-    def _admit(self) -> bool:
-        """Whether the node takes the pod; if not, it fails."""
-        self.admitted = True
+    async def _admit(self) -> bool:
+        """Whether the node takes the pod; if not, it fails. Raises StatusError, OSError."""
         if self.runtime.containers or self.runtime.sandboxes:
+            self.admitted = True
             return True
         refused_sysctls = security.forbidden_sysctls(self.pod, self._context.config.allowed_unsafe_sysctls)
-        refusal = admission.forbidden(refused_sysctls) or self._context.admit(self.pod)
+        refusal = admission.forbidden(refused_sysctls) or await self._context.admit(self.pod)
+        self.admitted = True
         if refusal is None:
             return True
-        self._reason, self._message, self._ending = refusal.reason, refusal.message, True
+        self._reason, self._message, self._ending = refusal.reason, admission.REJECTED + refusal.message, True
         self._context.event(self.pod, "Warning", refusal.reason, refusal.message)
         return False
 

@@ -88,6 +88,41 @@ def test_a_malformed_name_is_told() -> None:
     assert trial.events[0][0] == "InspectFailed" and not trial.pulls
 
 
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("UPPER", "invalid reference format: repository name (library/UPPER) must be lowercase"),
+        ("r.io/Team/app:1", "invalid reference format: repository name (Team/app) must be lowercase"),
+        ("team/App", "invalid reference format: repository name (team/App) must be lowercase"),
+        ("a b", "invalid reference format"),
+    ],
+)
+def test_what_is_wrong_with_a_name_is_told(name: str, why: str) -> None:
+    trial = Trial()
+    with pytest.raises(ImageError) as caught:
+        asyncio.run(trial.ensure(name))
+    expected = f'Failed to apply default image tag "{name}": couldn\'t parse image name "{name}": {why}'
+    assert caught.value.message == expected and trial.events == [("InspectFailed", expected)]
+
+
+def test_only_an_image_that_may_be_there_is_looked_for() -> None:
+    trial = Trial()
+    trial.runtime.failures["ImageStatus"] = CRIError("UNKNOWN", "no")
+    with pytest.raises(ImageError) as caught:
+        asyncio.run(trial.ensure("app:1"))
+    assert (caught.value.reason, caught.value.message) == (
+        "ImageInspectError",
+        'Failed to inspect image "": rpc error: code = Unknown desc = no',
+    )
+    trial.runtime.failures["PullImage"] = CRIError("UNKNOWN", "RegistryUnavailable: it sleeps")
+    with pytest.raises(ImageError) as caught:
+        asyncio.run(trial.ensure("app:1", "Always"))
+    assert (caught.value.reason, caught.value.message) == (
+        "RegistryUnavailable",
+        "image pull failed for app:1 because the registry is unavailable: it sleeps",
+    )
+
+
 def test_each_fitting_credential_is_tried() -> None:
     import base64
     import json

@@ -213,9 +213,28 @@ def test_a_pod_the_node_has_no_room_for_fails(tmp_path: Path) -> None:
         assert t.status()["reason"] == "OutOfcpu"
         expected = "Pod was rejected: Node didn't have enough resource: cpu, requested: 3000, used: 0, capacity: 2000"
         assert t.status()["message"] == expected
+        await t.until(lambda: t.events("OutOfcpu"))
+        assert t.events("OutOfcpu") == [expected.removeprefix("Pod was rejected: ")]
         assert not t.runtime.sandboxes
+        ended = t.container()["state"]["terminated"]
+        assert (ended["reason"], ended["exitCode"]) == ("ContainerStatusUnknown", 137)
 
     on_a_trial(test, capacity_cpu="2")(tmp_path)
+
+
+def test_the_nodes_newest_labels_count_for_a_pod_that_asks_for_them(tmp_path: Path) -> None:
+    async def test(t: Trial) -> None:
+        t.add({"name": "c"}, name="other", nodeSelector={"disk": "hdd"})
+        await t.until(lambda: t.status("default/other").get("reason") == "NodeAffinity")
+        node = t.api.one("nodes", NODE)
+        assert node is not None
+        t.api.change("nodes", NODE, metadata={**node["metadata"], "labels": {**node["metadata"]["labels"], "disk": "ssd"}})
+        # What the kubelet has heard of it is older.
+        t.kubelet.node._node = node
+        t.add({"name": "c"}, nodeSelector={"disk": "ssd"})
+        await t.until(lambda: t.status().get("phase") == "Running")
+
+    on_a_trial(test)(tmp_path)
 
 
 def test_a_pod_taken_out_of_the_api_by_force_ends_too(tmp_path: Path) -> None:
