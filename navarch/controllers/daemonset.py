@@ -6,18 +6,20 @@ Pods are bound by the scheduler like all others: each is made for one node, by a
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from navarch.api.apps.daemonset import TEMPLATE_GENERATION
+from navarch.api.core import nodeselector
+from navarch.api.core.nodeselector import NAME_FIELD
 from navarch.apimachinery import intstr, meta, selectors
 from navarch.apimachinery.errors import Object, StatusError
-from navarch.apimachinery.selectors import Requirement, Selector
+from navarch.apimachinery.selectors import Selector
 from navarch.client.informer import Informers
 from navarch.component import clock
-from navarch.controllers import history, tainteviction
+from navarch.controllers import history
 from navarch.controllers import pods as podrules
 from navarch.controllers.controller import Cluster, Controller, Watch, is_namespace_terminating, slow_start
 from navarch.controllers.history import HASH_LABEL
@@ -27,9 +29,7 @@ BURST = 250
 BACKOFF_INITIAL_SECONDS = 1.0
 BACKOFF_MAX_SECONDS = 900.0
 BACKOFF_LIMIT = 4096
-NAME_FIELD = "metadata.name"
 TEMPLATE_GENERATION_LABEL = "pod-template-generation"
-_OPERATORS = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!", "Gt": "gt", "Lt": "lt"}
 _TOLERATED = (
     ("node.kubernetes.io/not-ready", "NoExecute"),
     ("node.kubernetes.io/unreachable", "NoExecute"),
@@ -62,27 +62,7 @@ def matches_node(template_spec: Object, node: Object) -> bool:
     """Whether nodeName, nodeSelector and required affinity allow the node."""
     if template_spec.get("nodeName") and template_spec["nodeName"] != meta.name(node):
         return False
-    labels = meta.labels(node)
-    if any(labels.get(key) != value for key, value in (template_spec.get("nodeSelector") or {}).items()):
-        return False
-    required = meta.get_path(template_spec, "affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution")
-    if required is None:
-        return True
-    return any(_term_matches(term, labels, meta.name(node)) for term in required.get("nodeSelectorTerms") or ())
-
-
-def _term_matches(term: Object, labels: Mapping[str, str], name: str) -> bool:
-    expressions, fields = term.get("matchExpressions") or (), term.get("matchFields") or ()
-    if not expressions and not fields:
-        return False
-    named = {NAME_FIELD: name}
-    return all(_requirement(item).matches(labels) for item in expressions) and all(
-        _requirement(item).matches(named) for item in fields
-    )
-
-
-def _requirement(item: Object) -> Requirement:
-    return Requirement(item["key"], _OPERATORS[item["operator"]], tuple(item.get("values") or ()))
+    return nodeselector.allows(template_spec, node)
 
 
 def runs_on(daemonset: Object, node: Object) -> tuple[bool, bool]:
@@ -95,7 +75,7 @@ def runs_on(daemonset: Object, node: Object) -> tuple[bool, bool]:
         taint["effect"]
         for taint in (node.get("spec") or {}).get("taints") or ()
         if taint.get("effect") in ("NoSchedule", "NoExecute")
-        and not any(tainteviction.tolerates(item, taint) for item in tolerated)
+        and not any(nodeselector.tolerates(item, taint) for item in tolerated)
     ]
     return not hard, "NoExecute" not in hard
 

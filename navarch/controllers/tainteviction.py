@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
+from navarch.api.core.nodeselector import tolerates
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object, StatusError
 from navarch.client.informer import Informers
@@ -14,17 +15,6 @@ from navarch.controllers.controller import BY_NODE, Cluster, Controller, Watch, 
 
 EVICTION = "TaintManagerEviction"
 MESSAGE = "Taint manager: deleting due to NoExecute taint"
-
-
-def tolerates(toleration: Object, taint: Object) -> bool:
-    """Whether that toleration is about that taint."""
-    if toleration.get("effect") and toleration["effect"] != taint.get("effect"):
-        return False
-    if toleration.get("key") and toleration["key"] != taint["key"]:
-        return False
-    if toleration.get("operator") == "Exists":
-        return True
-    return bool(toleration.get("key")) and (toleration.get("value") or "") == (taint.get("value") or "")
 
 
 def no_execute(node: Object | None) -> list[Object]:
