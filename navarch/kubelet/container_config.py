@@ -151,12 +151,24 @@ def container_annotations(pod: Object, container: Object, attempt: int) -> dict[
     return found
 
 
-def mount(container_path: str, host_path: str, spec: Object | None = None, *, read_only: bool = False) -> pb.Mount:
+def is_recursive_read_only(mount: Object, supported: bool) -> bool:
+    """Whether what is mounted below a volumeMount is to be read-only too. Raises ConfigError where it must and cannot be."""
+    mode = mount.get("recursiveReadOnly")
+    if mode == "Enabled" and not supported:
+        text = f'volume "{mount["name"]}" requested recursive read-only mode, but it is not supported by the runtime'
+        raise env.ConfigError(f"failed to resolve recursive read-only mode: {text}")
+    return supported and mode in ("Enabled", "IfPossible")
+
+
+def mount(
+    container_path: str, host_path: str, spec: Object | None = None, *, read_only: bool = False, recursive: bool = False
+) -> pb.Mount:
     """One mount; `spec` is the container's volumeMount."""
     path = container_path if container_path.startswith("/") else f"/{container_path}"
     return pb.Mount(
         container_path=path,
         host_path=host_path,
         readonly=read_only,
+        recursive_read_only=recursive,
         propagation=_PROPAGATION.get((spec or {}).get("mountPropagation") or "", pb.PROPAGATION_PRIVATE),
     )

@@ -158,11 +158,11 @@ class PodContainers:
     ) -> pb.ContainerConfig:
         ips = self._context.host_ips if pod["spec"].get("hostNetwork") else sandbox.ips
         try:
-            environment = await self._environment(pod, container, ips)
+            environment = await self._environment(pod, container, ips, mounted)
             prepared = container_config.Prepared(
                 image=image,
                 environment=environment,
-                mounts=self._mounts(pod, container, attempt, ips, mounted),
+                mounts=self._mounts(pod, container, attempt, ips, mounted, environment),
                 memory_capacity_bytes=self._context.memory_capacity_bytes,
                 seccomp_root=str(self._context.config.root_directory / "seccomp"),
                 target_id=_target_id(container, runtime),
@@ -170,14 +170,12 @@ class PodContainers:
             return container_config.container_config(pod, container, attempt, prepared)
         except env.ConfigError as error:
             raise StartError("CreateContainerConfigError", str(error)) from None
-        except VolumeError as error:
-            logger.warning("pod %s, container %s: %s", self._uid, container["name"], error)
-            message = f'failed to prepare subPath for volumeMount of container "{container["name"]}": {error}'
-            raise StartError("CreateContainerConfigError", message) from None
         except (StatusError, OSError) as error:
             raise StartError("CreateContainerConfigError", str(getattr(error, "message", error))) from None
 
-    async def _environment(self, pod: Object, container: Object, ips: Sequence[str]) -> dict[str, str]:
+    async def _environment(
+        self, pod: Object, container: Object, ips: Sequence[str], mounted: Mapping[str, Mounted]
+    ) -> dict[str, str]:
         namespace = pod["metadata"]["namespace"]
         since = clock.monotonic()
         found: dict[tuple[str, str], Object | None] = {}
@@ -192,28 +190,32 @@ class PodContainers:
             pod_ips=tuple(ips),
             host_ips=self._context.host_ips,
             allocatable=self._context.allocatable,
+            files={(name, path): _file_in(mounted[name].path, path) for name, path in env.files(container) if name in mounted},
         )
         return env.make(pod, container, sources)
 
     def _mounts(
-        self, pod: Object, container: Object, attempt: int, ips: Sequence[str], mounted: Mapping[str, Mounted]
+        self,
+        pod: Object,
+        container: Object,
+        attempt: int,
+        ips: Sequence[str],
+        mounted: Mapping[str, Mounted],
+        environment: Mapping[str, str],
     ) -> list[pb.Mount]:
+        """Raises ConfigError."""
         result: list[pb.Mount] = []
         taken: set[str] = set()
         for index, spec in enumerate(container.get("volumeMounts") or ()):
             volume = mounted.get(spec["name"])
             if volume is None:
-                raise VolumeError(f"volume {spec['name']} is not set up")
-            path = volume.path
-            relative = spec.get("subPath") or ""
-            if spec.get("subPathExpr"):
-                known = {entry["name"]: entry.get("value", "") for entry in container.get("env") or () if "value" in entry}
-                known |= self._expandable(pod, container, ips)
-                relative = env.expand(spec["subPathExpr"], known)
-            if relative:
-                path = self._volumes.subpath(volume.path, relative, spec["name"], container["name"], index)
+                raise env.ConfigError(f'cannot find volume "{spec["name"]}" to mount into container "{container["name"]}"')
+            relative = env.expand_all(spec["subPathExpr"], environment) if spec.get("subPathExpr") else spec.get("subPath")
+            path = self._subpath(volume.path, relative, spec["name"], container["name"], index) if relative else volume.path
             read_only = bool(spec.get("readOnly")) or volume.read_only
-            result.append(container_config.mount(spec["mountPath"], str(path), spec, read_only=read_only))
+            recursive = container_config.is_recursive_read_only(spec, self._context.recursive_read_only)
+            made = container_config.mount(spec["mountPath"], str(path), spec, read_only=read_only, recursive=recursive)
+            result.append(made)
             taken.add(spec["mountPath"].rstrip("/"))
         if "/etc/hosts" not in taken:
             result.append(container_config.mount("/etc/hosts", str(self._write_hosts(pod, ips))))
@@ -226,16 +228,18 @@ class PodContainers:
             result.append(container_config.mount(log_path, str(file)))
         return result
 
-    def _expandable(self, pod: Object, container: Object, ips: Sequence[str]) -> dict[str, str]:
-        """Variables from fields of the pod, which subPathExpr may use."""
-        found = {}
-        for entry in container.get("env") or ():
-            reference = (entry.get("valueFrom") or {}).get("fieldRef")
-            if reference:
-                found[entry["name"]] = env.field_value(
-                    pod, reference["fieldPath"], pod_ips=ips, host_ips=self._context.host_ips
-                )
-        return found
+    def _subpath(self, volume: Path, relative: str, name: str, container: str, index: int) -> Path:
+        """Raises ConfigError, which tells nothing of the node's files."""
+        if relative.startswith("/"):
+            raise env.ConfigError(f"error SubPath `{relative}` must not be an absolute path")
+        if ".." in relative.split("/"):
+            raise env.ConfigError(f"unable to provision SubPath `{relative}`: must not contain '..'")
+        try:
+            return self._volumes.subpath(volume, relative, name, container, index)
+        except (VolumeError, OSError) as error:
+            logger.warning("pod %s, container %s: %s", self._uid, container, error)
+            text = f'failed to prepare subPath for volumeMount "{name}" of container "{container}"'
+            raise env.ConfigError(text) from None
 
     def _write_hosts(self, pod: Object, ips: Sequence[str]) -> Path:
         file = self._directory / "etc-hosts"
@@ -381,6 +385,17 @@ _SHOWN_BY_REASON = frozenset(
         "SignatureValidationFailed",
     }
 )
+
+
+def _file_in(volume: Path, path: str) -> env.File:
+    """A file of a volume; no link leads out of it."""
+    root = volume.resolve()
+    file = root / path
+    try:
+        inside = file.resolve().is_relative_to(root)
+        return env.File(str(file), file.read_text(errors="surrogateescape") if inside else None)
+    except (OSError, RuntimeError):
+        return env.File(str(file), None)
 
 
 def _target_id(container: Object, runtime: RuntimePod) -> str:

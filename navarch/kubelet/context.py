@@ -51,6 +51,8 @@ class NodeContext:
     allocatable: Mapping[str, str] = field(default_factory=dict)
     memory_capacity_bytes: int = 1
     runtime_name: str = "containerd"
+    recursive_read_only: bool = False
+    """Whether the runtime can make what is mounted below a read-only mount read-only too."""
 
     def event(self, pod: Object, type_: str, reason: str, message: str, container: Object | None = None) -> None:
         """Record an event about a pod, or about one of its containers."""

@@ -15,6 +15,7 @@ from fractions import Fraction
 
 from navarch.apimachinery import quantity
 from navarch.apimachinery.errors import Object
+from navarch.kubelet import envfile
 from navarch.kubelet.resources import all_containers
 
 MASTER_SERVICES = frozenset({"kubernetes"})
@@ -37,6 +38,16 @@ class Reference:
     optional: bool
 
 
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file of variables."""
+
+    path: str
+    """On the node."""
+    text: str | None
+    """None if it cannot be read."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
     """What the environment is made of, beside the pod."""
@@ -48,6 +59,14 @@ class Sources:
     pod_ips: tuple[str, ...] = ()
     host_ips: tuple[str, ...] = ()
     allocatable: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[tuple[str, str], File] = field(default_factory=dict)
+    """(volume, path in it) -> the file there, of those volumes that are set up."""
+
+
+def files(container: Object) -> list[tuple[str, str]]:
+    """(volume, path in it) of the files that the environment of `container` needs."""
+    references = [(entry.get("valueFrom") or {}).get("fileKeyRef") for entry in container.get("env") or ()]
+    return [(reference["volumeName"], reference["path"]) for reference in references if reference]
 
 
 def references(container: Object) -> list[Reference]:
@@ -120,7 +139,25 @@ def _value(pod: Object, container: Object, entry: Object, sources: Sources, know
         return _key(pod, "configmaps", "ConfigMap", origin["configMapKeyRef"], sources, lambda text: text)
     if "secretKeyRef" in origin:
         return _key(pod, "secrets", "Secret", origin["secretKeyRef"], sources, _decoded)
+    if "fileKeyRef" in origin:
+        return _file_key(origin["fileKeyRef"], sources)
     return None
+
+
+def _file_key(reference: Object, sources: Sources) -> str | None:
+    file = sources.files.get((reference["volumeName"], reference["path"]))
+    if file is None:
+        raise ConfigError(f'cannot find the volume "{reference["volumeName"]}" referenced by FileKeyRef')
+    try:
+        if file.text is None:
+            raise ValueError(f"cannot read {file.path}")
+        value = envfile.value(file.text, reference["key"])
+    except ValueError:
+        # What is wrong with it may be secret.
+        raise ConfigError("couldn't parse env file") from None
+    if not value and not reference.get("optional"):
+        raise ConfigError(f'environment variable key "{reference["key"]}" not found in file "{file.path}"')
+    return value or None
 
 
 def _key(
@@ -178,7 +215,7 @@ def format_map(values: Mapping[str, str]) -> str:
 def resource_value(pod: Object, container: Object, selector: Object, allocatable: Mapping[str, str]) -> str:
     """A request or limit of a container, divided and rounded up. Raises ConfigError.
 
-    A limit that is not set is what the node can give; a request that is not set is 0 (or the limit).
+    A limit of CPU, memory or disk that is not set is what the node can give; a request that is not set is 0 (or the limit).
     """
     name = selector.get("containerName")
     if name and name != container.get("name"):
@@ -189,7 +226,7 @@ def resource_value(pod: Object, container: Object, selector: Object, allocatable
     side, _, resource = selector["resource"].partition(".")
     resources = container.get("resources") or {}
     text = (resources.get(side) or {}).get(resource)
-    if text is None and side == "limits":
+    if side == "limits" and resource in ("cpu", "memory", "ephemeral-storage") and not quantity.parse(text or "0"):
         text = allocatable.get(resource)
     if text is None and side == "requests":
         text = (resources.get("limits") or {}).get(resource)
@@ -243,8 +280,28 @@ def _variable_name(name: str) -> str:
     return name.upper().replace("-", "_")
 
 
+def expand_all(text: str, values: Mapping[str, str]) -> str:
+    """As `expand`, where every name must have a value. Raises ConfigError."""
+    missing: set[str] = set()
+
+    def lookup(name: str) -> str:
+        found = values.get(name, "")
+        if not found:
+            missing.add(name)
+        return found
+
+    expanded = _expand(text, lookup)
+    if missing:
+        raise ConfigError(f"missing value for {', '.join(sorted(missing))}")
+    return expanded
+
+
 def expand(text: str, values: Mapping[str, str]) -> str:
     """Replace ``$(NAME)`` by its value; ``$$`` stands for ``$``, unknown names stay as they are."""
+    return _expand(text, lambda name: values.get(name, f"$({name})"))
+
+
+def _expand(text: str, lookup: Callable[[str], str]) -> str:
     if "$" not in text:
         return text
     result: list[str] = []
@@ -259,7 +316,7 @@ def expand(text: str, values: Mapping[str, str]) -> str:
             position += 2
         elif text[position + 1] == "(" and (end := text.find(")", position + 2)) >= 0:
             name = text[position + 2 : end]
-            result.append(values.get(name, f"$({name})"))
+            result.append(lookup(name))
             position = end + 1
         else:
             result.append(text[position : position + 2])

@@ -20,7 +20,7 @@ from navarch.client.informer import Informer, Informers
 from navarch.component import clock
 from navarch.component.tasks import Tasks
 from navarch.cri.client import CRIError, ImageService, RuntimeService
-from navarch.kubelet import admission, dns, log_rotation
+from navarch.kubelet import admission, dns, log_rotation, node_status
 from navarch.kubelet.backoff import Backoff
 from navarch.kubelet.cgroups import Cgroups
 from navarch.kubelet.config import KubeletConfig
@@ -163,6 +163,7 @@ class Kubelet:
 
     def _wake_all(self) -> None:
         self._context.runtime_name = self.node.runtime_name
+        self._context.recursive_read_only = node_status.recursive_read_only(self.node.runtime_handlers)
         for worker in self._workers.values():
             worker.wake()
 

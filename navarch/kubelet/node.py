@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from navarch.apimachinery import meta, quantity
 from navarch.apimachinery.errors import Object, StatusError
@@ -62,11 +62,14 @@ class NodeReporter:
         self._runtime_version = ""
         self._runtime_problem = "container runtime status check may not have completed yet"
         self.network_problem = "container runtime status check may not have completed yet"
+        self.runtime_handlers: list[Object] = []
+        self._runtime_features: Object | None = None
         self._images: list[Object] = []
         self._images_read: float | None = None
         self._node: Object | None = None
         self._reported = 0.0
         self._pod_cidr = ""
+        self._unschedulable: bool | None = None
         self._look = asyncio.Event()
         self.registered = asyncio.Event()
         self.ready = asyncio.Event()
@@ -136,7 +139,10 @@ class NodeReporter:
                 version = await self._runtime.version()
                 self.runtime_name = version.runtime_name
                 self._runtime_version = f"{version.runtime_name}://{version.runtime_version.removeprefix('v')}"
-            self._runtime_problem, self.network_problem = node_status.runtime_problem(await self._runtime.status())
+            status = await self._runtime.status()
+            self._runtime_problem, self.network_problem = node_status.runtime_problem(status)
+            self.runtime_handlers = node_status.runtime_handlers(status)
+            self._runtime_features = node_status.runtime_features(status)
             if self._images_read is None or clock.monotonic() - self._images_read > IMAGES_SECONDS:
                 self._images = node_status.images(await self._image_service.list_images())
                 self._images_read = clock.monotonic()
@@ -156,11 +162,13 @@ class NodeReporter:
         while True:
             wanted: Object = {**self._as_made(), "status": self._status(())}
             try:
-                self._node = await self._create_or_update(wanted)
+                self._node, made = await self._create_or_update(wanted)
                 logger.info("node %s is registered", config.node_name)
                 if not self.registered.is_set():
                     self._recorder.event(self._node, "Normal", "Starting", "Starting kubelet.")
                 self.registered.set()
+                if made:
+                    self._tell((), wanted["status"]["conditions"])
                 return
             except StatusError as error:
                 logger.warning("cannot register node %s: %s", config.node_name, error.message)
@@ -182,9 +190,10 @@ class NodeReporter:
             "spec": {"taints": list(config.node_taints)} if config.node_taints else {},
         }
 
-    async def _create_or_update(self, wanted: Object) -> Object:
+    async def _create_or_update(self, wanted: Object) -> tuple[Object, bool]:
+        """The Node, and whether it was made."""
         try:
-            return await self._client.create("nodes", wanted)
+            return await self._client.create("nodes", wanted), True
         except StatusError as error:
             if error.code != 409:
                 raise
@@ -192,7 +201,27 @@ class NodeReporter:
         labels = {key: value for key, value in wanted["metadata"]["labels"].items() if meta.labels(present).get(key) != value}
         if labels:
             present = await self._client.patch("nodes", self._config.node_name, {"metadata": {"labels": labels}})
-        return present
+        return present, False
+
+    def _tell(self, old: Sequence[Object], new: Sequence[Object]) -> None:
+        """Tell of conditions that have changed."""
+        for reason in node_status.news(old, new):
+            self._event("Normal", reason, f"Node {self._config.node_name} status is now: {reason}")
+
+    def _event(self, type_: str, reason: str, message: str) -> None:
+        if self._node is not None:
+            self._recorder.event(self._node, type_, reason, message)
+
+    def _tell_of_machine(self, before: Object, node: Object) -> None:
+        """Tell that the machine was started anew, and that pods may (not) be put on it any more."""
+        name, booted = self._config.node_name, self.machine.boot_id
+        if (before.get("nodeInfo") or {}).get("bootID", booted) not in ("", booted):
+            self._event("Warning", "Rebooted", f"Node {name} has been rebooted, boot id: {booted}")
+        unschedulable = bool((node.get("spec") or {}).get("unschedulable"))
+        if self._unschedulable is not None and self._unschedulable != unschedulable:
+            reason = "NodeNotSchedulable" if unschedulable else "NodeSchedulable"
+            self._event("Normal", reason, f"Node {name} status is now: {reason}")
+        self._unschedulable = unschedulable
 
     def _status(self, old: tuple[Object, ...] | list[Object]) -> Object:
         memory = machine.meminfo()
@@ -203,7 +232,7 @@ class NodeReporter:
             disk_available_bytes=machine.disk_available_bytes(self._config.root_directory),
             disk_bytes=self.machine.disk_bytes,
         )
-        return {
+        made: Object = {
             "addresses": node_status.addresses(self._config),
             "capacity": dict(self.capacity),
             "allocatable": dict(self.allocatable),
@@ -212,6 +241,11 @@ class NodeReporter:
             "images": self._images,
             "conditions": node_status.conditions(health, old, clock.now()),
         }
+        if self.runtime_handlers:
+            made["runtimeHandlers"] = self.runtime_handlers
+        if self._runtime_features is not None:
+            made["features"] = self._runtime_features
+        return made
 
     async def _report(self) -> None:
         node = self._node
@@ -221,19 +255,16 @@ class NodeReporter:
         fresh = self._status(present.get("conditions") or [])
         if not self.problem() and meta.is_condition_true(node, "Ready"):
             self.ready.set()
+        self._tell_of_machine(present, node)
         due = clock.monotonic() - self._reported >= self._config.status_report_seconds
         if not due and not node_status.differs(present, fresh):
             return
         patch = {"status": fresh}
         answer = await self._client.patch("nodes", self._config.node_name, patch, patch_type="strategic", subresource="status")
-        before = meta.is_condition_true(node, "Ready")
         self._node, self._reported = answer, clock.monotonic()
-        after = meta.is_condition_true(answer, "Ready")
-        if after:
+        if meta.is_condition_true(answer, "Ready"):
             self.ready.set()
-        if before != after:
-            reason = "NodeReady" if after else "NodeNotReady"
-            self._recorder.event(answer, "Normal", reason, f"Node {self._config.node_name} status is now: {reason}")
+        self._tell(present.get("conditions") or (), fresh["conditions"])
 
     async def _tell_pod_cidr(self) -> None:
         cidr = str(((self._node or {}).get("spec") or {}).get("podCIDR") or "")

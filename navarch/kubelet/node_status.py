@@ -178,6 +178,56 @@ def runtime_problem(status: pb.StatusResponse) -> tuple[str, str]:
     return texts[0], texts[1]
 
 
+def runtime_handlers(status: pb.StatusResponse) -> list[Object]:
+    """What each of the runtime's handlers can do."""
+    return [
+        {
+            "name": handler.name,
+            "features": {
+                "recursiveReadOnlyMounts": handler.features.recursive_read_only_mounts,
+                "userNamespaces": handler.features.user_namespaces,
+            },
+        }
+        for handler in status.runtime_handlers
+    ]
+
+
+def runtime_features(status: pb.StatusResponse) -> Object | None:
+    """What the runtime itself can do; None if it does not tell."""
+    if not status.HasField("features"):
+        return None
+    return {"supplementalGroupsPolicy": status.features.supplemental_groups_policy}
+
+
+def recursive_read_only(handlers: Iterable[Object]) -> bool:
+    """Whether the default one of these handlers can make what is below a read-only mount read-only too."""
+    return any(handler["name"] == "" and handler["features"]["recursiveReadOnlyMounts"] for handler in handlers)
+
+
+_TOLD = {
+    ("MemoryPressure", "True"): "NodeHasInsufficientMemory",
+    ("MemoryPressure", "False"): "NodeHasSufficientMemory",
+    ("DiskPressure", "True"): "NodeHasDiskPressure",
+    ("DiskPressure", "False"): "NodeHasNoDiskPressure",
+    ("PIDPressure", "True"): "NodeHasInsufficientPID",
+    ("PIDPressure", "False"): "NodeHasSufficientPID",
+    ("Ready", "True"): "NodeReady",
+    ("Ready", "False"): "NodeNotReady",
+}
+
+
+def news(old: Sequence[Object], new: Sequence[Object]) -> list[str]:
+    """Reasons of the events that tell which conditions have changed. That a node is not ready yet, as it comes, is none."""
+    changed = []
+    for condition in new:
+        before = meta.find(old, "type", condition["type"])
+        if before is None and (condition["type"], condition["status"]) == ("Ready", "False"):
+            continue
+        if before is None or before.get("status") != condition["status"]:
+            changed.append(_TOLD[condition["type"], condition["status"]])
+    return changed
+
+
 def differs(old: Object, new: Object) -> bool:
     """Whether a status says something new; heartbeats alone don't."""
     return _without_heartbeats(old, new) != _without_heartbeats(new, new)

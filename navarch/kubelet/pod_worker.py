@@ -656,6 +656,7 @@ class PodWorker:
             waiting=self._waiting,
             messages=self.containers.messages(self.runtime),
             runtime_name=self._context.runtime_name,
+            recursive_read_only=self._context.recursive_read_only,
             terminating=self._ending,
             terminated=self._ending and self._finished_containers,
             resources=self._told_resources(),

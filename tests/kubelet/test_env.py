@@ -9,7 +9,7 @@ import pytest
 
 from navarch.apimachinery.errors import Object
 from navarch.kubelet import env
-from navarch.kubelet.env import ConfigError, Reference, Sources
+from navarch.kubelet.env import ConfigError, File, Reference, Sources
 from tests.kubelet.pods import container, pod
 
 CONFIG = {"data": {"color": "blue", "size": "7"}}
@@ -141,3 +141,24 @@ def test_references_name_what_has_to_be_fetched() -> None:
     spec = value_from(configMapKeyRef={"name": "a", "key": "k"})
     spec["envFrom"] = [{"secretRef": {"name": "b", "optional": True}}]
     assert env.references(spec) == [Reference("secrets", "b", True), Reference("configmaps", "a", False)]
+
+
+def test_variables_may_be_in_files() -> None:
+    def of(key: str, **fields: Any) -> dict[str, str]:
+        spec = value_from(fileKeyRef={"volumeName": "v", "path": "e", "key": key, **fields})
+        assert env.files(spec) == [("v", fields.get("path", "e"))]
+        return make(spec, files={("v", "e"): File("/node/v/e", "A='one'"), ("v", "none"): File("/node/v/none", None)})
+
+    assert of("A") == {"X": "one"} and of("B", optional=True) == {}
+    with pytest.raises(ConfigError, match=r'^environment variable key "B" not found in file "/node/v/e"$'):
+        of("B")
+    with pytest.raises(ConfigError, match=r"^couldn't parse env file$"):
+        of("A", path="none")
+    with pytest.raises(ConfigError, match=r'^cannot find the volume "w" referenced by FileKeyRef$'):
+        make(value_from(fileKeyRef={"volumeName": "w", "path": "e", "key": "A"}))
+
+
+def test_paths_need_a_value_for_every_name() -> None:
+    assert env.expand_all("$(A)/$$(B)", {"A": "x"}) == "x/$(B)"
+    with pytest.raises(ConfigError, match=r"^missing value for B, C$"):
+        env.expand_all("$(C)/$(A)/$(B)", {"A": "x", "B": ""})

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
+from navarch.cri import runtime_pb2 as pb
 from tests.kubelet.test_pod_worker import NODE, Trial, on_a_trial
 
 
@@ -31,6 +32,10 @@ def test_a_node_registers_and_is_ready(tmp_path: Path) -> None:
         assert status["daemonEndpoints"] == {"kubeletEndpoint": {"Port": 10250}}
         assert status["images"] == [{"names": ["app:1"], "sizeBytes": 1024}]
         await t.until(lambda: t.events("Starting") == ["Starting kubelet."])
+        for reason in ("NodeHasSufficientMemory", "NodeHasSufficientPID", "NodeReady"):
+            await t.until(lambda reason=reason: t.events(reason), what=reason)
+            assert t.events(reason) == [f"Node {NODE} status is now: {reason}"]
+        assert "features" not in status and "runtimeHandlers" not in status
 
     on_a_trial(test)(tmp_path)
 
@@ -95,5 +100,50 @@ def test_the_runtime_is_told_the_pods_addresses(tmp_path: Path) -> None:
     async def test(t: Trial) -> None:
         t.api.change("nodes", NODE, spec={"podCIDR": "10.244.9.0/24"})
         await t.until(lambda: ("UpdateRuntimeConfig", "10.244.9.0/24") in t.runtime.calls)
+
+    on_a_trial(test)(tmp_path)
+
+
+def test_what_the_runtime_can_do_is_told(tmp_path: Path) -> None:
+    async def test(t: Trial) -> None:
+        await t.until(lambda: ready(t))
+        looked = t.runtime.status
+
+        async def able(*, verbose: bool = False) -> pb.StatusResponse:
+            found = await looked(verbose=verbose)
+            found.features.supplemental_groups_policy = True
+            found.runtime_handlers.add().features.recursive_read_only_mounts = True
+            return found
+
+        t.runtime.status = able  # type: ignore[method-assign]
+        await t.until(lambda: "features" in node_of(t)["status"])
+        status = node_of(t)["status"]
+        assert status["features"] == {"supplementalGroupsPolicy": True}
+        features = {"recursiveReadOnlyMounts": True, "userNamespaces": False}
+        assert status["runtimeHandlers"] == [{"name": "", "features": features}]
+
+    on_a_trial(test)(tmp_path)
+
+
+def test_it_is_told_whether_pods_may_be_put_on_a_node(tmp_path: Path) -> None:
+    async def test(t: Trial) -> None:
+        await t.until(lambda: ready(t))
+        for unschedulable, reason in ((True, "NodeNotSchedulable"), (False, "NodeSchedulable")):
+            t.api.change("nodes", NODE, spec={"unschedulable": unschedulable})
+            await t.until(lambda reason=reason: t.events(reason), what=reason)
+            assert t.events(reason) == [f"Node {NODE} status is now: {reason}"]
+
+    on_a_trial(test)(tmp_path)
+
+
+def test_a_machine_that_was_started_anew_is_told(tmp_path: Path) -> None:
+    async def test(t: Trial) -> None:
+        await t.until(lambda: ready(t))
+        node = node_of(t)
+        boot_id = node["status"]["nodeInfo"]["bootID"]
+        info = {**node["status"]["nodeInfo"], "bootID": "before"}
+        t.api.change("nodes", NODE, status={**node["status"], "nodeInfo": info})
+        await t.until(lambda: t.events("Rebooted"))
+        assert t.events("Rebooted") == [f"Node {NODE} has been rebooted, boot id: {boot_id}"]
 
     on_a_trial(test)(tmp_path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from navarch.apimachinery.errors import Object
 from navarch.cri import runtime_pb2 as pb
 from navarch.kubelet import machine, node_status
 from navarch.kubelet.config import KubeletConfig
@@ -109,3 +110,14 @@ def test_the_runtimes_conditions_are_read() -> None:
 def test_the_machine_can_be_read(tmp_path: Path) -> None:
     found = machine.read(tmp_path)
     assert found.cpus > 0 and found.memory_bytes > 0 and found.disk_bytes > 0 and found.kernel_version
+
+
+def test_conditions_that_change_are_news() -> None:
+    def all_of(**statuses: str) -> list[Object]:
+        return [{"type": type_, "status": status} for type_, status in statuses.items()]
+
+    fresh = all_of(MemoryPressure="False", DiskPressure="False", PIDPressure="True", Ready="False")
+    assert node_status.news((), fresh) == ["NodeHasSufficientMemory", "NodeHasNoDiskPressure", "NodeHasInsufficientPID"]
+    assert node_status.news(fresh, fresh) == []
+    assert node_status.news(fresh, all_of(DiskPressure="True", Ready="True")) == ["NodeHasDiskPressure", "NodeReady"]
+    assert node_status.news(all_of(Ready="Unknown"), fresh[-1:]) == ["NodeNotReady"]

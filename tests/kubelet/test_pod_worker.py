@@ -175,6 +175,34 @@ def test_a_container_that_cannot_be_made_or_started_is_told(tmp_path: Path) -> N
     on_a_trial(test)(tmp_path)
 
 
+def test_what_is_wrong_with_mounts_is_told_without_the_nodes_paths(tmp_path: Path) -> None:
+    async def test(t: Trial) -> None:
+        env = [{"name": "A", "value": "x"}, {"name": "B", "value": "$(A)"}]
+        for name, mount, message in (
+            ("p", {"subPathExpr": "$(B)/$(C)"}, "missing value for C"),
+            ("q", {"subPath": "/x"}, "error SubPath `/x` must not be an absolute path"),
+            ("r", {"subPath": "x/../../y"}, "unable to provision SubPath `x/../../y`: must not contain '..'"),
+            ("s", {"subPathExpr": "link"}, 'failed to prepare subPath for volumeMount "v" of container "c"'),
+            (
+                "t",
+                {"readOnly": True, "recursiveReadOnly": "Enabled"},
+                'failed to resolve recursive read-only mode: volume "v" requested recursive read-only mode, but it is '
+                "not supported by the runtime",
+            ),
+        ):
+            volume = tmp_path / name
+            volume.mkdir()
+            (volume / "link").symlink_to("/etc")
+            mounts = [{"name": "v", "mountPath": "/v", **mount}]
+            volumes = [{"name": "v", "hostPath": {"path": str(volume)}}]
+            t.add({"name": "c", "env": env, "volumeMounts": mounts}, name=name, volumes=volumes)
+            key = f"default/{name}"
+            waiting = await t.until(lambda key=key: t.container(key)["state"].get("waiting", {}).get("message"), what=name)
+            assert waiting == message
+
+    on_a_trial(test)(tmp_path)
+
+
 def test_nothing_is_tried_in_a_hurry_while_something_is_missing(tmp_path: Path) -> None:
     async def test(t: Trial) -> None:
         volumes = [{"name": "v", "configMap": {"name": "none"}}]

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from navarch.apimachinery.errors import Object, StatusError
-from navarch.kubelet import mounts
+from navarch.kubelet import env, mounts
 from navarch.kubelet.resources import all_containers
 from navarch.kubelet.volumes import atomic_writer
 from navarch.kubelet.volumes.atomic_writer import Projection
@@ -40,8 +40,10 @@ _GROUP_DIRECTORY_BITS = 0o2110
 
 
 def used_volumes(pod: Object) -> list[Object]:
-    """The volumes that some container mounts."""
-    wanted = {mount["name"] for container in all_containers(pod) for mount in container.get("volumeMounts") or ()}
+    """The volumes that some container mounts, or has variables from."""
+    containers = list(all_containers(pod))
+    wanted = {mount["name"] for container in containers for mount in container.get("volumeMounts") or ()}
+    wanted |= {name for container in containers for name, _ in env.files(container)}
     return [volume for volume in pod["spec"].get("volumes") or () if volume["name"] in wanted]
 
 
