@@ -38,7 +38,7 @@ def make(
         old = meta.find(present, "type", condition["type"])
         changed = old is None or old.get("status") != condition["status"]
         moment = meta.format_time(now) if changed or old is None else old.get("lastTransitionTime")
-        made: Object = {"lastTransitionTime": moment, **condition}
+        made: Object = {"lastProbeTime": None, "lastTransitionTime": moment, **condition}
         if generation:
             made["observedGeneration"] = generation
         result.append(made)

@@ -660,6 +660,7 @@ class PodWorker:
             terminating=self._ending,
             terminated=self._ending and self._finished_containers,
             resources=self._told_resources(),
+            allocated_spec=self.allocated_pod["spec"],
             resize_conditions=self._resizing.conditions(self.pod, self.runtime.running_containers),
             reason=self._reason,
             message=self._message,

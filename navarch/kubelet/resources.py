@@ -119,19 +119,24 @@ def _burstable_score(container: Object, memory_capacity_bytes: int) -> int:
 def container_resources(pod: Object, container: Object, memory_capacity_bytes: int) -> pb.LinuxContainerResources:
     """What the runtime is told for one container."""
     cpu = quantity.milli(requested(container, "cpu") or "0")
-    limit = quantity.milli(_amount(container, "limits", "cpu") or "0")
+    limit = quantity.milli(_limit(pod, container, "cpu"))
     # Not above: simulated nodes, which ask no runtime, need not load its messages.
     from navarch.cri import runtime_pb2 as pb
 
     resources = pb.LinuxContainerResources(
         cpu_shares=shares_of(cpu),
-        memory_limit_in_bytes=quantity.value(_amount(container, "limits", "memory") or "0"),
+        memory_limit_in_bytes=quantity.value(_limit(pod, container, "memory")),
         oom_score_adj=oom_score(pod, container, memory_capacity_bytes),
     )
     if limit:
         resources.cpu_period = QUOTA_PERIOD_MICROSECONDS
         resources.cpu_quota = quota_of(limit)
     return resources
+
+
+def _limit(pod: Object, container: Object, name: str) -> str:
+    """A container's own limit, else that of the pod as a whole."""
+    return _amount(container, "limits", name) or _amount(pod["spec"], "limits", name) or "0"
 
 
 def pod_limits(pod: Object) -> PodLimits:
@@ -177,6 +182,6 @@ def _pod_sum(spec: Object, side: str, name: str, scale: int) -> int:
         total = max(total + beside, peak)
     overhead: Mapping[str, str] = spec.get("overhead") or {}
     extra = overhead.get(name)
-    if extra is not None and total:
+    if extra is not None and (total or side == "requests"):
         total += quantity.milli(extra) if scale == 1000 else quantity.value(extra)
     return total

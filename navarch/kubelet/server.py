@@ -117,9 +117,9 @@ class KubeletServer:
             case ["exec", namespace, name, uid, container]:
                 return await self._exec(request, self._running(namespace, name, container, uid), query)
             case ["attach", namespace, name, container]:
-                return await self._attach(request, self._running(namespace, name, container), query)
+                return await self._attach(request, self._attachable(namespace, name, container), query)
             case ["attach", namespace, name, uid, container]:
-                return await self._attach(request, self._running(namespace, name, container, uid), query)
+                return await self._attach(request, self._attachable(namespace, name, container, uid), query)
             case ["portForward", namespace, name]:
                 return await self._port_forward(request, self._pod(namespace, name), query)
             case ["portForward", namespace, name, uid]:
@@ -139,6 +139,12 @@ class KubeletServer:
         found = self._lookup.container(self._pod(namespace, name, uid), container)
         if found is None or not found.running:
             raise Refusal(500, f'container not found ("{container}")')
+        return found
+
+    def _attachable(self, namespace: str, name: str, container: str, uid: str = "") -> Container:
+        found = self._lookup.container(self._pod(namespace, name, uid), container)
+        if found is None or not found.running:
+            raise Refusal(500, f"container {container} not found in pod {name}_{namespace}")
         return found
 
     # Logs
@@ -276,13 +282,19 @@ def waiting_message(pod: Object, pod_name: str, container: str) -> str:
     found = meta.find(statuses, "name", container)
     if found is None:
         return f'container "{container}" in pod "{pod_name}" is not available'
-    reason = meta.get_path(found, "state", "waiting", "reason")
+    state = found.get("state") or meta.EMPTY
+    if "terminated" in state or "terminated" in (found.get("lastState") or meta.EMPTY):
+        # It has ended, and nothing is left of it.
+        return f'container "{container}" in pod "{pod_name}" is terminated'
     prefix = f'container "{container}" in pod "{pod_name}" is waiting to start'
+    if "waiting" not in state:
+        return f"{prefix} - no logs yet"
+    reason = state["waiting"].get("reason") or ""
     if reason == "ErrImagePull":
         return f"{prefix}: image can't be pulled"
     if reason == "ImagePullBackOff":
         return f"{prefix}: trying and failing to pull image"
-    return f"{prefix}: {reason}" if reason else f"{prefix} - no logs yet"
+    return f"{prefix}: {reason}"
 
 
 async def _join_spdy(url: str, protocol: str) -> Response:

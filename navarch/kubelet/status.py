@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from navarch.apimachinery import meta
+from navarch.api.core import podresources
+from navarch.apimachinery import meta, quantity, remember
 from navarch.apimachinery.errors import Object
 from navarch.kubelet import actions, conditions, phase, resizing, resources
 from navarch.kubelet.actions import NO_PROBES
@@ -61,6 +62,8 @@ class View:
     """Everything has ended, for good."""
     resources: Mapping[str, tuple[Object, Object]] = field(default_factory=dict)
     """By container id: what it is allocated and what it has, where that is known."""
+    allocated_spec: Object | None = None
+    """The pod's spec with what it is allocated, where that is another."""
     resize_conditions: Sequence[Object] = ()
     reason: str = ""
     """Of the pod: ``Evicted``, ``DeadlineExceeded``; it makes the pod fail."""
@@ -113,8 +116,30 @@ def make(pod: Object, runtime: RuntimePod, view: View) -> Object:
     ):
         if statuses:
             status[name] = statuses
+    whole, running = view.allocated_spec or spec, found == "Running"
+    status.update(remember.of(whole, (_of_the_whole, running), lambda: _of_the_whole(whole, running=running)))
     status["conditions"] = told
     return status
+
+
+def _of_the_whole(spec: Object, *, running: bool) -> Object:
+    """Resources of the pod as a whole: what it is allocated and, while it runs, what its cgroup is told (KEP-5419)."""
+    pod = {"spec": spec}
+    requests, limits = podresources.requests(pod, use_status=False), podresources.limits(pod, use_status=False)
+    found: Object = {"allocatedResources": requests} if requests else {}
+    if running:
+        own = spec.get("resources") or meta.EMPTY
+        enforced = resources.pod_limits(pod)
+        told = {"cpu": enforced.cpu_quota_microseconds, "memory": enforced.memory_bytes}
+        shown = quantity.milli(requests.get("cpu", "0")) > resources.MIN_SHARES
+        requests = {**(own.get("requests") or {}), **{name: requests[name] for name in _shown(requests, cpu=shown)}}
+        limits = {**(own.get("limits") or {}), **{name: limits[name] for name in told if told[name]}}
+    found["resources"] = {name: side for name, side in (("limits", limits), ("requests", requests)) if side}
+    return found
+
+
+def _shown(requests: Mapping[str, str], *, cpu: bool) -> list[str]:
+    return [name for name in ("cpu", "memory") if name in requests and (name != "cpu" or cpu)]
 
 
 def _any_running(statuses: Iterable[Object]) -> bool:
@@ -152,7 +177,8 @@ def _as_ended(status: Object) -> Object:
 
 
 def _unknown(message: str) -> Object:
-    return {"terminated": {"reason": UNKNOWN_REASON, "message": message, "exitCode": UNKNOWN_EXIT_CODE}}
+    ended = {"reason": UNKNOWN_REASON, "message": message, "exitCode": UNKNOWN_EXIT_CODE}
+    return {"terminated": {**ended, "startedAt": None, "finishedAt": None}}
 
 
 def pod_ips(pod: Object, runtime: RuntimePod, host_ip: str) -> list[str]:
@@ -234,7 +260,8 @@ class _Builder:
             status["lastState"] = _unknown(DELETED_MESSAGE)
             status["restartCount"] += not meta.being_deleted(self.pod)
         if self.kind == "init" and not resources.is_sidecar(spec) and self._initialized():
-            status["state"] = {"terminated": {"reason": "Completed", "message": INITIALIZED_MESSAGE, "exitCode": 0}}
+            ended = {"reason": "Completed", "message": INITIALIZED_MESSAGE, "exitCode": 0}
+            status["state"] = {"terminated": {**ended, "startedAt": None, "finishedAt": None}}
         return status
 
     def _initialized(self) -> bool:
@@ -276,8 +303,7 @@ class _Builder:
             "containerID": f"{self.view.runtime_name}://{container.id}",
         }
         for field_name, moment in (("startedAt", container.started_at), ("finishedAt", container.finished_at)):
-            if moment > 0:
-                ended[field_name] = time_of(moment)
+            ended[field_name] = time_of(moment) if moment > 0 else None
         message = ": ".join(filter(None, (container.message, self.view.messages.get(container.id))))
         if message:
             ended["message"] = message.encode()[: self.message_limit_bytes].decode(errors="ignore")
@@ -346,11 +372,26 @@ def patch(old: Object, new: Object, uid: str) -> Object | None:
                     *({"$patch": "delete", "type": type_} for type_ in sorted(over)),
                 ]
         elif old.get(key) != value:
-            changes[key] = _ips_patch(old.get(key) or (), value) if key in ("podIPs", "hostIPs") else value
-    for key in ("reason", "message", "podIP", "podIPs"):
+            changes[key] = _field_patch(key, old.get(key), value)
+    for key in ("reason", "message", "podIP", "podIPs", "allocatedResources"):
         if key in old and key not in new:
             changes[key] = None
     return {"metadata": {"uid": uid}, "status": changes} if changes else None
+
+
+def _field_patch(key: str, old: Any, new: Any) -> Any:
+    if key in ("podIPs", "hostIPs"):
+        return _ips_patch(old or (), new)
+    return _map_patch(old or {}, new) if isinstance(new, dict) else new
+
+
+def _map_patch(old: Object, new: Object) -> Object:
+    """A patch adds to maps too."""
+    changes: Object = {key: None for key in old if key not in new}
+    for key, value in new.items():
+        if old.get(key) != value:
+            changes[key] = _map_patch(old.get(key) or {}, value) if isinstance(value, dict) else value
+    return changes
 
 
 def _ips_patch(old: Sequence[Object], new: Sequence[Object]) -> list[Object]:

@@ -52,6 +52,7 @@ def test_conditions_tell_which_generation_they_are_of() -> None:
         "type": "PodScheduled",
         "status": "True",
         "observedGeneration": 1,
+        "lastProbeTime": None,
         "lastTransitionTime": "2026-05-01T11:00:00Z",
     }
     resized = pod(status={"conditions": [scheduled]})

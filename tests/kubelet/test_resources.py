@@ -71,6 +71,15 @@ def test_a_container_gets_what_it_asks_for() -> None:
     assert resources.container_resources(pod(asking()), asking(), GIB).cpu_quota == 0
 
 
+def test_a_container_without_a_limit_has_the_pods() -> None:
+    whole = {"limits": {"cpu": "1", "memory": "1Gi"}}
+    found = resources.container_resources(pod(asking(), resources=whole), asking(), 4 * GIB)
+    assert (found.cpu_quota, found.memory_limit_in_bytes) == (100_000, GIB)
+    spec = asking(limits={"memory": "64Mi"})
+    found = resources.container_resources(pod(spec, resources=whole), spec, 4 * GIB)
+    assert (found.cpu_quota, found.memory_limit_in_bytes) == (100_000, 64 * 2**20)
+
+
 def test_the_pods_limits_are_sums_where_all_are_limited() -> None:
     two = pod(asking("a", limits={"cpu": "1", "memory": "1Gi"}), asking("b", {"cpu": "250m"}, {"cpu": "500m"}))
     assert resources.pod_limits(two) == PodLimits(cpu_shares=1280, cpu_quota_microseconds=150_000, memory_bytes=0)
@@ -82,3 +91,6 @@ def test_init_containers_count_with_their_greatest_need_and_sidecars_all_along()
     assert resources.pod_request(both, "cpu") == 1100
     assert resources.pod_request(pod(asking(requests={"cpu": "2"}), init=(side,)), "cpu") == 2100
     assert resources.pod_request(pod(asking(requests={"cpu": "1"}), overhead={"cpu": "50m"}), "cpu") == 1050
+    assert resources.pod_request(pod(asking(), overhead={"cpu": "50m"}), "cpu") == 50
+    # Who has no limit has none for what is beside the containers either.
+    assert resources.pod_limits(pod(asking(), overhead={"cpu": "50m"})).cpu_quota_microseconds == 0

@@ -128,6 +128,8 @@ def test_logs_that_are_not_there_are_refused_in_the_kubelets_words(lookup: Looku
         ({"waiting": {"reason": "ErrImagePull"}}, "is waiting to start: image can't be pulled"),
         ({"waiting": {"reason": "ImagePullBackOff"}}, "is waiting to start: trying and failing to pull image"),
         ({"waiting": {"reason": "CreateContainerConfigError"}}, "is waiting to start: CreateContainerConfigError"),
+        ({"waiting": {}}, "is waiting to start: "),
+        ({"terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown"}}, "is terminated"),
         ({}, "is waiting to start - no logs yet"),
     ],
 )
@@ -140,6 +142,7 @@ def test_why_a_container_has_no_log(state: Object, end: str) -> None:
 def test_commands_need_a_running_container_streams_and_an_upgrade(lookup: Lookup) -> None:
     assert ask(lookup, "/exec/a/q/c?command=x&output=1", **SPDY) == (404, b"pod does not exist\n")
     assert ask(lookup, "/exec/a/p/c?command=x&output=1", **SPDY) == (500, b'container not found ("c")\n')
+    assert ask(lookup, "/attach/a/p/c?output=1", **SPDY) == (500, b"container c not found in pod p_a\n")
     lookup.containers["c", False] = container(0)
     assert ask(lookup, "/exec/a/p/c?command=x", **SPDY)[0] == 400
     assert ask(lookup, "/exec/a/p/c?output=1", **SPDY)[0] == 400

@@ -130,6 +130,8 @@ def test_what_the_runtime_has_lost_is_told() -> None:
         "reason": "ContainerStatusUnknown",
         "message": "The container could not be located when the pod was deleted.  The container used to be Running",
         "exitCode": 137,
+        "startedAt": None,
+        "finishedAt": None,
     }
     # It is told once.
     assert state_of(make({**lost, "status": made}, runtime()))["restartCount"] == 3
@@ -144,6 +146,8 @@ def test_when_a_pod_is_over_what_is_not_known_to_have_ended_has_failed() -> None
         "reason": "ContainerStatusUnknown",
         "message": "The container could not be located when the pod was terminated",
         "exitCode": 137,
+        "startedAt": None,
+        "finishedAt": None,
     }
 
 
@@ -171,6 +175,8 @@ def test_init_containers_that_were_cleared_away_have_ended_once_others_have_begu
         "message": "Unable to get init container status from container runtime and pod has been initialized, "
         "treat it as exited normally",
         "exitCode": 0,
+        "startedAt": None,
+        "finishedAt": None,
     }
     assert made["phase"] == "Running" and condition(made, "Initialized")["status"] == "True"
 
@@ -243,6 +249,36 @@ def test_how_far_down_a_mount_is_read_only_is_told(wanted: str, supported: bool,
     mount = {"name": "v", "mountPath": "/v", "readOnly": True, "recursiveReadOnly": wanted}
     made = make(pod(container(volumeMounts=[mount])), runtime(ran()), recursive_read_only=supported)
     assert state_of(made)["volumeMounts"] == [{**mount, "recursiveReadOnly": told}]
+
+
+def test_resources_of_the_whole_pod_are_told() -> None:
+    def asking(name: str, requests: Object, limits: Object) -> Object:
+        return container(name, resources={"requests": requests, "limits": limits})
+
+    both = pod(
+        asking("a", {"cpu": "100m", "memory": "64Mi"}, {"cpu": "1", "memory": "64Mi"}),
+        asking("b", {"cpu": "150m", "ephemeral-storage": "1Gi"}, {"cpu": "1"}),
+    )
+    allocated = {"cpu": "250m", "memory": "64Mi", "ephemeral-storage": "1Gi"}
+    waiting = make(both, NOTHING)
+    assert waiting["allocatedResources"] == allocated
+    assert waiting["resources"] == {"requests": allocated, "limits": {"cpu": "2", "memory": "64Mi"}}
+    # What its cgroup is not told is not in force: not every container has a limit of memory.
+    running = make(both, runtime(ran("a"), ran("b")))
+    assert running["allocatedResources"] == allocated
+    assert running["resources"] == {"requests": {"cpu": "250m", "memory": "64Mi"}, "limits": {"cpu": "2"}}
+    patched = status.patch(waiting, running, "u-1")
+    assert patched is not None
+    assert patched["status"]["resources"] == {"requests": {"ephemeral-storage": None}, "limits": {"memory": None}}
+    nothing = make(pod(), runtime(ran()))
+    assert nothing["resources"] == {} and "allocatedResources" not in nothing
+
+
+def test_resources_of_a_pod_that_has_its_own_are_those() -> None:
+    whole = pod(resources={"requests": {"cpu": "1"}, "limits": {"cpu": "2", "memory": "1Gi"}})
+    made = make(whole, runtime(ran()))
+    assert made["allocatedResources"] == {"cpu": "1"}
+    assert made["resources"] == whole["spec"]["resources"]
 
 
 def test_a_patch_holds_only_what_changed_and_leaves_others_conditions_alone() -> None:

@@ -30,6 +30,7 @@ _NO_SUCH_CLAIM = (
     "must match one of the container's resource claims in a format 'claim:<claimName>/<request>' or 'claim:<claimName>' "
     "if request is empty"
 )
+_STATE_TIMES = {"running": ("startedAt",), "terminated": ("startedAt", "finishedAt")}
 # The list of the status, that of the spec.
 _LISTS = (
     ("containerStatuses", "containers"),
@@ -49,6 +50,11 @@ def prepare_update(new: Object, old: Object) -> Object:
         status["observedGeneration"] = before["observedGeneration"]
     if status.get("conditions") and any(condition.get("observedGeneration") for condition in before.get("conditions") or ()):
         status["conditions"] = _observed(status["conditions"], before["conditions"])
+    if status.get("conditions"):
+        status["conditions"] = [with_times(condition) for condition in status["conditions"]]
+    for field, _ in _LISTS:
+        if status.get(field):
+            status[field] = [_with_states(container) for container in status[field]]
     address, listed = status.get("podIP"), status.get("podIPs")
     if address and (not listed or listed[0].get("ip") != address):
         # Who knows of one address only means that one (pkg/apis/core/v1/conversion.go, PodStatus).
@@ -93,6 +99,24 @@ def _observed(conditions: Sequence[Object], before: Sequence[Object]) -> list[Ob
             condition = {**condition, "observedGeneration": generation}
         observed.append(condition)
     return observed
+
+
+def with_times(condition: Object) -> Object:
+    """A condition with all times that one has: those that nobody has told are null."""
+    if "lastProbeTime" in condition and "lastTransitionTime" in condition:
+        return condition
+    return {"lastProbeTime": None, "lastTransitionTime": None, **condition}
+
+
+def _with_states(container: Object) -> Object:
+    """The status of a container with all times that its states have."""
+    changed = {}
+    for field in ("state", "lastState"):
+        for name, times in _STATE_TIMES.items():
+            state = (container.get(field) or meta.EMPTY).get(name)
+            if state is not None and any(time not in state for time in times):
+                changed[field] = {**container[field], name: {**dict.fromkeys(times), **state}}
+    return {**container, **changed} if changed else container
 
 
 def validate_update(new: Object, old: Object) -> Iterator[FieldError]:

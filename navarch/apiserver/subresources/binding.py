@@ -127,7 +127,12 @@ def _bound(kind: Kind, pod: Object, node: str, metadata: Object) -> Object:
         raise errors.conflict("", "pods/binding", name, text)
     if pod["spec"].get("schedulingGates"):
         raise errors.conflict("", "pods/binding", name, f"pod {name} has non-empty .spec.schedulingGates")
-    condition = {"type": "PodScheduled", "status": "True", "lastTransitionTime": clock.timestamp()}
+    condition = {
+        "type": "PodScheduled",
+        "status": "True",
+        "lastProbeTime": None,
+        "lastTransitionTime": clock.timestamp(),
+    }
     status = dict(pod.get("status") or {})
     status["conditions"] = meta.with_condition(status.get("conditions") or (), condition)
     status.pop("nominatedNodeName", None)

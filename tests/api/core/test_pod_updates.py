@@ -527,3 +527,22 @@ def test_a_whole_pod_is_resized() -> None:
     assert on_update("pods", whole(), whole(requests={"cpu": "1"}), "resize")[-1] == (
         "spec.resources: Forbidden: pod-level resources cannot be removed"
     )
+
+
+def test_times_that_nobody_has_told_are_null() -> None:
+    old = {"metadata": {}, "spec": {"containers": []}}
+    ended = {"exitCode": 1, "finishedAt": "2026-05-01T12:00:00Z"}
+    status = {
+        "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-05-01T12:00:00Z"}, {"type": "x"}],
+        "containerStatuses": [{"name": "c", "state": {"running": {}}, "lastState": {"terminated": ended}}],
+        "initContainerStatuses": [{"name": "i", "state": {"waiting": {}}, "lastState": {}}],
+    }
+    found = podstatus.prepare_update({**old, "status": status}, old)["status"]
+    assert [(one["lastProbeTime"], one["lastTransitionTime"]) for one in found["conditions"]] == [
+        (None, "2026-05-01T12:00:00Z"),
+        (None, None),
+    ]
+    states = found["containerStatuses"][0]
+    assert states["state"] == {"running": {"startedAt": None}}
+    assert states["lastState"] == {"terminated": {**ended, "startedAt": None}}
+    assert found["initContainerStatuses"] == status["initContainerStatuses"]
