@@ -46,11 +46,11 @@ def parse_resolv_conf(text: str) -> Resolver:
             continue
         if words[0] == "nameserver" and len(words) > 1:
             servers.append(words[1])
-        elif words[0] in ("search", "domain"):
+        elif words[0] == "search":
             # The last one counts.
             searches = [word.removesuffix(".") or "." for word in words[1:]]
         elif words[0] == "options":
-            options = words[1:]
+            options += words[1:]
     return Resolver(tuple(servers), tuple(searches), tuple(options))
 
 

@@ -39,7 +39,8 @@ def test_limits_of_resolv_conf_are_kept_and_told() -> None:
 
 
 def test_resolv_conf_is_read() -> None:
-    text = "# comment\nnameserver 1.1.1.1\nsearch old\nsearch a.b. c\noptions ndots:3 rotate\nnameserver fe80::1\n"
+    text = "# comment\nnameserver 1.1.1.1\nsearch old\nsearch a.b. c\noptions ndots:3\noptions rotate\ndomain d\n"
+    text += "nameserver fe80::1\n"
     assert dns.parse_resolv_conf(text) == Resolver(("1.1.1.1", "fe80::1"), ("a.b", "c"), ("ndots:3", "rotate"))
 
 
