@@ -9,7 +9,7 @@ from navarch.api.authorization import reviews as authorization
 from navarch.api.kind import Kind
 from navarch.apimachinery import errors, selectors
 from navarch.apimachinery.errors import Object
-from navarch.apiserver import body, fieldmanagement
+from navarch.apiserver import body, fieldmanagement, options
 from navarch.apiserver.authorization import AuthorizerChain, Decision
 from navarch.apiserver.request import APIRequest, ObjectAnswer, User
 from navarch.apiserver.requestinfo import RequestInfo
@@ -37,7 +37,7 @@ class Reviews:
         self._authorizer = authorizer
 
     def create(self, request: APIRequest, kind: Kind) -> ObjectAnswer:
-        fieldmanagement.check_options(request)
+        options.check_writing(request)
         review = self._asked(request, kind)
         if kind is authentication.TOKEN_REVIEW:
             status = self._token(review)

@@ -89,7 +89,7 @@ def _empty_list(kind: Kind, representation: Representation) -> bytes:
         return orjson.dumps({"apiVersion": api_version, "items": [], "kind": name}, option=orjson.OPT_APPEND_NEWLINE)
     if representation.media_type == PROTOBUF:
         return encoder.encode_list(api_version, name, {}, ())
-    empty = {"kind": name, "apiVersion": api_version, "metadata": {}, "items": None}
+    empty: Object = {"kind": name, "apiVersion": api_version, "metadata": {}, "items": None}
     return orjson.dumps(empty, option=orjson.OPT_APPEND_NEWLINE)
 
 

@@ -295,25 +295,6 @@ def test_a_new_node_is_tainted_until_it_is_known_to_be_ready(api: Bench) -> None
     assert api.made("nodes", elsewhere)["spec"]["taints"] == [other, taint]
 
 
-def test_pods_are_labelled_with_where_their_node_is(api: Bench) -> None:
-    place = {"topology.kubernetes.io/zone": "z1", "topology.kubernetes.io/region": "r1"}
-    api.made("nodes", {"metadata": {"name": "placed", "labels": {**place, "topology.kubernetes.io/rack": "5"}}})
-    own = {"topology.kubernetes.io/zone": "own", "app": "web"}
-    on_node = {**pod("there", nodeName="placed")}
-    on_node["metadata"]["labels"] = own
-    assert api.made("pods", on_node)["metadata"]["labels"] == {"app": "web", **place}
-    assert "labels" not in api.made("pods", pod("lost", nodeName="nowhere"))["metadata"]
-    for name, target, told, wanted in (
-        ("by-scheduler", {"kind": "Node", "name": "placed"}, {}, place),
-        ("by-another", {"kind": "Node", "name": "placed"}, {"a": "b", **own}, {"a": "b", **own, **place}),
-        ("by-name", {"name": "placed"}, {"a": "b"}, {"a": "b"}),
-    ):
-        api.made("pods", pod(name))
-        binding = {"metadata": {"name": name, "labels": told}, "target": target}
-        assert api.call("POST", f"/api/v1/namespaces/default/pods/{name}/binding", binding).status == 201
-        assert api.call("GET", f"/api/v1/namespaces/default/pods/{name}").json["metadata"]["labels"] == wanted
-
-
 def test_nothing_is_bound_or_evicted_where_a_namespace_goes(api: Bench) -> None:
     api.made("namespaces", {"metadata": {"name": "going"}})
     api.made("serviceaccounts", {"metadata": {"name": "default", "namespace": "going"}})
