@@ -145,8 +145,11 @@ class Cluster:
             return None
         return informer.tally(controller_uid, fact).of(meta.uid(owner))
 
-    async def claim(self, owner: Object, resource: str, selector: Selector) -> list[Object]:
-        """`owner`'s dependants: adopts orphans that `selector` matches, lets go of its own that it no longer matches."""
+    async def claim(self, owner: Object, resource: str, selector: Selector, finalizer: str = "") -> list[Object]:
+        """`owner`'s dependants: adopts orphans that `selector` matches, lets go of its own that it no longer matches.
+
+        What is adopted gets `finalizer`, if any.
+        """
         mine = []
         for obj in self.owned(owner, resource):
             if selector.matches(meta.labels(obj)):
@@ -162,7 +165,7 @@ class Cluster:
         ]
         if orphans and await self._may_adopt(owner):
             for obj in orphans:
-                adopted = await self._adopt(owner, resource, obj)
+                adopted = await self._adopt(owner, resource, obj, finalizer)
                 if adopted is not None:
                     mine.append(adopted)
         return mine
@@ -172,10 +175,12 @@ class Cluster:
         live = await self.client.get(self._runner.controller.resource, meta.name(owner), meta.namespace(owner))
         return meta.uid(live) == meta.uid(owner) and not meta.being_deleted(live)
 
-    async def _adopt(self, owner: Object, resource: str, obj: Object) -> Object | None:
+    async def _adopt(self, owner: Object, resource: str, obj: Object, finalizer: str) -> Object | None:
         owners = [*(obj["metadata"].get("ownerReferences") or ()), meta.owner_reference(owner)]
+        finalizers = list(obj["metadata"].get("finalizers") or ())
+        more: Object = {"finalizers": [*finalizers, finalizer]} if finalizer and finalizer not in finalizers else {}
         try:
-            return await self._patch_owners(resource, obj, owners)
+            return await self._patch_owners(resource, obj, owners, more)
         except StatusError as error:
             if error.is_not_found or error.reason in ("Invalid", "Conflict"):
                 return None  # It has gone, or somebody else was quicker.
@@ -189,11 +194,11 @@ class Cluster:
             if not error.is_not_found and error.reason not in ("Invalid", "Conflict"):
                 raise
 
-    async def _patch_owners(self, resource: str, obj: Object, owners: list[Object]) -> Object:
+    async def _patch_owners(self, resource: str, obj: Object, owners: list[Object], more: Object | None = None) -> Object:
         # The revision makes sure that these are all the owners there are.
         metadata = obj["metadata"]
         patch = {"ownerReferences": owners or None, "uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]}
-        return await self.patch(resource, obj, {"metadata": patch})
+        return await self.patch(resource, obj, {"metadata": patch | (more or {})})
 
     # Hands.
 

@@ -9,7 +9,7 @@ from navarch.apimachinery import meta, selectors
 from navarch.apimachinery.errors import Object, StatusError
 from navarch.apimachinery.selectors import Selector
 from navarch.client.informer import Informers
-from navarch.controllers import jobindexes, jobplan
+from navarch.controllers import jobindexes, jobplan, jobpolicies
 from navarch.controllers import pods as podrules
 from navarch.controllers.controller import (
     BY_CONTROLLER,
@@ -20,6 +20,7 @@ from navarch.controllers.controller import (
     is_namespace_terminating,
     slow_start,
 )
+from navarch.controllers.jobbackoff import Record
 from navarch.controllers.jobplan import FINALIZER, Plan
 
 RESOURCE = "jobs.batch"
@@ -33,8 +34,8 @@ def selector_of(job: Object) -> Selector:
     return selectors.from_label_selector(job["spec"].get("selector"))
 
 
-def new_pod(job: Object, index: int | None, pods: Sequence[Object]) -> Object:
-    """A pod of the job; with `index`, for that part of an Indexed job."""
+def new_pod(job: Object, index: int | None, replaced: Object | None) -> Object:
+    """A pod of the job; with `index`, for that part of an Indexed job, carrying on the count of failures of `replaced`."""
     name = meta.name(job)
     if index is None:
         pod = podrules.from_template(job["spec"]["template"], job)
@@ -46,15 +47,24 @@ def new_pod(job: Object, index: int | None, pods: Sequence[Object]) -> Object:
         text = str(index)
         annotations = {**(pod["metadata"].get("annotations") or {}), jobindexes.ANNOTATION: text}
         if job["spec"].get("backoffLimitPerIndex") is not None:
-            counted, ignored = jobplan.failures_of_index(job, pods, index)
+            counted, ignored = _failures(job, replaced)
             annotations[jobindexes.FAILURES_ANNOTATION] = str(counted)
             if ignored:
                 annotations[jobindexes.IGNORED_FAILURES_ANNOTATION] = str(ignored)
         labels = {**(pod["metadata"].get("labels") or {}), jobindexes.ANNOTATION: text}
         pod["metadata"] |= {"annotations": annotations, "labels": labels}
         pod["spec"] = _indexed_spec(pod["spec"], f"{name[: HOSTNAME_LIMIT - len(text) - 1]}-{text}")
-    pod["metadata"]["finalizers"] = [*(pod["metadata"].get("finalizers") or ()), FINALIZER]
+    if not jobplan.has_finalizer(pod):
+        pod["metadata"]["finalizers"] = [*(pod["metadata"].get("finalizers") or ()), FINALIZER]
     return pod
+
+
+def _failures(job: Object, failed: Object | None) -> tuple[int, int]:
+    """(counted, ignored) failures of an index, of which this pod is the last."""
+    if failed is None:
+        return 0, 0
+    is_ignored = jobpolicies.failure_action(job, failed)[0] == "Ignore"
+    return jobindexes.failures(failed) + (not is_ignored), jobindexes.ignored_failures(failed) + is_ignored
 
 
 def _indexed_spec(spec: Object, hostname: str) -> Object:
@@ -74,36 +84,38 @@ def _indexed_spec(spec: Object, hostname: str) -> Object:
     return result
 
 
+_backoffs: dict[str, Record] = {}
+"""Key of a running job -> its pods' failures in a row, which are remembered when the pods have gone."""
+
+
+async def _forget(key: str, cluster: Cluster) -> None:
+    _backoffs.pop(key, None)
+
+
 async def reconcile(job: Object, cluster: Cluster) -> float | None:
     if job["spec"].get("managedBy", MANAGED_BY) != MANAGED_BY:
         return None
-    pods = await cluster.claim(job, "pods", selector_of(job))
-    todo = jobplan.plan(job, pods, cluster.now())
+    pods = await cluster.claim(job, "pods", selector_of(job), FINALIZER)
+    todo = jobplan.plan(job, pods, cluster.now(), _backoffs.get(meta.key(job)))
     await _release((pod for pod in todo.discard if jobplan.has_finalizer(pod)), cluster)
     failure = await _delete(job, [*todo.discard, *todo.delete], cluster)
+    if failure is None and todo.create:
+        made, failure = await _create(job, todo, cluster)
+        if made:
+            todo.status["active"] = todo.status.get("active", 0) + made
     if todo.status != job.get("status"):
         await cluster.update_status(RESOURCE, {**job, "status": todo.status})
         for type_, reason, message in todo.events:
             cluster.event(job, type_, reason, message)
+    if todo.backoff is not None:
+        _backoffs[meta.key(job)] = todo.backoff
+    else:
+        _backoffs.pop(meta.key(job), None)
     # Only what the status has noted may be let go.
-    await _release(_countable(pods, todo), cluster)
-    if failure is None and todo.create:
-        failure = await _create(job, todo, pods, cluster)
+    await _release(todo.release, cluster)
     if failure is not None:
         raise failure
     return todo.after_seconds
-
-
-def _countable(pods: Sequence[Object], todo: Plan) -> list[Object]:
-    noted = todo.status.get("uncountedTerminatedPods") or {}
-    uids = {uid for field in ("succeeded", "failed") for uid in noted.get(field) or ()}
-    released = {meta.uid(pod) for pod in todo.release}
-    ignored = [pod for pod in pods if podrules.is_finished(pod) and jobplan.has_finalizer(pod)]
-    extra = {meta.uid(pod) for pod in ignored if meta.uid(pod) not in uids and podrules.phase(pod) == "Failed"}
-    # What failed and is not noted, though there was room, is ignored by policy: it is let go uncounted.
-    if len(uids) >= jobplan.UNCOUNTED_LIMIT:
-        extra = set()
-    return [pod for pod in pods if jobplan.has_finalizer(pod) and meta.uid(pod) in uids | released | extra]
 
 
 async def _release(pods: Iterable[Object], cluster: Cluster) -> None:
@@ -141,11 +153,13 @@ async def _delete(job: Object, pods: Sequence[Object], cluster: Cluster) -> Exce
     return None
 
 
-async def _create(job: Object, todo: Plan, pods: Sequence[Object], cluster: Cluster) -> Exception | None:
+async def _create(job: Object, todo: Plan, cluster: Cluster) -> tuple[int, Exception | None]:
+    """How many pods were made, and what went wrong."""
     indexes = iter(todo.create)
 
     async def one() -> None:
-        pod = new_pod(job, next(indexes), pods)
+        index = next(indexes)
+        pod = new_pod(job, index, todo.replaced.get(index) if index is not None else None)
         try:
             made = await cluster.create("pods", pod)
         except StatusError as error:
@@ -154,13 +168,13 @@ async def _create(job: Object, todo: Plan, pods: Sequence[Object], cluster: Clus
             raise
         cluster.event(job, "Normal", "SuccessfulCreate", f"Created pod: {meta.name(made)}")
 
-    _, failure = await slow_start(len(todo.create), one)
+    made, failure = await slow_start(len(todo.create), one)
     if isinstance(failure, StatusError) and is_namespace_terminating(failure):
-        return None
-    return failure
+        failure = None
+    return made, failure
 
 
-CONTROLLER = Controller("job-controller", RESOURCE, reconcile, owns=("pods",), selector=selector_of)
+CONTROLLER = Controller("job-controller", RESOURCE, reconcile, gone=_forget, owns=("pods",), selector=selector_of)
 
 
 # Pods whose job is gone.

@@ -49,5 +49,18 @@ def of_pod(pod: Object) -> int | None:
 
 def failures(pod: Object) -> int:
     """How often the pod's index had failed before this pod."""
-    text = meta.annotations(pod).get(FAILURES_ANNOTATION, "")
+    return _count(pod, FAILURES_ANNOTATION)
+
+
+def ignored_failures(pod: Object) -> int:
+    """How often it had failed before in a way that does not count."""
+    return _count(pod, IGNORED_FAILURES_ANNOTATION)
+
+
+def all_failures(pod: Object) -> int:
+    return failures(pod) + ignored_failures(pod)
+
+
+def _count(pod: Object, annotation: str) -> int:
+    text = meta.annotations(pod).get(annotation, "")
     return int(text) if text.isdigit() else 0

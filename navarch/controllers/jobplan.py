@@ -12,12 +12,11 @@ from datetime import datetime, timedelta
 
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
-from navarch.controllers import jobindexes
+from navarch.controllers import jobbackoff, jobindexes, jobpolicies
 from navarch.controllers import pods as podrules
+from navarch.controllers.jobbackoff import Record
 
 FINALIZER = "batch.kubernetes.io/job-tracking"
-BACKOFF_INITIAL_SECONDS = 10.0
-BACKOFF_MAX_SECONDS = 600.0
 POD_CHANGES_LIMIT = 500
 UNCOUNTED_LIMIT = 500
 
@@ -44,6 +43,8 @@ class Tally:
     failed: list[Object] = field(default_factory=list)
     ignored: list[Object] = field(default_factory=list)
     """Failed, but by the pod failure policy not to be counted."""
+    delayed: dict[int, Object] = field(default_factory=dict)
+    """Index -> the failed pod that is to be replaced; it is kept till then, since its successor carries on its numbers."""
     succeeded_total: int = 0
     failed_total: int = 0
     completed_indexes: set[int] = field(default_factory=set)
@@ -57,6 +58,10 @@ class Plan:
     status: Object
     create: list[int | None] = field(default_factory=list)
     """One entry for each pod to make: its index, or None."""
+    replaced: dict[int, Object] = field(default_factory=dict)
+    """Index -> the failed pod whose numbers the next pod of the index carries on."""
+    backoff: Record | None = None
+    """The failures in a row, to be kept once the status is written."""
     delete: list[Object] = field(default_factory=list)
     discard: list[Object] = field(default_factory=list)
     """Pods to remove that count neither as succeeded nor as failed."""
@@ -83,18 +88,6 @@ def replaces_failed_only(job: Object) -> bool:
     return bool(job["spec"].get("podReplacementPolicy") == "Failed" or job["spec"].get("podFailurePolicy"))
 
 
-def finished_at(pod: Object) -> datetime:
-    """When the last container ended; failing that, when the pod was deleted or made."""
-    moments = []
-    for status in (pod.get("status") or meta.EMPTY).get("containerStatuses") or ():
-        ended = meta.get_path(status, "state", "terminated", "finishedAt")
-        if ended:
-            moments.append(meta.parse_time(ended))
-    if moments:
-        return max(moments)
-    return meta.parse_time(pod["metadata"].get("deletionTimestamp") or pod["metadata"]["creationTimestamp"])
-
-
 def tally(job: Object, pods: Iterable[Object]) -> Tally:
     """Sort the pods. Those that the status has noted or counted already are among the totals only."""
     status = job.get("status") or meta.EMPTY
@@ -105,21 +98,25 @@ def tally(job: Object, pods: Iterable[Object]) -> Tally:
     if is_indexed(job):
         result.completed_indexes = jobindexes.parse(status.get("completedIndexes"), limit)
         result.failed_indexes = jobindexes.parse(status.get("failedIndexes"), limit)
+    failed = []
     for pod in pods:
         uid = meta.uid(pod)
-        if podrules.phase(pod) == "Succeeded":
+        if has_finalizer(pod) and _is_valid(job, pod):
             index = jobindexes.of_pod(pod)
-            # A second success of an index counts for nothing.
-            if has_finalizer(pod) and uid not in noted_succeeded:
+            if podrules.phase(pod) == "Succeeded" and uid not in noted_succeeded:
                 result.succeeded.append(pod)
-                if index is not None and index < limit:
+                if is_indexed(job) and index is not None:
                     result.completed_indexes.add(index)
-        elif _counts_as_failed(job, pod) and has_finalizer(pod) and uid not in noted_failed:
-            _judge_failure(job, pod, result)
+            elif counts_as_failed(job, pod):
+                failed.append(pod)
+                if uid not in noted_failed:
+                    _judge_failure(job, pod, result)
         if meta.being_deleted(pod) and not podrules.is_finished(pod):
             result.terminating.append(pod)
         elif podrules.is_active(pod):
             result.active.append(pod)
+    if is_indexed(job) and job["spec"].get("backoffLimitPerIndex") is not None:
+        result.delayed = _delayed(failed, result)
     if is_indexed(job):
         result.succeeded_total = len(result.completed_indexes)
     else:
@@ -128,14 +125,21 @@ def tally(job: Object, pods: Iterable[Object]) -> Tally:
     return result
 
 
-def _counts_as_failed(job: Object, pod: Object) -> bool:
+def _is_valid(job: Object, pod: Object) -> bool:
+    """Whether the pod can count: of an Indexed job only one that has an index below the completions."""
+    index = jobindexes.of_pod(pod)
+    return not is_indexed(job) or (index is not None and index < job["spec"]["completions"])
+
+
+def counts_as_failed(job: Object, pod: Object) -> bool:
     if podrules.phase(pod) == "Failed":
         return True
-    return meta.being_deleted(pod) and not replaces_failed_only(job)
+    # A pod that is deleted may never come to a phase.
+    return meta.being_deleted(pod) and podrules.phase(pod) != "Succeeded" and not replaces_failed_only(job)
 
 
 def _judge_failure(job: Object, pod: Object, result: Tally) -> None:
-    action, message = failure_action(job, pod)
+    action, message = jobpolicies.failure_action(job, pod)
     if action == "Ignore":
         result.ignored.append(pod)
         return
@@ -147,88 +151,77 @@ def _judge_failure(job: Object, pod: Object, result: Tally) -> None:
         result.failed_indexes.add(index)
 
 
-def failure_action(job: Object, pod: Object) -> tuple[str, str]:
-    """(action, message) of the first rule of the pod failure policy that matches; ("Count", "") if none does."""
-    for number, rule in enumerate((job["spec"].get("podFailurePolicy") or {}).get("rules") or ()):
-        found = _exit_code_match(rule.get("onExitCodes"), pod)
-        if found is not None:
-            name, code = found
-            where = f"matching {rule['action']} rule at index {number}"
-            return rule["action"], f"Container {name} for pod {meta.key(pod)} failed with exit code {code} {where}"
-        for pattern in rule.get("onPodConditions") or ():
-            condition = meta.condition(pod, pattern["type"])
-            if condition is not None and condition.get("status") == pattern.get("status", "True"):
-                where = f"matching {rule['action']} rule at index {number}"
-                return rule["action"], f"Pod {meta.key(pod)} has condition {pattern['type']} {where}"
-    return "Count", ""
-
-
-def _exit_code_match(requirement: Object | None, pod: Object) -> tuple[str, int] | None:
-    if requirement is None:
-        return None
-    status = pod.get("status") or meta.EMPTY
-    for container in [*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ())]:
-        code = meta.get_path(container, "state", "terminated", "exitCode")
-        if not code or requirement.get("containerName") not in (None, container["name"]):
+def _delayed(failed: Iterable[Object], found: Tally) -> dict[int, Object]:
+    """The last failed pod of each index that is still to be tried again."""
+    settled = found.completed_indexes | found.failed_indexes | {jobindexes.of_pod(pod) for pod in found.active}
+    result: dict[int, Object] = {}
+    for pod in failed:
+        index = jobindexes.of_pod(pod)
+        if index is None or index in settled:
             continue
-        if (code in requirement["values"]) == (requirement["operator"] == "In"):
-            return container["name"], code
-    return None
+        last = result.get(index)
+        if last is None or (
+            jobindexes.all_failures(last) <= jobindexes.all_failures(pod)
+            and jobbackoff.finished_at(pod) >= jobbackoff.finished_at(last)
+        ):
+            result[index] = pod
+    return result
 
 
-def ending(job: Object, found: Tally, now: datetime) -> End | None:
+def ending(job: Object, pods: Iterable[Object], found: Tally, now: datetime) -> End | None:
     """How the job ends, if it does; an end that was announced stays."""
-    for type_, succeeds in (("FailureTarget", False), ("SuccessCriteriaMet", True)):
+    for type_, succeeds in (("SuccessCriteriaMet", True), ("FailureTarget", False)):
         announced = meta.condition(job, type_)
         if announced is not None and announced.get("status") == "True":
             return End(succeeds, announced.get("reason", ""), announced.get("message", ""))
     spec = job["spec"]
     if found.failure_message:
         return End(False, "PodFailurePolicy", found.failure_message)
-    if found.failed_total > spec.get("backoffLimit", 6) or _restarted_too_often(job, found):
+    if found.failed_total > spec.get("backoffLimit", 6) or _restarted_too_often(job, pods):
         return End(False, "BackoffLimitExceeded", "Job has reached the specified backoff limit")
     left = deadline_left(job, now)
     if left is not None and left <= 0:
         return End(False, "DeadlineExceeded", "Job was active longer than specified deadline")
-    return _ending_of_indexes(job, found) or _completion(job, found)
+    return _failure_of_indexes(job, found) or _success_of_indexes(job, found) or _completion(job, found)
 
 
-def _restarted_too_often(job: Object, found: Tally) -> bool:
+def _restarted_too_often(job: Object, pods: Iterable[Object]) -> bool:
     if meta.get_path(job["spec"], "template", "spec", "restartPolicy") != "OnFailure":
         return False
     restarts = 0
-    for pod in found.active:
-        status = pod.get("status") or meta.EMPTY
+    for pod in pods:
+        if podrules.phase(pod) not in ("Running", "Pending"):
+            continue
+        status = pod["status"]
         for container in [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]:
             restarts += container.get("restartCount", 0)
     limit = job["spec"].get("backoffLimit", 6)
     return restarts > 0 if limit == 0 else restarts >= limit
 
 
-def _ending_of_indexes(job: Object, found: Tally) -> End | None:
+def _failure_of_indexes(job: Object, found: Tally) -> End | None:
     spec = job["spec"]
-    if not is_indexed(job):
-        return None
-    for number, rule in enumerate((spec.get("successPolicy") or {}).get("rules") or ()):
-        wanted = jobindexes.parse(rule["succeededIndexes"], spec["completions"]) if rule.get("succeededIndexes") else None
-        done = found.completed_indexes if wanted is None else found.completed_indexes & wanted
-        needed = rule.get("succeededCount") or (len(wanted) if wanted is not None else spec["completions"])
-        if len(done) >= needed:
-            return End(True, "SuccessPolicy", f"Matched rules at index {number}")
-    if spec.get("backoffLimitPerIndex") is None:
+    if not is_indexed(job) or spec.get("backoffLimitPerIndex") is None:
         return None
     most = spec.get("maxFailedIndexes")
     if most is not None and len(found.failed_indexes) > most:
         return End(False, "MaxFailedIndexesExceeded", "Job has exceeded the specified maximal number of failed indexes")
-    if found.failed_indexes and len(found.failed_indexes | found.completed_indexes) >= spec["completions"]:
+    if found.failed_indexes and len(found.failed_indexes) + len(found.completed_indexes) >= spec["completions"]:
         return End(False, "FailedIndexes", "Job has failed indexes")
     return None
+
+
+def _success_of_indexes(job: Object, found: Tally) -> End | None:
+    if not is_indexed(job):
+        return None
+    number = jobpolicies.success_rule(job, found.completed_indexes)
+    return None if number is None else End(True, "SuccessPolicy", f"Matched rules at index {number}")
 
 
 def _completion(job: Object, found: Tally) -> End | None:
     wanted = job["spec"].get("completions")
     if wanted is None:
-        done = found.succeeded_total > 0 and not found.active and not found.terminating
+        done = found.succeeded_total > 0 and not found.active
     else:
         done = found.succeeded_total >= wanted
     return End(True, *REACHED) if done else None
@@ -242,25 +235,12 @@ def deadline_left(job: Object, now: datetime) -> float | None:
     return (meta.parse_time(start) + timedelta(seconds=seconds) - now).total_seconds()
 
 
-def backoff_left(pods: Iterable[Object], now: datetime) -> float:
-    """Seconds until the next pod may be made after pods failed one after the other."""
-    finished = sorted((pod for pod in pods if podrules.is_finished(pod)), key=finished_at)
-    failures = 0
-    for pod in reversed(finished):
-        if podrules.phase(pod) != "Failed":
-            break
-        failures += 1
-    if not failures:
-        return 0.0
-    delay = min(BACKOFF_INITIAL_SECONDS * 2.0 ** min(failures - 1, 16), BACKOFF_MAX_SECONDS)
-    return max(delay - (now - finished_at(finished[-1])).total_seconds(), 0.0)
-
-
 def with_condition(
     conditions: Sequence[Object], type_: str, status: str, reason: str, message: str, now: datetime
 ) -> list[Object]:
     present = meta.find(conditions, "type", type_)
-    if present is not None and present.get("status") == status and present.get("reason") == reason:
+    told = (status, reason, message)
+    if present is not None and told == (present.get("status"), present.get("reason"), present.get("message")):
         return list(conditions)
     stamp = meta.format_time(now)
     new = {
@@ -274,34 +254,44 @@ def with_condition(
     return meta.with_condition(conditions, new)
 
 
-def plan(job: Object, pods: Sequence[Object], now: datetime) -> Plan:
-    """All the rules."""
+def plan(job: Object, pods: Sequence[Object], now: datetime, backoff: Record | None = None) -> Plan:
+    """All the rules. `backoff` is what an earlier plan told of failures in a row."""
     if is_finished(job):
         return Plan(job["status"], release=[pod for pod in pods if has_finalizer(pod)])
     found = tally(job, pods)
-    result = Plan(_counted(job, pods, found))
-    status, spec = result.status, job["spec"]
-    suspended = bool(spec.get("suspend"))
+    status: Object = dict(job.get("status") or {})
+    suspended, going = bool(job["spec"].get("suspend")), meta.being_deleted(job)
     if not suspended and not status.get("startTime"):
         status["startTime"] = meta.format_time(now)
-    end = ending({**job, "status": status}, found, now)
+    end = ending({**job, "status": status}, pods, found, now)
+    result = Plan(status, replaced=found.delayed, backoff=_backoff(job, pods, found, backoff))
+    is_all_noted = _note(job, pods, found, end, result)
     if end is not None:
-        _end(job, found, end, result, now)
-    elif suspended:
+        _end(job, found, end, result, is_all_noted, now)
+    elif suspended and not going:
         result.discard = list(found.active)
-    elif not meta.being_deleted(job):
-        _staff(job, pods, found, result, now)
+    elif not going:
+        _staff(job, found, result, now)
     if end is None:
-        _note_suspension(job, result, now)
+        if not going:
+            _note_suspension(job, result, now)
         left = deadline_left({**job, "status": status}, now)
         result.after_seconds = podrules.earliest(result.after_seconds, left)
-    going = {meta.uid(pod) for pod in (*result.delete, *result.discard)}
-    staying = [pod for pod in found.active if meta.uid(pod) not in going]
-    # The numbers are those of what was found; pods made and removed now show next time.
+    removed = {meta.uid(pod) for pod in (*result.delete, *result.discard)}
+    staying = [pod for pod in found.active if meta.uid(pod) not in removed]
+    # Pods that are made now are added by who makes them.
     _set(status, "active", len(staying))
     status["ready"] = sum(podrules.is_ready(pod) for pod in staying)
-    status["terminating"] = len(found.terminating)
+    status["terminating"] = len(found.terminating) + len(removed)
     return result
+
+
+def _backoff(job: Object, pods: Sequence[Object], found: Tally, before: Record | None) -> Record:
+    if before is not None:
+        return jobbackoff.after(before, found.succeeded, [*found.failed, *found.ignored])
+    # Nobody remembers: the pods that are left tell.
+    failed = [pod for pod in pods if counts_as_failed(job, pod)]
+    return jobbackoff.after(Record(), [pod for pod in pods if podrules.phase(pod) == "Succeeded"], failed)
 
 
 def _set(status: Object, name: str, value: object) -> None:
@@ -312,41 +302,61 @@ def _set(status: Object, name: str, value: object) -> None:
         status.pop(name, None)
 
 
-def _counted(job: Object, pods: Sequence[Object], found: Tally) -> Object:
-    """The status after pods that lost their finalizer became numbers, and finished ones were noted."""
-    status: Object = dict(job.get("status") or {})
+def _note(job: Object, pods: Sequence[Object], found: Tally, end: End | None, result: Plan) -> bool:
+    """Make those numbers that lost their finalizer, note those that are to lose it; whether there was room for all."""
+    status = result.status
     uncounted = status.get("uncountedTerminatedPods") or {}
     held = {meta.uid(pod) for pod in pods if has_finalizer(pod)}
-    after: dict[str, list[str]] = {}
-    for name, new in (("succeeded", found.succeeded), ("failed", found.failed)):
-        noted = list(uncounted.get(name) or ())
-        flushed = [uid for uid in noted if uid not in held]
+    noted: dict[str, list[str]] = {}
+    for name in ("succeeded", "failed"):
+        before = list(uncounted.get(name) or ())
+        noted[name] = [uid for uid in before if uid in held]
         if name == "failed" or not is_indexed(job):
-            _set(status, name, int(status.get(name) or 0) + len(flushed))
-        left = [uid for uid in noted if uid in held] + [meta.uid(pod) for pod in new]
-        if left:
-            after[name] = left[:UNCOUNTED_LIMIT]
+            _set(status, name, int(status.get(name) or 0) + len(before) - len(noted[name]))
+    delayed = {meta.uid(pod) for pod in found.delayed.values()}
+    is_all_noted = True
+    for pod in pods:
+        uid, succeeded, failed = meta.uid(pod), podrules.phase(pod) == "Succeeded", counts_as_failed(job, pod)
+        is_over = end is not None or meta.being_deleted(job) or succeeded
+        if not has_finalizer(pod) or not (is_over or (failed and uid not in delayed)):
+            continue
+        if len(noted["succeeded"]) + len(noted["failed"]) >= UNCOUNTED_LIMIT:
+            is_all_noted = False
+            break
+        result.release.append(pod)
+        # When a job fails, so do all its pods. Of an Indexed job the indexes tell who succeeded.
+        if succeeded and uid not in noted["failed"]:
+            if not is_indexed(job) and uid not in noted["succeeded"]:
+                noted["succeeded"].append(uid)
+        elif not (failed or (end is not None and not end.succeeds)) or uid in noted["failed"] or not _is_valid(job, pod):
+            continue
+        elif jobpolicies.failure_action(job, pod)[0] != "Ignore":
+            noted["failed"].append(uid)
+    status["uncountedTerminatedPods"] = {name: uids for name, uids in noted.items() if uids}
     if is_indexed(job):
         _set(status, "succeeded", len(found.completed_indexes))
         _set(status, "completedIndexes", jobindexes.write(found.completed_indexes))
         if job["spec"].get("backoffLimitPerIndex") is not None:
             status["failedIndexes"] = jobindexes.write(found.failed_indexes)
-    status["uncountedTerminatedPods"] = after
-    return status
+    return is_all_noted
 
 
-def _end(job: Object, found: Tally, end: End, result: Plan, now: datetime) -> None:
+def _end(job: Object, found: Tally, end: End, result: Plan, is_all_noted: bool, now: datetime) -> None:
     """Announce the end, remove what still runs, and say it is over when nothing is left."""
     status = result.status
     conditions = status.get("conditions") or []
     announced = "SuccessCriteriaMet" if end.succeeds else "FailureTarget"
     conditions = with_condition(conditions, announced, "True", end.reason, end.message, now)
     result.delete = list(found.active)
-    if not found.active and not found.terminating and not status["uncountedTerminatedPods"]:
+    is_over = is_all_noted and not result.release and not status["uncountedTerminatedPods"]
+    if is_over and not found.active and not found.terminating:
         type_ = "Complete" if end.succeeds else "Failed"
         conditions = with_condition(conditions, type_, "True", end.reason, end.message, now)
         if end.succeeds:
             status["completionTime"] = meta.format_time(now)
+            if int(status.get("succeeded") or 0) > job["spec"].get("completions", float("inf")):
+                text = "Too many succeeded pods running after completion count reached"
+                result.events.append(("Warning", "TooManySucceededPods", text))
             result.events.append(("Normal", "Completed", "Job completed"))
         else:
             result.events.append(("Warning", end.reason, end.message))
@@ -369,91 +379,71 @@ def _note_suspension(job: Object, result: Plan, now: datetime) -> None:
         status["conditions"] = conditions
 
 
-def _staff(job: Object, pods: Sequence[Object], found: Tally, result: Plan, now: datetime) -> None:
+def _staff(job: Object, found: Tally, result: Plan, now: datetime) -> None:
     """Bring the number of running pods to what parallelism and completions ask for."""
-    spec = job["spec"]
+    spec, active = job["spec"], found.active
     parallelism, completions = int(spec.get("parallelism", 1)), spec.get("completions")
-    active = found.active
-    if is_indexed(job):
-        active, superfluous = _without_superfluous(found, completions)
-        result.discard.extend(superfluous)
     if completions is None:
         wanted = len(active) if found.succeeded_total > 0 else parallelism
     else:
-        wanted = min(parallelism, completions - found.succeeded_total)
-        if spec.get("backoffLimitPerIndex") is not None:
-            wanted = min(wanted, completions - len(found.completed_indexes | found.failed_indexes))
-    surplus = len(active) - max(min(wanted, parallelism), 0)
-    if surplus > 0:
-        ordered = podrules.in_deletion_order(active, {}, now)
-        result.discard.extend(ordered[:surplus])
-        return
+        wanted = max(min(parallelism, completions - found.succeeded_total), 0)
+    result.discard = _surplus(job, active, len(active) - wanted)[:POD_CHANGES_LIMIT]
+    if result.discard:
+        return  # What is made depends on what is left.
     occupied = len(active) + (len(found.terminating) if replaces_failed_only(job) else 0)
     missing = min(wanted - occupied, POD_CHANGES_LIMIT)
     if missing <= 0:
         return
     if spec.get("backoffLimitPerIndex") is not None:
-        _staff_by_index(job, pods, found, active, missing, result, now)
+        _staff_by_index(job, found, missing, result, now)
         return
-    left = backoff_left(pods, now)
+    assert result.backoff is not None
+    left = result.backoff.seconds_left(now)
     if left > 0:
         result.after_seconds = left
     elif is_indexed(job):
-        result.create.extend(free_indexes(job, found, active)[:missing])
+        result.create.extend(free_indexes(job, found)[:missing])
     else:
         result.create.extend([None] * missing)
 
 
-def _without_superfluous(found: Tally, completions: int) -> tuple[list[Object], list[Object]]:
-    """Active pods, one for each index that is still to be done, and the others."""
-    kept: dict[int, Object] = {}
-    others = []
-    for pod in sorted(found.active, key=lambda item: (podrules.created(item), meta.name(item))):
-        index = jobindexes.of_pod(pod)
-        if index is None or index >= completions or index in kept or index in found.completed_indexes:
-            others.append(pod)
-        else:
-            kept[index] = pod
-    return list(kept.values()), others
+def _surplus(job: Object, active: Sequence[Object], at_least: int) -> list[Object]:
+    """Active pods to remove: those without a valid index of their own, and more if these are fewer than `at_least`."""
+    surplus: list[Object] = []
+    left = list(active)
+    if is_indexed(job):
+        of_index: dict[int, list[Object]] = {}
+        for pod in active:
+            index = jobindexes.of_pod(pod)
+            if index is None or index >= job["spec"]["completions"]:
+                surplus.append(pod)
+            else:
+                of_index.setdefault(index, []).append(pod)
+        left = []
+        for index in sorted(of_index):
+            *others, best = podrules.least_advanced_first(of_index[index])
+            surplus.extend(others)
+            left.append(best)
+    return surplus + podrules.least_advanced_first(left)[: max(at_least - len(surplus), 0)]
 
 
-def free_indexes(job: Object, found: Tally, active: Iterable[Object]) -> list[int | None]:
+def free_indexes(job: Object, found: Tally) -> list[int | None]:
     """Indexes that nobody works on and that are not done, lowest first."""
-    taken = {jobindexes.of_pod(pod) for pod in active} | found.completed_indexes | found.failed_indexes
+    taken = {jobindexes.of_pod(pod) for pod in found.active} | found.completed_indexes | found.failed_indexes
     if replaces_failed_only(job):
         taken |= {jobindexes.of_pod(pod) for pod in found.terminating}
     return [index for index in range(job["spec"]["completions"]) if index not in taken]
 
 
-def _staff_by_index(
-    job: Object,
-    pods: Sequence[Object],
-    found: Tally,
-    active: Sequence[Object],
-    missing: int,
-    result: Plan,
-    now: datetime,
-) -> None:
-    """Where each index has a back-off of its own."""
-    of_index: dict[int | None, list[Object]] = {}
-    for pod in pods:
-        of_index.setdefault(jobindexes.of_pod(pod), []).append(pod)
-    for index in free_indexes(job, found, active):
-        left = backoff_left(of_index.get(index, ()), now)
+def _staff_by_index(job: Object, found: Tally, missing: int, result: Plan, now: datetime) -> None:
+    """Where each index has a back-off of its own. No index is begun in the place of one that must wait."""
+    waits = []
+    for index in free_indexes(job, found)[:missing]:
+        failed = found.delayed.get(index) if index is not None else None
+        left = jobbackoff.of_index(failed).seconds_left(now) if failed is not None else 0.0
         if left > 0:
-            result.after_seconds = podrules.earliest(result.after_seconds, left)
-        elif len(result.create) < missing:
+            waits.append(left)
+        else:
             result.create.append(index)
-
-
-def failures_of_index(job: Object, pods: Iterable[Object], index: int) -> tuple[int, int]:
-    """(counted, ignored) failures of an index so far, which its next pod carries on."""
-    counted = ignored = 0
-    for pod in pods:
-        if jobindexes.of_pod(pod) != index or not _counts_as_failed(job, pod):
-            continue
-        is_ignored = failure_action(job, pod)[0] == "Ignore"
-        counted = max(counted, jobindexes.failures(pod) + (not is_ignored))
-        text = meta.annotations(pod).get(jobindexes.IGNORED_FAILURES_ANNOTATION, "")
-        ignored = max(ignored, (int(text) if text.isdigit() else 0) + is_ignored)
-    return counted, ignored
+    if not result.create:
+        result.after_seconds = min(waits, default=None)

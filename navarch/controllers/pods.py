@@ -144,5 +144,17 @@ def in_deletion_order(pods: Sequence[Object], related_on_node: Mapping[str, int]
     return sorted(pods, key=key)
 
 
+def least_advanced_first(pods: Sequence[Object]) -> list[Object]:
+    """The pods, those first that have come the least far, by which Jobs go: costs and nodes are nothing to them."""
+
+    def key(pod: Object) -> tuple[Any, ...]:
+        since = ready_since(pod)
+        ready = -since.timestamp() if since is not None else -math.inf
+        rank = (bool(node_name(pod)), _PHASE_ORDER.get(phase(pod), 0), is_ready(pod))
+        return (*rank, ready, -restarts(pod), -created(pod).timestamp())
+
+    return sorted(pods, key=key)
+
+
 def _magnitude(age_seconds: float) -> int:
     return math.floor(math.log2(age_seconds)) if age_seconds >= 1 else 0

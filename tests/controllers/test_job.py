@@ -11,7 +11,7 @@ import pytest
 
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
-from navarch.controllers import jobindexes, jobplan
+from navarch.controllers import jobindexes, jobplan, jobpolicies
 from tests.controllers.cluster import Cluster, cluster
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -87,6 +87,48 @@ def test_failures_delay_the_next_pod_longer_each_time() -> None:
     assert plan(owner, pod("a", "Failed", age=11)).create == [None]
 
 
+def test_pods_that_are_deleted_delay_the_next_one_too_and_are_remembered_when_gone() -> None:
+    owner = job({"startTime": STAMP}, completions=1, parallelism=1)
+    deleted = pod("a")
+    deleted["metadata"] |= {
+        "deletionTimestamp": meta.format_time(NOW + timedelta(seconds=26)),
+        "deletionGracePeriodSeconds": 30,
+    }
+    todo = plan(owner, deleted)
+    assert (todo.create, todo.after_seconds) == ([], 6)
+    after = jobplan.plan(job(todo.status, completions=1, parallelism=1), [], NOW, todo.backoff)
+    assert (after.create, after.after_seconds, after.status["failed"]) == ([], 6, 1)
+
+
+def test_pods_that_have_come_the_least_far_go_first_whatever_their_cost() -> None:
+    owner = job({"startTime": STAMP}, completions=2, parallelism=1)
+    cheap, pending = pod("cheap"), pod("pending", "Pending")
+    cheap["metadata"]["annotations"] = {"controller.kubernetes.io/pod-deletion-cost": "-5"}
+    young = pod("young", age=10)
+    assert [meta.uid(item) for item in plan(owner, cheap, pending, young).discard] == ["pending", "young"]
+
+
+def test_when_a_job_fails_so_do_its_running_pods_at_once() -> None:
+    owner = job({"startTime": STAMP}, completions=1, parallelism=2, activeDeadlineSeconds=60, podReplacementPolicy="Failed")
+    todo = plan(owner, pod("a"), pod("b", "Pending"))
+    assert todo.status["uncountedTerminatedPods"] == {"failed": ["a", "b"]}
+    assert [meta.uid(item) for item in todo.release] == ["a", "b"]
+    assert (todo.status.get("active"), todo.status["terminating"]) == (None, 2)
+
+
+def test_too_many_successes_are_told() -> None:
+    todo = plan(job({"startTime": STAMP, "succeeded": 3}, completions=2, parallelism=2))
+    assert [reason for _, reason, _ in todo.events] == ["TooManySucceededPods", "Completed"]
+
+
+def test_a_job_that_is_deleted_lets_go_of_its_pods() -> None:
+    owner = job({"startTime": STAMP}, completions=2, parallelism=1, podReplacementPolicy="Failed")
+    owner["metadata"]["deletionTimestamp"] = STAMP
+    todo = plan(owner, pod("a"), pod("b", "Failed"))
+    assert [meta.uid(item) for item in todo.release] == ["a", "b"]
+    assert (todo.status["uncountedTerminatedPods"], todo.create) == ({"failed": ["b"]}, [])
+
+
 def test_too_many_failures_fail_the_job() -> None:
     owner = job({"startTime": STAMP, "failed": 2}, completions=1, parallelism=1, backoffLimit=2)
     todo = plan(owner, pod("c", "Failed"), pod("d"))
@@ -107,8 +149,18 @@ def test_indexed_jobs_give_each_pod_its_index_and_no_index_two_pods() -> None:
     owner = job({"startTime": STAMP}, completions=4, parallelism=4, completionMode="Indexed")
     todo = plan(owner, pod("a", index=1), pod("b", index=1, age=10), pod("c", "Succeeded", index=3))
     assert [meta.uid(item) for item in todo.discard] == ["b"]
-    assert todo.create == [0, 2]
+    assert todo.create == []
     assert todo.status["completedIndexes"] == "3"
+    # Who succeeded is told by the indexes alone.
+    assert todo.status["uncountedTerminatedPods"] == {}
+    assert plan(owner, pod("a", index=1), pod("c", "Succeeded", index=3)).create == [0, 2]
+
+
+def test_pods_without_a_valid_index_count_for_nothing() -> None:
+    owner = job({"startTime": STAMP}, completions=2, parallelism=2, completionMode="Indexed", backoffLimit=0)
+    todo = plan(owner, pod("a", "Failed", index=2), pod("b", index=0), pod("c", index=1))
+    assert (todo.status["uncountedTerminatedPods"], "conditions" in todo.status) == ({}, False)
+    assert [meta.uid(item) for item in todo.release] == ["a"]
 
 
 def test_each_index_may_have_its_own_limit_of_failures() -> None:
@@ -125,6 +177,19 @@ def test_each_index_may_have_its_own_limit_of_failures() -> None:
     assert todo.status["conditions"][0]["reason"] == "FailedIndexes"
 
 
+def test_an_index_that_failed_keeps_its_pod_and_its_place_until_it_is_tried_again() -> None:
+    spec: dict[str, Any] = {"completions": 3, "parallelism": 1, "completionMode": "Indexed", "backoffLimitPerIndex": 2}
+    failed = pod("a", "Failed", index=0, age=4)
+    failed["metadata"]["annotations"][jobindexes.FAILURES_ANNOTATION] = "1"
+    todo = plan(job({"startTime": STAMP}, **spec), failed)
+    assert (todo.create, todo.release, todo.after_seconds) == ([], [], 16)
+    assert todo.status["uncountedTerminatedPods"] == {}
+    later = jobplan.plan(job(todo.status, **spec), [failed], NOW + timedelta(seconds=17))
+    assert (later.create, later.replaced) == ([0], {0: failed})
+    again = jobplan.plan(job(later.status, **spec), [failed, pod("b", index=0)], NOW + timedelta(seconds=18))
+    assert again.status["uncountedTerminatedPods"] == {"failed": ["a"]}
+
+
 @pytest.mark.parametrize(("code", "expected"), [(42, "FailJob"), (1, "Count"), (7, "Ignore")])
 def test_the_failure_policy_judges_exit_codes(code: int, expected: str) -> None:
     rules = [
@@ -132,7 +197,16 @@ def test_the_failure_policy_judges_exit_codes(code: int, expected: str) -> None:
         {"action": "Ignore", "onExitCodes": {"operator": "In", "values": [7]}},
     ]
     owner = job({}, podFailurePolicy={"rules": rules})
-    assert jobplan.failure_action(owner, pod("a", "Failed", code=code))[0] == expected
+    assert jobpolicies.failure_action(owner, pod("a", "Failed", code=code))[0] == expected
+
+
+def test_the_failure_policy_names_the_first_condition_of_the_pod_that_matches() -> None:
+    patterns = [{"type": "DisruptionTarget", "status": "True"}, {"type": "ConfigIssue", "status": "True"}]
+    owner = job({}, podFailurePolicy={"rules": [{"action": "FailJob", "onPodConditions": patterns}]})
+    failed = pod("a", "Failed")
+    failed["status"]["conditions"] = [{"type": name, "status": "True"} for name in ("ConfigIssue", "DisruptionTarget")]
+    message = "Pod default/a has condition ConfigIssue matching FailJob rule at index 0"
+    assert jobpolicies.failure_action(owner, failed) == ("FailJob", message)
 
 
 def test_a_success_policy_ends_a_job_early() -> None:
@@ -146,6 +220,9 @@ def test_a_success_policy_ends_a_job_early() -> None:
     todo = plan(owner, pod("a", "Succeeded", index=0), pod("b", index=1))
     assert todo.status["conditions"][0]["reason"] == "SuccessPolicy"
     assert [meta.uid(item) for item in todo.delete] == ["b"]
+    # The others have not failed: they are let go uncounted.
+    assert [meta.uid(item) for item in todo.release] == ["a", "b"]
+    assert todo.status["uncountedTerminatedPods"] == {}
 
 
 def test_suspending_removes_pods_and_resuming_starts_anew() -> None:
@@ -193,6 +270,23 @@ def test_an_indexed_job_with_failing_pods_fails(tmp_path: Path) -> None:
             assert _status(found)["failed"] == 3
             env = found.all("pods")[0]["spec"]["containers"][0]["env"]
             assert env[0]["name"] == "JOB_COMPLETION_INDEX"
+
+    asyncio.run(main())
+
+
+def test_an_adopted_pod_counts(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with cluster(tmp_path) as found:
+            spec = {"restartPolicy": "Never", "containers": [{"name": "c", "image": "work"}]}
+            metadata = {"name": "orphan", "namespace": "default", "labels": {"app": "sum"}}
+            await found.client.create("pods", {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+            owner = job(completions=1, manualSelector=True, selector={"matchLabels": {"app": "sum"}})
+            owner["spec"]["template"]["metadata"]["labels"] = {"app": "sum"}
+            await found.client.create("jobs.batch", owner)
+            await found.until(lambda: jobplan.has_finalizer(found.one("pods", "default/orphan") or {"metadata": {}}))
+            await found.add_node("node-1", "10.0.0.1")
+            await found.until(lambda: _ended(found, "Complete"))
+            assert [meta.name(item) for item in found.all("pods")] == ["orphan"]
 
     asyncio.run(main())
 
