@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -91,32 +92,42 @@ def _reference(job: Object) -> Object:
 def plan(cronjob: Object, jobs: Sequence[Object], now: datetime) -> Plan:
     """All the rules."""
     result = Plan(dict(cronjob.get("status") or {}))
-    _note_jobs(cronjob, jobs, result)
+    _note_jobs(jobs, result)
     result.delete = _beyond_history(cronjob, jobs)
     spec = cronjob["spec"]
-    if meta.being_deleted(cronjob) or spec.get("suspend"):
+    if meta.being_deleted(cronjob):
         return result
     try:
-        schedule = cronschedule.parse(spec["schedule"], zone(cronjob))
+        where = zone(cronjob)
+    except ValueError as error:
+        result.events.append(("Warning", "UnknownTimeZone", f'invalid timeZone: "{spec["timeZone"]}": {error}'))
+        return result
+    if spec.get("suspend"):
+        return result
+    try:
+        schedule = cronschedule.parse(spec["schedule"], where)
     except ValueError as error:
         text = f'unparseable schedule: "{spec["schedule"]}" : {error}'
         result.events.append(("Warning", "UnparseableSchedule", text))
         return result
     upcoming = schedule.next(now)
-    result.after_seconds = (upcoming - now).total_seconds() + 0.1 if upcoming is not None else None
-    due = _due(cronjob, schedule, now, result)
-    if due is None:
+    if upcoming is None:
+        text = f"invalid schedule: {spec['schedule']} : time difference between two schedules is less than 1 second"
+        result.events.append(("Warning", "InvalidSchedule", text))
         return result
-    active = [job for job in jobs if not _finished(job)]
+    result.after_seconds = (upcoming - now).total_seconds() + 0.1
+    due = _due(cronjob, schedule, now, result)
+    active = result.status.get("active") or []
+    if due is None or any(item.get("name") == job_name(cronjob, due) for item in active):
+        return result
     policy = spec.get("concurrencyPolicy", "Allow")
-    if any(meta.annotations(job).get(SCHEDULED_AT) == meta.format_time(due) for job in jobs):
-        return result  # Started already; the status had not been written.
     if policy == "Forbid" and active:
         text = "Not starting job because prior execution is running and concurrency policy is Forbid"
         result.events.append(("Normal", "JobAlreadyActive", text))
         return result
     if policy == "Replace":
-        result.replace = active
+        uids = {item.get("uid") for item in active}
+        result.replace = [job for job in jobs if meta.uid(job) in uids]
     result.start = due
     return result
 
@@ -125,46 +136,50 @@ def _due(cronjob: Object, schedule: Schedule | Interval, now: datetime, result: 
     last = (cronjob.get("status") or meta.EMPTY).get("lastScheduleTime")
     since = meta.parse_time(last) if last else podrules.created(cronjob)
     deadline = cronjob["spec"].get("startingDeadlineSeconds")
-    earliest = since
     if deadline is not None:
-        earliest = max(since, now - timedelta(seconds=deadline))
-    due, missed = due_times(schedule, earliest, now)
+        since = max(since, now - timedelta(seconds=deadline))
+    due, missed = due_times(schedule, since, now)
     if missed > MISSED_LIMIT:
         text = "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew"
         result.events.append(("Warning", "TooManyMissedTimes", text))
-    if due is None and deadline is not None:
-        late, _ = due_times(schedule, since, now)
-        if late is not None:
-            text = f"Missed scheduled time to start a job: {late.astimezone(UTC).strftime('%a, %d %b %Y %H:%M:%S %z')}"
-            result.events.append(("Warning", "MissSchedule", text))
     return due
 
 
-def _note_jobs(cronjob: Object, jobs: Sequence[Object], result: Plan) -> None:
-    """Bring the list of active jobs, and the time of the last success, up to date."""
+def _note_jobs(jobs: Sequence[Object], result: Plan) -> None:
+    """Bring the list of active jobs, and the time of the last success, up to date.
+
+    Only jobs that were started here are active: others that have this owner, made by hand, are in nobody's way.
+    """
     status, by_uid = result.status, {meta.uid(job): job for job in jobs}
-    for entry in status.get("active") or ():
-        job = by_uid.get(entry.get("uid", ""))
-        if job is None:
-            text = f"Active job went missing: {entry.get('name')}"
-            result.events.append(("Normal", "MissingJob", text))
-        elif _finished(job):
+    active: list[Object] = list(status.get("active") or ())
+    listed = {item.get("uid") for item in active}
+    for job in jobs:
+        if meta.uid(job) not in listed and not _finished(job):
+            text = f"Saw a job that the controller did not create or forgot: {meta.name(job)}"
+            result.events.append(("Warning", "UnexpectedJob", text))
+        elif meta.uid(job) in listed and _finished(job):
             text = f"Saw completed job: {meta.name(job)}, condition: {_finished(job)}"
             result.events.append(("Normal", "SawCompletedJob", text))
-    active = [_reference(job) for job in sorted(jobs, key=meta.name) if not _finished(job)]
-    if active:
-        status["active"] = active
-    else:
-        status.pop("active", None)
+    for item in active:
+        if item.get("uid") not in by_uid:
+            result.events.append(("Normal", "MissingJob", f"Active job went missing: {item.get('name')}"))
+    _set_active(status, [item for item in active if item.get("uid") in by_uid and not _finished(by_uid[item["uid"]])])
     times = [job["status"]["completionTime"] for job in jobs if (job.get("status") or meta.EMPTY).get("completionTime")]
     newest = max([*times, status.get("lastSuccessfulTime") or ""], default="")
     if newest:
         status["lastSuccessfulTime"] = newest
 
 
+def _set_active(status: Object, active: list[Object]) -> None:
+    if active:
+        status["active"] = active
+    else:
+        status.pop("active", None)
+
+
 def _beyond_history(cronjob: Object, jobs: Iterable[Object]) -> list[Object]:
     surplus = []
-    ordered = sorted(jobs, key=lambda job: ((job.get("status") or meta.EMPTY).get("startTime") or "", meta.name(job)))
+    ordered = sorted(jobs, key=_age)
     for type_, field_name, default in (
         ("Complete", "successfulJobsHistoryLimit", 3),
         ("Failed", "failedJobsHistoryLimit", 1),
@@ -175,14 +190,24 @@ def _beyond_history(cronjob: Object, jobs: Iterable[Object]) -> list[Object]:
     return surplus
 
 
+def _age(job: Object) -> tuple[bool, str, str]:
+    """Oldest first; those that never started last."""
+    started = (job.get("status") or meta.EMPTY).get("startTime") or ""
+    return not started, started, meta.name(job)
+
+
+def job_name(cronjob: Object, due: datetime) -> str:
+    return f"{meta.name(cronjob)}-{int(due.timestamp()) // 60}"
+
+
 def new_job(cronjob: Object, due: datetime) -> Object:
     """The job of one scheduled time; its name is that time, so that it is never made twice."""
     template = cronjob["spec"]["jobTemplate"]
     source = template.get("metadata") or meta.EMPTY
     metadata: dict[str, Any] = {
-        "name": f"{meta.name(cronjob)}-{int(due.timestamp()) // 60}",
+        "name": job_name(cronjob, due),
         "namespace": meta.namespace(cronjob),
-        "annotations": {**(source.get("annotations") or {}), SCHEDULED_AT: meta.format_time(due)},
+        "annotations": {**(source.get("annotations") or {}), SCHEDULED_AT: _local(due, zone(cronjob))},
         "ownerReferences": [meta.owner_reference(cronjob)],
     }
     if source.get("labels"):
@@ -190,23 +215,42 @@ def new_job(cronjob: Object, due: datetime) -> Object:
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": template["spec"]}
 
 
+def _local(moment: datetime, where: tzinfo) -> str:
+    """In the schedule's time zone, as RFC 3339 has it."""
+    return moment.astimezone(where).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
 async def reconcile(cronjob: Object, cluster: Cluster) -> float | None:
     jobs = cluster.owned(cronjob, JOBS)
     todo = plan(cronjob, jobs, cluster.now())
     for type_, reason, message in todo.events:
         cluster.event(cronjob, type_, reason, message)
-    for job in (*todo.replace, *todo.delete):
-        await cluster.delete(JOBS, job, propagation_policy="Background")
-        cluster.event(cronjob, "Normal", "SuccessfulDelete", f"Deleted job {meta.name(job)}")
+    for job in todo.replace:
+        await _delete(cronjob, job, cluster)
     if todo.start is not None:
         await _start(cronjob, todo, cluster)
+    for job in todo.delete:
+        with contextlib.suppress(StatusError):
+            await _delete(cronjob, job, cluster)
     if todo.status != (cronjob.get("status") or {}):
         await cluster.update_status(RESOURCE, {**cronjob, "status": todo.status})
     return todo.after_seconds
 
 
+async def _delete(cronjob: Object, job: Object, cluster: Cluster) -> None:
+    try:
+        await cluster.delete(JOBS, job, propagation_policy="Background")
+    except StatusError as error:
+        cluster.event(cronjob, "Warning", "FailedDelete", f"Deleted job: {error.message}")
+        raise
+    cluster.event(cronjob, "Normal", "SuccessfulDelete", f"Deleted job {meta.name(job)}")
+
+
 async def _start(cronjob: Object, todo: Plan, cluster: Cluster) -> None:
     assert todo.start is not None
+    replaced = {meta.uid(job) for job in todo.replace}
+    active = [item for item in todo.status.get("active") or () if item["uid"] not in replaced]
+    _set_active(todo.status, active)
     wanted = new_job(cronjob, todo.start)
     try:
         made = await cluster.create(JOBS, wanted)
@@ -217,10 +261,10 @@ async def _start(cronjob: Object, todo: Plan, cluster: Cluster) -> None:
             cluster.event(cronjob, "Warning", "FailedCreate", f"Error creating job: {error.message}")
             raise
         made = await cluster.client.get(JOBS, meta.name(wanted), meta.namespace(wanted))
+        if not meta.is_controlled_by(made, cronjob):
+            return  # Somebody else's: it is theirs to tell of.
     else:
         cluster.event(cronjob, "Normal", "SuccessfulCreate", f"Created job {meta.name(made)}")
-    replaced = {meta.uid(job) for job in todo.replace}
-    active = [item for item in todo.status.get("active") or () if item["uid"] not in replaced]
     todo.status["active"] = [*active, _reference(made)]
     todo.status["lastScheduleTime"] = meta.format_time(todo.start)
 

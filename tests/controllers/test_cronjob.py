@@ -80,25 +80,34 @@ def test_the_latest_due_time_is_started_once() -> None:
     assert todo.after_seconds == pytest.approx(30.1)
     made = cronjob.new_job(cron(), todo.start)
     assert meta.name(made) == f"tick-{int(todo.start.timestamp()) // 60}"
+    assert meta.annotations(made)[cronjob.SCHEDULED_AT] == "2026-01-01T12:00:00Z"
+    there = cronjob.new_job(cron(timeZone="America/New_York"), todo.start)
+    assert meta.annotations(there)[cronjob.SCHEDULED_AT] == "2026-01-01T07:00:00-05:00"
     assert cronjob.plan(cron({"lastScheduleTime": meta.format_time(todo.start)}), [], NOW).start is None
     made["metadata"]["uid"] = "made"
-    assert cronjob.plan(cron(), [made], NOW).start is None
+    assert cronjob.plan(cron({"active": [{"name": meta.name(made), "uid": "made"}]}), [made], NOW).start is None
 
 
 def test_concurrency_is_allowed_forbidden_or_ends_the_one_before() -> None:
-    running = [job("running")]
-    assert cronjob.plan(cron(), running, NOW).start is not None
-    forbidden = cronjob.plan(cron(concurrencyPolicy="Forbid"), running, NOW)
-    assert (forbidden.start, forbidden.events[0][1]) == (None, "JobAlreadyActive")
-    replacing = cronjob.plan(cron(concurrencyPolicy="Replace"), running, NOW)
+    running, active = [job("running"), job("by-hand")], {"active": [{"name": "running", "uid": "running"}]}
+    assert cronjob.plan(cron(active), running, NOW).start is not None
+    forbidden = cronjob.plan(cron(active, concurrencyPolicy="Forbid"), running, NOW)
+    assert (forbidden.start, forbidden.events[-1][1]) == (None, "JobAlreadyActive")
+    replacing = cronjob.plan(cron(active, concurrencyPolicy="Replace"), running, NOW)
     assert replacing.start is not None
-    assert replacing.replace == running
+    assert replacing.replace == running[:1]
 
 
-def test_starts_that_are_too_late_are_missed() -> None:
+def test_jobs_that_were_not_started_here_are_in_nobodys_way() -> None:
+    todo = cronjob.plan(cron(concurrencyPolicy="Forbid"), [job("by-hand")], NOW)
+    assert todo.start is not None
+    message = "Saw a job that the controller did not create or forgot: by-hand"
+    assert (todo.events, "active" in todo.status) == ([("Warning", "UnexpectedJob", message)], False)
+
+
+def test_starts_that_are_too_late_are_missed_in_silence() -> None:
     late = cronjob.plan(cron(schedule="58 11 * * *", startingDeadlineSeconds=60), [], NOW)
-    assert late.start is None
-    assert late.events[0][1] == "MissSchedule"
+    assert (late.start, late.events) == (None, [])
     assert cronjob.plan(cron(schedule="58 11 * * *", startingDeadlineSeconds=600), [], NOW).start is not None
 
 
@@ -112,15 +121,23 @@ def test_suspended_and_unreadable_ones_start_nothing() -> None:
     assert cronjob.plan(cron(suspend=True), [], NOW).start is None
     broken = cronjob.plan(cron(schedule="often"), [], NOW)
     assert (broken.start, broken.events[0][1]) == (None, "UnparseableSchedule")
-    assert cronjob.plan(cron(timeZone="Mars/Olympus"), [], NOW).events[0][1] == "UnparseableSchedule"
+    (lost,) = cronjob.plan(cron(timeZone="Mars/Olympus", suspend=True), [], NOW).events
+    assert lost == ("Warning", "UnknownTimeZone", 'invalid timeZone: "Mars/Olympus": unknown time zone Mars/Olympus')
+    (never,) = cronjob.plan(cron(schedule="0 0 30 2 *"), [], NOW).events
+    assert never[1:] == (
+        "InvalidSchedule",
+        "invalid schedule: 0 0 30 2 * : time difference between two schedules is less than 1 second",
+    )
 
 
 def test_history_is_kept_to_its_limits_and_the_status_follows_the_jobs() -> None:
     done = [job(f"done-{n}", "Complete", minutes_ago=n) for n in range(1, 6)]
     failed = [job(f"failed-{n}", "Failed", minutes_ago=n) for n in range(1, 3)]
-    active = {"active": [{"uid": "done-1", "name": "done-1"}, {"uid": "lost", "name": "lost"}]}
-    todo = cronjob.plan(cron(active), [*done, *failed, job("running")], NOW)
-    assert {meta.name(item) for item in todo.delete} == {"done-4", "done-5", "failed-2"}
+    active = {"active": [{"uid": name, "name": name} for name in ("done-1", "lost", "running")]}
+    unstarted = job("failed-0", "Failed")
+    del unstarted["status"]["startTime"]
+    todo = cronjob.plan(cron(active), [*done, *failed, unstarted, job("running")], NOW)
+    assert {meta.name(item) for item in todo.delete} == {"done-4", "done-5", "failed-1", "failed-2"}
     assert [item["name"] for item in todo.status["active"]] == ["running"]
     assert todo.status["lastSuccessfulTime"] == done[0]["status"]["completionTime"]
     assert [reason for _, reason, _ in todo.events] == ["SawCompletedJob", "MissingJob"]
