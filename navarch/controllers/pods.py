@@ -69,9 +69,13 @@ def next_availability(pods: Iterable[Object], min_ready_seconds: float, now: dat
     return min((wait for wait in waits if wait), default=None)
 
 
-def restarts(pod: Object) -> int:
-    statuses = (pod.get("status") or meta.EMPTY).get("containerStatuses") or ()
-    return max((status.get("restartCount", 0) for status in statuses), default=0)
+def restarts(pod: Object) -> tuple[int, int]:
+    """How often a container has restarted at most: (one of the pod's own, a sidecar)."""
+    status = pod.get("status") or meta.EMPTY
+    sidecars = {item["name"] for item in pod["spec"].get("initContainers") or () if item.get("restartPolicy") == "Always"}
+    own = (item.get("restartCount", 0) for item in status.get("containerStatuses") or ())
+    beside = (item.get("restartCount", 0) for item in status.get("initContainerStatuses") or () if item["name"] in sidecars)
+    return max(own, default=0), max(beside, default=0)
 
 
 def node_name(pod: Object) -> str:
@@ -136,7 +140,7 @@ def in_deletion_order(pods: Sequence[Object], related_on_node: Mapping[str, int]
             deletion_cost(pod),
             -related_on_node.get(node, 0),
             _magnitude(ready_age),
-            -restarts(pod),
+            *(-number for number in restarts(pod)),
             _magnitude((now - created(pod)).total_seconds()),
             meta.uid(pod),
         )
@@ -151,10 +155,11 @@ def least_advanced_first(pods: Sequence[Object]) -> list[Object]:
         since = ready_since(pod)
         ready = -since.timestamp() if since is not None else -math.inf
         rank = (bool(node_name(pod)), _PHASE_ORDER.get(phase(pod), 0), is_ready(pod))
-        return (*rank, ready, -restarts(pod), -created(pod).timestamp())
+        return (*rank, ready, *(-number for number in restarts(pod)), -created(pod).timestamp())
 
     return sorted(pods, key=key)
 
 
 def _magnitude(age_seconds: float) -> int:
-    return math.floor(math.log2(age_seconds)) if age_seconds >= 1 else 0
+    # In nanoseconds, which is where Kubernetes has the steps between orders of magnitude.
+    return math.floor(math.log2(age_seconds * 1e9)) if age_seconds > 0 else -1

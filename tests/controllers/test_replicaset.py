@@ -55,6 +55,20 @@ def test_younger_pods_go_before_much_older_ones() -> None:
     assert order(pod("old", age=100_000), pod("young", age=10)) == ["young", "old"]
 
 
+def test_orders_of_magnitude_have_the_steps_of_nanoseconds() -> None:
+    # 2**33 ns are 8.59 s.
+    assert order(pod("a", age=9), pod("b", age=8)) == ["b", "a"]
+    assert order(pod("a", age=7), pod("b", age=8)) == ["a", "b"]
+
+
+def test_pods_whose_sidecars_restarted_more_go_before_others() -> None:
+    calm, restless = pod("a"), pod("b")
+    restless["spec"]["initContainers"] = [{"name": "s", "restartPolicy": "Always"}]
+    restless["status"]["initContainerStatuses"] = [{"name": "s", "restartCount": 3}, {"name": "once", "restartCount": 9}]
+    assert order(calm, restless) == ["b", "a"]
+    assert podrules.restarts(restless) == (0, 3)
+
+
 def test_status_counts_what_is_there() -> None:
     owner = {**workload("ReplicaSet"), "kind": "ReplicaSet"}
     going = meta.set_path(pod("going"), meta.format_time(NOW), "metadata", "deletionTimestamp")
