@@ -110,7 +110,7 @@ def _staff(
             continue
         if is_ordered(owner):
             return True
-    return bool(result.create or result.delete)
+    return False
 
 
 def _revision_for(owner: Object, number: int, numbered: dict[int, Object], wanted: range, revisions: Revisions) -> Object:
@@ -140,7 +140,7 @@ def _condemn(owner: Object, numbered: dict[int, Object], surplus: Sequence[int],
             return True
         result.delete.append(pod)
         return True
-    return bool(surplus)
+    return False
 
 
 def _update(
@@ -160,7 +160,7 @@ def _update(
 
 def status(owner: Object, pods: Iterable[Object], revisions: Revisions, now: datetime) -> Object:
     """Counts and revisions; an update that is through makes its revision the current one."""
-    own = [pod for pod in pods if ordinal(owner, pod) is not None and not podrules.is_finished(pod)]
+    own = [pod for pod in pods if ordinal(owner, pod) is not None]
     minimum = owner["spec"].get("minReadySeconds") or 0
     ready = [pod for pod in own if podrules.phase(pod) == "Running" and podrules.is_ready(pod)]
     staying = [pod for pod in own if not meta.being_deleted(pod)]
@@ -169,7 +169,6 @@ def status(owner: Object, pods: Iterable[Object], revisions: Revisions, now: dat
         "readyReplicas": len(ready),
         "currentReplicas": current,
         "updatedReplicas": update,
-        "collisionCount": (owner.get("status") or meta.EMPTY).get("collisionCount"),
     }
     result: Object = {
         "observedGeneration": owner["metadata"].get("generation", 0),
@@ -177,6 +176,7 @@ def status(owner: Object, pods: Iterable[Object], revisions: Revisions, now: dat
         "availableReplicas": sum(podrules.is_available(pod, minimum, now) for pod in ready),
         "currentRevision": meta.name(revisions.current),
         "updateRevision": meta.name(revisions.update),
+        "collisionCount": (owner.get("status") or meta.EMPTY).get("collisionCount") or 0,
     }
     is_through = strategy(owner) == "RollingUpdate" and update == len(own) == len(ready) == len(ordinals(owner))
     if is_through:
@@ -225,8 +225,6 @@ def selector_of(owner: Object) -> Selector:
 async def reconcile(owner: Object, cluster: Cluster) -> float | None:
     selector = selector_of(owner)
     pods = [pod for pod in await cluster.claim(owner, "pods", selector) if ordinal(owner, pod) is not None]
-    if meta.being_deleted(owner):
-        return None
     found = await history.sync(owner, RESOURCE, selector, cluster)
     if found is None or found.current is None:
         return None
@@ -261,14 +259,13 @@ def _before(owner: Object, found: History) -> Object:
 
 
 async def _delete(owner: Object, pod: Object, cluster: Cluster) -> None:
-    if podrules.is_finished(pod):
-        verb = "failed" if podrules.phase(pod) == "Failed" else "succeeded"
-        text = f"StatefulSet {meta.key(owner)} is recreating {verb} Pod {meta.name(pod)}"
-        type_ = "Warning" if verb == "failed" else "Normal"
-        cluster.event(owner, type_, f"Recreating{verb.capitalize()}Pod", text)
-    await cluster.delete("pods", pod)
-    text = f"delete Pod {meta.name(pod)} in StatefulSet {meta.name(owner)} successful"
-    cluster.event(owner, "Normal", "SuccessfulDelete", text)
+    what = f"delete Pod {meta.name(pod)} in StatefulSet {meta.name(owner)}"
+    try:
+        await cluster.delete("pods", pod)
+    except StatusError as error:
+        cluster.event(owner, "Warning", "FailedDelete", f"{what} failed error: {error.message}")
+        raise
+    cluster.event(owner, "Normal", "SuccessfulDelete", f"{what} successful")
 
 
 async def _create(owner: Object, number: int, revision: Object, cluster: Cluster) -> None:

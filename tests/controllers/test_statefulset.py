@@ -78,6 +78,12 @@ def test_scaling_down_takes_the_highest_first_one_at_a_time() -> None:
     assert plan(owner(ordinals={"start": 2}), [pod(2), pod(3), pod(4), pod(0)]) == ([], ["db-0"])
 
 
+def test_parallel_pods_are_updated_while_others_still_go() -> None:
+    parallel = owner(podManagementPolicy="Parallel", replicas=2)
+    assert plan(parallel, [pod(0), pod(1), pod(2, deleted=True)], CHANGING) == ([], ["db-1"])
+    assert plan(owner(replicas=2), [pod(0), pod(1), pod(2, deleted=True)], CHANGING) == ([], [])
+
+
 def test_finished_pods_are_made_anew() -> None:
     assert plan(owner(), [pod(0), pod(1, phase="Failed"), pod(2)]) == ([], ["db-1"])
 
@@ -110,7 +116,8 @@ def test_a_pod_that_is_lost_during_an_update_comes_back_as_it_was_unless_it_is_i
 
 def test_status_tells_when_an_update_is_through() -> None:
     middle = statefulset.status(owner(), [pod(0), pod(1), pod(2, NEW)], CHANGING, NOW)
-    assert (middle["currentReplicas"], middle["updatedReplicas"]) == (2, 1)
+    assert (middle["currentReplicas"], middle["updatedReplicas"], middle["collisionCount"]) == (2, 1, 0)
+    assert statefulset.status(owner(), [pod(0), pod(1, phase="Failed")], SAME, NOW)["replicas"] == 2
     assert middle["currentRevision"] == meta.name(OLD)
     done = statefulset.status(owner(), [pod(number, NEW) for number in range(3)], CHANGING, NOW)
     assert done["currentRevision"] == done["updateRevision"] == meta.name(NEW)
