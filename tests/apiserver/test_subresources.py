@@ -8,6 +8,7 @@ import pytest
 
 from navarch.api.registry import resource
 from navarch.apimachinery.errors import Object
+from navarch.apiserver.subresources import eviction
 from tests.apiserver.bench import JSON_PATCH, MERGE, STRATEGIC, Bench
 from tests.apiserver.samples import pod, sample
 
@@ -218,6 +219,36 @@ def test_pods_that_are_not_ready_need_no_healthy_budget(api: Bench, ready_pod: s
     unready = {"status": {"conditions": [{"type": "Ready", "status": "False"}]}}
     api.patch("pods", ready_pod, unready, subresource="status")
     assert evict(api, ready_pod).status == 201
+
+
+@pytest.mark.parametrize(
+    ("phase", "cause"),
+    [
+        ("Pending", "The disruption budget {} needs 1 healthy pods and has 1 currently"),
+        ("Running", "The disruption budget {} is still being processed by the server."),
+    ],
+)
+def test_a_pod_that_becomes_ready_meanwhile_is_not_evicted_as_one_that_is_not(
+    api: Bench, ready_pod: str, monkeypatch: pytest.MonkeyPatch, phase: str, cause: str
+) -> None:
+    budget(api, ready_pod, currentHealthy=1, desiredHealthy=1, observedGeneration=1)
+
+    def status(phase: str, ready: str) -> Object:
+        return {"status": {"phase": phase, "conditions": [{"type": "Ready", "status": ready}]}}
+
+    api.patch("pods", ready_pod, status(phase, "False"), subresource="status")
+    mark = eviction._mark
+
+    async def mark_later(*arguments: Any) -> Object:
+        monkeypatch.setattr(eviction, "_mark", mark)
+        await api.client.patch("pods", ready_pod, status("Running", "True"), "default", subresource="status")
+        return await mark(*arguments)
+
+    monkeypatch.setattr(eviction, "_mark", mark_later)
+    refused = evict(api, ready_pod)
+    assert (refused.status, refused.json["details"]["causes"][0]["message"]) == (429, cause.format(ready_pod))
+    metadata = api.get("pods", ready_pod).json["metadata"]
+    assert "deletionTimestamp" not in metadata
 
 
 @pytest.mark.parametrize(

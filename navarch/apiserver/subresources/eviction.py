@@ -34,21 +34,56 @@ async def serve(resources: Resources, request: APIRequest, kind: Kind) -> Object
     attributes = Attributes(request, kind, "CREATE", request.info.namespace, name, "eviction")
     eviction = await resources.admission.ask(attributes, eviction)
     options = eviction.get("deleteOptions") or {}
-    pod = resources.reading.get(request, kind).decoded()
-    if not _needs_no_budget(pod):
-        budgets = _budgets_of(resources, pod)
-        if len(budgets) > 1:
-            text = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
-            raise errors.status_error(500, "InternalError", text)
-        for budget in budgets:
-            await _spend(resources, budget.key, pod, dry_run=request.dry_run)
+    for _ in range(CONFLICT_RETRIES):
+        pod = resources.reading.get(request, kind).decoded()
+        if not _needs_no_budget(pod):
+            await _evict_by_budget(resources, request, kind, pod, options)
+            break
+        # One that waits might come to count before it goes.
+        held = _held(pod, options) if _phase(pod) == "Pending" and not meta.being_deleted(pod) else options
+        try:
+            await _evict(resources, request, kind, held)
+            break
+        except errors.StatusError as error:
+            if held is options or not error.is_conflict:
+                raise
+    else:
+        raise errors.conflict(kind.group, kind.plural, name, errors.MODIFIED)
+    status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+    return ObjectAnswer(kind, object=status, status=201)
+
+
+async def _evict_by_budget(resources: Resources, request: APIRequest, kind: Kind, pod: Object, options: Object) -> None:
+    """Evict a pod that counts, if its budget has a disruption left or the pod is not ready anyway."""
+    budgets = _budgets_of(resources, pod)
+    if len(budgets) > 1:
+        text = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
+        raise errors.status_error(500, "InternalError", text)
+    held = options
+    for budget in budgets:
+        if not await _spend(resources, budget.key, pod, dry_run=request.dry_run):
+            held = _held(pod, options)
+    try:
+        await _evict(resources, request, kind, held)
+    except errors.StatusError as error:
+        if held is options or not error.is_conflict:
+            raise
+        raise _still_processed(meta.name(budgets[0].object())) from error
+
+
+def _held(pod: Object, options: Object) -> Object:
+    """Options by which nothing is deleted but the pod as it was when it was found to need no budget."""
+    if (options.get("preconditions") or {}).get("resourceVersion"):
+        return options
+    return meta.set_path(options, pod["metadata"]["resourceVersion"], "preconditions", "resourceVersion")
+
+
+async def _evict(resources: Resources, request: APIRequest, kind: Kind, options: Object) -> None:
     if not request.dry_run:
-        options = await _mark(resources, kind, request.info.namespace, name, options)
+        options = await _mark(resources, kind, request.info.namespace, request.info.name, options)
     options = {**options, "dryRun": request.query.get("dryRun") or []}
     deleting = APIRequest(request.info, "DELETE", request.query, request.user, decoded=options)
     await deletion.delete(resources, deleting, kind)
-    status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
-    return ObjectAnswer(kind, object=status, status=201)
 
 
 async def _mark(resources: Resources, kind: Kind, namespace: str, name: str, options: Object) -> Object:
@@ -83,9 +118,12 @@ def _marked(pod: Object) -> Object:
     return {**pod, "metadata": dict(pod["metadata"]), "status": {**status, "conditions": conditions}}
 
 
+def _phase(pod: Object) -> str:
+    return str((pod.get("status") or {}).get("phase") or "")
+
+
 def _needs_no_budget(pod: Object) -> bool:
-    phase = (pod.get("status") or {}).get("phase")
-    return phase in ("Pending", "Succeeded", "Failed") or meta.being_deleted(pod)
+    return _phase(pod) in ("Pending", "Succeeded", "Failed") or meta.being_deleted(pod)
 
 
 def _budgets_of(resources: Resources, pod: Object) -> list[Record]:
@@ -98,20 +136,20 @@ def _budgets_of(resources: Resources, pod: Object) -> list[Record]:
     return found
 
 
-async def _spend(resources: Resources, key: str, pod: Object, *, dry_run: bool) -> None:
-    """Take one allowed disruption from a budget. Raises 429 where none is left."""
+async def _spend(resources: Resources, key: str, pod: Object, *, dry_run: bool) -> bool:
+    """Take one allowed disruption from a budget, if the pod needs one. Raises 429 where none is left."""
     kind = registry.resource("poddisruptionbudgets.policy")
     for _ in range(CONFLICT_RETRIES):
         base = resources.store.latest(kind.key_prefix, key)
         if base is None:
-            return
+            return True
         budget = base.object()
         spent = _spent(budget, pod)
         if spent is None or dry_run:
-            return
+            return spent is not None
         try:
             await resources.put(kind, key, fieldmanagement.updated_by_server(kind, spent, budget, "status"), base)
-            return
+            return True
         except ConflictError:
             continue
     raise errors.too_many_requests("the disruption budget changes too fast; please try again", RETRY_AFTER_SECONDS)
@@ -127,11 +165,7 @@ def _spent(budget: Object, pod: Object) -> Object | None:
         if policy == "AlwaysAllow" or healthy:
             return None
     if status.get("observedGeneration", 0) < budget["metadata"].get("generation", 0):
-        cause = {
-            "reason": "DisruptionBudget",
-            "message": f"The disruption budget {name} is still being processed by the server.",
-        }
-        raise errors.too_many_requests(EXCEEDED, RETRY_AFTER_SECONDS, [cause])
+        raise _still_processed(name)
     disrupted = dict(status.get("disruptedPods") or {})
     if len(disrupted) > DISRUPTED_PODS_LIMIT:
         raise errors.forbidden(
@@ -145,3 +179,8 @@ def _spent(budget: Object, pod: Object) -> Object | None:
     disrupted[meta.name(pod)] = clock.timestamp()
     spent = {**status, "disruptionsAllowed": allowed - 1, "disruptedPods": disrupted}
     return {**budget, "metadata": dict(budget["metadata"]), "status": spent}
+
+
+def _still_processed(budget: str) -> errors.StatusError:
+    text = f"The disruption budget {budget} is still being processed by the server."
+    return errors.too_many_requests(EXCEEDED, RETRY_AFTER_SECONDS, [{"reason": "DisruptionBudget", "message": text}])
