@@ -28,20 +28,29 @@ RENAMED = MappingProxyType(
         "deprecatedCount": "count",
     }
 )
-_STORED = {stored: served for served, stored in RENAMED.items()}
+_TO_STORED = tuple(RENAMED.items())
+_FROM_STORED = tuple((stored, served) for served, stored in RENAMED.items())
 
 
 def to_stored(event: Object) -> Object:
-    found = {RENAMED.get(field, field): value for field, value in event.items()}
+    found = _renamed(event, _TO_STORED, core.KIND)
     # Never absent in the other form.
     found.setdefault("involvedObject", {})
     if not found.get("source"):
         found.pop("source", None)
-    return {**found, "apiVersion": core.KIND.api_version}
+    return found
 
 
 def from_stored(event: Object) -> Object:
-    return {**{_STORED.get(field, field): value for field, value in event.items()}, "apiVersion": KIND.api_version}
+    return _renamed(event, _FROM_STORED, KIND)
+
+
+def _renamed(event: Object, names: tuple[tuple[str, str], ...], kind: Kind) -> Object:
+    found = {**event, "apiVersion": kind.api_version}
+    for name, other in names:
+        if name in found:
+            found[other] = found.pop(name)
+    return found
 
 
 def _series(event: Object) -> Iterator[FieldError]:
