@@ -106,9 +106,10 @@ def _timestamp(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def micro_timestamp() -> str:
-    """Now as `metav1.MicroTime`: RFC 3339 with microseconds."""
-    return now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+def micro_timestamp(at: float | None = None) -> str:
+    """Now, or `at` (seconds since the epoch), as `metav1.MicroTime`: RFC 3339 with microseconds."""
+    seconds, micros = divmod(round((_current.get().time() if at is None else at) * 1e6), 1_000_000)
+    return f"{_timestamp(seconds)[:-1]}.{micros:06}Z"
 
 
 async def sleep(seconds: float) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from navarch.apimachinery.errors import Object
-from navarch.client import events
+from navarch.client import events, eventsending
 from navarch.client.events import EventRecorder
 from tests.fakeapi import Bench
 
@@ -71,7 +71,7 @@ def test_a_burst_longer_than_a_thousand_is_sent_in_its_order() -> None:
 
 
 def test_what_waits_to_be_sent_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "QUEUE_LIMIT", 10)
+    monkeypatch.setattr(eventsending, "QUEUE_LIMIT", 10)
 
     def test(recorder: EventRecorder) -> None:
         for number in range(15):
