@@ -235,7 +235,8 @@ async def _run_components(cluster: Cluster, server: APIServer, reporter: Reporte
 
     async def schedule(transport: Transport, informers: Informers) -> None:
         client = Client(transport, field_manager="kube-scheduler")
-        scheduler = Scheduler(client, informers, cluster.scheduler_config, cluster.scheduler_plugins)
+        configured = (cluster.scheduler_config, cluster.scheduler_plugins)
+        scheduler = Scheduler(client, informers, *configured, host=socket.gethostname())
         server.pipeline.explain.explainer = scheduler.explain
         try:
             await scheduler.run()

@@ -121,6 +121,6 @@ class PerNode:
 
 def shared(handle: Handle) -> Devices:
     """Those of a scheduler, for all its plugins."""
-    if handle.devices is None:
-        handle.devices = Devices(handle.informers)
-    return handle.devices
+    if handle.shared.devices is None:
+        handle.shared.devices = Devices(handle.informers)
+    return handle.shared.devices

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection, Coroutine, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from navarch.apimachinery.errors import Object
 from navarch.client.client import Client
-from navarch.client.events import EventRecorder
+from navarch.client.eventseries import EventSeriesRecorder
 from navarch.client.informer import Informers
 from navarch.component import clock
 from navarch.component.tasks import Tasks
@@ -34,14 +35,13 @@ from navarch.scheduler.plugins import IN_TREE
 from navarch.scheduler.podinfo import PodInfo
 from navarch.scheduler.profiles import build
 from navarch.scheduler.queue import Queued, Rules, SchedulingQueue
-from navarch.scheduler.reporting import SCHEDULER_ERROR, SCHEDULING_GATED, UNSCHEDULABLE, patch_status, report, shortened
+from navarch.scheduler.reporting import SCHEDULER_ERROR, SCHEDULING_GATED, UNSCHEDULABLE, patch_status, report
 from navarch.scheduler.runtime import Fit, unavailable
 from navarch.scheduler.snapshot import Snapshot
 from navarch.scheduler.vectors import Templates
 
 logger = logging.getLogger(__name__)
 
-NAME = "default-scheduler"
 DECISIONS_BEFORE_YIELD = 128
 SECONDS_BEFORE_YIELD = 0.010
 """How many pods are decided before other tasks get a turn, and for how long at most. Whoever makes pods is one of them: what
@@ -52,8 +52,10 @@ BINDINGS_IN_FLIGHT = 200
 class Engine:
     """Everything that runs while the scheduler runs."""
 
-    def __init__(self, client: Client, informers: Informers, configuration: Configuration | None = None) -> None:
-        """Raises ConfigurationError."""
+    def __init__(
+        self, client: Client, informers: Informers, configuration: Configuration | None = None, host: str = ""
+    ) -> None:
+        """`host` is where it runs, for its Events. Raises ConfigurationError."""
         configuration = configuration or Configuration()
         self._client = client
         self._informers = informers
@@ -62,14 +64,17 @@ class Engine:
         self._wakeup = asyncio.Event()
         self.snapshot = Snapshot()
         self.templates = Templates(self.snapshot)
-        self._recorder = EventRecorder(client, NAME)
+        self._recorders = {
+            profile.scheduler_name: EventSeriesRecorder(client, profile.scheduler_name, host, action="Scheduling")
+            for profile in configuration.profiles
+        }
         self._looked_at: dict[str, tuple[int, int, int]] = {}
         """Of pods that wait for room on a node, by uid: the node's row, and what was its last change when it was looked at."""
         self.handle = Handle(
             client,
             informers,
             self.snapshot,
-            self._recorder,
+            next(iter(self._recorders.values())),
             clock.random,
             clock.monotonic,
             activate=self._activate,
@@ -79,7 +84,7 @@ class Engine:
         self._extenders = [Extender(config) for config in configuration.extenders]
         known = {**IN_TREE, **configuration.more_plugins}
         self.profiles = {
-            profile.scheduler_name: build(profile, self.handle, known, f"profiles[{number}]")
+            profile.scheduler_name: build(profile, self._handle_of(profile.scheduler_name), known, f"profiles[{number}]")
             for number, profile in enumerate(configuration.profiles)
         }
         self._hints = {
@@ -102,6 +107,9 @@ class Engine:
             forgotten=lambda uid: self._looked_at.pop(uid, None),
         )
 
+    def _handle_of(self, profile: str) -> Handle:
+        return replace(self.handle, recorder=self._recorders[profile])
+
     async def start(self) -> None:
         """Take in the cluster and begin."""
         await self._intake.start()
@@ -112,7 +120,8 @@ class Engine:
 
     async def stop(self) -> None:
         await self._tasks.stop()
-        await self._recorder.stop()
+        for recorder in self._recorders.values():
+            await recorder.stop()
         for extender in self._extenders:
             await extender.stop()
         for framework in self.profiles.values():
@@ -148,7 +157,7 @@ class Engine:
         try:
             status = self.profiles[pod.scheduler_name].pre_enqueue(pod)
         except PluginError as error:
-            self._recorder.event(pod.pod, "Warning", "FailedScheduling", str(error))
+            self._recorders[pod.scheduler_name].event(pod.pod, "Warning", "FailedScheduling", str(error))
             return Status(Code.ERROR, (str(error),), error.plugin)
         if status is not None and status.plugin == "SchedulingGates":
             message = "Scheduling is blocked due to non-empty scheduling gates"
@@ -334,7 +343,7 @@ class Engine:
 
     def _tell(self, pod: PodInfo, reason: str, message: str, nominated: str = "") -> None:
         """Why the pod could not be scheduled. Where it was going, it is no longer, unless that is said again."""
-        self._recorder.event(pod.pod, "Warning", "FailedScheduling", shortened(message))
+        self._recorders[pod.scheduler_name].event(pod.pod, "Warning", "FailedScheduling", message)
         self._tasks.start(report(self._client, pod, reason, message, nominated), name=f"report {pod.key}")
 
     def _nominate(self, pod: PodInfo, node: str) -> None:
@@ -398,7 +407,8 @@ class Engine:
             status = Status(Code.ERROR, (str(error),), error.plugin)
         if status is None:
             self.queue.delete(pod.uid, clock.monotonic())
-            self._recorder.event(as_decided, "Normal", "Scheduled", f"Successfully assigned {pod.key} to {assumed.node}")
+            note = f"Successfully assigned {pod.key} to {assumed.node}"
+            self._recorders[pod.scheduler_name].event(as_decided, "Normal", "Scheduled", note, action="Binding")
             return
         if pod.uid not in self._intake.assumed:
             # Seen bound, or gone, in the meantime; if bound as we asked, then it is only the answer that is missing.

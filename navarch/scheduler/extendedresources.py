@@ -93,9 +93,9 @@ class ExtendedResources:
 
 def shared(handle: Handle) -> ExtendedResources:
     """Those of a scheduler, for all its plugins. When they change, nothing that was concluded about pods is relied on."""
-    if handle.extended_resources is None:
-        handle.extended_resources = ExtendedResources(handle.informers.get(CLASSES), handle.snapshot.forget)
-    return handle.extended_resources
+    if handle.shared.extended_resources is None:
+        handle.shared.extended_resources = ExtendedResources(handle.informers.get(CLASSES), handle.snapshot.forget)
+    return handle.shared.extended_resources
 
 
 # What a pod claims.

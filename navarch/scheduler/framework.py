@@ -26,7 +26,7 @@ from navarch.scheduler.podinfo import PodInfo
 
 if TYPE_CHECKING:
     from navarch.client.client import Client
-    from navarch.client.events import EventRecorder
+    from navarch.client.eventseries import EventSeriesRecorder
     from navarch.client.informer import Informers
     from navarch.scheduler.devices import Devices
     from navarch.scheduler.extendedresources import ExtendedResources
@@ -198,13 +198,24 @@ class WaitingPod:
 
 
 @dataclass(slots=True)
+class Shared:
+    """What plugins of all profiles keep in common."""
+
+    extended_resources: ExtendedResources | None = None
+    """See `extendedresources.shared`."""
+    devices: Devices | None = None
+    """See `devices.shared`."""
+
+
+@dataclass(slots=True)
 class Handle:
-    """What a plugin gets of the scheduler. Nothing of it is to be called from another thread."""
+    """What a profile's plugins get of the scheduler. Nothing of it is to be called from another thread."""
 
     client: Client
     informers: Informers
     snapshot: Snapshot
-    recorder: EventRecorder
+    recorder: EventSeriesRecorder
+    """Records Events in the profile's name."""
     random: Callable[[], Random]
     monotonic: Callable[[], float]
     waiting_pods: dict[str, WaitingPod] = field(default_factory=dict)
@@ -215,10 +226,7 @@ class Handle:
     """Do something while pods are decided; the name is for logs."""
     register: Callable[[str], None] = lambda resource: None
     """Make changes of a resource's objects cluster events; done for what `events_to_register` names."""
-    extended_resources: ExtendedResources | None = None
-    """See `extendedresources.shared`."""
-    devices: Devices | None = None
-    """See `devices.shared`."""
+    shared: Shared = field(default_factory=Shared)
 
 
 class Plugin:

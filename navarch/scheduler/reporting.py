@@ -1,4 +1,4 @@
-"""What a pod and its reader are told: its PodScheduled condition, its nominated node, events."""
+"""What a pod and its reader are told: its PodScheduled condition, its nominated node."""
 
 from __future__ import annotations
 
@@ -15,14 +15,8 @@ logger = logging.getLogger(__name__)
 UNSCHEDULABLE = "Unschedulable"
 SCHEDULER_ERROR = "SchedulerError"
 SCHEDULING_GATED = "SchedulingGated"
-EVENT_LIMIT_CHARACTERS = 1024
 PATCH_ATTEMPTS = 4
 """How often a status is written that others are writing at the same time."""
-
-
-def shortened(message: str) -> str:
-    """As much of a message as an Event may carry."""
-    return message if len(message) <= EVENT_LIMIT_CHARACTERS else f"{message[: EVENT_LIMIT_CHARACTERS - 4]} ..."
 
 
 def status_change(pod: Object, reason: str, message: str, nominated: str | None, now: str) -> Object:

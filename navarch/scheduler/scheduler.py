@@ -21,9 +21,16 @@ class Scheduler:
     """Binds pods to nodes: those whose `schedulerName` is one of its profiles'; without a configuration, default-scheduler."""
 
     def __init__(
-        self, client: Client, informers: Informers, configuration: Path | None = None, plugins: Sequence[Path] = ()
+        self,
+        client: Client,
+        informers: Informers,
+        configuration: Path | None = None,
+        plugins: Sequence[Path] = (),
+        *,
+        host: str = "",
     ) -> None:
-        """`configuration` is a `KubeSchedulerConfiguration` file, `plugins` are Python files."""
+        """`configuration` is a `KubeSchedulerConfiguration` file, `plugins` are Python files, `host` is where it runs."""
+        self._host = host
         self._configuration = configuration
         self._plugins = plugins
         self._client = client
@@ -37,7 +44,7 @@ class Scheduler:
         configuration = None
         if self._configuration is not None or self._plugins:
             configuration = await asyncio.to_thread(load, self._configuration, self._plugins)
-        engine: Engine = module.Engine(self._client, self._informers, configuration)
+        engine: Engine = module.Engine(self._client, self._informers, configuration, self._host)
         self._engine = engine
         if self._stopped.is_set():
             return

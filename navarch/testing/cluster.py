@@ -437,7 +437,7 @@ class Cluster:
                 for event in found
                 if (event["involvedObject"].get("kind"), event["involvedObject"].get("name")) == (kind.kind, obj_name)
             ]
-        return sorted(found, key=lambda event: (event.get("lastTimestamp") or "", meta.resource_version(event)))
+        return sorted(found, key=lambda event: (_second(event), meta.resource_version(event)))
 
     def logs(self, pod: str, container: str = "", *, namespace: str = "", previous: bool = False) -> str:
         """What a container has written: what its pod's annotations say that it writes."""
@@ -544,3 +544,10 @@ def _holds(obj: Object, condition: Condition) -> Any:
     # What is said of an older version of the object is no answer.
     is_current = generation is None or generation >= obj["metadata"].get("generation", 0)
     return found is not None and is_current and str(found["status"]).lower() == (value or "True").lower()
+
+
+def _second(event: Object) -> str:
+    """When it was last seen. No closer than that, of Events of either kind."""
+    series = event.get("series") or {}
+    seen = series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime") or ""
+    return str(seen)[: len("2026-01-02T03:04:05")]

@@ -584,7 +584,7 @@ def test_a_claim_that_an_earlier_attempt_left_goes_first() -> None:
             (made,) = claims(found)
             assert meta.uid(made) != meta.uid(left)
             (event,) = events(found, "FailedScheduling")
-            assert event["message"] == (
+            assert event["note"] == (
                 "0/1 nodes are available: 1 cannot schedule extended resource claim. deletion of ResourceClaim completed, "
                 "preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."
             )

@@ -153,7 +153,7 @@ def test_a_plugin_that_fails_or_hangs_fails_only_that_pod(monkeypatch: pytest.Mo
             await found.until(lambda: where(found, "good"))
             await found.until(lambda: condition(found, "bad") and condition(found, "slow"))
             await found.until(lambda: len(events(found, "FailedScheduling")) >= 2)
-            messages = {event["involvedObject"]["name"]: event["message"] for event in events(found, "FailedScheduling")}
+            messages = {event["regarding"]["name"]: event["note"] for event in events(found, "FailedScheduling")}
             assert messages["bad"] == 'running PreFilter plugin "Broken": it went wrong'
             assert messages["slow"] == 'running PreFilter plugin "Broken": gave no answer within 0.05s'
             assert condition(found, "bad")["reason"] == "SchedulerError"
@@ -290,7 +290,7 @@ def test_a_pod_that_waits_at_permit_may_be_preempted_without_being_deleted() -> 
             await found.until(lambda: len(waiting) == 1)
             found.api.put(pod("high", cpu="900m", priority=1000))
             (event,) = await found.until(lambda: events(found, "Preempted"))
-            assert event["involvedObject"]["name"] == "low"
+            assert event["regarding"]["name"] == "low"
             assert not meta.being_deleted(found.api.objects["pods"]["default/low"])
 
     asyncio.run(main())
@@ -335,6 +335,12 @@ def test_several_profiles_are_several_schedulers() -> None:
             used = {where(found, f"spread-{number}") for number in range(2)}
             assert len(used) == 2
             assert where(found, "packed-0") not in used
+            told = await found.until(lambda: len(said := events(found, "Scheduled")) == 5 and said)
+            reported = {event["regarding"]["name"]: event["reportingController"] for event in told}
+            assert reported == {
+                **{f"packed-{number}": "packing" for number in range(3)},
+                **{f"spread-{number}": "default-scheduler" for number in range(2)},
+            }
 
     asyncio.run(main())
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
+from navarch.client.eventseries import EVENTS
 from navarch.scheduler.scheduler import Scheduler
 from tests.fakeapi import Bench, bench
 
@@ -28,7 +29,7 @@ def pod(name: str, cpu: str = "100m", labels: Object | None = None, **spec: Any)
 
 
 def scheduler(found: Bench) -> Scheduler:
-    return Scheduler(found.client, found.informers)
+    return Scheduler(found.client, found.informers, host="host-1")
 
 
 def where(found: Bench, name: str) -> str:
@@ -40,7 +41,7 @@ def condition(found: Bench, name: str) -> Object:
 
 
 def events(found: Bench, reason: str) -> list[Object]:
-    return [event for event in found.api.all("events") if event["reason"] == reason]
+    return [event for event in found.api.all(EVENTS) if event["reason"] == reason]
 
 
 def test_a_pod_is_bound_and_an_event_says_so() -> None:
@@ -50,7 +51,10 @@ def test_a_pod_is_bound_and_an_event_says_so() -> None:
             found.api.put(pod("web"))
             await found.until(lambda: where(found, "web") == "node-1")
             (event,) = await found.until(lambda: events(found, "Scheduled"))
-            assert event["message"] == "Successfully assigned default/web to node-1"
+            assert event["note"] == "Successfully assigned default/web to node-1"
+            assert (event["action"], event["regarding"]["name"]) == ("Binding", "web")
+            assert event["reportingController"] == "default-scheduler"
+            assert event["reportingInstance"] == "default-scheduler-host-1"
 
     asyncio.run(main())
 
@@ -104,7 +108,8 @@ def test_a_long_message_is_cut_short_in_its_event_only() -> None:
             (event,) = await found.until(lambda: events(found, "FailedScheduling"))
             message = condition(found, "web")["message"]
             assert len(message) > 1024
-            assert event["message"] == message[:1020] + " ..."
+            assert event["action"] == "Scheduling"
+            assert event["note"] == message[:1020] + " ..."
 
     asyncio.run(main())
 
@@ -139,7 +144,11 @@ def test_a_pod_of_high_priority_takes_the_place_of_a_lower_one() -> None:
             )
             told = meta.condition(victim, "DisruptionTarget") or {}
             assert (told["reason"], told["observedGeneration"]) == ("PreemptionByScheduler", 3)
-            await found.until(lambda: events(found, "Preempted"))
+            (event,) = await found.until(lambda: events(found, "Preempted"))
+            high = found.api.objects["pods"]["default/high"]
+            assert event["note"] == f"Preempted by pod {meta.uid(high)} on node node-1"
+            assert (event["action"], event["regarding"]["name"]) == ("Preempting", "low")
+            assert event["related"]["uid"] == meta.uid(high)
             assert found.api.objects["pods"]["default/high"]["status"]["nominatedNodeName"] == "node-1"
             found.api.remove("pods", "default/low")
             await found.until(lambda: where(found, "high") == "node-1")

@@ -85,9 +85,7 @@ def test_a_provisioner_that_gives_up_makes_the_pod_try_again() -> None:
             present = found.api.objects[CLAIMS]["default/c"]
             found.api.change(CLAIMS, "default/c", metadata={**present["metadata"], "annotations": {"tried": "yes"}})
             (event,) = await found.until(lambda: events(found, "FailedScheduling"))
-            assert event["message"] == (
-                'running PreBind plugin "VolumeBinding": binding volumes: provisioning failed for PVC "c"'
-            )
+            assert event["note"] == ('running PreBind plugin "VolumeBinding": binding volumes: provisioning failed for PVC "c"')
             await found.until(lambda: selected(found, "c") == "node-1")
             found.api.put(clean(volume("made", on=("node-1",))))
             finish_binding(found, "c", "made")

@@ -72,6 +72,22 @@ def test_a_node_that_reboots_soon_starts_its_pods_again(cluster: Cluster) -> Non
     assert after["status"]["containerStatuses"][0]["lastState"]["terminated"]["exitCode"] == 255
 
 
+def test_events_are_in_the_order_in_which_they_were_last_seen_whoever_records_them(cluster: Cluster) -> None:
+    cluster.apply(deployment(replicas=1))
+    cluster.wait("deployment/web", "Available")
+    cluster.advance(minutes=1)
+    too_large = pod("too-large")
+    too_large["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "1000"}}
+    cluster.apply(too_large)
+    cluster.wait("pod/too-large", lambda found: meta.condition(found, "PodScheduled"))
+    cluster.advance(minutes=1)
+    cluster.patch("deployment/web", {"spec": {"replicas": 2}})
+    cluster.advance(minutes=1)
+    reasons = [event["reason"] for event in cluster.events()]
+    first, *_, last = [place for place, reason in enumerate(reasons) if reason == "ScalingReplicaSet"]
+    assert first < reasons.index("FailedScheduling") < last
+
+
 def test_a_node_that_is_cut_off_goes_on_and_is_given_up(cluster: Cluster) -> None:
     cluster.apply(deployment(replicas=3))
     cluster.wait("deployment/web", "Available")

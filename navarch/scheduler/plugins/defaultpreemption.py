@@ -108,7 +108,8 @@ class DefaultPreemption(Plugin):
             waiting.reject(self.name, "preempted")
         elif not await self._delete(victim, scheduler):
             return  # It has gone by itself.
-        self.handle.recorder.event(victim.pod, "Normal", "Preempted", f"Preempted by pod {pod.uid} on node {node}")
+        note = f"Preempted by pod {pod.uid} on node {node}"
+        self.handle.recorder.event(victim.pod, "Normal", "Preempted", note, action="Preempting", related=pod.pod)
 
     async def _delete(self, victim: PodInfo, scheduler: str) -> bool:
         """Whether there was something to delete. Raises StatusError, OSError."""
