@@ -364,7 +364,7 @@ def patch(old: Object, new: Object, uid: str) -> Object | None:
     for key, value in new.items():
         if key == "conditions":
             known = {condition["type"]: condition for condition in old.get("conditions") or ()}
-            changed = [condition for condition in value if known.get(condition["type"]) != condition]
+            changed = [condition for condition in value if _told(known.get(condition["type"]) or {}) != _told(condition)]
             over = known.keys() & set(resizing.CONDITIONS) - {condition["type"] for condition in value}
             if changed or over:
                 changes["conditions"] = [
@@ -397,6 +397,11 @@ def _map_patch(old: Object, new: Object) -> Object:
 def _ips_patch(old: Sequence[Object], new: Sequence[Object]) -> list[Object]:
     """A strategic patch adds to these lists; what is gone has to be named."""
     return [*new, *({"$patch": "delete", "ip": entry["ip"]} for entry in old if entry not in new)]
+
+
+def _told(condition: Object) -> Object:
+    """Without what nobody has told: it goes with a patch, whether or not the server writes null for it then."""
+    return {key: value for key, value in condition.items() if value is not None}
 
 
 def _condition_patch(old: Object | None, new: Object) -> Object:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from navarch.api.apiextensions import customresourcedefinition
 from navarch.api.kind import Kind
+from navarch.apimachinery.cel import ast as ast  # It raises Python's limit of recursion, which must not happen within a test.
 from tests.apiserver.bench import APPLY, JSON_PATCH, MERGE, STRATEGIC, Bench, Reply
 from tests.apiserver.fuzzing import Fuzzer
 from tests.apiserver.samples import STORED, name_of, sample

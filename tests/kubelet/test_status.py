@@ -284,6 +284,8 @@ def test_resources_of_a_pod_that_has_its_own_are_those() -> None:
 def test_a_patch_holds_only_what_changed_and_leaves_others_conditions_alone() -> None:
     old = make(pod(), NOTHING)
     assert status.patch(old, old, "u-1") is None
+    untold = [{key: value for key, value in entry.items() if value is not None} for entry in old["conditions"]]
+    assert status.patch({**old, "conditions": untold}, old, "u-1") is None, "what nobody has told is the same as null"
     new = make(pod(status=old), runtime(ran()))
     other = {"type": "example.com/ok", "status": "True"}
     found = status.patch({**old, "conditions": [*old["conditions"], other]}, new, "u-1")
