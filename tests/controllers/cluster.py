@@ -59,7 +59,7 @@ class Cluster:
 
     async def add_node(self, name: str, address: str, **metadata: Any) -> None:
         """A node whose kubelet is alive."""
-        labels = {"kubernetes.io/hostname": name, **metadata.pop("labels", {})}
+        labels = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux", **metadata.pop("labels", {})}
         status = {**NODE_STATUS, "addresses": [{"type": "InternalIP", "address": address}]}
         node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels, **metadata}, "status": status}
         created = await self.client.create("nodes", node)

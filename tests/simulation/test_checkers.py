@@ -128,7 +128,10 @@ def test_budgets() -> None:
         world.see("MODIFIED", "pods", guarded(name, evicted=False))
     world.see("MODIFIED", "poddisruptionbudgets.policy", budget(0, "p"))
     world.see("MODIFIED", "pods", guarded("p", evicted=True))
-    assert world.found == []
+    going = guarded("s", evicted=False)
+    world.see("MODIFIED", "pods", {**going, "metadata": {**going["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z"}})
+    world.see("MODIFIED", "pods", guarded("s", evicted=True))
+    assert world.found == [], "who goes already needs nobody's leave"
     world.see("MODIFIED", "poddisruptionbudgets.policy", budget(0, "p", "q"))
     world.see("MODIFIED", "pods", guarded("r", evicted=True))
     assert world.found == [

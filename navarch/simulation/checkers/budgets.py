@@ -21,7 +21,7 @@ class Budgets(Checker):
         super().__init__(state, report)
         self._budgets: dict[str, Object] = {}
         self._ready: dict[str, bool] = {}
-        """Whether a pod was ready when it was last seen without a mark, by uid."""
+        """Whether a pod was ready and to stay when it was last seen without a mark, by uid."""
         self._marked: set[str] = set()
 
     def changed(self, seen: Seen) -> None:
@@ -37,7 +37,8 @@ class Budgets(Checker):
                 self._marked.add(uid)
                 self._evicted(seen, self._ready.get(uid, False))
         else:
-            self._ready[uid] = meta.is_condition_true(seen.object, "Ready")
+            # Who goes already needs nobody's leave.
+            self._ready[uid] = meta.is_condition_true(seen.object, "Ready") and not meta.being_deleted(seen.object)
 
     def _budget(self, seen: Seen) -> None:
         if seen.type == "DELETED":
