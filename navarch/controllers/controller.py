@@ -115,6 +115,7 @@ class Cluster:
         self._writes = writes
         self.client = runner.client
         self.informers = runner.informers
+        self.memory = runner.memory
 
     @staticmethod
     def now() -> datetime:
@@ -264,6 +265,8 @@ class Runner:
         self._primary = informers.get(controller.resource, **controller.indexers)
         self.caches: dict[str, Informer] = {controller.resource: self._primary}
         """The informers it acts on, and so must see its own writes in."""
+        self.memory: dict[str, Any] = {}
+        """What the controller remembers of keys, besides what is stored; gone with the process."""
 
     async def start(self) -> None:
         """Listen, wait for the caches, and set the workers to work."""

@@ -84,19 +84,21 @@ def _indexed_spec(spec: Object, hostname: str) -> Object:
     return result
 
 
-_backoffs: dict[str, Record] = {}
-"""Key of a running job -> its pods' failures in a row, which are remembered when the pods have gone."""
-
-
 async def _forget(key: str, cluster: Cluster) -> None:
-    _backoffs.pop(key, None)
+    cluster.memory.pop(key, None)
+
+
+def _remembered(job: Object, cluster: Cluster) -> Record | None:
+    """The failures in a row of a running job's pods, some of which have gone."""
+    uid, record = cluster.memory.get(meta.key(job), ("", None))
+    return record if uid == meta.uid(job) else None
 
 
 async def reconcile(job: Object, cluster: Cluster) -> float | None:
     if job["spec"].get("managedBy", MANAGED_BY) != MANAGED_BY:
         return None
     pods = await cluster.claim(job, "pods", selector_of(job), FINALIZER)
-    todo = jobplan.plan(job, pods, cluster.now(), _backoffs.get(meta.key(job)))
+    todo = jobplan.plan(job, pods, cluster.now(), _remembered(job, cluster))
     await _release((pod for pod in todo.discard if jobplan.has_finalizer(pod)), cluster)
     failure = await _delete(job, [*todo.discard, *todo.delete], cluster)
     if failure is None and todo.create:
@@ -108,9 +110,9 @@ async def reconcile(job: Object, cluster: Cluster) -> float | None:
         for type_, reason, message in todo.events:
             cluster.event(job, type_, reason, message)
     if todo.backoff is not None:
-        _backoffs[meta.key(job)] = todo.backoff
+        cluster.memory[meta.key(job)] = meta.uid(job), todo.backoff
     else:
-        _backoffs.pop(meta.key(job), None)
+        cluster.memory.pop(meta.key(job), None)
     # Only what the status has noted may be let go.
     await _release(todo.release, cluster)
     if failure is not None:

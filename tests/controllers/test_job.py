@@ -274,6 +274,26 @@ def test_an_indexed_job_with_failing_pods_fails(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_failures_of_one_cluster_are_nothing_to_another_in_the_same_process(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.mkdir()
+    other.mkdir()
+
+    async def main() -> None:
+        async with cluster(one) as found:
+            found.failing.add("broken")
+            await found.add_node("node-1", "10.0.0.1")
+            await found.client.create("jobs.batch", job(backoffLimit=6, image="broken"))
+            await found.until(lambda: _status(found).get("failed"))
+        async with cluster(other) as found:
+            found.stuck.add("work")
+            await found.client.create("jobs.batch", job())
+            await found.until(lambda: _status(found).get("startTime"))
+            assert _status(found)["active"] == 1, "its pod does not wait"
+
+    asyncio.run(main())
+
+
 def test_an_adopted_pod_counts(tmp_path: Path) -> None:
     async def main() -> None:
         async with cluster(tmp_path) as found:
