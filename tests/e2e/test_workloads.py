@@ -33,7 +33,9 @@ def test_a_deployment_is_scaled_changed_undone_and_restarted(cluster: Cluster, n
     kubectl("wait", "deployment/web", "--for=condition=Available", "--timeout=30s")
     described = kubectl("describe", "deployment", "web")
     assert "ScalingReplicaSet" in described and "NewReplicaSetAvailable" in described
-    victim = cluster.get("pods", "-n", namespace, "-l", "app=web")["items"][0]["metadata"]["name"]
+    # Pods from before the restart may still be going.
+    pods = [pod["metadata"] for pod in cluster.get("pods", "-n", namespace, "-l", "app=web")["items"]]
+    victim = next(metadata["name"] for metadata in pods if "deletionTimestamp" not in metadata)
     kubectl("delete", "pod", victim)
     pods = cluster.wait_ready(namespace, "app=web", 3)
     assert victim not in {pod["metadata"]["name"] for pod in pods}
