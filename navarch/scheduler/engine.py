@@ -311,7 +311,8 @@ class Engine:
     def _assume(self, queued: Queued, assumed: Assumed) -> None:
         """The pod counts to its node from now on; Reserve and Permit may still object."""
         pod = assumed.pod
-        self.snapshot.add_pod(pod, assumed.node)
+        node = self.snapshot.nodes[self.snapshot.rows[assumed.node]]
+        self.snapshot.add_pod(pod if node is None else pod.bound_to(node), assumed.node)
         self._intake.assumed.add(pod.uid)
         try:
             answer = binding.begin(assumed, self.handle)

@@ -133,6 +133,7 @@ class Intake:
             and placed is not None
             and old is not None
             and _is_but_bound(old, new)
+            and placed.info.labels == meta.labels(new)
             and self._snapshot.names[placed.row] == node
         ):
             # As it was assumed. The pod as it was before is not kept, not even by the snapshot's log.
@@ -177,12 +178,11 @@ class Intake:
 
 
 def _is_but_bound(old: Object, new: Object) -> bool:
-    """Whether of what the scheduler has read of a pod nothing has changed but the node: neither its template nor its end."""
+    """Whether of what the scheduler has read of a pod nothing has changed but the node, and labels that come with it."""
     before, after = old["metadata"], new["metadata"]
     return bool(
         before.get("generation") == after.get("generation")
         and ("deletionTimestamp" in before) == ("deletionTimestamp" in after)
-        and before.get("labels") == after.get("labels")
         and before.get("ownerReferences") == after.get("ownerReferences")
     )
 

@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 
 import orjson
 
-from navarch.api.core import podresources
+from navarch.api.core import nodelabels, podresources
 from navarch.apimachinery import meta, quantity, remember, selectors
 from navarch.apimachinery.errors import Object
 from navarch.apimachinery.selectors import Requirement, Selector
@@ -191,6 +191,8 @@ class PodTemplate:
         self.priority: int = spec.get("priority") or 0
         self.requests = pod_requests(spec)
         self.host_ports = host_ports(spec)
+        self.bound: dict[tuple[tuple[str, str], ...], PodTemplate] = {}
+        """Those of its pods once they are on nodes with such topology labels."""
 
     @cached_property
     def non_zero_requests(self) -> tuple[int, int]:
@@ -368,6 +370,19 @@ class PodInfo:
         self.is_terminating = "deletionTimestamp" in metadata
         self.node_name: str = pod["spec"].get("nodeName") or ""
         self.template = template if template is not None else template_of(pod)
+
+    def bound_to(self, node: Object) -> PodInfo:
+        """As it will be seen there: with the labels that tell where the node is."""
+        labels = nodelabels.topology(meta.labels(node))
+        if not labels.items() - self.labels.items():
+            return self
+        known, key = self.template.bound, tuple(labels.items())
+        template = known.get(key)
+        if template is None:
+            metadata = self.pod["metadata"]
+            pod = {**self.pod, "metadata": {**metadata, "labels": {**self.labels, **labels}}}
+            template = known[key] = _template(pod, self.template.spec)
+        return PodInfo(self.pod, template)
 
     def counts_as(self, other: PodInfo) -> bool:
         """Whether it makes no difference to any rule which of the two is on a node."""

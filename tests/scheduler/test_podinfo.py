@@ -37,3 +37,19 @@ def test_a_pod_that_is_resized_counts_with_the_larger_of_what_it_has_and_is_to_h
 ) -> None:
     info = PodInfo(pod(asked, status))
     assert info.requests["cpu"] == info.non_zero_requests[0] == expected
+
+
+def test_pods_of_one_template_that_are_bound_to_one_zone_share_another() -> None:
+    def made(name: str, **labels: str) -> PodInfo:
+        found = pod("1", {})
+        return PodInfo({**found, "metadata": {**found["metadata"], "name": name, "labels": {"app": "web", **labels}}})
+
+    zone = "topology.kubernetes.io/zone"
+    here, there, nowhere = ({"metadata": {"labels": {"os": "x", **found}}} for found in ({zone: "a"}, {zone: "b"}, {}))
+    one, two = made("one"), made("two")
+    assert one.bound_to(nowhere) is one
+    assert one.bound_to(here).labels == {"app": "web", zone: "a"}
+    assert one.bound_to(here).counts_as(two.bound_to(here))
+    assert one.bound_to(here).counts_as(made("three", **{zone: "a"}))
+    assert not one.bound_to(here).counts_as(two.bound_to(there))
+    assert made("four", **{zone: "b"}).bound_to(here).labels[zone] == "a"

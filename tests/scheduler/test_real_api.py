@@ -10,6 +10,7 @@ import pytest
 
 from navarch.apimachinery import meta
 from navarch.client.client import Client
+from navarch.scheduler.engine import Engine
 from navarch.simulation.cluster import Parts, SimulatedCluster
 from tests.scheduler.storage import claim, csi_node, storage_class, using, volume
 from tests.scheduler.test_dynamicresources import claim as device_claim
@@ -94,3 +95,30 @@ async def explanations(cluster: SimulatedCluster) -> None:
     assert [change["change"] for change in found["changes"]] == ["node-1 would fit with 1100m more cpu"]
     with pytest.raises(LookupError):
         explainer("default", "nobody")
+
+
+def test_a_pod_that_is_labelled_with_its_zone_as_it_is_bound_is_counted_but_once() -> None:
+    async def main() -> None:
+        cluster = SimulatedCluster(Parts(nodes=0, controllers=False, scheduler=False))
+        await cluster.start()
+        engine = Engine(cluster.client, cluster.informers)
+        try:
+            await engine.start()
+            placed, zone = node(), {"topology.kubernetes.io/zone": "a"}
+            placed["metadata"]["labels"] |= zone
+            await cluster.client.create("nodes", placed)
+            await put_pod(cluster.client, "web", labels={"app": "web"})
+
+            async def seen_bound() -> Any:
+                pod = await cluster.client.get("pods", "web", "default")
+                found = engine.snapshot.placed(meta.uid(pod))
+                return found if found is not None and "nodeName" in found.info.pod["spec"] else None
+
+            found = await until(seen_bound)
+            assert found.info.labels == meta.labels(found.info.pod) == {"app": "web", **zone}
+            assert [change.sign for change in engine.snapshot.log if change.info is not None] == [1]
+        finally:
+            await engine.stop()
+            await cluster.stop()
+
+    asyncio.run(main())

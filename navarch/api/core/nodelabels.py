@@ -1,4 +1,5 @@
-"""Labels of nodes that have other names by now, and what is said where they are used (pkg/api/node/util.go)."""
+"""Labels of nodes: where they are; and those that have other names by now, with what is said where they are used
+(pkg/api/node/util.go)."""
 
 from __future__ import annotations
 
@@ -6,6 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from navarch.apimachinery import names
 from navarch.apimachinery.errors import Object
+
+TOPOLOGY = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region")
+"""Pods that are bound to a node get these labels of it (KEP-4742)."""
 
 _RENAMED = {
     "beta.kubernetes.io/arch": ("v1.14", "kubernetes.io/arch"),
@@ -15,6 +19,11 @@ _RENAMED = {
     "beta.kubernetes.io/instance-type": ("v1.17", "node.kubernetes.io/instance-type"),
 }
 DEPRECATED = {key: f'deprecated since {since}; use "{now}" instead' for key, (since, now) in _RENAMED.items()}
+
+
+def topology(labels: Mapping[str, str]) -> dict[str, str]:
+    """Those that tell where a node is."""
+    return {key: labels[key] for key in TOPOLOGY if key in labels}
 
 
 def keys(labels: Iterable[str]) -> list[str]:

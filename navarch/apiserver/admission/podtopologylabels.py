@@ -6,6 +6,7 @@ So a container may learn by the downward API where it runs.
 from __future__ import annotations
 
 from navarch.api.core import node as nodes
+from navarch.api.core import nodelabels
 from navarch.api.core import pod as pods
 from navarch.api.kind import Kind
 from navarch.apimachinery import meta
@@ -13,7 +14,7 @@ from navarch.apimachinery.errors import Object
 from navarch.apiserver.admission.chain import AdmissionPlugin, Attributes
 from navarch.storage.store import Store
 
-LABELS = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region")
+NODES_KNOWN = 16_384
 MARK = b'"topology.kubernetes.io/'
 
 
@@ -22,6 +23,8 @@ class PodTopologyLabels(AdmissionPlugin):
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._known: dict[str, tuple[int, Object]] = {}
+        """Labels of nodes, by name, and the revision at which a node had them."""
 
     def concerns(self, kind: Kind, operation: str, subresource: str) -> bool:
         return kind is pods.KIND and operation == "CREATE" and subresource in ("", "binding")
@@ -42,5 +45,10 @@ class PodTopologyLabels(AdmissionPlugin):
         # Most nodes say nothing of it, and every pod is bound once: no node is decoded for that.
         if record is None or MARK not in record.data:
             return {}
-        labels = meta.labels(self._store.decoded(record))
-        return {name: labels[name] for name in LABELS if name in labels}
+        revision, labels = self._known.get(node, (0, {}))
+        if revision != record.revision:
+            if len(self._known) >= NODES_KNOWN:
+                self._known.clear()
+            labels = nodelabels.topology(meta.labels(self._store.decoded(record)))
+            self._known[node] = record.revision, labels
+        return labels
