@@ -165,17 +165,12 @@ class MVCC:
 
     def publish(self, changes: list[Change], now_seconds: float) -> None:
         """Make durable changes visible, in order, and tell the watchers."""
-        by_prefix: dict[str, Batch[Change]] = {}
-        staged, prefix, found = self._staged, "", Batch[Change]()
+        staged = self._staged
         for change in changes:
             key = change.record.key
             if staged.get(key) is change:
                 del staged[key]
-            # Mostly of the same collection as the one before; no prefix is the beginning of another.
-            if not prefix or not key.startswith(prefix):
-                prefix = collection_prefix(key)
-                found = by_prefix.setdefault(prefix, Batch())
-            found.append(change)
+        by_prefix = _by_collection(changes)
         for prefix, batch in by_prefix.items():
             self._apply(self.collection(prefix), batch)
         self._remember(changes, now_seconds)
@@ -346,39 +341,46 @@ class MVCC:
         dropped so much faster: a step holds more of them.
         """
 
-        def may_go() -> bool:
-            history = self._history
-            return (
-                bool(history)
-                and (everything or not self._is_retained(history[0], now_seconds))
-                and (before is None or history[0].revision < before)
-            )
-
-        if not may_go():
-            return None
+        history, size = self._history, self._history_bytes
+        retained_after = now_seconds - HISTORY_AGE_SECONDS
+        gone: list[Change] = []
         dropped: list[Dropped] = []
-        gone: dict[str, list[Change]] = {}
-        for _ in range(limit * CREATIONS_PER_VERSION):
-            if len(dropped) >= limit or not may_go():
+        while history and len(gone) < limit * CREATIONS_PER_VERSION and len(dropped) < limit:
+            change = history[0]
+            is_retained = (
+                change.published_seconds > retained_after
+                and size <= HISTORY_BYTES_LIMIT
+                and len(history) <= HISTORY_EVENTS_LIMIT
+            )
+            if (is_retained and not everything) or (before is not None and change.revision >= before):
                 break
-            change = self._history.popleft()
-            self._history_bytes -= len(change.record.data)
-            self.compacted = change.revision
-            gone.setdefault(collection_prefix(change.record.key), []).append(change)
+            history.popleft()
+            size -= len(change.record.data)
+            gone.append(change)
             if change.previous is not None:
                 dropped.append((change.previous.revision, change.revision))
             if change.deleted:
                 dropped.append((change.revision, change.revision))
-        for prefix, changes in gone.items():
+        if not gone:
+            return None
+        self._history_bytes, self.compacted = size, gone[-1].revision
+        for prefix, changes in _by_collection(gone).items():
             self.collection(prefix).watchers.forget(changes)
         return dropped
 
-    def _is_retained(self, change: Change, now_seconds: float) -> bool:
-        return (
-            now_seconds - change.published_seconds < HISTORY_AGE_SECONDS
-            and len(self._history) <= HISTORY_EVENTS_LIMIT
-            and self._history_bytes <= HISTORY_BYTES_LIMIT
-        )
+
+def _by_collection(changes: Iterable[Change]) -> dict[str, Batch[Change]]:
+    """The same changes in the same order, by the prefix of their collection."""
+    by_prefix: dict[str, Batch[Change]] = {}
+    prefix, found = "", Batch[Change]()
+    for change in changes:
+        key = change.record.key
+        # Mostly of the same collection as the one before; no prefix is the beginning of another.
+        if not prefix or not key.startswith(prefix):
+            prefix = collection_prefix(key)
+            found = by_prefix.setdefault(prefix, Batch())
+        found.append(change)
+    return by_prefix
 
 
 def _deletion(old: Record, revision: int) -> Change:
