@@ -9,7 +9,8 @@ from functools import cached_property
 from typing import Any
 
 from navarch.apimachinery.errors import FieldError, Object
-from navarch.apimachinery.schema import Decoded, Schema
+from navarch.apimachinery.schema import Schema
+from navarch.apimachinery.unmarshal import Decoded
 
 Validate = Callable[[Object], Iterable[FieldError]]
 ValidateUpdate = Callable[[Object, Object], Iterable[FieldError]]

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from operator import is_
 from typing import Any
 
-from navarch.apimachinery.schema import NESTING_LIMIT, Schema
+from navarch.apimachinery.schema import Schema
+from navarch.apimachinery.unmarshal import NESTING_LIMIT
 
 OPERATIONS_LIMIT = 10_000
 # A copy of a copy doubles: what all copies of one patch add up to (values and characters) is bounded.

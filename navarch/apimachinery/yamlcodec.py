@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from navarch.apimachinery.schema import NESTING_LIMIT
+from navarch.apimachinery.unmarshal import NESTING_LIMIT
 
 YAMLError = yaml.YAMLError
 NODES_LIMIT = 1_000_000

@@ -14,8 +14,9 @@ from navarch.api import schemas
 from navarch.api.kind import Kind
 from navarch.api.protobuf import decoder, messages
 from navarch.apimachinery import errors
+from navarch.apimachinery.decoding import decode
 from navarch.apimachinery.errors import Object
-from navarch.apimachinery.schema import NESTING_LIMIT, DecodeError, decode
+from navarch.apimachinery.unmarshal import NESTING_LIMIT, DecodeError
 from navarch.apiserver.request import APIRequest
 
 OBJECT_TYPES = ("application/json", "application/yaml", messages.MEDIA_TYPE)

@@ -20,9 +20,9 @@ from navarch.apimachinery.apply import fields, lastapplied, managers, structure
 from navarch.apimachinery.apply.fields import Fields
 from navarch.apimachinery.apply.managers import ApplyConflictError, Claim, Claims, ManagersError, Versions, Writer
 from navarch.apimachinery.apply.structure import Structure, StructureError
+from navarch.apimachinery.decoding import decode
 from navarch.apimachinery.errors import Object, StatusError
 from navarch.apimachinery.remember import Shared
-from navarch.apimachinery.schema import decode
 from navarch.apiserver.options import MANAGER_LIMIT_BYTES
 from navarch.apiserver.request import APIRequest
 from navarch.component import clock

@@ -18,8 +18,8 @@ import orjson
 from navarch.api import objectmeta, schemas
 from navarch.api.kind import Kind
 from navarch.apimachinery import errors, meta, remember
+from navarch.apimachinery.decoding import decode
 from navarch.apimachinery.errors import FieldError, Object, StatusError
-from navarch.apimachinery.schema import decode
 from navarch.apiserver import body, fieldmanagement, options
 from navarch.apiserver.admission.chain import AdmissionChain, Attributes
 from navarch.apiserver.freshness import storage_errors

@@ -6,8 +6,8 @@ import copy
 
 from navarch.api import objectmeta, schemas
 from navarch.api.registry import resource
+from navarch.apimachinery.decoding import decode
 from navarch.apimachinery.errors import Object
-from navarch.apimachinery.schema import decode
 from tests.apiserver.samples import name_of, sample
 
 

@@ -21,8 +21,10 @@ from navarch.api import registry, schemas
 from navarch.api.protobuf import decoder, encoder
 from navarch.api.protobuf.messages import MAGIC, MEDIA_TYPE, messages
 from navarch.apimachinery import meta
+from navarch.apimachinery.decoding import decode
 from navarch.apimachinery.errors import Object
-from navarch.apimachinery.schema import DecodeError, Schema, decode
+from navarch.apimachinery.schema import Schema
+from navarch.apimachinery.unmarshal import DecodeError
 from tests.api import maximal
 from tests.apiserver.bench import Bench, bench
 from tests.apiserver.fuzzing import Fuzzer

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from navarch.apimachinery import yamlcodec
-from navarch.apimachinery.schema import NESTING_LIMIT
+from navarch.apimachinery.unmarshal import NESTING_LIMIT
 from navarch.apimachinery.yamlcodec import YAMLError
 
 TEXT = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=10)

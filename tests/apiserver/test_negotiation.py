@@ -15,8 +15,8 @@ from navarch.api import schemas
 from navarch.api.kind import Kind
 from navarch.api.protobuf import decoder
 from navarch.api.protobuf.messages import MAGIC
+from navarch.apimachinery.decoding import decode
 from navarch.apimachinery.errors import Object, StatusError
-from navarch.apimachinery.schema import decode
 from navarch.apiserver.negotiation import JSON, PROTOBUF, YAML, Representation, negotiate, wants_pretty
 from tests.api.test_protobuf import stripped
 from tests.apiserver.bench import Bench

@@ -22,10 +22,10 @@ from navarch.api.kind import NAME, Column, Kind, ScalePaths
 from navarch.api.objectmeta import STANDARD_FINALIZERS
 from navarch.apimachinery import errors, jsonpath, meta, names
 from navarch.apimachinery.errors import FieldError, Object
-from navarch.apimachinery.schema import NESTING_LIMIT, Decoded, DecodeError, nesting_exceeds
 from navarch.apimachinery.structural import fieldpath, listtypes, pruning
 from navarch.apimachinery.structural import values as rules
 from navarch.apimachinery.structural.walking import META_FIELDS, Schema, has_rules, properties
+from navarch.apimachinery.unmarshal import NESTING_LIMIT, Decoded, DecodeError, nesting_exceeds
 
 if TYPE_CHECKING:
     from navarch.api.apiextensions.objectrules import Validator

@@ -9,9 +9,10 @@ from navarch.api import schemas
 from navarch.api.admissionregistration import clientconfig
 from navarch.api.kind import Kind
 from navarch.apimachinery import meta
+from navarch.apimachinery.decoding import decode
 from navarch.apimachinery.errors import FieldError, Object
-from navarch.apimachinery.schema import Decoded, decode
 from navarch.apimachinery.structural.walking import Schema, everything, juncted
+from navarch.apimachinery.unmarshal import Decoded
 
 ESTABLISHED, NAMES_ACCEPTED, TERMINATING = "Established", "NamesAccepted", "Terminating"
 FINALIZER = "customresourcecleanup.apiextensions.k8s.io"

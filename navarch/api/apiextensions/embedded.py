@@ -10,9 +10,10 @@ from typing import Any
 from navarch.api import objectmeta, schemas
 from navarch.api.kind import Kind
 from navarch.apimachinery import names
+from navarch.apimachinery.decoding import decode
 from navarch.apimachinery.errors import FieldError, Object, invalid_value, required
-from navarch.apimachinery.schema import Decoded, DecodeError, decode
 from navarch.apimachinery.structural.walking import EMBEDS, Schema, allows_more, items, properties, values
+from navarch.apimachinery.unmarshal import Decoded, DecodeError
 
 _ANYTHING = Kind(group="", version="", kind="", plural="", namespaced=False, validate_name=names.path_segment)
 _NAMESPACED = replace(_ANYTHING, namespaced=True)

@@ -16,8 +16,9 @@ from navarch.api import schemas
 from navarch.api.autoscaling import horizontalpodautoscaler as v2
 from navarch.api.kind import Kind
 from navarch.apimachinery import meta, quantity
+from navarch.apimachinery.decoding import decode
 from navarch.apimachinery.errors import Object
-from navarch.apimachinery.schema import DecodeError, decode
+from navarch.apimachinery.unmarshal import DecodeError
 
 _PREFIX = "autoscaling.alpha.kubernetes.io/"
 METRICS, CURRENT_METRICS = f"{_PREFIX}metrics", f"{_PREFIX}current-metrics"

@@ -19,8 +19,9 @@ from navarch.api.kind import Kind
 from navarch.apimachinery import errors, meta
 from navarch.apimachinery.apply import managers
 from navarch.apimachinery.apply.managers import ManagersError
+from navarch.apimachinery.decoding import decode
 from navarch.apimachinery.errors import Object
-from navarch.apimachinery.schema import DecodeError, decode
+from navarch.apimachinery.unmarshal import DecodeError
 from navarch.apiserver.admission.chain import Attributes
 from navarch.apiserver.fieldmanagement import FIELD
 from navarch.apiserver.spoken import Spoken, speaks

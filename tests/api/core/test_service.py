@@ -8,8 +8,8 @@ import pytest
 
 from navarch.api import schemas
 from navarch.api.registry import resource
+from navarch.apimachinery.decoding import decode
 from navarch.apimachinery.errors import Object
-from navarch.apimachinery.schema import decode
 from tests.api.rules import made, merged, on_create, on_update
 
 SERVICE = "services"

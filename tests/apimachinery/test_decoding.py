@@ -11,8 +11,9 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from navarch.api import schemas
-from navarch.apimachinery import schema
-from navarch.apimachinery.schema import DecodeError, Schema, decode
+from navarch.apimachinery.decoding import decode
+from navarch.apimachinery.schema import Schema
+from navarch.apimachinery.unmarshal import NESTING_LIMIT, DecodeError, unmarshal
 from tests.apiserver.fuzzing import Fuzzer
 from tests.apiserver.samples import STORED
 
@@ -121,7 +122,7 @@ def test_numbers_or_strings_stay_what_they_are() -> None:
 
 def test_free_form_values_are_taken_up_to_a_depth() -> None:
     value: Any = 1
-    for _ in range(schema.NESTING_LIMIT - 1):
+    for _ in range(NESTING_LIMIT - 1):
         value = [value]
     revision = {"data": value, "revision": 1}
     assert decoded(revision, "io.k8s.api.apps.v1.ControllerRevision") == revision
@@ -178,16 +179,15 @@ def test_what_is_nothing_is_left_out_where_go_cannot_tell_it_from_missing() -> N
 def test_the_quick_way_and_the_exact_one_lead_to_the_same(kind: Any, seed: int, wildness: float) -> None:
     value = Fuzzer(Random(seed), wildness).object(kind, "x")
     node = schemas.of(kind)
-    unknown: list[str] = []
     try:
-        exact = schema._decode(value, node, "", "", "", unknown)
+        exact = unmarshal(value, node)
     except DecodeError as error:
         with pytest.raises(DecodeError) as found:
             decode(value, node)
         assert str(found.value) == str(error)
         return
     result = decode(value, node)
-    assert (result.object, result.unknown) == (exact, unknown)
+    assert result == exact
 
 
 def _one_place_changed(value: Any, other: Any, random: Random) -> Any:
