@@ -7,7 +7,7 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from navarch.api import registry
@@ -30,6 +30,8 @@ from navarch.apiserver.admission.mutatingpolicy import MutatingAdmissionPolicy
 from navarch.apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from navarch.apiserver.admission.nodetaint import TaintNodesByCondition
 from navarch.apiserver.admission.podresize import PodResizeValidator
+from navarch.apiserver.admission.podsecurity.configuration import PodSecurityConfiguration
+from navarch.apiserver.admission.podsecurity.plugin import PodSecurity
 from navarch.apiserver.admission.podtolerations import DefaultTolerationSeconds
 from navarch.apiserver.admission.podtopologylabels import PodTopologyLabels
 from navarch.apiserver.admission.priority import Priority
@@ -105,6 +107,7 @@ class APIServerConfig:
     service_cidr: str = "10.96.0.0/16"
     disable_admission_plugins: tuple[str, ...] = ()
     """By name, such as ``ServiceAccount``, without which pods need no account."""
+    pod_security: PodSecurityConfiguration = field(default_factory=PodSecurityConfiguration)
     requests_in_flight_limit: int = READ_ONLY_LIMIT
     """So many requests that only read may be under way at once."""
     mutating_requests_in_flight_limit: int = MUTATING_LIMIT
@@ -182,6 +185,7 @@ class APIServer:
             LimitRanger(store),
             ServiceAccount(store),
             TaintNodesByCondition(),
+            PodSecurity(store, self._metrics.registry, config.pod_security),
             Priority(store),
             DefaultTolerationSeconds(),
             DefaultStorageClass(store),

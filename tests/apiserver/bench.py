@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ MERGE = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 APPLY = "application/apply-patch+yaml"
+_WARNING = re.compile(r'299 - "((?:[^"\\]|\\.)*)"')
 Certificate = dict[str, Any]
 
 
@@ -61,6 +63,8 @@ class Reply:
     status: int
     headers: dict[str, str]
     body: bytes
+    warnings: tuple[str, ...] = ()
+    """What the client is told by headers of which there may be many, without their code."""
 
     @property
     def json(self) -> Any:
@@ -169,7 +173,10 @@ class Asking:
                 return b"".join([chunk async for chunk in content])
 
             content = self.run(read())
-        return Reply(response.status, {name.lower(): value for name, value in response.headers}, content)
+        headers = [(name.lower(), value) for name, value in response.headers]
+        quoted = [text for name, value in headers if name == "warning" for text in _WARNING.findall(value)]
+        told = (re.sub(r"\\(.)", r"\1", text) for text in quoted)
+        return Reply(response.status, dict(headers), content, tuple(told))
 
     def watch(self, path: str, **query: Any) -> Watching:
         headers = query.pop("headers", None)

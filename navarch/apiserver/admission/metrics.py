@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from navarch.apiserver.admission.chain import Attributes
 from navarch.component.metrics import Registry
 
 DURATION_BUCKETS_SECONDS = (0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 10, 25)
@@ -84,3 +85,51 @@ class PolicyMetrics:
         labels = (policy, binding, error, action) if self._has_actions else (policy, binding, error)
         self._checks.add(1, *labels)
         self._durations.observe(seconds, *labels)
+
+
+class PodSecurityMetrics:
+    """Of the Pod Security Standards (k8s.io/pod-security-admission/metrics)."""
+
+    def __init__(self, registry: Registry) -> None:
+        about = ("request_operation", "resource", "subresource")
+        self._evaluations = registry.counter(
+            "pod_security_evaluations_total",
+            "Number of policy evaluations that occurred, not counting ignored or exempt requests.",
+            *("decision", "policy_level", "policy_version", "mode"),
+            *about,
+        )
+        self._exemptions = registry.counter(
+            "pod_security_exemptions_total",
+            "Number of exempt requests, not counting ignored or out of scope requests.",
+            *about,
+        )
+        self._errors = registry.counter(
+            "pod_security_errors_total",
+            "Number of errors preventing normal evaluation. Non-fatal errors may result in the latest restricted profile being "
+            "used for evaluation.",
+            *("fatal", *about),
+        )
+        self._free: dict[tuple[str, str], tuple[str, ...]] = {}
+        """The labels of what was done to pods of which nothing is asked: most of what is counted."""
+
+    def freed(self, attributes: Attributes) -> None:
+        """A pod is not looked at, as nothing is asked of it."""
+        action = attributes.operation, attributes.subresource
+        labels = self._free.get(action)
+        if labels is None:
+            labels = self._free[action] = ("allow", "privileged", "latest", "enforce", *_about(attributes))
+        self._evaluations.add(1, *labels)
+
+    def evaluated(self, attributes: Attributes, level: str, version: str, mode: str, allows: bool) -> None:
+        self._evaluations.add(1, "allow" if allows else "deny", level, version, mode, *_about(attributes))
+
+    def exempted(self, attributes: Attributes) -> None:
+        self._exemptions.add(1, *_about(attributes))
+
+    def failed(self, attributes: Attributes, is_fatal: bool) -> None:
+        self._errors.add(1, "true" if is_fatal else "false", *_about(attributes))
+
+
+def _about(attributes: Attributes) -> tuple[str, str, str]:
+    resource = "pod" if attributes.kind.resource == "pods" else "controller"
+    return attributes.operation.lower(), resource, attributes.subresource
