@@ -81,6 +81,8 @@ class Cluster:
     """The scheduler's configuration file."""
     scheduler_plugins: tuple[Path, ...] = ()
     """Python files with plugins of the user's for the scheduler."""
+    admission_config: Path | None = None
+    """The configuration file of admission plugins."""
 
     # Where things are
 
@@ -190,6 +192,7 @@ class Cluster:
             "leaderElect": self.leader_elect,
             "schedulerConfig": str(self.scheduler_config) if self.scheduler_config else None,
             "schedulerPlugins": [str(path) for path in self.scheduler_plugins],
+            "admissionConfig": str(self.admission_config) if self.admission_config else None,
             "datastore": _datastore_at_rest(self.datastore),
             "store": self.store.at_rest(),
             "readReplicas": self.read_replicas,
@@ -218,6 +221,7 @@ def load(data_dir: Path) -> Cluster | None:
             read_replicas=int(content.get("readReplicas", 0)),
             scheduler_config=Path(content["schedulerConfig"]) if content.get("schedulerConfig") else None,
             scheduler_plugins=tuple(Path(path) for path in content.get("schedulerPlugins") or ()),
+            admission_config=Path(content["admissionConfig"]) if content.get("admissionConfig") else None,
         )
     except FileNotFoundError:
         return None

@@ -75,7 +75,7 @@ def _add_cluster_commands(commands: Subparsers[argparse.ArgumentParser]) -> None
     up.add_argument("-v", "--verbose", action="count", default=0, help="more in the logs")
     _add_datastore_options(up)
     storesettings.add_options(up)
-    _add_scheduler_options(up)
+    _add_configuration_options(up)
     _command(commands, "down", _down, "stop everything; the cluster's state is kept")
     _command(commands, "status", _status, "show what runs")
     reset = _command(commands, "reset", _reset, "stop everything and delete the cluster with all its state")
@@ -104,7 +104,7 @@ def _add_cluster_commands(commands: Subparsers[argparse.ArgumentParser]) -> None
     _add_datastore_options(server)
     storesettings.add_options(server)
     server.add_argument("--replica-of", type=Path, help=argparse.SUPPRESS)
-    _add_scheduler_options(server)
+    _add_configuration_options(server)
 
 
 _STAGES_HELP = "Stages (kwok.x-k8s.io/v1alpha1) that say what pods and nodes go through; files or directories"
@@ -235,7 +235,13 @@ def _add_datastore_options(command: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_scheduler_options(command: argparse.ArgumentParser) -> None:
+def _add_configuration_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--admission-control-config-file",
+        type=Path,
+        metavar="FILE",
+        help="an AdmissionConfiguration: what PodSecurity asks of namespaces without labels, and whom it asks nothing",
+    )
     command.add_argument(
         "--scheduler-config", type=Path, metavar="FILE", help="the scheduler's configuration (KubeSchedulerConfiguration)"
     )
@@ -247,6 +253,20 @@ def _add_scheduler_options(command: argparse.ArgumentParser) -> None:
         default=[],
         help="a Python file with plugins for the scheduler, which the configuration may enable (may be repeated)",
     )
+
+
+def _admission_file(parsed: argparse.Namespace) -> Path | None:
+    """The configuration of admission plugins. Raises CommandError for what cannot be used."""
+    path: Path | None = parsed.admission_control_config_file
+    if path is None:
+        return None
+    from navarch.apiserver.admission.podsecurity import configuration
+
+    try:
+        configuration.load(path)
+    except configuration.ConfigurationError as error:
+        raise CommandError(str(error)) from error
+    return path.absolute()
 
 
 def _scheduler_files(parsed: argparse.Namespace) -> tuple[Path | None, tuple[Path, ...]]:
@@ -317,6 +337,7 @@ def _up(parsed: argparse.Namespace) -> int:
             read_replicas=_read_replicas(parsed),
             scheduler_config=scheduler_config,
             scheduler_plugins=scheduler_plugins,
+            admission_config=_admission_file(parsed),
         )
     )
 
@@ -477,6 +498,7 @@ def _server(parsed: argparse.Namespace) -> int:
         leader_elect=parsed.leader_elect or cluster.leader_elect,
         scheduler_config=scheduler_config or cluster.scheduler_config,
         scheduler_plugins=scheduler_plugins or cluster.scheduler_plugins,
+        admission_config=_admission_file(parsed) or cluster.admission_config,
     )
     cluster = with_replicas(with_store(cluster, _store(parsed)), _read_replicas(parsed))
     if parsed.replica_of is not None:

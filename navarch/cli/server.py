@@ -21,6 +21,7 @@ from navarch.cli.storesettings import by_rules, transformers
 from navarch.component import clock, garbage, logs
 
 if TYPE_CHECKING:
+    from navarch.apiserver.admission.podsecurity.configuration import PodSecurityConfiguration
     from navarch.apiserver.server import APIServer, APIServerConfig
     from navarch.client.informer import Informers
     from navarch.client.transport import Transport
@@ -40,13 +41,14 @@ def main(cluster: Cluster, reporter: Reporter, *, verbosity: int = 0) -> int:
     """Serve until SIGTERM or SIGINT."""
     import uvloop
 
+    from navarch.apiserver.admission.podsecurity.configuration import ConfigurationError
     from navarch.storage.backend import StorageError
     from navarch.storage.encryption.config import ConfigError
 
     logs.configure(verbosity)
     try:
         uvloop.run(_run(cluster, reporter, verbosity))
-    except (OSError, StorageError, ConfigError) as error:
+    except (OSError, StorageError, ConfigError, ConfigurationError) as error:
         logger.error("cannot serve: %s", error)
         reporter.fail(str(error))
         return 1
@@ -98,7 +100,16 @@ def _config(cluster: Cluster, leader: Path | None = None) -> APIServerConfig:
         service_cidr=SERVICE_CIDR,
         shares_port=cluster.read_replicas > 0 or leader is not None,
         leader=leader,
+        pod_security=_pod_security(cluster if leader is None else None),
     )
+
+
+def _pod_security(cluster: Cluster | None) -> PodSecurityConfiguration:
+    """Of who admits what is written; read replicas do not. Raises ConfigurationError."""
+    from navarch.apiserver.admission.podsecurity.configuration import PodSecurityConfiguration, load
+
+    file = cluster.admission_config if cluster is not None else None
+    return load(file) if file is not None else PodSecurityConfiguration()
 
 
 async def _run(cluster: Cluster, reporter: Reporter, verbosity: int) -> None:

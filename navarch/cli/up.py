@@ -71,6 +71,7 @@ class Options:
     read_replicas: int | None = None
     scheduler_config: Path | None = None
     scheduler_plugins: tuple[Path, ...] = ()
+    admission_config: Path | None = None
 
 
 class Steps:
@@ -131,12 +132,13 @@ def _decide(options: Options) -> Cluster:
         leader_elect=options.leader_elect or cluster.leader_elect,
         scheduler_config=options.scheduler_config or cluster.scheduler_config,
         scheduler_plugins=options.scheduler_plugins or cluster.scheduler_plugins,
+        admission_config=options.admission_config or cluster.admission_config,
     )
     cluster = with_replicas(with_store(cluster, options.store), options.read_replicas)
     if known is not None and _process_settings(known) != _process_settings(cluster) and down.running(known):
         raise CommandError(
-            "the cluster runs with another port, run directory, datastore, encryption, history, scheduler configuration or "
-            "number of read replicas: navarch down first"
+            "the cluster runs with another port, run directory, datastore, encryption, history, scheduler or admission "
+            "configuration or number of read replicas: navarch down first"
         )
     if len(str(cluster.run_dir)) > RUN_DIR_LIMIT_CHARACTERS:
         raise CommandError(
@@ -148,9 +150,9 @@ def _decide(options: Options) -> Cluster:
 
 def _process_settings(cluster: Cluster) -> tuple[object, ...]:
     """What takes effect when processes start."""
-    scheduler = cluster.scheduler_config, cluster.scheduler_plugins
+    files = cluster.scheduler_config, cluster.scheduler_plugins, cluster.admission_config
     store = cluster.datastore, cluster.store, cluster.read_replicas
-    return cluster.run_dir, cluster.port, cluster.leader_elect, store, scheduler
+    return cluster.run_dir, cluster.port, cluster.leader_elect, store, files
 
 
 def host_address() -> str:

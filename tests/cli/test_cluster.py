@@ -54,6 +54,7 @@ def test_other_changes_of_size_say_how_to_begin_anew(have: int, want: int) -> No
 def test_what_is_written_down_is_read_back(tmp_path: Path) -> None:
     cluster = Cluster(tmp_path, Path("/run/x"), 7443, plan_nodes(2, "vm", ""), "native")
     cluster = replace(cluster, scheduler_config=tmp_path / "s.yaml", scheduler_plugins=(tmp_path / "p.py",))
+    cluster = replace(cluster, admission_config=tmp_path / "a.yaml")
     cluster.save()
     assert load(tmp_path) == cluster
     assert require(tmp_path) == cluster

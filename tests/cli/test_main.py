@@ -41,6 +41,17 @@ def test_a_scheduler_configuration_that_cannot_be_is_refused_before_anything_is_
     assert not data.exists()
 
 
+def test_an_admission_configuration_that_cannot_be_is_refused_before_anything_is_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    file, data = tmp_path / "admission.yaml", tmp_path / "data"
+    file.write_text("apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\nplugin: []\n")
+    assert main(["up", "--data-dir", str(data), "--admission-control-config-file", str(file)]) == 1
+    assert capsys.readouterr().err == f'navarch: {file}: unknown field "plugin"\n'
+    assert not data.exists()
+
+
 def test_reset_asks(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
