@@ -164,6 +164,8 @@ class FakeAPI:
         kept = {key: present["metadata"][key] for key in ("resourceVersion", "uid", "creationTimestamp")}
         if subresource == "status":
             new = {**present, "status": body.get("status") or {}}
+            if "annotations" not in kind.status_keeps_metadata and "annotations" in metadata:
+                new = meta.set_path(new, metadata["annotations"], "metadata", "annotations")
         elif subresource == "finalize":
             new = {**present, "spec": body["spec"]}
             if not body["spec"].get("finalizers") and meta.being_deleted(present):

@@ -169,13 +169,15 @@ async def reconcile(deployment: Object, cluster: Cluster) -> float | None:
         cluster.event(deployment, "Normal", "ScalingReplicaSet", text)
     for item in todo.delete:
         await cluster.delete(REPLICASETS, item)
-    if todo.revision:
-        patch = {"metadata": {"annotations": {rollout.REVISION: todo.revision}}}
-        deployment = await cluster.patch(RESOURCE, deployment, patch)
     now = cluster.now()
     status = deploymentstatus.compute(deployment, todo.sets, todo.note, rolling=todo.rolling, now=now)
-    if status != deployment.get("status"):
-        await cluster.update_status(RESOURCE, {**deployment, "status": status})
+    if todo.revision or status != deployment.get("status"):
+        # An update of the status may annotate too: so it is one write, and its owner that of the status.
+        after = {**deployment, "status": status}
+        if todo.revision:
+            annotations = {**meta.annotations(deployment), rollout.REVISION: todo.revision}
+            after = meta.set_path(after, annotations, "metadata", "annotations")
+        await cluster.update_status(RESOURCE, after)
     return deploymentstatus.recheck_seconds(deployment, status, now)
 
 
@@ -197,11 +199,23 @@ async def _create(deployment: Object, todo: Plan, cluster: Cluster) -> Object | 
         if not is_namespace_terminating(error):
             text = f'Failed to create new replica set "{name}": {error.message}'
             cluster.event(deployment, "Warning", "ReplicaSetCreateError", text)
-            note = deploymentstatus.condition("Progressing", "False", "ReplicaSetCreateError", error.message, cluster.now())
-            status = deploymentstatus.compute(deployment, todo.sets, note, rolling=False, now=cluster.now())
-            await cluster.update_status(RESOURCE, {**deployment, "status": status})
+            await _tell_failure(deployment, todo, text, cluster)
             raise
         return None
+
+
+async def _tell_failure(deployment: Object, todo: Plan, text: str, cluster: Cluster) -> None:
+    """Say that there is no new ReplicaSet, to those who wait for progress; of all else the status stays as it is."""
+    if deploymentstatus.deadline(deployment) is None:
+        return
+    before: Object = deployment.get("status") or {}
+    conditions: list[Object] = list(before.get("conditions") or ())
+    failed = deploymentstatus.condition("Progressing", "False", "ReplicaSetCreateError", text, cluster.now())
+    for new in (todo.note, failed):
+        if new is not None:
+            conditions = deploymentstatus.with_condition(conditions, new)
+    if conditions != before.get("conditions"):
+        await cluster.update_status(RESOURCE, {**deployment, "status": {**before, "conditions": conditions}})
 
 
 async def _taken(deployment: Object, wanted: Object, cluster: Cluster) -> Object | None:

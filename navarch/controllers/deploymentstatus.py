@@ -51,13 +51,14 @@ def without_condition(conditions: list[Object], type_: str) -> list[Object]:
 
 def counts(deployment: Object, sets: Sets) -> Object:
     """The numbers."""
-    total, available = (sum(counted(item, name) for item in sets.all) for name in ("replicas", "availableReplicas"))
+    available = sum(counted(item, "availableReplicas") for item in sets.all)
     numbers = {
-        "replicas": total,
+        "replicas": sum(counted(item, "replicas") for item in sets.all),
         "updatedReplicas": counted(sets.new, "replicas") if sets.new is not None else 0,
         "readyReplicas": sum(counted(item, "readyReplicas") for item in sets.all),
         "availableReplicas": available,
-        "unavailableReplicas": max(total - available, 0),
+        # Of those that there should be: what nobody could create is unavailable too.
+        "unavailableReplicas": max(sum(rollout.replicas(item) for item in sets.all) - available, 0),
     }
     result: Object = {"observedGeneration": deployment["metadata"].get("generation", 0)}
     result |= {name: number for name, number in numbers.items() if number}

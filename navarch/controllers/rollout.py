@@ -23,6 +23,8 @@ DESIRED_REPLICAS = "deployment.kubernetes.io/desired-replicas"
 MAX_REPLICAS = "deployment.kubernetes.io/max-replicas"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 UNLIMITED_HISTORY = 2**31 - 1
+REVISION_HISTORY_LIMIT = 2000
+"""Characters."""
 _NOT_COPIED = frozenset(
     {
         LAST_APPLIED,
@@ -279,9 +281,16 @@ def new_annotations(deployment: Object, sets: Sets) -> dict[str, str]:
         result[REVISION] = str(number)
         if before is not None:
             # It was rolled back to: the numbers it had are remembered.
-            history = [item for item in present.get(REVISION_HISTORY, "").split(",") if item]
-            result[REVISION_HISTORY] = ",".join([*history, before])
+            result[REVISION_HISTORY] = _with_revision(present.get(REVISION_HISTORY, ""), before)
     return result
+
+
+def _with_revision(history: str, number: str) -> str:
+    """`history` with one number more; the oldest are forgotten where it grows too long."""
+    known = [item for item in history.split(",") if item]
+    while known and len(",".join([*known, number])) > REVISION_HISTORY_LIMIT:
+        known = known[1:]
+    return ",".join([*known, number])
 
 
 def revision_number(text: str) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from navarch.apimachinery import meta
+from navarch.apimachinery import errors, meta
 from navarch.apimachinery.errors import Object
 from navarch.component import clock
 from navarch.controllers import deployment as controller
@@ -156,6 +156,46 @@ def test_a_rollout_without_progress_times_out() -> None:
     assert condition is not None
     assert (condition["status"], condition["reason"]) == ("False", "ProgressDeadlineExceeded")
     assert condition["message"].endswith("has timed out progressing.")
+
+
+def test_pods_that_nobody_made_yet_are_unavailable() -> None:
+    owner = deployment()
+    starved = meta.set_path(made(owner, "nginx:1", 3), {}, "status")
+    counts = deploymentstatus.counts(owner, rollout.split(owner, [starved]))
+    assert (counts.get("replicas", 0), counts["unavailableReplicas"]) == (0, 3)
+
+
+def test_only_so_much_of_the_numbers_that_a_revision_had_is_remembered() -> None:
+    owner = deployment()
+    history = ",".join(str(number) for number in range(1000, 1400))
+    noted = {rollout.REVISION: "1400", rollout.REVISION_HISTORY: history}
+    old, new = made(owner, "nginx:2", 3, **{rollout.REVISION: "1401"}), made(owner, "nginx:1", 0, **noted)
+    after = rollout.new_annotations(owner, rollout.split(owner, [old, new]))[rollout.REVISION_HISTORY]
+    assert history == ",".join(["1000", after.removesuffix(",1400")])
+
+
+def test_who_waits_for_progress_is_told_that_there_is_no_new_replicaset() -> None:
+    async def after_two_tries(owner: Object) -> tuple[Object, str]:
+        tries = 0
+
+        def refuse(method: str, path: str, body: Any) -> Exception | None:
+            nonlocal tries
+            if method != "POST" or not path.endswith("/replicasets"):
+                return None
+            tries += 1
+            return errors.forbidden("apps", "replicasets", "", "exceeded quota")
+
+        async with on_bench(controller.CONTROLLER) as found:
+            found.api.refuse = refuse
+            found.api.put(owner)
+            await found.until(lambda: tries >= 2)
+            text = (await found.until(lambda: events(found, "ReplicaSetCreateError")))[0]
+            return _current(found).get("status") or {}, text
+
+    status, text = asyncio.run(after_two_tries(deployment()))
+    assert text.startswith('Failed to create new replica set "web-')
+    assert [(item["reason"], item["message"]) for item in status["conditions"]] == [("ReplicaSetCreateError", text)]
+    assert asyncio.run(after_two_tries(deployment(progressDeadlineSeconds=2**31 - 1)))[0] == {}
 
 
 async def _rolled_out(found: Bench, image: str, size: int) -> Object:
