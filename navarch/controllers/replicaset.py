@@ -165,7 +165,7 @@ async def reconcile(owner: Object, cluster: Cluster) -> float | None:
     if todo.create:
         failure = await _create(owner, todo.create, cluster)
     elif todo.delete:
-        failure = await _delete(owner, todo.delete, cluster)
+        failure = await delete_pods(owner, todo.delete, cluster)
     await _tell(owner, count(owner, pods, cluster.now()), failure, todo.missing, cluster)
     if failure is not None and not (isinstance(failure, StatusError) and is_namespace_terminating(failure)):
         raise failure
@@ -214,7 +214,9 @@ async def _create(owner: Object, count: int, cluster: Cluster) -> Exception | No
     return failure
 
 
-async def _delete(owner: Object, pods: Sequence[Object], cluster: Cluster) -> Exception | None:
+async def delete_pods(owner: Object, pods: Sequence[Object], cluster: Cluster) -> Exception | None:
+    """Delete pods of `owner`, and tell of each; the first failure, if there is one."""
+
     async def one(pod: Object) -> None:
         try:
             await cluster.delete("pods", pod)

@@ -9,7 +9,7 @@ from typing import Any
 
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
-from navarch.controllers import daemonset, history
+from navarch.controllers import daemonset, daemonsetplan, history
 from tests.controllers.cluster import Cluster, cluster
 from tests.controllers.world import node, template, workload
 
@@ -30,7 +30,7 @@ def pod(name: str, on: str, hashed: str = "new", *, ready: bool = True, phase: s
 
 
 def plan(daemons: Object, pods: list[Object], *nodes: Object) -> tuple[list[str], list[str]]:
-    todo = daemonset.plan(daemons, pods, nodes, "new", NOW)
+    todo = daemonsetplan.plan(daemons, pods, nodes, "new", NOW)
     return todo.create, [meta.name(item) for item in todo.delete]
 
 
@@ -51,7 +51,7 @@ def test_taints_keep_daemons_away_but_not_those_that_every_daemon_tolerates() ->
 
 
 def test_a_second_pod_on_a_node_and_finished_pods_are_removed() -> None:
-    assert plan(owner(), [pod("old", "a"), pod("unready", "a", ready=False)], node("a")) == ([], ["unready"])
+    assert plan(owner(), [pod("second", "a"), pod("first", "a", ready=False)], node("a")) == ([], ["second"])
     assert plan(owner(), [pod("failed", "a", phase="Failed")], node("a")) == ([], ["failed"])
 
 
@@ -66,13 +66,92 @@ def test_a_rolling_update_replaces_as_many_as_may_be_unavailable() -> None:
 
 
 def test_with_surge_new_pods_come_before_old_ones_go() -> None:
-    surging = owner()
-    surging["spec"]["updateStrategy"]["rollingUpdate"] = {"maxSurge": 1, "maxUnavailable": 0}
     nodes = [node(name) for name in "ab"]
     olds = [pod(f"old-{name}", name, "old") for name in "ab"]
-    assert plan(surging, olds, *nodes) == (["a"], [])
-    assert plan(surging, [*olds, pod("new-a", "a", ready=False)], *nodes) == ([], [])
-    assert plan(surging, [*olds, pod("new-a", "a")], *nodes)[1] == ["old-a"]
+    assert plan(surging(), olds, *nodes) == (["a"], [])
+    assert plan(surging(), [*olds, pod("new-a", "a", ready=False)], *nodes) == ([], [])
+    assert plan(surging(), [*olds, pod("new-a", "a")], *nodes)[1] == ["old-a"]
+
+
+def surging() -> Object:
+    found = owner()
+    found["spec"]["updateStrategy"]["rollingUpdate"] = {"maxSurge": 1, "maxUnavailable": 0}
+    return found
+
+
+def going(found: Object) -> Object:
+    return meta.set_path(found, meta.format_time(NOW), "metadata", "deletionTimestamp")
+
+
+def test_what_has_ended_and_goes_already_makes_room_for_the_next() -> None:
+    ended = going(pod("p", "a", phase="Failed"))
+    assert plan(owner(), [ended], node("a")) == (["a"], [])
+    assert plan(owner(), [going(pod("p", "a"))], node("a")) == ([], [])
+    assert plan(surging(), [going(pod("p", "a"))], node("a")) == (["a"], [])
+
+
+def test_while_surging_an_old_pod_that_does_not_work_goes_before_the_new_one_works() -> None:
+    pods = [pod("old", "a", "old", ready=False), pod("new", "a", ready=False)]
+    assert plan(surging(), pods, node("a")) == ([], ["old"])
+
+
+def test_a_failed_pod_that_lies_for_a_while_does_not_hold_up_the_others() -> None:
+    pods = [pod("failed", "a", phase="Failed"), pod("old", "b", "old", ready=False)]
+    todo = daemonsetplan.plan(owner(), pods, [node("a"), node("b")], "new", NOW, {"failed"})
+    assert [meta.name(item) for item in todo.delete] == ["old"]
+    todo = daemonsetplan.plan(surging(), [pod("failed", "a", phase="Failed")], [node("a")], "new", NOW, {"failed"})
+    assert (todo.create, todo.delete) == ([], [])
+
+
+def test_a_node_without_its_pod_counts_as_unavailable_and_pods_where_none_should_be_are_updated_too() -> None:
+    tainted = node("b", taints=[{"key": "own", "effect": "NoSchedule"}])
+    assert plan(owner(), [pod("old", "b", "old"), going(pod("p", "a"))], node("a"), tainted) == ([], [])
+    assert plan(owner(), [pod("old", "b", "old"), pod("p", "a")], node("a"), tainted) == ([], ["old"])
+
+
+def test_while_surging_a_pod_leaves_a_node_that_lost_its_place_only_when_enough_work_elsewhere() -> None:
+    tainted = node("b", taints=[{"key": "own", "effect": "NoSchedule"}])
+    leaving = pod("leaving", "b", "old")
+    assert plan(surging(), [leaving, pod("p", "a", ready=False)], node("a"), tainted) == ([], [])
+    assert plan(surging(), [leaving, pod("p", "a")], node("a"), tainted) == ([], ["leaving"])
+
+
+def test_a_toleration_of_the_template_that_ends_is_one_without_end() -> None:
+    short = {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
+    found = daemonsetplan.tolerations({"tolerations": [short]})
+    assert [item for item in found if item["key"] == short["key"]] == [
+        {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute"}
+    ]
+
+
+def test_the_status_of_a_node_is_that_of_its_oldest_pod() -> None:
+    old, new = pod("old", "a", "old"), pod("new", "a", ready=False)
+    status = daemonsetplan.status(owner(), [new, going(old)], [node("a")], "new", NOW)
+    assert (status["numberReady"], status.get("numberAvailable"), status["numberUnavailable"]) == (0, None, 1)
+    old = meta.set_path(old, meta.format_time(NOW - timedelta(seconds=200)), "metadata", "creationTimestamp")
+    status = daemonsetplan.status(owner(), [new, going(old)], [node("a")], "new", NOW)
+    assert (status["numberReady"], status["numberAvailable"], status.get("updatedNumberScheduled")) == (1, 1, None)
+
+
+def test_a_pod_for_no_node_is_left_alone() -> None:
+    assert plan(owner(), [pod("p", "")], node("a")) == (["a"], [])
+
+
+def test_revisions_that_pods_are_of_count_for_the_limit() -> None:
+    found = history.History(None, [{"metadata": {"name": name, "labels": {history.HASH_LABEL: name}}} for name in "abc"])
+    unwanted = daemonsetplan.outdated(owner(revisionHistoryLimit=1), found, [pod("p", "n", "a")])
+    assert [meta.name(item) for item in unwanted] == ["b", "c"]
+
+
+def test_a_node_that_fails_pods_again_and_again_has_to_wait_longer_each_time() -> None:
+    backoff, key = daemonset.Backoff(), ("uid", 1, "a")
+    assert backoff.seconds_left(key, 0.0) == 0
+    backoff.count(key, 0.0)
+    assert backoff.seconds_left(key, 0.0) == 1
+    backoff.count(key, 1.0)
+    assert (backoff.seconds_left(key, 1.5), backoff.seconds_left(key, 3.0)) == (1.5, 0)
+    backoff.count(key, 2000.0)
+    assert backoff.seconds_left(key, 2000.0) == 1
 
 
 def _status(found: Cluster) -> Object:
