@@ -65,6 +65,7 @@ def controllers(config: ControllerConfig) -> tuple[Controller, ...]:
         cronjob.CONTROLLER,
         ttlafterfinished.CONTROLLER,
         disruption.CONTROLLER,
+        disruption.STALE_CONDITIONS,
         endpointslice.CONTROLLER,
         endpoints.CONTROLLER,
         endpointslicemirroring.CONTROLLER,
