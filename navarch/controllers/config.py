@@ -23,7 +23,9 @@ class ControllerConfig:
     """Cluster IP of the kube-dns Service."""
     node_dns_port: int = 10053
     """Where every node answers DNS on its InternalIP."""
-    node_monitor_grace_seconds: float = 40.0
+    node_monitor_grace_seconds: float = 50.0
     """How long a node may be silent before it counts as Unknown."""
+    node_startup_grace_seconds: float = 60.0
+    """How long one may be that has not told its status yet."""
     terminated_pod_threshold: int = 12500
     """How many terminated pods are kept before the oldest are deleted."""

@@ -1,8 +1,8 @@
 """Tell which nodes are alive by their leases, and keep taints that say so.
 
 A node whose lease was not renewed for the grace period becomes Unknown, its pods NotReady. Conditions become taints: NoSchedule
-for all of them, NoExecute for not-ready and unreachable, by which pods are evicted. When no node is left, or most of several,
-nobody is evicted: then it is more likely that this side has lost the network.
+for all of them, NoExecute for not-ready and unreachable, by which pods are evicted; of each zone nodes get the latter one after
+the other, as fast as the zone's state allows (`nodezones`).
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object, StatusError
 from navarch.client.informer import Informers
 from navarch.component import clock
+from navarch.controllers import nodezones
 from navarch.controllers import pods as podrules
 from navarch.controllers.config import ControllerConfig
 from navarch.controllers.controller import BY_NODE, Cluster, Controller, Watch, node_name
 
 LEASES = "leases.coordination.k8s.io"
 LEASE_NAMESPACE = "kube-node-lease"
-UNREADY = "unready"
+SILENT, UNREADY, ZONES = "silent", "unready", "zones"
+"""Indices of nodes: those that are not ready; such ones that count, by zone; all that count, by zone."""
 NOT_READY, UNREACHABLE = "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"
 UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
 HEARTBEAT_CONDITIONS = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
@@ -30,10 +32,15 @@ PRESSURE_TAINTS = {
     "PIDPressure": "node.kubernetes.io/pid-pressure",
     "NetworkUnavailable": "node.kubernetes.io/network-unavailable",
 }
-MANAGED_TAINTS = frozenset({NOT_READY, UNREACHABLE, UNSCHEDULABLE, *PRESSURE_TAINTS.values()})
-UNHEALTHY_FRACTION = 0.55
-UNHEALTHY_COUNT = 3
-SECONDS_BETWEEN_EVICTED_NODES = 10.0
+MANAGED_TAINTS = frozenset(
+    {
+        *((key, "NoSchedule") for key in (NOT_READY, UNREACHABLE, UNSCHEDULABLE, *PRESSURE_TAINTS.values())),
+        *((key, "NoExecute") for key in (NOT_READY, UNREACHABLE)),
+    }
+)
+"""(key, effect)"""
+MIRRORED_LABELS = {"kubernetes.io/os": "beta.kubernetes.io/os", "kubernetes.io/arch": "beta.kubernetes.io/arch"}
+"""Labels that a node has under their older name too."""
 
 
 def readiness(node: Object) -> str:
@@ -93,13 +100,6 @@ def unknown_conditions(node: Object, now: datetime) -> list[Object]:
     return changed
 
 
-def may_evict(nodes: int, unhealthy: int) -> bool:
-    """Whether so many failures among so many nodes look like those of nodes, and not like this side being cut off."""
-    if unhealthy >= nodes:
-        return False
-    return not (unhealthy >= UNHEALTHY_COUNT and unhealthy / nodes >= UNHEALTHY_FRACTION)
-
-
 def wanted_taints(node: Object, evict: bool) -> list[tuple[str, str]]:
     """(key, effect) of the taints that the node's conditions call for."""
     found: list[tuple[str, str]] = []
@@ -119,7 +119,8 @@ def wanted_taints(node: Object, evict: bool) -> list[tuple[str, str]]:
 def taints(node: Object, wanted: Sequence[tuple[str, str]], now: datetime) -> list[Object]:
     """All taints of the node: others' as they are, ours as `wanted`."""
     present: list[Object] = list(node.get("spec", {}).get("taints") or ())
-    kept = [taint for taint in present if taint["key"] not in MANAGED_TAINTS or (taint["key"], taint.get("effect")) in wanted]
+    dropped = MANAGED_TAINTS.difference(wanted)
+    kept = [taint for taint in present if (taint["key"], taint.get("effect")) not in dropped]
     have = {(taint["key"], taint.get("effect")) for taint in kept}
     stamp = meta.format_time(now)
     added = [{"key": key, "effect": effect, "timeAdded": stamp} for key, effect in wanted if (key, effect) not in have]
@@ -131,8 +132,10 @@ class NodeLifecycle:
 
     def __init__(self, config: ControllerConfig, signs: SignsOfLife) -> None:
         self._grace = timedelta(seconds=config.node_monitor_grace_seconds)
+        self._startup_grace = timedelta(seconds=config.node_startup_grace_seconds)
         self._signs = signs
-        self._last_given_up: tuple[str, datetime] | None = None
+        self._last_given_up: dict[str, tuple[str, datetime]] = {}
+        """By zone: the node, and when."""
         self._known: dict[str, str] = {}
         """By name: their uids."""
 
@@ -151,8 +154,11 @@ class NodeLifecycle:
             self._tell(name, meta.uid(node), "RegisteredNode", f"Registered Node {name} in Controller", cluster)
         if meta.being_deleted(node):
             return None
+        if mirrored := mirrored_labels(node):
+            node = await cluster.patch("nodes", node, {"metadata": {"labels": mirrored}})
         now = clock.now()
-        silent_at = self._signs.last(meta.name(node)) + self._grace
+        # Who has never told its status is given more time to begin.
+        silent_at = self._signs.last(meta.name(node)) + (self._grace if readiness(node) else self._startup_grace)
         if now > silent_at:
             node = await self._mark_unknown(node, now, cluster)
         elif readiness(node) == "Unknown":
@@ -192,23 +198,10 @@ class NodeLifecycle:
             cluster.event(pod, "Warning", "NodeNotReady", "Node is not ready")
 
     async def _taint(self, node: Object, now: datetime, cluster: Cluster) -> float | None:
-        evict = False
-        if readiness(node) != "True":
+        evict, wait = False, None
+        if readiness(node) in ("False", "Unknown"):
             # Only of a node that is not well does it matter how all others are.
-            nodes, name = cluster.informer("nodes"), meta.name(node)
-            # This one as it is now, even if the cache does not know it yet.
-            others = len(nodes) - (nodes.get(name) is not None)
-            evict = may_evict(others + 1, 1 + sum(meta.name(other) != name for other in nodes.by_index(UNREADY, "")))
-        is_evicting = any(
-            taint["key"] in (NOT_READY, UNREACHABLE) and taint.get("effect") == "NoExecute"
-            for taint in node.get("spec", {}).get("taints") or ()
-        )
-        wait = None
-        if evict and not is_evicting and readiness(node) in ("False", "Unknown"):
-            wait = self._seconds_until_turn(meta.name(node), now)
-            if wait is None:
-                self._last_given_up = (meta.name(node), now)
-            evict = wait is None
+            evict, wait = self._may_evict(node, now, cluster)
         after = taints(node, wanted_taints(node, evict), now)
         if after != (node.get("spec", {}).get("taints") or []):
             # The revision makes sure that nobody else's taint is lost.
@@ -216,12 +209,54 @@ class NodeLifecycle:
             await cluster.patch("nodes", node, {"metadata": metadata, "spec": {"taints": after or None}})
         return wait
 
-    def _seconds_until_turn(self, name: str, now: datetime) -> float | None:
-        """Nodes are given up one after the other; how long this one has to wait."""
-        if self._last_given_up is None or self._last_given_up[0] == name:
-            return None
-        wait = SECONDS_BETWEEN_EVICTED_NODES - (now - self._last_given_up[1]).total_seconds()
-        return wait if wait > 0 else None
+    def _may_evict(self, node: Object, now: datetime, cluster: Cluster) -> tuple[bool, float | None]:
+        """(whether the node's pods are to go, how long it has to wait for its turn)."""
+        zone = nodezones.zone_of(node)
+        if _are_all_silent(*_numbers(node, nodezones.ALL, cluster)):
+            return False, None
+        if any((key, "NoExecute") in _keys(node) for key in (NOT_READY, UNREACHABLE)):
+            return True, None
+        pause_seconds = nodezones.seconds_between(*_numbers(node, zone, cluster))
+        if pause_seconds is None:
+            return False, None
+        last = self._last_given_up.get(zone)
+        if last is not None and last[0] != meta.name(node):
+            wait = pause_seconds - (now - last[1]).total_seconds()
+            if wait > 0:
+                return False, wait
+        self._last_given_up[zone] = (meta.name(node), now)
+        return True, None
+
+
+def _keys(node: Object) -> set[tuple[str, str]]:
+    return {(taint["key"], taint.get("effect", "")) for taint in node.get("spec", {}).get("taints") or ()}
+
+
+def _are_all_silent(nodes: int, unhealthy: int) -> bool:
+    return nodezones.state(nodes, unhealthy) is nodezones.ZoneState.FULL_DISRUPTION
+
+
+def _numbers(node: Object, zone: str, cluster: Cluster) -> tuple[int, int]:
+    """How many nodes of a zone count, and how many of them are not ready; `node`, which is not, as it is now."""
+    nodes, name = cluster.informer("nodes"), meta.name(node)
+    # The cache may not know yet how this one is.
+    others = [len(nodes.by_index(index, zone)) for index in (ZONES, UNREADY)]
+    own = nodes.get(name)
+    if own is not None and zone in nodezones.by_zone(own):
+        others[0] -= 1
+        others[1] -= readiness(own) != "True"
+    itself = zone in nodezones.by_zone(node)
+    return others[0] + itself, others[1] + itself
+
+
+def mirrored_labels(node: Object) -> dict[str, str]:
+    """The labels that are to be set so that a node has them under their older names."""
+    labels = meta.labels(node)
+    return {
+        older: labels[newer]
+        for newer, older in MIRRORED_LABELS.items()
+        if newer in labels and labels.get(older) != labels[newer]
+    }
 
 
 def _relevant(old: Object | None, new: Object | None) -> bool:
@@ -231,7 +266,7 @@ def _relevant(old: Object | None, new: Object | None) -> bool:
 def _facts(node: Object) -> tuple[object, ...]:
     spec: Mapping[str, object] = node.get("spec") or meta.EMPTY
     states = [(c.get("type"), c.get("status")) for c in (node.get("status") or meta.EMPTY).get("conditions") or ()]
-    return states, spec.get("taints"), spec.get("unschedulable"), meta.being_deleted(node)
+    return states, spec.get("taints"), spec.get("unschedulable"), meta.being_deleted(node), mirrored_labels(node)
 
 
 def _node_of_lease(old: Object | None, new: Object | None, informers: Informers) -> Iterable[str]:
@@ -250,7 +285,7 @@ def _silent_others(old: Object | None, new: Object | None, informers: Informers)
     if (readiness(old) if old is not None else None) == (readiness(new) if new is not None else None):
         return
     own = meta.name(new if new is not None else old or {})
-    for node in informers.get("nodes").by_index(UNREADY, ""):
+    for node in informers.get("nodes").by_index(SILENT, ""):
         if meta.name(node) != own:
             yield meta.name(node)
 
@@ -258,6 +293,10 @@ def _silent_others(old: Object | None, new: Object | None, informers: Informers)
 def _if_unready(node: Object) -> Iterable[str]:
     """Index of nodes that are not ready, which are few among many."""
     return ("",) if readiness(node) != "True" else ()
+
+
+def _unready_by_zone(node: Object) -> Iterable[str]:
+    return nodezones.by_zone(node) if readiness(node) != "True" else ()
 
 
 def controller(config: ControllerConfig, signs: SignsOfLife | None = None) -> Controller:
@@ -280,7 +319,7 @@ def controller(config: ControllerConfig, signs: SignsOfLife | None = None) -> Co
         lifecycle.reconcile,
         gone=lifecycle.gone,
         relevant=_relevant,
-        indexers={UNREADY: _if_unready},
+        indexers={SILENT: _if_unready, UNREADY: _unready_by_zone, ZONES: nodezones.by_zone},
         watches=(
             Watch(LEASES, lease_changed),
             Watch("nodes", node_changed),

@@ -21,18 +21,26 @@ def no_execute(node: Object | None) -> list[Object]:
     return [taint for taint in ((node or {}).get("spec") or {}).get("taints") or () if taint.get("effect") == "NoExecute"]
 
 
+def bound_at(pod: Object) -> datetime:
+    """Since when the pod is its node's, as far as it is told."""
+    scheduled = meta.condition(pod, "PodScheduled") or meta.EMPTY
+    if scheduled.get("status") == "True" and scheduled.get("lastTransitionTime"):
+        return max(meta.parse_time(scheduled["lastTransitionTime"]), podrules.created(pod))
+    return podrules.created(pod)
+
+
 def eviction_time(pod: Object, taints: Sequence[Object], now: datetime) -> datetime | None:
-    """When the pod has to go; None if it may stay."""
+    """When the pod has to go; None if it may stay. Of several tolerations of a taint the first counts."""
     deadlines = []
+    since = bound_at(pod)
     for taint in taints:
-        matching = [item for item in pod["spec"].get("tolerations") or () if tolerates(item, taint)]
-        if not matching:
+        toleration = next((item for item in pod["spec"].get("tolerations") or () if tolerates(item, taint)), None)
+        if toleration is None:
             return now
-        seconds = [item["tolerationSeconds"] for item in matching if item.get("tolerationSeconds") is not None]
-        if not seconds:
-            continue
-        since = meta.parse_time(taint["timeAdded"]) if taint.get("timeAdded") else podrules.created(pod)
-        deadlines.append(max(since, podrules.created(pod)) + timedelta(seconds=max(min(seconds), 0)))
+        seconds = toleration.get("tolerationSeconds")
+        if seconds is not None:
+            added = meta.parse_time(taint["timeAdded"]) if taint.get("timeAdded") else since
+            deadlines.append(max(added, since) + timedelta(seconds=max(seconds, 0)))
     return min(deadlines, default=None)
 
 

@@ -12,9 +12,11 @@ import pytest
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
 from navarch.component import clock
-from navarch.controllers import namespace, nodeipam, nodelifecycle, nodettl, tainteviction
+from navarch.controllers import namespace, nodeipam, nodelifecycle, nodettl, nodezones, tainteviction
+from navarch.controllers.config import ControllerConfig
 from navarch.simulation.loop import SimulatedClock, SimulatedLoop
 from tests.controllers.world import node, on_bench
+from tests.fakeapi import Bench
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -92,10 +94,83 @@ def test_a_sign_of_life_is_a_renewal_or_a_report_whatever_the_clock_of_the_node_
 
 
 @pytest.mark.parametrize(
-    ("states", "expected"), [("T", True), ("F", False), ("TF", True), ("TTUU", True), ("TTUUU", False), ("UUU", False)]
+    ("states", "expected"),
+    [
+        ("T", 10),
+        ("F", 10),
+        ("TF", 10),
+        ("TTUU", 10),
+        ("TTUUU", None),
+        ("UUU", 10),
+        ("T" * 20 + "U" * 30, None),
+        ("T" * 20 + "U" * 31, 100),
+    ],
 )
-def test_nobody_is_evicted_when_most_nodes_seem_to_fail(states: str, expected: bool) -> None:
-    assert nodelifecycle.may_evict(len(states), len(states) - states.count("T")) is expected
+def test_where_most_nodes_of_a_zone_seem_to_fail_they_are_given_up_slowly_or_not_at_all(
+    states: str, expected: float | None
+) -> None:
+    assert nodezones.seconds_between(len(states), len(states) - states.count("T")) == expected
+
+
+def test_zones_are_judged_apart_and_when_all_are_silent_nobody_is_evicted() -> None:
+    def placed(name: str, zone: str, ready: str, **labels: str) -> Object:
+        found = node(name, ready)
+        found["metadata"]["labels"] |= {nodezones.ZONE_LABEL: zone, **labels}
+        return found
+
+    async def main(*nodes: Object) -> set[str]:
+        async with on_bench(nodelifecycle.controller(ControllerConfig())) as found:
+            for item in nodes:
+                found.api.put(item)
+
+            silent = [meta.name(item) for item in nodes if nodelifecycle.readiness(item) != "True"]
+            await found.until(lambda: all(_taints(found, name) for name in silent))
+            return {name for name in silent if "NoExecute" in _taints(found, name)}
+
+    # One zone is all silent, but there is another; of each the first is given up at once.
+    silent = [placed(f"a{n}", "a", "Unknown") for n in range(4)]
+    assert len(asyncio.run(main(*silent, placed("b", "b", "True")))) == 1
+    assert len(asyncio.run(main(*silent, placed("b", "b", "Unknown"), placed("c", "b", "True")))) == 2
+    assert asyncio.run(main(*silent, placed("b", "b", "Unknown"))) == set()
+    excluded = placed("b", "b", "True", **{nodezones.EXCLUDED_LABEL: ""})
+    assert asyncio.run(main(*silent, excluded)) == set()
+
+
+def test_nodes_that_were_given_up_stay_so_when_most_of_their_zone_follows() -> None:
+    async def main() -> None:
+        async with on_bench(nodelifecycle.controller(ControllerConfig())) as found:
+            gone = node("gone", "Unknown")
+            gone["spec"]["taints"] = [{"key": nodelifecycle.UNREACHABLE, "effect": "NoExecute"}]
+            for item in (node("d"), gone, node("b", "Unknown"), node("c", "Unknown")):
+                found.api.put(item)
+            await found.until(lambda: len(_taints(found, "gone")) == 2 and _taints(found, "b") and _taints(found, "c"))
+            assert "NoExecute" in _taints(found, "gone")
+            assert _taints(found, "b") == _taints(found, "c") == ["NoSchedule"]
+
+    asyncio.run(main())
+
+
+def _taints(found: Bench, name: str) -> list[str]:
+    taints = found.api.objects["nodes"][name]["spec"].get("taints") or ()
+    return [taint["effect"] for taint in taints]
+
+
+def test_labels_are_there_under_their_older_names_too() -> None:
+    item = node()
+    item["metadata"]["labels"] |= {"kubernetes.io/os": "linux", "kubernetes.io/arch": "arm64", "beta.kubernetes.io/arch": "x"}
+    expected = {"beta.kubernetes.io/os": "linux", "beta.kubernetes.io/arch": "arm64"}
+    assert nodelifecycle.mirrored_labels(item) == expected
+    item["metadata"]["labels"] |= expected
+    assert nodelifecycle.mirrored_labels(item) == {}
+
+
+def test_taints_of_the_same_keys_but_other_effects_are_others() -> None:
+    item = node()
+    item["spec"]["taints"] = [
+        {"key": nodelifecycle.NOT_READY, "effect": "PreferNoSchedule"},
+        {"key": "node.kubernetes.io/disk-pressure", "effect": "NoExecute"},
+    ]
+    assert nodelifecycle.taints(item, nodelifecycle.wanted_taints(item, evict=True), NOW) == item["spec"]["taints"]
 
 
 def test_conditions_become_taints_and_others_taints_stay() -> None:
@@ -131,8 +206,12 @@ def test_silent_nodes_are_unknown_in_every_respect() -> None:
     assert changed["PIDPressure"]["reason"] == "NodeStatusNeverUpdated"
 
 
-def evicted_in(taints: list[Object], tolerations: list[Object], created: float = 1000) -> float | None:
+def evicted_in(
+    taints: list[Object], tolerations: list[Object], created: float = 1000, bound: float | None = None
+) -> float | None:
     pod: Any = {"metadata": {"creationTimestamp": stamp(created)}, "spec": {"tolerations": tolerations}}
+    if bound is not None:
+        pod["status"] = {"conditions": [{"type": "PodScheduled", "status": "True", "lastTransitionTime": stamp(bound)}]}
     due = tainteviction.eviction_time(pod, taints, NOW)
     return None if due is None else (due - NOW).total_seconds()
 
@@ -145,12 +224,16 @@ def test_tolerations_put_eviction_off_for_as_long_as_they_say() -> None:
     assert evicted_in([taint], [{"operator": "Exists", "effect": "NoSchedule"}]) == 0
     # A pod that came after the taint has its full time.
     assert evicted_in([taint], [{"operator": "Exists", "tolerationSeconds": 300}], created=10) == 290
+    assert evicted_in([taint], [{"operator": "Exists", "tolerationSeconds": 300}], bound=10) == 290
     shorter = {"key": "other", "effect": "NoExecute", "timeAdded": stamp(10)}
     both = [
         {"operator": "Exists", "key": "k", "tolerationSeconds": 300},
         {"key": "other", "operator": "Exists", "tolerationSeconds": 20},
     ]
     assert evicted_in([taint, shorter], both) == 10
+    for_ever = {"key": "k", "operator": "Exists"}
+    assert evicted_in([taint], [for_ever, {**for_ever, "tolerationSeconds": 300}]) is None
+    assert evicted_in([taint], [{**for_ever, "tolerationSeconds": 300}, for_ever]) == 200
 
 
 def test_what_is_left_in_a_namespace_is_told_in_its_conditions() -> None:

@@ -373,9 +373,9 @@ def test_heartbeats_are_there_for_who_looks(written: bool) -> None:
         began = cluster.now
         cluster.nodes["node-1"].crash()
         cluster.wait("node/node-1", "Ready=Unknown")
-        # Forty seconds after its last renewal.
-        assert 29 <= (cluster.now - began).total_seconds() <= 42
-        assert 39 <= renewed() <= 42
+        # Fifty seconds after its last renewal.
+        assert 39 <= (cluster.now - began).total_seconds() <= 52
+        assert 49 <= renewed() <= 52
 
 
 def test_informers_that_are_told_all_again_change_nothing(cluster: Cluster) -> None:
