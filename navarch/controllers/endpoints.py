@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object, StatusError
 from navarch.client.informer import Informers
-from navarch.controllers import endpointslice
+from navarch.controllers import endpointslice, triggertimes
 from navarch.controllers import pods as podrules
 from navarch.controllers.controller import Cluster, Controller, Watch, is_namespace_terminating
 
@@ -15,7 +15,6 @@ RESOURCE = "endpoints"
 MANAGED_BY = "endpoints.kubernetes.io/managed-by"
 CONTROLLER_NAME = "endpoint-controller"
 OVER_CAPACITY = "endpoints.kubernetes.io/over-capacity"
-TRIGGER_TIME = "endpoints.kubernetes.io/last-change-trigger-time"
 ADDRESSES_LIMIT = 1000
 
 
@@ -96,12 +95,15 @@ async def reconcile(service: Object, cluster: Cluster) -> None:
     if meta.being_deleted(service) or not service["spec"].get("selector") or service["spec"].get("type") == "ExternalName":
         return
     present = cluster.informer(RESOURCE).get(meta.key(service))
-    wanted = desired(service, cluster.informer("pods").list(meta.namespace(service)), present)
+    pods = cluster.informer("pods").list(meta.namespace(service))
+    selected = [pod for pod in pods if endpointslice.selects(service, meta.labels(pod))]
+    time = triggertimes.compute(service, selected, cluster.memory)
+    wanted = desired(service, selected, present)
     try:
         if present is None:
-            await cluster.create(RESOURCE, wanted)
+            await cluster.create(RESOURCE, triggertimes.annotated(wanted, time))
         elif (wanted.get("subsets"), wanted["metadata"]) != (present.get("subsets"), present["metadata"]):
-            await cluster.update(RESOURCE, wanted)
+            await cluster.update(RESOURCE, triggertimes.annotated(wanted, time))
     except StatusError as error:
         if is_namespace_terminating(error):
             return
@@ -114,6 +116,7 @@ async def reconcile(service: Object, cluster: Cluster) -> None:
 
 async def gone(key: str, cluster: Cluster) -> None:
     """The Service has gone, and so do the Endpoints that were kept for it."""
+    cluster.memory.pop(key, None)
     present = cluster.informer(RESOURCE).get(key)
     if present is not None and MANAGED_BY in meta.labels(present):
         await cluster.delete(RESOURCE, present)

@@ -13,6 +13,7 @@ from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object, StatusError
 from navarch.client.informer import Informers
 from navarch.controllers import pods as podrules
+from navarch.controllers import triggertimes
 from navarch.controllers.controller import Cluster, Controller, Watch, is_namespace_terminating
 
 SLICES = "endpointslices.discovery.k8s.io"
@@ -137,21 +138,37 @@ def slice_labels(service: Object) -> dict[str, str]:
     return labels | {SERVICE_NAME: meta.name(service), MANAGED_BY: CONTROLLER_NAME}
 
 
-def plan(service: Object, pods: Iterable[Object], zones: Mapping[str, str], slices: Iterable[Object]) -> Plan:
+def plan(service: Object, pods: Iterable[Object], zones: Mapping[str, str], slices: Sequence[Object]) -> Plan:
     """`zones`: node -> zone; `slices`: those that are there and ours."""
     result = Plan()
     present: dict[tuple[str, Ports], list[Object]] = {}
     for item in slices:
         present.setdefault((item["addressType"], ports_of(item)), []).append(item)
     wanted = desired(service, pods, zones)
-    for family, _ in _address_types(service):
-        if not any(key[0] == family for key in wanted):
-            wanted[(family, ())] = []  # An empty slice tells that there is a Service, and nobody behind it.
     for key, endpoints in wanted.items():
         _plan_group(service, key, endpoints, present.pop(key, []), result)
     for rest in present.values():
         result.delete.extend(rest)
+    for family, _ in _address_types(service):
+        _plan_placeholder(service, family, [item for item in slices if item["addressType"] == family], result)
+    _reuse(result)
     return result
+
+
+def _plan_placeholder(service: Object, family: str, slices: Sequence[Object], result: Plan) -> None:
+    """An empty slice tells that there is a Service, and nobody behind it."""
+    lost = [item for item in result.delete if item["addressType"] == family]
+    if len(lost) < len(slices) or any(item["addressType"] == family for item in result.create):
+        return
+    empty = _new_slice(service, (family, ()), [], slice_labels(service))
+    if [_content(item) for item in lost] == [_content(empty)]:
+        result.delete = [item for item in result.delete if item is not lost[0]]
+    else:
+        result.create.append(empty)
+
+
+def _content(item: Object) -> tuple[object, ...]:
+    return item.get("endpoints") or [], ports_of(item), meta.labels(item)
 
 
 def _plan_group(
@@ -159,33 +176,51 @@ def _plan_group(
 ) -> None:
     """Spread endpoints of one address type and one set of ports over slices, moving none."""
     missing = {item["targetRef"]["uid"]: item for item in endpoints}
-    kept: list[tuple[Object, list[Object]]] = []
+    labels = slice_labels(service)
+    changed: list[tuple[Object, list[Object]]] = []
+    unchanged: list[Object] = []
     for item in slices:
+        before = item.get("endpoints") or []
         stay = []
-        for old in item.get("endpoints") or ():
+        for old in before:
             new = missing.pop((old.get("targetRef") or meta.EMPTY).get("uid", ""), None)
             if new is not None:
                 stay.append(new)
-        kept.append((item, stay))
-    # New ones go where something is written anyway, then to the fullest that has room.
-    kept.sort(key=lambda pair: (pair[1] == (pair[0].get("endpoints") or []), -len(pair[1])))
+        if stay == before and labels == meta.labels(item):
+            unchanged.append(item)
+        elif before and not stay:
+            result.delete.append(item)
+        else:
+            changed.append((item, stay))
     left = list(missing.values())
-    for _, stay in kept:
+    # New ones go where something is written anyway, the fullest first.
+    for _, stay in sorted(changed, key=lambda pair: -len(pair[1])):
         room = ENDPOINTS_PER_SLICE - len(stay)
         stay.extend(left[:room])
         left = left[room:]
-    chunks = [left[i : i + ENDPOINTS_PER_SLICE] for i in range(0, len(left), ENDPOINTS_PER_SLICE)]
-    if not kept and not chunks:
-        chunks = [[]]
-    filled = [pair for pair in kept if pair[1]]
-    if not filled and not chunks:
-        filled = kept[:1]
-    result.delete.extend(item for item, stay in kept if not any(item is other for other, _ in filled))
-    labels = slice_labels(service)
-    for item, stay in filled:
-        if stay != (item.get("endpoints") or []) or labels != meta.labels(item):
-            result.update.append(meta.set_path({**item, "endpoints": stay}, labels, "metadata", "labels"))
-    result.create.extend(_new_slice(service, key, chunk, labels) for chunk in chunks)
+    while left:
+        room_for_all = [item for item in unchanged if len(item["endpoints"]) + len(left) <= ENDPOINTS_PER_SLICE]
+        if room_for_all and len(left) < ENDPOINTS_PER_SLICE:
+            fullest = max(room_for_all, key=lambda item: len(item["endpoints"]))
+            changed.append((fullest, [*fullest["endpoints"], *left]))
+        else:
+            result.create.append(_new_slice(service, key, left[:ENDPOINTS_PER_SLICE], labels))
+        left = left[ENDPOINTS_PER_SLICE:]
+    for item, stay in changed:
+        result.update.append(meta.set_path({**item, "endpoints": stay}, labels, "metadata", "labels"))
+
+
+def _reuse(result: Plan) -> None:
+    """What would be deleted becomes what would be created: names change no more than they have to."""
+    kept = []
+    for item in result.delete:
+        if result.create and result.create[-1]["addressType"] == item["addressType"]:
+            new = result.create.pop()
+            metadata = {name: value for name, value in item["metadata"].items() if name != "annotations"}
+            result.update.append({**new, "metadata": metadata | {"labels": new["metadata"]["labels"]}})
+        else:
+            kept.append(item)
+    result.delete = kept
 
 
 def _new_slice(service: Object, key: tuple[str, Ports], endpoints: Sequence[Object], labels: Mapping[str, str]) -> Object:
@@ -222,15 +257,17 @@ async def reconcile(service: Object, cluster: Cluster) -> None:
     if not service["spec"].get("selector") or service["spec"].get("type") == "ExternalName":
         return  # Somebody else keeps its endpoints; slices made for an earlier selector are theirs to remove.
     pods = cluster.informer("pods").list(meta.namespace(service))
+    selected = [pod for pod in pods if selects(service, meta.labels(pod))]
+    time = triggertimes.compute(service, selected, cluster.memory)
     nodes = {meta.name(node): node for node in cluster.informer("nodes").list()}
-    lost = on_missing_nodes(service, pods, nodes)
-    todo = plan(service, [pod for pod in pods if meta.key(pod) not in lost], node_zones(nodes.values()), slices)
+    lost = on_missing_nodes(service, selected, nodes)
+    todo = plan(service, [pod for pod in selected if meta.key(pod) not in lost], node_zones(nodes.values()), slices)
     try:
         # First what is new, so that no Service is without endpoints between two writes.
         for item in todo.create:
-            await cluster.create(SLICES, item)
+            await cluster.create(SLICES, triggertimes.annotated(item, time))
         for item in todo.update:
-            await cluster.update(SLICES, item)
+            await cluster.update(SLICES, triggertimes.annotated(item, time))
         for item in todo.delete:
             await cluster.delete(SLICES, item)
     except StatusError as error:
@@ -243,6 +280,10 @@ async def reconcile(service: Object, cluster: Cluster) -> None:
         text = next(iter(lost.values())) if len(lost) == 1 else f"[{', '.join(lost.values())}]"
         _failed(service, text, cluster)
         raise OSError(text)  # The node may only be later than its pod.
+
+
+async def gone(key: str, cluster: Cluster) -> None:
+    cluster.memory.pop(key, None)
 
 
 def _failed(service: Object, text: str, cluster: Cluster) -> None:
@@ -315,6 +356,7 @@ CONTROLLER = Controller(
     "endpoint-slice-controller",
     "services",
     reconcile,
+    gone=gone,
     owns=(SLICES,),
     watches=(Watch("pods", services_of_pod), Watch("nodes", _services_of_zone_change)),
 )

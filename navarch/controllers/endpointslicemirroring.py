@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from navarch.apimachinery import meta, names
 from navarch.apimachinery.errors import Object, StatusError
 from navarch.client.informer import Informers
+from navarch.controllers import triggertimes
 from navarch.controllers.controller import Cluster, Controller, Watch, is_namespace_terminating
-from navarch.controllers.endpoints import TRIGGER_TIME
 from navarch.controllers.endpointslice import MANAGED_BY, SERVICE_NAME, SLICES, Plan, Ports, ports_of
 
 CONTROLLER_NAME = "endpointslicemirroring-controller.k8s.io"
@@ -137,7 +137,7 @@ def _recycle(result: Plan) -> None:
 
 def _slice(endpoints: Object, family: str, ports: list[Object], group: list[Object]) -> Object:
     name = meta.name(endpoints)
-    left_out = (TRIGGER_TIME, LAST_APPLIED_ANNOTATION)
+    left_out = (triggertimes.ANNOTATION, LAST_APPLIED_ANNOTATION)
     metadata: Object = {
         "generateName": f"{name}-",
         "namespace": meta.namespace(endpoints),

@@ -7,7 +7,7 @@ from typing import Any
 
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
-from navarch.controllers import clusterdns, endpoints, endpointslice
+from navarch.controllers import clusterdns, endpoints, endpointslice, triggertimes
 from tests.controllers.world import node, on_bench
 
 
@@ -108,15 +108,54 @@ def test_a_slice_holds_a_hundred_and_one_change_writes_one_slice() -> None:
     todo = endpointslice.plan(service(), [*pods, pod(251)], {}, present)
     assert (len(todo.update), todo.create) == (2, [])
     assert sum(len(item["endpoints"]) for item in todo.update) == 151
+    full = _named(endpointslice.plan(service(), [pod(number) for number in range(1, 151)], {}, []).create)
+    more = [pod(number) for number in range(1, 211)]
+    todo = endpointslice.plan(service(), more, {}, full)
+    assert [len(item["endpoints"]) for item in todo.create + todo.update] == [60]  # All in one place, if that is a new one.
 
 
 def test_without_pods_one_empty_slice_stays() -> None:
     present = _named(endpointslice.plan(service(), [pod(1)], {}, []).create)
     todo = endpointslice.plan(service(), [], {}, present)
-    assert len(todo.create) + len(todo.update) == 1
-    empty = (todo.create + todo.update)[0]
-    assert empty["endpoints"] == []
+    assert (todo.create, todo.delete) == ([], [])
+    (empty,) = todo.update
+    assert (empty["metadata"]["name"], empty["endpoints"], empty["ports"]) == ("slice-0", [], [])
     assert endpointslice.plan(service(), [], {}, _named([empty])) == endpointslice.Plan()
+
+
+def test_slices_keep_their_names_when_ports_change() -> None:
+    present = _named(endpointslice.plan(service(), [pod(1)], {}, []).create)
+    moved = service(ports=[{"port": 80, "targetPort": 9090}])
+    todo = endpointslice.plan(moved, [pod(1)], {}, present)
+    assert (todo.create, todo.delete, len(todo.update)) == ([], [], 1)
+    assert (todo.update[0]["metadata"]["name"], todo.update[0]["ports"][0]["port"]) == ("slice-0", 9090)
+
+
+def test_what_is_written_says_when_that_happened_for_which_it_is() -> None:
+    def changed(number: int, second: int) -> Object:
+        found = pod(number)
+        found["status"]["conditions"][0]["lastTransitionTime"] = f"2026-01-01T00:00:{second:02}Z"
+        return found
+
+    memory: dict[str, Any] = {}
+    owner = meta.set_path(service(), "2026-01-01T00:00:01Z", "metadata", "creationTimestamp")
+    assert triggertimes.compute(owner, [changed(1, 5)], memory) == "2026-01-01T00:00:01Z"
+    assert triggertimes.compute(owner, [changed(1, 5), changed(2, 9), changed(3, 8)], memory) == "2026-01-01T00:00:08Z"
+    assert triggertimes.compute(owner, [changed(1, 5)], memory) == ""
+    noted = triggertimes.annotated(owner, "2026-01-01T00:00:08Z")
+    assert meta.annotations(noted) == {"endpoints.kubernetes.io/last-change-trigger-time": "2026-01-01T00:00:08Z"}
+    assert triggertimes.annotated(noted, "") == owner
+
+
+def test_endpoints_and_slices_carry_the_time() -> None:
+    async def main() -> None:
+        async with on_bench(endpointslice.CONTROLLER, endpoints.CONTROLLER) as found:
+            made = found.api.put(service())
+            await found.until(lambda: found.api.all(endpointslice.SLICES) and found.api.all("endpoints"))
+            for item in (*found.api.all(endpointslice.SLICES), *found.api.all("endpoints")):
+                assert meta.annotations(item)[triggertimes.ANNOTATION] == made["metadata"]["creationTimestamp"]
+
+    asyncio.run(main())
 
 
 def test_endpoints_objects_list_ready_and_other_addresses() -> None:
