@@ -187,9 +187,13 @@ class FakeAPI:
         return self._store(kind, new)
 
     def _delete(self, kind: Kind, present: Object, options: Object) -> Object:
-        wanted = (options.get("preconditions") or {}).get("uid")
-        if wanted and wanted != meta.uid(present):
+        wanted = options.get("preconditions") or {}
+        if wanted.get("uid", meta.uid(present)) != meta.uid(present):
             raise errors.conflict(kind.group, kind.plural, meta.name(present), "Precondition failed: UID in precondition")
+        version = present["metadata"]["resourceVersion"]
+        if wanted.get("resourceVersion", version) != version:
+            text = "Precondition failed: ResourceVersion in precondition"
+            raise errors.conflict(kind.group, kind.plural, meta.name(present), text)
         finalizers = list(present["metadata"].get("finalizers") or ())
         policy = options.get("propagationPolicy")
         for wanted_policy, finalizer in (("Foreground", "foregroundDeletion"), ("Orphan", "orphan")):

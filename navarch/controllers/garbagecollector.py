@@ -17,8 +17,9 @@ from typing import Any
 from navarch.api import registry
 from navarch.api.kind import Kind
 from navarch.apimachinery import meta
-from navarch.apimachinery.errors import Object, StatusError
+from navarch.apimachinery.errors import MODIFIED, Object, StatusError, conflict
 from navarch.client.client import Client, Resource
+from navarch.client.events import EventRecorder
 from navarch.client.informer import Informer, Informers, only_metadata
 from navarch.client.workqueue import WorkQueue
 from navarch.component.tasks import Tasks
@@ -132,6 +133,7 @@ class GarbageCollector:
         self._informers = informers
         self._queue = WorkQueue("garbage-collector", backoff_max_seconds=300)
         self._tasks = Tasks(self.name)
+        self._recorder = EventRecorder(client, "garbage-collector-controller")
         self._absent: OrderedDict[tuple[str, str], None] = OrderedDict()
         """(uid, namespace) of owners that the server said are not there."""
         self._builtin: dict[tuple[str, str], Kind] = {}
@@ -162,6 +164,7 @@ class GarbageCollector:
     async def stop(self) -> None:
         self._queue.close()
         await self._tasks.stop()
+        await self._recorder.stop()
 
     def _defined(self, old: Object | None, new: Object | None) -> None:
         """Look after the objects of what is defined now."""
@@ -258,6 +261,8 @@ class GarbageCollector:
 
     async def _attempt(self, node: Node) -> None:
         """Delete the object if no owner keeps it; forget owners that are gone if another does."""
+        for owner in node.owners:
+            self._tell_if_elsewhere(node, owner)
         states = {owner["uid"]: await self._state(node, owner) for owner in node.owners}
         lost = {uid for uid, state in states.items() if state is not OwnerState.SOLID}
         if OwnerState.SOLID in states.values():
@@ -277,11 +282,42 @@ class GarbageCollector:
             policy = "Foreground"
         name, namespace = node.metadata["name"], node.metadata.get("namespace", "")
         logger.debug("deleting %s/%s: no owner is left", namespace, name)
+        version = node.metadata["resourceVersion"]
+        options = {"uid": uid, "propagation_policy": policy}
         try:
-            await self._client.delete_if_exists(node.resource, name, namespace, uid=uid, propagation_policy=policy)
+            await self._client.delete_if_exists(node.resource, name, namespace, resource_version=version, **options)
         except StatusError as error:
             if not error.is_conflict:
-                raise  # A conflict is about the uid: that object has gone.
+                raise
+            # It is another by now, or only changed: then it goes if its owners are still those that were judged.
+            if await self._has_owners(node):
+                await self._client.delete_if_exists(node.resource, name, namespace, **options)
+
+    async def _has_owners(self, node: Node) -> bool:
+        """Whether the live object is that very one, with the owners that are known; raises Conflict if it has others."""
+        name, namespace = node.metadata["name"], node.metadata.get("namespace", "")
+        try:
+            live = await self._client.get(node.resource, name, namespace)
+        except StatusError as error:
+            if error.is_not_found:
+                return False
+            raise
+        if meta.uid(live) != node.metadata["uid"]:
+            return False
+        if (live["metadata"].get("ownerReferences") or []) != node.owners:
+            raise conflict("", "", name, MODIFIED)
+        return True
+
+    def _tell_if_elsewhere(self, node: Node, owner: Object) -> None:
+        """An owner is in the same namespace or in none."""
+        known, own = self.graph.nodes.get(owner["uid"]), node.metadata.get("namespace", "")
+        if known is None or known.metadata.get("namespace", own) == own:
+            return
+        kind = node.resource if isinstance(node.resource, Kind) else registry.resource(node.resource)
+        about = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": node.metadata}
+        place = f"{owner['apiVersion']}/{owner['kind']}, namespace: {own}, name: {owner['name']}, uid: {owner['uid']}"
+        text = f'ownerRef [{place}] does not exist in namespace "{own}"'
+        self._recorder.event(about, "Warning", "OwnerRefInvalidNamespace", text)
 
     async def _state(self, node: Node, owner: Object) -> OwnerState:
         known, own = self.graph.nodes.get(owner["uid"]), node.metadata.get("namespace", "")

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
 from navarch.controllers.garbagecollector import GarbageCollector, Graph
+from tests.controllers.world import events
 from tests.fakeapi import Bench, bench
 
 
@@ -66,6 +69,33 @@ def test_an_owner_of_the_same_name_but_another_uid_is_no_owner() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("owned_again", [True, False])
+def test_what_changes_before_it_is_deleted_stays_if_it_has_other_owners(owned_again: bool) -> None:
+    async def main() -> None:
+        async with bench(collector) as found:
+            one, two = found.api.put(config_map("one")), found.api.put(config_map("two"))
+            found.api.put(config_map("dependant", one))
+            judged = 0
+
+            def change(method: str, path: str, body: Any) -> None:
+                nonlocal judged
+                if method != "DELETE" or judged:
+                    return
+                judged += 1
+                owners = [meta.owner_reference(two if owned_again else one, controller=False)]
+                metadata = found.api.objects["configmaps"]["default/dependant"]["metadata"]
+                found.api.change("configmaps", "default/dependant", metadata={**metadata, "ownerReferences": owners})
+
+            found.api.refuse = change
+            found.api.remove("configmaps", "default/one")
+            await found.until(lambda: judged and names(found) == (["dependant", "two"] if owned_again else ["two"]))
+            found.api.put(config_map("last", one))
+            await found.until(lambda: "last" not in names(found))
+            assert ("dependant" in names(found)) is owned_again
+
+    asyncio.run(main())
+
+
 def test_an_owner_in_another_namespace_is_no_owner() -> None:
     async def main() -> None:
         async with bench(collector) as found:
@@ -73,6 +103,9 @@ def test_an_owner_in_another_namespace_is_no_owner() -> None:
             found.api.put(config_map("elsewhere", owner, namespace="other"))
             found.api.put(config_map("beside", owner))
             await found.until(lambda: names(found) == ["beside", "owner"])
+            (text,) = await found.until(lambda: events(found, "OwnerRefInvalidNamespace"))
+            place = f"v1/ConfigMap, namespace: other, name: owner, uid: {meta.uid(owner)}"
+            assert text == f'ownerRef [{place}] does not exist in namespace "other"'
 
     asyncio.run(main())
 
