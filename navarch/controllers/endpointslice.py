@@ -13,15 +13,15 @@ from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object, StatusError
 from navarch.client.informer import Informers
 from navarch.controllers import pods as podrules
-from navarch.controllers import triggertimes
+from navarch.controllers import topologyhints, triggertimes
 from navarch.controllers.controller import Cluster, Controller, Watch, is_namespace_terminating
+from navarch.controllers.nodezones import ZONE_LABEL
 
 SLICES = "endpointslices.discovery.k8s.io"
 SERVICE_NAME = "kubernetes.io/service-name"
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 CONTROLLER_NAME = "endpointslice-controller.k8s.io"
 HEADLESS = "service.kubernetes.io/headless"
-ZONE = "topology.kubernetes.io/zone"
 ENDPOINTS_PER_SLICE = 100
 
 Ports = tuple[tuple[str, int | None, str, str], ...]
@@ -33,6 +33,8 @@ class Plan:
     create: list[Object] = field(default_factory=list)
     update: list[Object] = field(default_factory=list)
     delete: list[Object] = field(default_factory=list)
+    hint_problems: dict[str, str] = field(default_factory=dict)
+    """Where zones are wanted to have endpoints of their own, by address type: why they have none, "" if they have."""
 
 
 def selects(service: Object, labels: Mapping[str, str]) -> bool:
@@ -102,7 +104,7 @@ def endpoint(service: Object, pod: Object, address: str, zones: Mapping[str, str
 
 def _hints(service: Object, node: str, zone: str) -> Object:
     """Who should prefer this endpoint, by the Service's trafficDistribution (KEP-4444, KEP-3015)."""
-    wish = service["spec"].get("trafficDistribution")
+    wish = service["spec"].get("trafficDistribution") if not topologyhints.are_wanted(service) else None
     hints: Object = {}
     if wish in ("PreferClose", "PreferSameZone", "PreferSameNode") and zone:
         hints["forZones"] = [{"name": zone}]
@@ -138,8 +140,14 @@ def slice_labels(service: Object) -> dict[str, str]:
     return labels | {SERVICE_NAME: meta.name(service), MANAGED_BY: CONTROLLER_NAME}
 
 
-def plan(service: Object, pods: Iterable[Object], zones: Mapping[str, str], slices: Sequence[Object]) -> Plan:
-    """`zones`: node -> zone; `slices`: those that are there and ours."""
+def plan(
+    service: Object,
+    pods: Iterable[Object],
+    zones: Mapping[str, str],
+    slices: Sequence[Object],
+    ratios: Mapping[str, float] = meta.EMPTY,
+) -> Plan:
+    """`zones`: node -> zone; `slices`: those that are there and ours; `ratios`: zone -> its part of all CPUs."""
     result = Plan()
     present: dict[tuple[str, Ports], list[Object]] = {}
     for item in slices:
@@ -151,8 +159,23 @@ def plan(service: Object, pods: Iterable[Object], zones: Mapping[str, str], slic
         result.delete.extend(rest)
     for family, _ in _address_types(service):
         _plan_placeholder(service, family, [item for item in slices if item["addressType"] == family], result)
+    if topologyhints.are_wanted(service):
+        for family, _ in _address_types(service):
+            _plan_hints(family, slices, ratios, result)
     _reuse(result)
     return result
+
+
+def _plan_hints(family: str, slices: Iterable[Object], ratios: Mapping[str, float], result: Plan) -> None:
+    def of_family(items: Iterable[Object]) -> list[Object]:
+        return [item for item in items if item["addressType"] == family]
+
+    touched = {meta.name(item) for item in (*result.update, *result.delete)}
+    unchanged = [item for item in of_family(slices) if meta.name(item) not in touched]
+    hints = topologyhints.assign(of_family(result.create), of_family(result.update), unchanged, ratios)
+    result.create = [item for item in result.create if item["addressType"] != family] + hints.create
+    result.update = [item for item in result.update if item["addressType"] != family] + hints.update
+    result.hint_problems[family] = hints.problem
 
 
 def _plan_placeholder(service: Object, family: str, slices: Sequence[Object], result: Plan) -> None:
@@ -186,7 +209,8 @@ def _plan_group(
             new = missing.pop((old.get("targetRef") or meta.EMPTY).get("uid", ""), None)
             if new is not None:
                 stay.append(new)
-        if stay == before and labels == meta.labels(item):
+        known = topologyhints.without_hints(before) if topologyhints.are_wanted(service) else before
+        if stay == known and labels == meta.labels(item):
             unchanged.append(item)
         elif before and not stay:
             result.delete.append(item)
@@ -261,7 +285,9 @@ async def reconcile(service: Object, cluster: Cluster) -> None:
     time = triggertimes.compute(service, selected, cluster.memory)
     nodes = {meta.name(node): node for node in cluster.informer("nodes").list()}
     lost = on_missing_nodes(service, selected, nodes)
-    todo = plan(service, [pod for pod in selected if meta.key(pod) not in lost], node_zones(nodes.values()), slices)
+    kept = [pod for pod in selected if meta.key(pod) not in lost]
+    ratios = topologyhints.cpu_ratios(nodes.values()) if topologyhints.are_wanted(service) else {}
+    todo = plan(service, kept, node_zones(nodes.values()), slices, ratios)
     try:
         # First what is new, so that no Service is without endpoints between two writes.
         for item in todo.create:
@@ -276,14 +302,35 @@ async def reconcile(service: Object, cluster: Cluster) -> None:
         if not error.is_conflict:
             _failed(service, error.message, cluster)
         raise
+    _tell_of_hints(service, todo, cluster)
     if lost:
         text = next(iter(lost.values())) if len(lost) == 1 else f"[{', '.join(lost.values())}]"
         _failed(service, text, cluster)
         raise OSError(text)  # The node may only be later than its pod.
 
 
+def _tell_of_hints(service: Object, todo: Plan, cluster: Cluster) -> None:
+    """Events when zones get endpoints of their own, and when and why they do not."""
+    key = _hints_key(meta.key(service))
+    is_hinted = bool(cluster.memory.get(key))
+    for family, _ in _address_types(service):
+        problem = todo.hint_problems.get(family, "Topology Aware Hints has been disabled" if is_hinted else None)
+        if problem:
+            cluster.event(service, "Warning", "TopologyAwareHintsDisabled", f"{problem}, addressType: {family}")
+        elif problem == "" and not is_hinted:
+            text = f"Topology Aware Hints has been enabled, addressType: {family}"
+            cluster.event(service, "Normal", "TopologyAwareHintsEnabled", text)
+        is_hinted = problem == ""
+    cluster.memory[key] = is_hinted
+
+
+def _hints_key(key: str) -> str:
+    return f"hints of {key}"
+
+
 async def gone(key: str, cluster: Cluster) -> None:
     cluster.memory.pop(key, None)
+    cluster.memory.pop(_hints_key(key), None)
 
 
 def _failed(service: Object, text: str, cluster: Cluster) -> None:
@@ -307,7 +354,7 @@ def on_missing_nodes(service: Object, pods: Iterable[Object], nodes: Collection[
 
 
 def node_zones(nodes: Iterable[Object]) -> dict[str, str]:
-    return {meta.name(node): meta.labels(node)[ZONE] for node in nodes if ZONE in meta.labels(node)}
+    return {meta.name(node): meta.labels(node)[ZONE_LABEL] for node in nodes if ZONE_LABEL in meta.labels(node)}
 
 
 def services_of_pod(old: Object | None, new: Object | None, informers: Informers) -> Iterable[str]:
@@ -339,17 +386,21 @@ def endpoint_facts(pod: Object) -> tuple[object, ...]:
     )
 
 
-def _services_of_zone_change(old: Object | None, new: Object | None, informers: Informers) -> Iterable[str]:
-    before, after = (meta.labels(node).get(ZONE) if node is not None else None for node in (old, new))
-    if before == after:
-        return
-    node = new if new is not None else old
-    assert node is not None
-    for pod in informers.get("pods").list():
-        if podrules.node_name(pod) == meta.name(node):
-            for service in informers.get("services").list(meta.namespace(pod)):
-                if selects(service, meta.labels(pod)):
-                    yield meta.key(service)
+def _services_of_node(old: Object | None, new: Object | None, informers: Informers) -> Iterable[str]:
+    """Whose endpoints are in other zones now, or to be distributed anew among zones."""
+    before, after = (meta.labels(node).get(ZONE_LABEL) if node is not None else None for node in (old, new))
+    if before != after:
+        node = new if new is not None else old
+        assert node is not None
+        for pod in informers.get("pods").list():
+            if podrules.node_name(pod) == meta.name(node):
+                for service in informers.get("services").list(meta.namespace(pod)):
+                    if selects(service, meta.labels(pod)):
+                        yield meta.key(service)
+    if topologyhints.weight(old) != topologyhints.weight(new):
+        for service in informers.get("services").list():
+            if topologyhints.are_wanted(service):
+                yield meta.key(service)
 
 
 CONTROLLER = Controller(
@@ -358,5 +409,5 @@ CONTROLLER = Controller(
     reconcile,
     gone=gone,
     owns=(SLICES,),
-    watches=(Watch("pods", services_of_pod), Watch("nodes", _services_of_zone_change)),
+    watches=(Watch("pods", services_of_pod), Watch("nodes", _services_of_node)),
 )
