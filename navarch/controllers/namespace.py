@@ -17,6 +17,7 @@ from navarch.client.client import Resource
 from navarch.client.informer import Informers
 from navarch.component import clock
 from navarch.controllers import customkinds
+from navarch.controllers import pods as podrules
 from navarch.controllers.controller import Cluster, Controller, Watch
 
 FINALIZER = "kubernetes"
@@ -42,7 +43,7 @@ def conditions(remains: Remains, present: Sequence[Object], stamp: str) -> list[
     """The namespace's conditions, `present` ones kept where they say the same."""
     content = ", ".join(f"{name} has {count} resource instances" for name, count in sorted(remains.resources.items()))
     held = ", ".join(f"{name} in {count} resource instances" for name, count in sorted(remains.finalizers.items()))
-    failed = f"Failed to delete all resource types, {len(remains.failures)} remaining: {', '.join(remains.failures)}"
+    failed = f"Failed to delete all resource types, {len(remains.failures)} remaining: {', '.join(sorted(remains.failures))}"
     deleted = "All content successfully deleted, may be waiting on finalization"
     found: list[tuple[str, bool, str, str]] = [
         ("NamespaceDeletionDiscoveryFailure", False, "ResourcesDiscovered", "All resources successfully discovered"),
@@ -94,20 +95,19 @@ async def reconcile(namespace: Object, cluster: Cluster) -> float | None:
         return None
     if namespace.get("status", {}).get("phase") != "Terminating":
         namespace = await cluster.update_status("namespaces", meta.set_path(namespace, "Terminating", "status", "phase"))
-    name = meta.name(namespace)
     defined = customkinds.one_each(cluster.informer(customkinds.DEFINITIONS).list())
     kinds = content_kinds((*registry.kinds(), *defined))
     remains = Remains()
     pods = [kind for kind in kinds if kind.resource == "pods"]
     for kind in pods:
-        await _delete_all(kind, name, cluster, remains)
+        await _delete_all(kind, namespace, cluster, remains)
     if remains.is_empty:
         for kind in kinds:
             if kind not in pods:
-                await _delete_all(kind, name, cluster, remains)
+                await _delete_all(kind, namespace, cluster, remains)
     before = namespace.get("status", {}).get("conditions") or []
     after = conditions(remains, before, clock.timestamp())
-    if after != before and (not remains.is_empty or before):
+    if after != before:
         namespace = await cluster.update_status("namespaces", meta.set_path(namespace, after, "status", "conditions"))
     if not remains.is_empty:
         return RECHECK_SECONDS
@@ -117,14 +117,15 @@ async def reconcile(namespace: Object, cluster: Cluster) -> float | None:
     return None
 
 
-async def _delete_all(kind: Kind, namespace: str, cluster: Cluster, remains: Remains) -> None:
+async def _delete_all(kind: Kind, namespace: Object, cluster: Cluster, remains: Remains) -> None:
     """Ask every object of `kind` to go, and note those that do not go at once."""
+    name = meta.name(namespace)
     try:
-        items = await _items(kind, namespace, cluster)
+        items = await _items(kind, name, cluster)
         for item in items:
             if not meta.being_deleted(item):
-                await cluster.client.delete_if_exists(_asked(kind), meta.name(item), namespace, propagation_policy="Background")
-        left = await _items(kind, namespace, cluster) if items else []
+                await cluster.client.delete_if_exists(_asked(kind), meta.name(item), name, propagation_policy="Background")
+        left = await _items(kind, name, cluster) if items else []
     except StatusError as error:
         remains.failures.append(error.message)
         return
@@ -133,6 +134,19 @@ async def _delete_all(kind: Kind, namespace: str, cluster: Cluster, remains: Rem
     for item in left:
         for finalizer in item["metadata"].get("finalizers") or ():
             remains.finalizers[finalizer] = remains.finalizers.get(finalizer, 0) + 1
+    passed = clock.now() - meta.parse_time(namespace["metadata"]["deletionTimestamp"])
+    grace_seconds = _grace_seconds(items) if kind.resource == "pods" else 0
+    is_held = any(item["metadata"].get("finalizers") for item in left)
+    if left and not is_held and passed.total_seconds() >= grace_seconds:
+        gvr = f"{kind.group}/{kind.version}, Resource={kind.plural}"
+        remains.failures.append(f"unexpected items still remain in namespace: {name} for gvr: {gvr}")
+
+
+def _grace_seconds(pods: Iterable[Object]) -> int:
+    """How long pods may take to end."""
+    return max(
+        (pod["spec"].get("terminationGracePeriodSeconds") or 0 for pod in pods if not podrules.is_finished(pod)), default=0
+    )
 
 
 async def _items(kind: Kind, namespace: str, cluster: Cluster) -> Sequence[Object]:

@@ -246,6 +246,27 @@ def test_what_is_left_in_a_namespace_is_told_in_its_conditions() -> None:
     assert found["NamespaceDeletionContentFailure"]["status"] == "False"
 
 
+def test_what_neither_goes_nor_is_held_is_unexpected() -> None:
+    async def main() -> None:
+        async with on_bench(namespace.CONTROLLER) as found:
+            spec = {"containers": [{"name": "c", "image": "i"}], "terminationGracePeriodSeconds": 1}
+            found.api.put({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "n"}, "spec": spec})
+            metadata = {"name": "n", "deletionTimestamp": meta.format_time(clock.now() - timedelta(seconds=2))}
+            doomed = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata, "spec": {"finalizers": ["kubernetes"]}}
+            found.api.put(doomed)
+
+            def condition(type_: str) -> Object:
+                return meta.condition(found.api.objects["namespaces"]["n"], type_) or {}
+
+            await found.until(lambda: condition("NamespaceDeletionContentFailure").get("status") == "True")
+            text = "Failed to delete all resource types, 1 remaining: "
+            text += "unexpected items still remain in namespace: n for gvr: /v1, Resource=pods"
+            assert condition("NamespaceDeletionContentFailure")["message"] == text
+            assert condition("NamespaceContentRemaining")["status"] == "True"
+
+    asyncio.run(main())
+
+
 def test_how_long_kubelets_keep_secrets_grows_with_the_cluster_and_does_not_flutter() -> None:
     assert [nodettl.next_step(0, nodes) for nodes in (1, 100, 101, 501, 1001, 2001, 10**6)] == [0, 0, 1, 2, 3, 4, 4]
     assert [nodettl.next_step(1, nodes) for nodes in (90, 89, 500)] == [1, 0, 1]
