@@ -104,9 +104,9 @@ def wanted_taints(node: Object, evict: bool) -> list[tuple[str, str]]:
     """(key, effect) of the taints that the node's conditions call for."""
     found: list[tuple[str, str]] = []
     ready = readiness(node)
-    if ready != "True":
+    if ready in ("False", "Unknown"):  # Of one that has not told there is nothing to say, until it is given up.
         found.append((UNREACHABLE if ready == "Unknown" else NOT_READY, "NoSchedule"))
-        if evict and ready:
+        if evict:
             found.append((UNREACHABLE if ready == "Unknown" else NOT_READY, "NoExecute"))
     for type_, key in PRESSURE_TAINTS.items():
         if meta.is_condition_true(node, type_):

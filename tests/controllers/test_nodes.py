@@ -188,6 +188,8 @@ def test_conditions_become_taints_and_others_taints_stay() -> None:
         (nodelifecycle.UNSCHEDULABLE, "NoSchedule"),
     ]
     assert nodelifecycle.taints(node(), nodelifecycle.wanted_taints(node(), evict=True), NOW) == []
+    untold = meta.set_path(node(taints=[old]), [], "status", "conditions")
+    assert nodelifecycle.taints(untold, nodelifecycle.wanted_taints(untold, evict=True), NOW) == []
 
 
 def test_a_taint_that_stays_keeps_the_time_it_was_added() -> None:
