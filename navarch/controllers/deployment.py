@@ -10,7 +10,7 @@ from navarch.apimachinery import meta, selectors
 from navarch.apimachinery.errors import Object, StatusError
 from navarch.apimachinery.selectors import Selector
 from navarch.client.informer import Informers
-from navarch.controllers import deploymentstatus, rollout
+from navarch.controllers import deploymentstatus, rollback, rollout
 from navarch.controllers import pods as podrules
 from navarch.controllers.controller import (
     BY_CONTROLLER,
@@ -53,7 +53,7 @@ def plan(deployment: Object, replicasets: Sequence[Object], old_pods: Sequence[O
     result.note = _pause_note(deployment, now)
     if spec.get("paused") or rollout.is_scaling(deployment, sets):
         rollout.scale(deployment, sets)
-        if spec.get("paused"):
+        if spec.get("paused") and rollback.revision_wanted(deployment) is None:
             result.delete = rollout.outdated(deployment, sets)
     else:
         result.rolling = True
@@ -153,6 +153,12 @@ async def reconcile(deployment: Object, cluster: Cluster) -> float | None:
         return None
     replicasets = await cluster.claim(deployment, REPLICASETS, selector)
     sets = rollout.split(deployment, replicasets)
+    back_to = rollback.revision_wanted(deployment)
+    if back_to is not None and not deployment["spec"].get("paused") and not meta.being_deleted(deployment):
+        found = rollback.plan(deployment, sets, back_to)
+        await cluster.update(RESOURCE, found.deployment)
+        cluster.event(deployment, found.type, found.reason, found.message)
+        return None
     old_pods = [pod for item in sets.old for pod in cluster.owned(item, "pods")]
     todo = plan(deployment, replicasets, old_pods, cluster.now())
     if todo.create is not None:

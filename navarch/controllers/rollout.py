@@ -21,20 +21,22 @@ REVISION = "deployment.kubernetes.io/revision"
 REVISION_HISTORY = "deployment.kubernetes.io/revision-history"
 DESIRED_REPLICAS = "deployment.kubernetes.io/desired-replicas"
 MAX_REPLICAS = "deployment.kubernetes.io/max-replicas"
+ROLLBACK_TO = "deprecated.deployment.rollback.to"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 UNLIMITED_HISTORY = 2**31 - 1
 REVISION_HISTORY_LIMIT = 2000
 """Characters."""
-_NOT_COPIED = frozenset(
+NOT_COPIED = frozenset(
     {
         LAST_APPLIED,
         REVISION,
         REVISION_HISTORY,
         DESIRED_REPLICAS,
         MAX_REPLICAS,
-        "deprecated.deployment.rollback.to",
+        ROLLBACK_TO,
     }
 )
+"""Annotations that a Deployment and its sets have each for themselves."""
 
 
 def template_hash(template: Object, collisions: int = 0) -> str:
@@ -273,7 +275,7 @@ def size_notes(deployment: Object) -> dict[str, str]:
 def new_annotations(deployment: Object, sets: Sets) -> dict[str, str]:
     """What the new set is to be annotated with: the Deployment's annotations, and its revision."""
     present = dict(meta.annotations(sets.new)) if sets.new is not None else {}
-    copied = {key: value for key, value in meta.annotations(deployment).items() if key not in _NOT_COPIED}
+    copied = {key: value for key, value in meta.annotations(deployment).items() if key not in NOT_COPIED}
     result = present | copied
     number = max((revision(item) for item in sets.old), default=0) + 1
     before = present.get(REVISION)

@@ -12,7 +12,7 @@ from navarch.apimachinery import errors, meta
 from navarch.apimachinery.errors import Object
 from navarch.component import clock
 from navarch.controllers import deployment as controller
-from navarch.controllers import deploymentstatus, replicaset, rollout
+from navarch.controllers import deploymentstatus, replicaset, rollback, rollout
 from tests.controllers.world import events, kubelet, on_bench, pods, template, workload
 from tests.fakeapi import Bench
 
@@ -109,6 +109,44 @@ def test_going_back_to_an_old_template_reuses_its_replicaset_with_a_new_revision
     assert meta.annotations(changed)[rollout.REVISION] == "3"
     assert meta.annotations(changed)[rollout.REVISION_HISTORY] == "1"
     assert todo.revision == "3"
+
+
+def test_an_annotation_asks_to_go_back_to_a_revision() -> None:
+    def asked(number: str, image: str = "nginx:3") -> rollback.Rollback:
+        owner = deployment(template=template(image))
+        owner["metadata"]["annotations"] = {rollout.ROLLBACK_TO: number, "cause": "edit", rollout.REVISION: "3"}
+        sets = [made(owner, f"nginx:{n}", 1, **{rollout.REVISION: str(n), "cause": f"create {n}"}) for n in (1, 2, 3)]
+        wanted = rollback.revision_wanted(owner)
+        assert wanted is not None
+        return rollback.plan(owner, rollout.split(owner, sets), wanted)
+
+    found = asked("1")
+    assert found.deployment["spec"]["template"] == template("nginx:1")
+    assert meta.annotations(found.deployment) == {rollout.REVISION: "3", "cause": "create 1"}
+    assert (found.reason, found.message) == ("DeploymentRollback", 'Rolled back deployment "web" to revision 1')
+    assert asked("0").message == 'Rolled back deployment "web" to revision 2'
+    assert asked("7").message == "Unable to find the revision to rollback to."
+    unchanged = asked("3")
+    assert unchanged.reason == "DeploymentRollbackTemplateUnchanged"
+    assert meta.annotations(unchanged.deployment) == {rollout.REVISION: "3", "cause": "edit"}
+    assert rollback.plan(deployment(), rollout.Sets(None, []), 0).message == "Unable to find last revision."
+
+
+def test_going_back_is_told_and_asked_for_only_once() -> None:
+    async def main() -> None:
+        async with on_bench(controller.CONTROLLER, replicaset.CONTROLLER) as found:
+            kubelet(found)
+            found.api.put(deployment())
+            await _rolled_out(found, "nginx:1", 3)
+            await found.client.patch("deployments.apps", "web", {"spec": {"template": template("nginx:2")}}, "default")
+            await _rolled_out(found, "nginx:2", 3)
+            patch = {"metadata": {"annotations": {rollout.ROLLBACK_TO: "0"}}}
+            await found.client.patch("deployments.apps", "web", patch, "default")
+            current = await _rolled_out(found, "nginx:1", 3)
+            assert rollout.ROLLBACK_TO not in meta.annotations(current)
+            assert events(found, "DeploymentRollback") == ['Rolled back deployment "web" to revision 1']
+
+    asyncio.run(main())
 
 
 def test_recreate_waits_until_old_pods_have_gone() -> None:
