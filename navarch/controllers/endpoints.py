@@ -108,9 +108,9 @@ async def reconcile(service: Object, cluster: Cluster) -> None:
         if is_namespace_terminating(error):
             return
         if not error.is_conflict and not error.is_already_exists:
-            verb = "create" if present is None else "update"
-            text = f"Failed to {verb} endpoint {meta.key(service)}: {error.message}"
-            cluster.event(service, "Warning", f"FailedTo{verb.capitalize()}Endpoint", text)
+            verb, of = ("create", "for service ") if present is None else ("update", "")
+            text = f"Failed to {verb} endpoint {of}{meta.key(service)}: {error.message}"
+            cluster.event(wanted, "Warning", f"FailedTo{verb.capitalize()}Endpoint", text)
         raise
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from navarch.apimachinery import meta
+from navarch.apimachinery import errors, meta
 from navarch.apimachinery.errors import Object
 from navarch.controllers import clusterdns, endpoints, endpointslice, triggertimes
 from tests.controllers.world import node, on_bench
@@ -165,6 +165,25 @@ def test_endpoints_objects_list_ready_and_other_addresses() -> None:
     assert [item["ip"] for item in subset["notReadyAddresses"]] == ["10.244.0.2"]
     assert subset["ports"] == [{"port": 8080, "protocol": "TCP"}]
     assert made["metadata"]["labels"]["endpoints.kubernetes.io/managed-by"] == "endpoint-controller"
+
+
+def test_it_is_told_of_endpoints_that_they_could_not_be_made() -> None:
+    async def main() -> None:
+        async with on_bench(endpoints.CONTROLLER) as found:
+
+            def refuse(method: str, path: str, body: Any) -> Exception | None:
+                is_creation = method == "POST" and path.endswith("/endpoints")
+                return errors.forbidden("", "endpoints", "web", "no") if is_creation else None
+
+            found.api.refuse = refuse
+            found.api.put(service())
+            (event, *_) = await found.until(lambda: found.api.all("events"))
+            about = event["involvedObject"]
+            assert (about["kind"], about["name"], about["namespace"]) == ("Endpoints", "web", "default")
+            text = 'Failed to create endpoint for service default/web: endpoints "web" is forbidden: no'
+            assert (event["reason"], event["message"]) == ("FailedToCreateEndpoint", text)
+
+    asyncio.run(main())
 
 
 def test_preferences_become_hints() -> None:
