@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any
 
 from navarch.component import clock
@@ -70,3 +70,10 @@ class Tasks:
                 backoff = RESTART_BACKOFF_INITIAL_SECONDS
             await clock.sleep(clock.jitter(backoff, 0.1))
             backoff = min(backoff * 2, RESTART_BACKOFF_MAX_SECONDS)
+
+
+async def side_by_side(calls: Iterable[Awaitable[None]]) -> None:
+    """Make calls at the same time; the first failure is raised once all have ended, so none goes on unattended."""
+    for result in await asyncio.gather(*calls, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result

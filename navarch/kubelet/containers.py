@@ -11,11 +11,12 @@ from pathlib import Path
 from navarch.apimachinery.errors import Object, StatusError
 from navarch.component import clock
 from navarch.cri import runtime_pb2 as pb
+from navarch.component.tasks import side_by_side
 from navarch.cri.client import CRIError
 from navarch.kubelet import container_config, dns, env, hooks, logs, resizing, resources
 from navarch.kubelet.actions import Kill, Start
 from navarch.kubelet.context import NodeContext
-from navarch.kubelet.ending import Ending, side_by_side
+from navarch.kubelet.ending import Ending
 from navarch.kubelet.handlers import Target
 from navarch.kubelet.images import ImageError
 from navarch.kubelet.runtime_pod import (

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 
 from navarch.apimachinery.errors import Object
 from navarch.component import clock
+from navarch.component.tasks import side_by_side
 from navarch.cri.client import CRIError
 from navarch.kubelet import actions, hooks, resources
 from navarch.kubelet.actions import Kill
@@ -134,11 +135,3 @@ class Ending:
 
 def _spec_of(pod: Object, name: str) -> Object | None:
     return next((container for container in resources.all_containers(pod) if container["name"] == name), None)
-
-
-async def side_by_side(calls: Iterable[Awaitable[None]]) -> None:
-    """Make calls at the same time; the first failure is raised once all have ended."""
-    results = await asyncio.gather(*calls, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result

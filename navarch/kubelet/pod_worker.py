@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object, StatusError
 from navarch.component import clock
+from navarch.component.tasks import side_by_side
 from navarch.cri import runtime_pb2 as pb
 from navarch.cri.client import CRIError
 from navarch.kubelet import actions, admission, env, probes, resizing, resources, security, status
@@ -179,17 +180,16 @@ class PodWorker:
     async def _take_turn(self) -> float | None:
         """One turn; how long until the next without a cause, None if there is none."""
         try:
-            return await self._sync()
-        except CRIError as error:
-            logger.warning("pod %s: %s: %s", self._name, error.method, error.rpc_text)
-        except (StatusError, OSError) as error:
-            logger.warning("pod %s: %s", self._name, error)
-        except env.ConfigError as error:
-            logger.warning("pod %s: %s", self._name, error)
+            try:
+                return await self._sync()
+            except CRIError as error:
+                logger.warning("pod %s: %s: %s", self._name, error.method, error.rpc_text)
+            except (StatusError, OSError, env.ConfigError) as error:
+                logger.warning("pod %s: %s", self._name, error)
+            self._publish()
         except Exception:
-            # A defect that shows with one pod must not keep the others from being looked after.
+            # A defect, wherever it shows, must not leave the pod without anybody who looks after it.
             logger.exception("working on pod %s failed", self._name)
-        self._publish()
         return self._next_retry()
 
     @property
@@ -392,7 +392,7 @@ class PodWorker:
                 return self._context.config.resync_seconds
         if plan.kill:
             ip = self.runtime.sandbox.ips[0] if self.runtime.sandbox is not None and self.runtime.sandbox.ips else ""
-            await asyncio.gather(*(self.containers.ending.kill(self.pod, kill.container, kill, None, ip) for kill in plan.kill))
+            await side_by_side(self.containers.ending.kill(self.pod, kill.container, kill, None, ip) for kill in plan.kill)
             self._progress = True
         problem = self._context.network_problem() if not self.pod["spec"].get("hostNetwork") else ""
         if problem and plan.create_sandbox:
@@ -463,7 +463,7 @@ class PodWorker:
             for start in ready:
                 await one(start)
         else:
-            await asyncio.gather(*(one(start) for start in ready))
+            await side_by_side(one(start) for start in ready)
         return min(delays)
 
     def _delay_after(self, start: Start, error: StartError) -> float:

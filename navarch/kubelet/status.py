@@ -79,14 +79,17 @@ def make(pod: Object, runtime: RuntimePod, view: View) -> Object:
     main = _Builder(pod, runtime, view, old.get("containerStatuses") or (), "main").statuses(main_specs)
     ephemeral = _Builder(pod, runtime, view, old.get("ephemeralContainerStatuses") or (), "ephemeral").statuses(ephemeral_specs)
     found = phase.of(pod, init, main, begun=phase.has_begun(pod, runtime), terminated=view.terminated)
+    conditions_of = found
     if old.get("phase") in phase.FINAL:
         # A phase that is final stays.
-        found = old["phase"]
-    conditions_of = found
-    if view.reason:
-        # It has failed; it says so once nothing runs any more.
-        conditions_of = "Failed"
-        found = "Failed" if view.terminated or not _any_running([*init, *main]) else found
+        found = conditions_of = old["phase"]
+    elif view.reason or found in phase.FINAL:
+        # It is over once nothing of it runs any more; that it is going to be, its conditions say before.
+        conditions_of = "Failed" if view.reason else found
+        if view.terminated or not _any_running([*init, *main]):
+            found = conditions_of
+        elif found in phase.FINAL:
+            found = old.get("phase") or "Pending"
     told = conditions.make(pod, conditions_of, init, main, runtime, view.resize_conditions, view.now)
     if view.terminated:
         init, main = _ended(pod, init, main)

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from navarch.component import tasks
-from navarch.component.tasks import Tasks
+from navarch.component.tasks import Tasks, side_by_side
 
 
 @pytest.fixture(autouse=True)
@@ -89,3 +89,21 @@ def test_a_task_that_fails_once_is_logged(caplog: pytest.LogCaptureFixture) -> N
 
     asyncio.run(test())
     assert "task group/once failed" in caplog.text
+
+
+def test_what_is_done_side_by_side_has_ended_before_a_failure_is_told() -> None:
+    async def test() -> None:
+        ended = []
+
+        async def fail() -> None:
+            raise ZeroDivisionError
+
+        async def slow() -> None:
+            await asyncio.sleep(0)
+            ended.append("slow")
+
+        with pytest.raises(ZeroDivisionError):
+            await side_by_side([fail(), slow()])
+        assert ended == ["slow"]
+
+    asyncio.run(test())

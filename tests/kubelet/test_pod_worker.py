@@ -8,13 +8,17 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from navarch.apimachinery import meta, quantity
 from navarch.apimachinery.errors import Object
 from navarch.component import clock
 from navarch.cri import runtime_pb2 as pb
 from navarch.cri.client import CRIError
 from navarch.cri.fake import FakeRuntime
+from navarch.kubelet import status
 from navarch.kubelet.config import KubeletConfig
+from navarch.kubelet.container_config import log_directory_name
 from navarch.kubelet.kubelet import Kubelet
 from tests.fakeapi import Bench, bench
 
@@ -171,6 +175,70 @@ def test_a_container_that_cannot_be_made_or_started_is_told(tmp_path: Path) -> N
         t.runtime.failures = {}
         await t.until(lambda: t.status().get("phase") == "Running")
         assert len(t.runtime.containers) == 1, "what was made and never ran is removed"
+
+    on_a_trial(test)(tmp_path)
+
+
+def test_a_container_is_not_started_again_while_a_start_of_it_is_under_way(tmp_path: Path) -> None:
+    async def test(t: Trial) -> None:
+        may_go_on = asyncio.Event()
+        create = t.runtime.create_container
+
+        async def slow(sandbox_id: str, config: pb.ContainerConfig, sandbox_config: pb.PodSandboxConfig) -> str:
+            made = await create(sandbox_id, config, sandbox_config)
+            await may_go_on.wait()
+            return made
+
+        t.runtime.create_container = slow  # type: ignore[method-assign]
+        pod = t.add({"name": "broken"}, {"name": "slow"})
+        stuck = t.kubelet.config.log_directory / log_directory_name(pod)
+        stuck.mkdir(parents=True)
+        (stuck / "broken").touch()
+        await t.until(lambda: ("CreateContainer", "slow") in t.runtime.calls)
+        for _ in range(300):
+            t.kubelet._workers[meta.uid(pod)].wake()
+            await asyncio.sleep(0)
+        assert [name for method, name in t.runtime.calls if method == "CreateContainer"] == ["slow"]
+        (stuck / "broken").unlink()
+        may_go_on.set()
+        await t.until(lambda: t.status().get("phase") == "Running")
+        assert len(t.runtime.containers) == 2
+
+    on_a_trial(test)(tmp_path)
+
+
+def test_a_defect_in_telling_does_not_end_the_work_on_a_pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(t: Trial) -> None:
+        make, failures = status.make, iter(range(3))
+
+        def broken_at_first(*given: Any) -> Object:
+            if next(failures, None) is not None:
+                raise KeyError("c")
+            return make(*given)
+
+        monkeypatch.setattr(status, "make", broken_at_first)
+        t.add()
+        await t.until(lambda: t.status().get("phase") == "Running")
+
+    on_a_trial(test)(tmp_path)
+
+
+def test_a_pod_whose_initialisation_has_failed_is_over_when_its_sidecars_are(tmp_path: Path) -> None:
+    async def test(t: Trial) -> None:
+        image = {"image": "app:1", "imagePullPolicy": "IfNotPresent"}
+        t.runtime.stop_seconds = 60
+        t.add(
+            initContainers=[{"name": "s", **image, "restartPolicy": "Always"}, {"name": "i", **image}],
+            restartPolicy="Never",
+            terminationGracePeriodSeconds=2,
+        )
+        await t.until(lambda: t.runtime.running("i"))
+        t.runtime.exit(t.runtime.running("i")[0], 1)
+        await t.until(lambda: ("StopContainer", "s") in t.runtime.calls)
+        await t.until(lambda: any(c["name"] == "i" and "terminated" in c["state"] for c in t.status()["initContainerStatuses"]))
+        assert t.status()["phase"] == "Pending" and t.runtime.running("s")
+        await t.until(lambda: t.status()["phase"] == "Failed")
+        assert not t.runtime.running()
 
     on_a_trial(test)(tmp_path)
 

@@ -113,6 +113,15 @@ def test_a_pod_that_is_ended_by_the_node_fails_with_its_reason() -> None:
     assert condition(ending, "Ready")["reason"] == "PodFailed"
 
 
+def test_a_pod_has_not_failed_while_anything_of_it_runs() -> None:
+    a_pod = pod(init=(sidecar("s"), container("i")), restartPolicy="Never", status={"phase": "Pending"})
+    lost = ran("i", state="exited", code=1)
+    made = make(a_pod, runtime(ran("s"), lost))
+    assert made["phase"] == "Pending"
+    assert condition(made, "Ready")["reason"] == "PodFailed"
+    assert make(a_pod, runtime(ran("s", state="exited"), lost))["phase"] == "Failed"
+
+
 def test_a_deleted_pod_that_ends_well_has_succeeded() -> None:
     assert make(pod(), runtime(ran(state="exited")), terminating=True, terminated=True)["phase"] == "Succeeded"
     made = make(pod(), runtime(ran(state="exited", code=143)), terminating=True, terminated=True)
