@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from navarch.apimachinery.errors import Object, StatusError
 from navarch.component import clock
-from navarch.cri import runtime_pb2 as pb
 from navarch.component.tasks import side_by_side
+from navarch.cri import runtime_pb2 as pb
 from navarch.cri.client import CRIError
 from navarch.kubelet import container_config, dns, env, hooks, logs, resizing, resources
 from navarch.kubelet.actions import Kill, Start
@@ -28,6 +29,7 @@ from navarch.kubelet.runtime_pod import (
     Sandbox,
 )
 from navarch.kubelet.slots import Slot
+from navarch.kubelet.volumes import paths
 from navarch.kubelet.volumes.manager import PodVolumes
 from navarch.kubelet.volumes.plugin import Mounted, VolumeError
 
@@ -35,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 TERMINATION_MESSAGE_LIMIT_BYTES = 4096
 POST_START_LIMIT_SECONDS = 3600.0
+ENV_FILE_LIMIT_BYTES = 1024 * 1024
 SECRETS_RETRY_REASON = "FailedToRetrieveImagePullSecret"
 
 
@@ -389,14 +392,13 @@ _SHOWN_BY_REASON = frozenset(
 
 
 def _file_in(volume: Path, path: str) -> env.File:
-    """A file of a volume; no link leads out of it."""
-    root = volume.resolve()
-    file = root / path
+    """A file of a volume, if it can be read."""
+    text: str | None = None
     try:
-        inside = file.resolve().is_relative_to(root)
-        return env.File(str(file), file.read_text(errors="surrogateescape") if inside else None)
-    except (OSError, RuntimeError):
-        return env.File(str(file), None)
+        text = paths.read(volume, path, ENV_FILE_LIMIT_BYTES).decode(errors="surrogateescape")
+    except (VolumeError, OSError) as error:
+        logger.debug("cannot read the variables of %s: %s", path, error)
+    return env.File(f"{os.path.realpath(volume)}/{path}", text)
 
 
 def _target_id(container: Object, runtime: RuntimePod) -> str:

@@ -28,9 +28,10 @@ def _check(result: int, path: str) -> None:
         raise OSError(number, os.strerror(number), path)
 
 
-def mount_tmpfs(target: Path, size_bytes: int = 0) -> None:
-    """An empty memory file system at `target`; `size_bytes` 0 leaves the kernel's default."""
-    options = f"size={size_bytes}" if size_bytes else ""
+def mount_tmpfs(target: Path, size_bytes: int = 0, *, mode: int | None = None, gid: int | None = None) -> None:
+    """An empty memory file system at `target`; `size_bytes` 0 leaves the kernel's default, as None does."""
+    given = (("size", size_bytes or None), ("mode", None if mode is None else f"{mode:o}"), ("gid", gid))
+    options = ",".join(f"{name}={value}" for name, value in given if value is not None)
     _check(_libc().mount(b"tmpfs", os.fsencode(target), b"tmpfs", 0, options.encode()), str(target))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -219,6 +220,19 @@ def test_a_defect_in_telling_does_not_end_the_work_on_a_pod(tmp_path: Path, monk
         monkeypatch.setattr(status, "make", broken_at_first)
         t.add()
         await t.until(lambda: t.status().get("phase") == "Running")
+
+    on_a_trial(test)(tmp_path)
+
+
+def test_variables_of_what_is_no_file_are_not_waited_for(tmp_path: Path) -> None:
+    async def test(t: Trial) -> None:
+        volume = tmp_path / "volume"
+        volume.mkdir()
+        os.mkfifo(volume / "env")
+        env = [{"name": "A", "valueFrom": {"fileKeyRef": {"volumeName": "v", "path": "env", "key": "A"}}}]
+        t.add({"name": "c", "env": env}, volumes=[{"name": "v", "hostPath": {"path": str(volume)}}])
+        waiting = await t.until(lambda: t.container()["state"].get("waiting", {}).get("message"))
+        assert waiting == "couldn't parse env file"
 
     on_a_trial(test)(tmp_path)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import Any
 import pytest
 
 from navarch.apimachinery.errors import Object
-from navarch.kubelet.volumes import atomic_writer
+from navarch.kubelet import mounts
+from navarch.kubelet.volumes import atomic_writer, paths
 from navarch.kubelet.volumes.atomic_writer import Projection, UnsafePath
 from navarch.kubelet.volumes.configmap import ConfigMapPlugin
 from navarch.kubelet.volumes.downwardapi import DownwardAPIPlugin
@@ -178,8 +180,8 @@ def test_no_path_leads_out(path: str, tmp_path: Path) -> None:
 # The manager
 
 
-def set_up(directory: Path, a_pod: Object, **options: Any) -> tuple[dict[str, Any], dict[str, str]]:
-    return asyncio.run(PodVolumes(directory, in_memory=False, **options).set_up(context(a_pod)))
+def set_up(directory: Path, a_pod: Object, gid: int | None = None) -> tuple[dict[str, Any], dict[str, str]]:
+    return asyncio.run(PodVolumes(directory, in_memory=False).set_up(context(a_pod, gid)))
 
 
 def test_only_what_is_mounted_is_set_up_and_each_failure_is_told(tmp_path: Path) -> None:
@@ -200,6 +202,62 @@ def test_only_what_is_mounted_is_set_up_and_each_failure_is_told(tmp_path: Path)
         "odd": "no volume plugin matched: fc volumes are not supported by this node",
     }
     assert stat.S_IMODE(mounted["e"].path.stat().st_mode) == 0o777
+
+
+def with_empty_dir(**source: Any) -> Object:
+    return pod(container(volumeMounts=[{"name": "e", "mountPath": "/e"}]), volumes=[{"name": "e", "emptyDir": source}])
+
+
+def test_what_a_container_makes_of_an_empty_dir_stays(tmp_path: Path) -> None:
+    path = set_up(tmp_path, with_empty_dir())[0]["e"].path
+    path.chmod(0o700)
+    set_up(tmp_path, with_empty_dir())
+    assert stat.S_IMODE(path.stat().st_mode) == 0o700
+
+
+@pytest.mark.root
+def test_an_empty_dir_is_given_to_the_pods_group_once(tmp_path: Path) -> None:
+    path = set_up(tmp_path, with_empty_dir(), gid=9)[0]["e"].path
+    assert (path.stat().st_gid, stat.S_IMODE(path.stat().st_mode)) == (9, 0o2777)
+    secret = path / "secret"
+    secret.touch(mode=0o600)
+    assert secret.stat().st_gid == 9
+    # As by a kubelet that has started anew.
+    set_up(tmp_path, with_empty_dir(), gid=9)
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+
+
+@pytest.mark.root
+def test_an_empty_dir_in_memory_is_the_groups_too(tmp_path: Path) -> None:
+    a_pod = with_empty_dir(medium="Memory", sizeLimit="64Ki")
+    path = set_up(tmp_path / "pod", a_pod, gid=9)[0]["e"].path
+    try:
+        assert mounts.is_mount(path)
+        assert (path.stat().st_gid, stat.S_IMODE(path.stat().st_mode)) == (9, 0o3777)
+        (path / "kept").touch()
+        with pytest.raises(OSError, match="No space left"):
+            (path / "large").write_bytes(bytes(128 * 1024))
+        path.chmod(0o700)
+        set_up(tmp_path / "pod", a_pod, gid=9)
+        assert (path / "kept").exists() and stat.S_IMODE(path.stat().st_mode) == 0o700
+    finally:
+        asyncio.run(PodVolumes(tmp_path / "pod").tear_down())
+
+
+def test_only_regular_files_in_the_volume_and_of_bounded_length_are_read(tmp_path: Path) -> None:
+    volume = tmp_path / "volume"
+    (volume / "directory").mkdir(parents=True)
+    (volume / "file").write_bytes(b"12345")
+    (volume / "link").symlink_to("file")
+    (volume / "out").symlink_to("/etc/passwd")
+    (volume / "loop").symlink_to("loop")
+    os.mkfifo(volume / "fifo")
+    assert paths.read(volume, "file", 5) == paths.read(volume, "link", 5) == b"12345"
+    for name in ("directory", "out", "loop", "fifo", "none", "../other"):
+        with pytest.raises((VolumeError, OSError)):
+            paths.read(volume, name, 5)
+    with pytest.raises(VolumeError, match="file is longer than 4 bytes"):
+        paths.read(volume, "file", 4)
 
 
 def test_a_subpath_stays_in_its_volume(tmp_path: Path) -> None:

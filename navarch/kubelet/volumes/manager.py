@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +15,7 @@ from pathlib import Path
 from navarch.apimachinery.errors import Object, StatusError
 from navarch.kubelet import env, mounts
 from navarch.kubelet.resources import all_containers
-from navarch.kubelet.volumes import atomic_writer
+from navarch.kubelet.volumes import atomic_writer, paths
 from navarch.kubelet.volumes.atomic_writer import Projection
 from navarch.kubelet.volumes.configmap import ConfigMapPlugin
 from navarch.kubelet.volumes.downwardapi import DownwardAPIPlugin
@@ -34,9 +33,7 @@ FILES_PLUGINS: dict[str, FilesPlugin] = {
 _EMPTY_DIR = EmptyDirPlugin()
 _HOST_PATH = HostPathPlugin()
 
-_GROUP_FILE_BITS = 0o660
 _GROUP_READ_BITS = 0o440
-_GROUP_DIRECTORY_BITS = 0o2110
 
 
 def used_volumes(pod: Object) -> list[Object]:
@@ -62,7 +59,6 @@ class PodVolumes:
         """`directory` is the pod's own; without `in_memory` nothing is mounted for what should not reach a disk."""
         self._directory = directory
         self._in_memory = in_memory
-        self._owned: set[str] = set()
 
     async def set_up(self, context: VolumeContext) -> tuple[dict[str, Mounted], dict[str, str]]:
         """Make every volume there and current; returns those that are, and why others aren't."""
@@ -88,8 +84,7 @@ class PodVolumes:
             return Mounted(_HOST_PATH.set_up(source))
         if field == "emptyDir":
             path = self._directory / "volumes" / _EMPTY_DIR.directory / name
-            _EMPTY_DIR.set_up(source, path)
-            self._own(name, path, context.gid)
+            _EMPTY_DIR.set_up(source, path, context.gid)
             return Mounted(path)
         plugin = FILES_PLUGINS.get(field)
         if plugin is None:
@@ -103,49 +98,27 @@ class PodVolumes:
         atomic_writer.write(path, _for_group(files, context.gid), context.gid)
         return Mounted(path, read_only=True)
 
-    def _own(self, name: str, path: Path, gid: int | None) -> None:
-        """Give an emptyDir to the pod's group, once in a kubelet's life."""
-        if gid is None or name in self._owned:
-            return
-        for directory, _, files in os.walk(path):
-            os.chown(directory, -1, gid)
-            Path(directory).chmod(Path(directory).stat().st_mode & 0o7777 | _GROUP_FILE_BITS | _GROUP_DIRECTORY_BITS)
-            for file in files:
-                inner = Path(directory) / file
-                os.chown(inner, -1, gid, follow_symlinks=False)
-                if not inner.is_symlink():
-                    inner.chmod(inner.stat().st_mode & 0o7777 | _GROUP_FILE_BITS)
-        self._owned.add(name)
-
     def subpath(self, volume: Path, relative: str, volume_name: str, container: str, index: int) -> Path:
         """A place to mount `relative` of a volume from, which no link in the volume can lead elsewhere.
 
         Made as a directory if it is not there. Raises VolumeError.
         """
-        root = os.path.realpath(volume)
         if relative.startswith("/") or ".." in relative.split("/"):
             raise VolumeError(f"subPath {relative!r} must be a relative path below the volume")
-        wanted = Path(os.path.realpath(Path(root) / relative))
-        _check_inside(root, wanted)
+        wanted = paths.resolve(volume, relative)
         if not wanted.exists():
             wanted.mkdir(parents=True, mode=0o750)
-            wanted.chmod(Path(root).stat().st_mode & 0o777)
+            wanted.chmod(volume.stat().st_mode & 0o777)
         target = self._directory / "volume-subpaths" / volume_name / container / str(index)
         if mounts.is_mount(target):
             mounts.unmount(target)
-        handle = os.open(wanted, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            opened = f"/proc/self/fd/{handle}"
-            # What was opened, not what the name may mean by now.
-            _check_inside(root, Path(opened).readlink())
+        with paths.opened(volume, wanted) as opened:
             if wanted.is_dir():
                 target.mkdir(parents=True, exist_ok=True)
             else:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.touch()
             mounts.bind(opened, target)
-        finally:
-            os.close(handle)
         return target
 
     async def tear_down(self) -> None:
@@ -162,11 +135,6 @@ def remove_pod_directory(directory: Path) -> None:
     if left:
         raise OSError(f"still mounted: {left[0]}")
     shutil.rmtree(directory)
-
-
-def _check_inside(root: str, path: Path) -> None:
-    if str(path) != root and not str(path).startswith(root.rstrip("/") + "/"):
-        raise VolumeError(f"subpath {path} leads out of the volume")
 
 
 def _for_group(files: Mapping[str, Projection], gid: int | None) -> Mapping[str, Projection]:
