@@ -323,7 +323,12 @@ def _retain(original: dict[str, Any], patch: Mapping[str, Any], retained: Any) -
 def _without_primitives(original: Any, removed: Any) -> Any:
     if not isinstance(removed, list):
         raise PatchError("invalid patch format of primitive list")
-    return [item for item in original if item not in removed] if isinstance(original, list) else removed
+    return _without(original, removed) if isinstance(original, list) else removed
+
+
+def _without(items: list[Any], removed: list[Any]) -> list[Any]:
+    gone = {_hashable(item) for item in removed}
+    return [item for item in items if _hashable(item) not in gone]
 
 
 def _merge_value(original: Any, patch: Any, schema: Schema | None) -> Any:
@@ -360,8 +365,10 @@ def _are_told_apart(items: list[Any], key: str) -> bool:
 def _merged_items(original: list[Any], patch: list[Any], schema: Schema) -> tuple[list[Any], list[Any]]:
     """The items of both, in no order that counts, and the patch's items without directives."""
     if not isinstance((original or patch)[0], dict):
-        both = [*original, *patch]
-        return [item for index, item in enumerate(both) if item not in both[:index]], patch
+        merged: dict[Any, Any] = {}
+        for item in [*original, *patch]:
+            merged.setdefault(_hashable(item), item)
+        return list(merged.values()), patch
     key = schema.merge_key
     if not key:
         raise PatchError("cannot merge lists without merge key for type struct")
@@ -418,7 +425,7 @@ def _merge_in_order(result: dict[str, Any], patch: dict[str, Any], field: str, o
     if merged is None:
         return
     if removed:
-        merged = [item for item in merged if item not in removed]
+        merged = _without(merged, removed)
     result[field] = _ordered(merged, order, original or [], key)
 
 

@@ -14,6 +14,7 @@ from navarch.api import schemas
 from navarch.apimachinery import patch
 from navarch.apimachinery.patch import PatchError, TestFailedError
 from navarch.apimachinery.schema import Definitions
+from tests.counting import Counter
 
 KEYS = st.sampled_from(["a", "b", "a/b", "~", ""])
 SCALARS = st.one_of(st.none(), st.booleans(), st.integers(-3, 3), st.sampled_from(["", "x", "y"]))
@@ -286,6 +287,16 @@ def test_directives_delete_replace_and_retain() -> None:
     assert strategic(volumes, retained) == {"volumes": [{"name": "v", "hostPath": {"path": "/x"}}]}
     removed = patch.strategic_merge_patch({"finalizers": ["a", "b"]}, {"$deleteFromPrimitiveList/finalizers": ["a"]}, META)
     assert removed == {"finalizers": ["b"]}
+
+
+def test_long_lists_of_primitives_are_merged_in_one_go() -> None:
+    counter = Counter()
+    mine, theirs = ([counter.text(f"{place}{index}") for index in range(500)] for place in "ab")
+    merged = patch.strategic_merge_patch({"finalizers": mine}, {"finalizers": theirs}, META)
+    assert sorted(merged["finalizers"]) == sorted([*mine, *theirs])
+    left = patch.strategic_merge_patch(merged, {"$deleteFromPrimitiveList/finalizers": theirs}, META)
+    assert left == {"finalizers": mine}
+    assert counter.comparisons < 10_000
 
 
 def test_nulls_delete_and_do_not_stay() -> None:

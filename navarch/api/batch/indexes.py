@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 
 _NUMBER = re.compile(r"[+-]?[0-9]+\Z")
 
@@ -25,22 +26,23 @@ def count(text: str, completions: int) -> int:
 def overlap(one: str, other: str, completions: int) -> int | None:
     """The first index that is found in both sets; None if there is none. What makes no sense is passed over."""
     ones, others = _sound(one, completions), _sound(other, completions)
-    while ones and others:
-        (first, last), (other_first, other_last) = ones[0], others[0]
-        if first <= other_last and other_first <= last:
-            return max(first, other_first)
-        (ones if first <= other_first else others).pop(0)
+    mine, theirs = next(ones, None), next(others, None)
+    while mine is not None and theirs is not None:
+        if mine[0] <= theirs[1] and theirs[0] <= mine[1]:
+            return max(mine[0], theirs[0])
+        if mine[0] <= theirs[0]:
+            mine = next(ones, None)
+        else:
+            theirs = next(others, None)
     return None
 
 
-def _sound(text: str, completions: int) -> list[Interval]:
-    found = []
+def _sound(text: str, completions: int) -> Iterator[Interval]:
     for part in text.split(",") if text else ():
         try:
-            found.append(_interval(part, completions))
+            yield _interval(part, completions)
         except ValueError:
             continue
-    return found
 
 
 def _interval(text: str, completions: int) -> Interval:

@@ -66,11 +66,13 @@ def _exit_codes(requirement: Object, containers: Collection[str], path: str) -> 
         yield invalid_value(f"{path}.values", requirement.get("values"), "at least one value is required")
     elif len(values) > EXIT_CODES_LIMIT:
         yield too_many(f"{path}.values", len(values), EXIT_CODES_LIMIT)
+    seen: set[int] = set()
     for index, value in enumerate(values):
         if operator == "In" and value == 0:
             yield invalid_value(f"{path}.values[{index}]", value, "must not be 0 for the In operator")
-        if value in values[:index]:
+        if value in seen:
             yield duplicate(f"{path}.values[{index}]", value)
+        seen.add(value)
     if values != sorted(values):
         yield invalid_value(f"{path}.values", values, "must be ordered")
 

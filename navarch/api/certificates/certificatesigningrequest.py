@@ -102,9 +102,11 @@ def validate_create(request: Object) -> Iterator[FieldError]:
     for index, usage in enumerate(usages):
         if usage not in USAGES:
             yield not_supported(f"spec.usages[{index}]", usage, USAGES)
+    seen: set[str] = set()
     for index, usage in enumerate(usages):
-        if usage in usages[:index]:
+        if usage in seen:
             yield duplicate(f"spec.usages[{index}]", usage)
+        seen.add(usage)
     if spec["signerName"] == LEGACY_SIGNER:
         text = "the legacy signerName is not allowed via this API version"
         yield invalid_value("spec.signerName", spec["signerName"], text)

@@ -149,11 +149,13 @@ def _cluster_ips_alone(spec: Object, headless: bool) -> Iterator[FieldError]:
     elif addresses:
         yield invalid_value(path, addresses, "must be empty when `clusterIP` is not specified")
     families = spec.get("ipFamilies") or []
+    seen: set[str] = set()
     for index, family in enumerate(families):
         if family not in FAMILIES:
             yield not_supported(f"spec.ipFamilies[{index}]", family, FAMILIES)
-        if family in families[:index]:
+        if family in seen:
             yield duplicate(f"spec.ipFamilies[{index}]", family)
+        seen.add(family)
     policy = spec.get("ipFamilyPolicy")
     if policy is not None and policy not in FAMILY_POLICIES:
         yield not_supported("spec.ipFamilyPolicy", policy, FAMILY_POLICIES)

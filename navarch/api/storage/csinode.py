@@ -37,11 +37,13 @@ def validate(node: Object) -> Iterator[FieldError]:
 
 
 def _topology_keys(keys: list[str] | tuple[()], path: str) -> Iterator[FieldError]:
-    for index, key in enumerate(keys):
+    seen: set[str] = set()
+    for key in keys:
         if not key:
             yield required(path)
-        if key in keys[:index]:
+        if key in seen:
             yield duplicate(path, key)
+        seen.add(key)
         yield from (invalid_value(path, key, text) for text in names.qualified_name(key))
 
 
