@@ -160,7 +160,7 @@ class PodContainers:
         mounted: Mapping[str, Mounted],
         runtime: RuntimePod,
     ) -> pb.ContainerConfig:
-        ips = self._context.host_ips if pod["spec"].get("hostNetwork") else sandbox.ips
+        ips = self._context.addresses(sandbox)
         try:
             environment = await self._environment(pod, container, ips, mounted)
             prepared = container_config.Prepared(
@@ -292,8 +292,7 @@ class PodContainers:
         hook = (container.get("lifecycle") or {}).get("postStart")
         if not hook:
             return
-        ip = (self._context.host_ips if pod["spec"].get("hostNetwork") else sandbox.ips or ("",))[0]
-        target = Target(container_id, container, ip)
+        target = Target(container_id, container, next(iter(self._context.addresses(sandbox)), ""))
 
         def warn(reason: str, message: str) -> None:
             self._context.event(pod, "Warning", reason, message)
@@ -305,7 +304,7 @@ class PodContainers:
             # What it says may be secret, and events are not.
             self._context.event(pod, "Warning", "FailedPostStartHook", "PostStartHook failed", container)
             ended = Container(container_id, start.name, 0, "running", sandbox.id, 0)
-            await self.ending.kill(pod, ended, Kill(ended, container, "FailedPostStartHook"), None, ip)
+            await self.ending.kill(pod, ended, Kill(ended, container, "FailedPostStartHook"), None, sandbox)
             raise StartError("PostStartHookError", failure)
 
     # Removing

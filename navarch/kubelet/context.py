@@ -19,6 +19,7 @@ from navarch.kubelet.dns import Resolver
 from navarch.kubelet.images import ImageManager
 from navarch.kubelet.objects import ObjectCache, TokenCache
 from navarch.kubelet.pleg import Pleg
+from navarch.kubelet.runtime_pod import Sandbox
 from navarch.kubelet.status_writer import StatusWriter
 
 
@@ -62,6 +63,10 @@ class NodeContext:
         self.recorder.event(
             {"apiVersion": "v1", "kind": "Pod", "metadata": pod["metadata"]}, type_, reason, message, field_path=path
         )
+
+    def addresses(self, sandbox: Sandbox) -> tuple[str, ...]:
+        """Where the containers of a sandbox are reached: of one in the node's network the runtime tells no address."""
+        return self.host_ips if sandbox.host_network else sandbox.ips
 
     def pod_services(self, namespace: str) -> list[Object]:
         """Those that a pod's environment may name."""

@@ -37,7 +37,7 @@ class Ending:
         container: Container,
         kill: Kill | None,
         grace: int | None,
-        ip: str,
+        sandbox: Sandbox | None,
         turn: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """End one container: preStop hook, then the signal, and a kill when its time is up. Raises CRIError.
@@ -51,7 +51,7 @@ class Ending:
             self._told.add(container.id)
             self._context.event(pod, "Normal", "Killing", message, shown)
         seconds = actions.grace_seconds(pod if pod["spec"].get("containers") else None, container, kill, grace)
-        seconds = await self._before_stop(pod, container, spec, seconds, ip)
+        seconds = await self._before_stop(pod, container, spec, seconds, sandbox)
         if turn is not None and seconds > 0:
             begun = clock.monotonic()
             try:
@@ -66,7 +66,9 @@ class Ending:
             if not error.is_not_found:
                 raise
 
-    async def _before_stop(self, pod: Object, container: Container, spec: Object | None, seconds: int, ip: str) -> int:
+    async def _before_stop(
+        self, pod: Object, container: Container, spec: Object | None, seconds: int, sandbox: Sandbox | None
+    ) -> int:
         """Run the preStop hook, if there is one and time for it; how much time is left."""
         hook = ((spec or {}).get("lifecycle") or {}).get("preStop") if spec else recorded_pre_stop(container)
         if not hook or seconds <= 0 or not container.running or container.id in self._hooked:
@@ -81,7 +83,8 @@ class Ending:
 
         try:
             async with asyncio.timeout(seconds):
-                target = Target(container.id, shown, ip)
+                addresses = self._context.addresses(sandbox) if sandbox is not None else ()
+                target = Target(container.id, shown, next(iter(addresses), ""))
                 failure = await hooks.run(self._context.runtime, pod, target, hook, seconds, warn)
         except TimeoutError:
             failure = f"preStop hook did not finish within {seconds}s"
@@ -94,7 +97,6 @@ class Ending:
     async def kill_all(self, pod: Object, runtime: RuntimePod, grace: int | None) -> None:
         """End everything: hooks and containers side by side, but sidecars after the containers, from the last to the first;
         then the sandboxes. Raises CRIError."""
-        ip = runtime.sandbox.ips[0] if runtime.sandbox is not None and runtime.sandbox.ips else ""
         sidecars = [c["name"] for c in pod["spec"].get("initContainers") or () if resources.is_sidecar(c)]
         alive = [container for container in runtime.containers if container.state in ("running", "unknown")]
         ended = {container.id: asyncio.Event() for container in alive}
@@ -108,7 +110,7 @@ class Ending:
                     if order.get(one.name, 0) < position:
                         await ended[one.id].wait()
 
-            await self.kill(pod, container, None, grace, ip, turn if position else None)
+            await self.kill(pod, container, None, grace, runtime.sandbox, turn if position else None)
             ended[container.id].set()
 
         await side_by_side(end(container) for container in alive)

@@ -6,6 +6,7 @@ Requests go to the pod's address from the node.
 from __future__ import annotations
 
 import asyncio
+import socket
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +66,9 @@ async def tcp_connect(target: Target, action: Object, timeout_seconds: float) ->
             _, writer = await asyncio.open_connection(host, port)
     except TimeoutError:
         return "failure", f"dial tcp {address}: i/o timeout"
+    except (socket.gaierror, UnicodeError):
+        # A name that cannot even be asked for is none.
+        return "failure", f"dial tcp: lookup {host}: no such host"
     except OSError as error:
         return "failure", f"dial tcp {address}: connect: {reason(error)}"
     await close(writer)

@@ -391,8 +391,8 @@ class PodWorker:
             if not plan.create_sandbox:
                 return self._context.config.resync_seconds
         if plan.kill:
-            ip = self.runtime.sandbox.ips[0] if self.runtime.sandbox is not None and self.runtime.sandbox.ips else ""
-            await side_by_side(self.containers.ending.kill(self.pod, kill.container, kill, None, ip) for kill in plan.kill)
+            ending, sandbox = self.containers.ending, self.runtime.sandbox
+            await side_by_side(ending.kill(self.pod, kill.container, kill, None, sandbox) for kill in plan.kill)
             self._progress = True
         problem = self._context.network_problem() if not self.pod["spec"].get("hostNetwork") else ""
         if problem and plan.create_sandbox:

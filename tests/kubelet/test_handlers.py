@@ -101,6 +101,12 @@ def test_a_port_that_takes_connections_is_a_success() -> None:
     assert refused == ("failure", "dial tcp 127.0.0.1:1: connect: connection refused")
 
 
+def test_a_name_that_is_none_is_a_failure_like_any_other() -> None:
+    for host in ("no..name", "none.invalid"):
+        found = asyncio.run(handlers.tcp_connect(Target("c", SPEC, "127.0.0.1"), {"host": host, "port": 1}, 5))
+        assert found == ("failure", f"dial tcp: lookup {host}: no such host")
+
+
 def with_command(code: int, output: bytes, probe: Object, failure: CRIError | None = None) -> tuple[str, str]:
     async def run() -> tuple[str, str]:
         from navarch.cri import runtime_pb2 as pb

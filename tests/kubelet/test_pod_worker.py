@@ -17,7 +17,7 @@ from navarch.component import clock
 from navarch.cri import runtime_pb2 as pb
 from navarch.cri.client import CRIError
 from navarch.cri.fake import FakeRuntime
-from navarch.kubelet import status
+from navarch.kubelet import httpget, status
 from navarch.kubelet.config import KubeletConfig
 from navarch.kubelet.container_config import log_directory_name
 from navarch.kubelet.kubelet import Kubelet
@@ -369,6 +369,27 @@ def test_a_shorter_grace_counts_at_once_and_hooks_run_once(tmp_path: Path) -> No
         await t.until(lambda: t.api.one("pods", KEY) is None)
         assert [call for call in t.runtime.calls if call[0] == "ExecSync"] == [("ExecSync", "c")]
         assert t.events("Killing") == ["Stopping container c"]
+
+    on_a_trial(test)(tmp_path)
+
+
+def test_hooks_of_pods_in_the_nodes_network_are_asked_at_the_nodes_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    async def fetch(url: str, headers: list[tuple[str, str]], timeout_seconds: float) -> tuple[int, str]:
+        asked.append(url)
+        return 200, ""
+
+    async def test(t: Trial) -> None:
+        monkeypatch.setattr(httpget, "fetch", fetch)
+        hooks = {name: {"httpGet": {"port": 8080, "path": f"/{name}"}} for name in ("postStart", "preStop")}
+        t.add({"name": "c", "lifecycle": hooks}, hostNetwork=True, terminationGracePeriodSeconds=60)
+        await t.until(lambda: t.status().get("phase") == "Running")
+        await t.bench.client.delete("pods", "p", "default")
+        await t.until(lambda: t.api.one("pods", KEY) is None)
+        assert asked == ["http://10.0.0.1:8080/postStart", "http://10.0.0.1:8080/preStop"]
 
     on_a_trial(test)(tmp_path)
 
