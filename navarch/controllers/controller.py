@@ -12,7 +12,6 @@ The rules, kept here once for all:
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -37,7 +36,6 @@ WORKERS = 5
 OWN_WRITES_TIMEOUT_SECONDS = 300.0
 RETRY_INITIAL_SECONDS = 0.005
 RETRY_MAX_SECONDS = 300.0
-SLOW_START_INITIAL_BATCH = 1
 
 BY_CONTROLLER = "controller"
 ORPHANS = "orphans"
@@ -401,27 +399,6 @@ def _is_going(obj: Object | None, uid: str) -> bool:
     return obj is None or meta.uid(obj) != uid or meta.being_deleted(obj)
 
 
-async def slow_start(count: int, one: Callable[[], Awaitable[None]]) -> tuple[int, Exception | None]:
-    """Do `one` `count` times, at first singly, then in batches that double, ending after a batch in which one failed.
-
-    Returns how many succeeded, and the first failure: so a quota or a broken template costs one request, not hundreds.
-    """
-    done, batch = 0, SLOW_START_INITIAL_BATCH
-    remaining = count
-    while remaining > 0:
-        batch = min(batch, remaining)
-        results = await asyncio.gather(*(one() for _ in range(batch)), return_exceptions=True)
-        failures = [result for result in results if isinstance(result, BaseException)]
-        done += batch - len(failures)
-        if failures:
-            if not isinstance(failures[0], Exception):
-                raise failures[0]
-            return done, failures[0]
-        remaining -= batch
-        batch *= 2
-    return done, None
-
-
-def is_namespace_terminating(error: StatusError) -> bool:
+def is_namespace_terminating(error: Exception | None) -> bool:
     """Whether a creation was refused because the namespace is going away: no reason to try again."""
-    return any(cause.get("reason") == "NamespaceTerminating" for cause in error.causes)
+    return isinstance(error, StatusError) and any(cause.get("reason") == "NamespaceTerminating" for cause in error.causes)

@@ -7,18 +7,16 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from navarch.apimachinery import meta, selectors
-from navarch.apimachinery.errors import Object, StatusError
+from navarch.apimachinery.errors import Object
 from navarch.apimachinery.selectors import Selector
 from navarch.client.informer import Informers
 from navarch.component import clock
-from navarch.controllers import daemonsetplan, history
+from navarch.controllers import daemonsetplan, history, podcontrol
 from navarch.controllers import pods as podrules
-from navarch.controllers.controller import Cluster, Controller, Watch, is_namespace_terminating, slow_start
+from navarch.controllers.controller import Cluster, Controller, Watch, is_namespace_terminating
 from navarch.controllers.daemonsetplan import Plan, new_pod, target_node
-from navarch.controllers.replicaset import delete_pods
 
 RESOURCE = "daemonsets.apps"
 BURST = 250
@@ -110,22 +108,10 @@ async def _carry_out(daemonset: Object, todo: Plan, hashed: str, cluster: Cluste
         type_, verb, wish = ("Warning", "failed", "kill") if is_failed else ("Normal", "succeeded", "delete")
         text = f"Found {verb} daemon pod {meta.key(pod)} on node {target_node(pod)}, will try to {wish} it"
         cluster.event(daemonset, type_, f"{verb.capitalize()}DaemonPod", text)
-    names = iter(todo.create[:BURST])
-
-    async def one() -> None:
-        pod: Any = new_pod(daemonset, next(names), hashed)
-        try:
-            made = await cluster.create("pods", pod)
-        except StatusError as error:
-            if is_namespace_terminating(error):
-                return
-            cluster.event(daemonset, "Warning", "FailedCreate", f"Error creating: {error.message}")
-            raise
-        cluster.event(daemonset, "Normal", "SuccessfulCreate", f"Created pod: {meta.name(made)}")
-
-    _, failure = await slow_start(min(len(todo.create), BURST), one)
-    not_deleted = await delete_pods(daemonset, todo.delete[:BURST], cluster)
-    return failure or not_deleted
+    pods = (new_pod(daemonset, name, hashed) for name in todo.create)
+    _, not_made = await podcontrol.create(daemonset, pods, min(len(todo.create), BURST), cluster)
+    not_deleted = await podcontrol.delete(daemonset, todo.delete[:BURST], cluster)
+    return not_deleted if is_namespace_terminating(not_made) else not_made or not_deleted
 
 
 def _of_node(old: Object | None, new: Object | None, informers: Informers) -> Iterable[str]:

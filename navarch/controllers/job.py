@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 from navarch.apimachinery import meta, selectors
 from navarch.apimachinery.errors import Object, StatusError
 from navarch.apimachinery.selectors import Selector
 from navarch.client.informer import Informers
-from navarch.controllers import jobindexes, jobplan, jobpolicies
+from navarch.component.tasks import side_by_side
+from navarch.controllers import jobindexes, jobplan, jobpolicies, podcontrol
 from navarch.controllers import pods as podrules
 from navarch.controllers.controller import (
     BY_CONTROLLER,
@@ -18,10 +18,9 @@ from navarch.controllers.controller import (
     Watch,
     controller_uid,
     is_namespace_terminating,
-    slow_start,
 )
 from navarch.controllers.jobbackoff import Record
-from navarch.controllers.jobplan import FINALIZER, Plan
+from navarch.controllers.jobplan import FINALIZER
 
 RESOURCE = "jobs.batch"
 MANAGED_BY = "kubernetes.io/job-controller"
@@ -100,9 +99,10 @@ async def reconcile(job: Object, cluster: Cluster) -> float | None:
     pods = await cluster.claim(job, "pods", selector_of(job), FINALIZER)
     todo = jobplan.plan(job, pods, cluster.now(), _remembered(job, cluster))
     await _release((pod for pod in todo.discard if jobplan.has_finalizer(pod)), cluster)
-    failure = await _delete(job, [*todo.discard, *todo.delete], cluster)
+    failure = await podcontrol.delete(job, [*todo.discard, *todo.delete][: jobplan.POD_CHANGES_LIMIT], cluster)
     if failure is None and todo.create:
-        made, failure = await _create(job, todo, cluster)
+        pods_to_make = (new_pod(job, index, None if index is None else todo.replaced.get(index)) for index in todo.create)
+        made, failure = await podcontrol.create(job, pods_to_make, len(todo.create), cluster)
         if made:
             todo.status["active"] = todo.status.get("active", 0) + made
     if todo.status != job.get("status"):
@@ -115,14 +115,16 @@ async def reconcile(job: Object, cluster: Cluster) -> float | None:
         cluster.memory.pop(meta.key(job), None)
     # Only what the status has noted may be let go.
     await _release(todo.release, cluster)
-    if failure is not None:
+    if failure is not None and not is_namespace_terminating(failure):
         raise failure
     return todo.after_seconds
 
 
 async def _release(pods: Iterable[Object], cluster: Cluster) -> None:
-    for pod in pods:
-        await release(pod, cluster)
+    left = list(pods)
+    while left:
+        await side_by_side(release(pod, cluster) for pod in left[: jobplan.POD_CHANGES_LIMIT])
+        del left[: jobplan.POD_CHANGES_LIMIT]
 
 
 async def release(pod: Object, cluster: Cluster) -> None:
@@ -135,45 +137,6 @@ async def release(pod: Object, cluster: Cluster) -> None:
     except StatusError as error:
         if not error.is_not_found:
             raise
-
-
-async def _delete(job: Object, pods: Sequence[Object], cluster: Cluster) -> Exception | None:
-    async def one(pod: Object) -> None:
-        try:
-            await cluster.delete("pods", pod)
-        except StatusError as error:
-            cluster.event(job, "Warning", "FailedDelete", f"Error deleting: {error.message}")
-            raise
-        cluster.event(job, "Normal", "SuccessfulDelete", f"Deleted pod: {meta.name(pod)}")
-
-    results = await asyncio.gather(*(one(pod) for pod in pods[: jobplan.POD_CHANGES_LIMIT]), return_exceptions=True)
-    for result in results:
-        if isinstance(result, Exception):
-            return result
-        if isinstance(result, BaseException):
-            raise result
-    return None
-
-
-async def _create(job: Object, todo: Plan, cluster: Cluster) -> tuple[int, Exception | None]:
-    """How many pods were made, and what went wrong."""
-    indexes = iter(todo.create)
-
-    async def one() -> None:
-        index = next(indexes)
-        pod = new_pod(job, index, todo.replaced.get(index) if index is not None else None)
-        try:
-            made = await cluster.create("pods", pod)
-        except StatusError as error:
-            if not is_namespace_terminating(error):
-                cluster.event(job, "Warning", "FailedCreate", f"Error creating: {error.message}")
-            raise
-        cluster.event(job, "Normal", "SuccessfulCreate", f"Created pod: {meta.name(made)}")
-
-    made, failure = await slow_start(len(todo.create), one)
-    if isinstance(failure, StatusError) and is_namespace_terminating(failure):
-        failure = None
-    return made, failure
 
 
 CONTROLLER = Controller("job-controller", RESOURCE, reconcile, gone=_forget, owns=("pods",), selector=selector_of)

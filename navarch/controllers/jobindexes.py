@@ -10,6 +10,7 @@ from navarch.apimachinery.errors import Object
 ANNOTATION = "batch.kubernetes.io/job-completion-index"
 FAILURES_ANNOTATION = "batch.kubernetes.io/job-index-failure-count"
 IGNORED_FAILURES_ANNOTATION = "batch.kubernetes.io/job-index-ignored-failure-count"
+DIGITS_LIMIT = 10
 
 
 def parse(text: str | None, limit: int) -> set[int]:
@@ -17,8 +18,9 @@ def parse(text: str | None, limit: int) -> set[int]:
     found: set[int] = set()
     for part in (text or "").split(","):
         first, _, last = part.partition("-")
-        if first.isdigit() and (last.isdigit() or not last):
-            found.update(range(int(first), min(int(last or first) + 1, limit)))
+        start, end = _number(first), _number(last or first)
+        if start is not None and end is not None:
+            found.update(range(start, min(end + 1, limit)))
     return found
 
 
@@ -43,8 +45,7 @@ def write(indexes: Iterable[int]) -> str:
 
 def of_pod(pod: Object) -> int | None:
     """The index that a pod works on."""
-    text = meta.annotations(pod).get(ANNOTATION, "")
-    return int(text) if text.isdigit() else None
+    return _number(meta.annotations(pod).get(ANNOTATION, ""))
 
 
 def failures(pod: Object) -> int:
@@ -62,5 +63,9 @@ def all_failures(pod: Object) -> int:
 
 
 def _count(pod: Object, annotation: str) -> int:
-    text = meta.annotations(pod).get(annotation, "")
-    return int(text) if text.isdigit() else 0
+    return _number(meta.annotations(pod).get(annotation, "")) or 0
+
+
+def _number(text: str) -> int | None:
+    """What an annotation or a status says, if it is a number that the API could hold."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= DIGITS_LIMIT else None

@@ -6,9 +6,10 @@ in `status.uncountedTerminatedPods`, then loses the finalizer, and only then bec
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import islice
 
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
@@ -402,7 +403,7 @@ def _staff(job: Object, found: Tally, result: Plan, now: datetime) -> None:
     if left > 0:
         result.after_seconds = left
     elif is_indexed(job):
-        result.create.extend(free_indexes(job, found)[:missing])
+        result.create.extend(islice(free_indexes(job, found), missing))
     else:
         result.create.extend([None] * missing)
 
@@ -427,19 +428,19 @@ def _surplus(job: Object, active: Sequence[Object], at_least: int) -> list[Objec
     return surplus + podrules.least_advanced_first(left)[: max(at_least - len(surplus), 0)]
 
 
-def free_indexes(job: Object, found: Tally) -> list[int | None]:
+def free_indexes(job: Object, found: Tally) -> Iterator[int]:
     """Indexes that nobody works on and that are not done, lowest first."""
     taken = {jobindexes.of_pod(pod) for pod in found.active} | found.completed_indexes | found.failed_indexes
     if replaces_failed_only(job):
         taken |= {jobindexes.of_pod(pod) for pod in found.terminating}
-    return [index for index in range(job["spec"]["completions"]) if index not in taken]
+    return (index for index in range(job["spec"]["completions"]) if index not in taken)
 
 
 def _staff_by_index(job: Object, found: Tally, missing: int, result: Plan, now: datetime) -> None:
     """Where each index has a back-off of its own. No index is begun in the place of one that must wait."""
     waits = []
-    for index in free_indexes(job, found)[:missing]:
-        failed = found.delayed.get(index) if index is not None else None
+    for index in islice(free_indexes(job, found), missing):
+        failed = found.delayed.get(index)
         left = jobbackoff.of_index(failed).seconds_left(now) if failed is not None else 0.0
         if left > 0:
             waits.append(left)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import repeat
 
 from navarch.apimachinery import meta, selectors
-from navarch.apimachinery.errors import Object, StatusError
+from navarch.apimachinery.errors import Object
 from navarch.apimachinery.selectors import Selector
+from navarch.controllers import podcontrol
 from navarch.controllers import pods as podrules
-from navarch.controllers.controller import Cluster, Controller, is_namespace_terminating, slow_start
+from navarch.controllers.controller import Cluster, Controller, is_namespace_terminating
 
 RESOURCE = "replicasets.apps"
 BURST_REPLICAS = 500
@@ -163,11 +164,12 @@ async def reconcile(owner: Object, cluster: Cluster) -> float | None:
     todo = plan(owner, pods, _related(owner, pods, cluster), cluster.now())
     failure: Exception | None = None
     if todo.create:
-        failure = await _create(owner, todo.create, cluster)
+        template = podrules.from_template(owner["spec"].get("template") or {}, owner)
+        _, failure = await podcontrol.create(owner, repeat(template), todo.create, cluster)
     elif todo.delete:
-        failure = await delete_pods(owner, todo.delete, cluster)
+        failure = await podcontrol.delete(owner, todo.delete, cluster)
     await _tell(owner, count(owner, pods, cluster.now()), failure, todo.missing, cluster)
-    if failure is not None and not (isinstance(failure, StatusError) and is_namespace_terminating(failure)):
+    if failure is not None and not is_namespace_terminating(failure):
         raise failure
     return todo.after_seconds
 
@@ -196,42 +198,6 @@ def _related(owner: Object, pods: Sequence[Object], cluster: Cluster) -> Iterato
 def _has_owner(obj: Object, uid: str) -> bool:
     reference = meta.controller_of(obj)
     return reference is not None and reference["uid"] == uid
-
-
-async def _create(owner: Object, count: int, cluster: Cluster) -> Exception | None:
-    template = podrules.from_template(owner["spec"].get("template") or {}, owner)
-
-    async def one() -> None:
-        try:
-            pod = await cluster.create("pods", template, meta.namespace(owner))
-        except StatusError as error:
-            if not is_namespace_terminating(error):
-                cluster.event(owner, "Warning", "FailedCreate", f"Error creating: {error.message}")
-            raise
-        cluster.event(owner, "Normal", "SuccessfulCreate", f"Created pod: {meta.name(pod)}")
-
-    _, failure = await slow_start(count, one)
-    return failure
-
-
-async def delete_pods(owner: Object, pods: Sequence[Object], cluster: Cluster) -> Exception | None:
-    """Delete pods of `owner`, and tell of each; the first failure, if there is one."""
-
-    async def one(pod: Object) -> None:
-        try:
-            await cluster.delete("pods", pod)
-        except StatusError as error:
-            cluster.event(owner, "Warning", "FailedDelete", f"Error deleting: {error.message}")
-            raise
-        cluster.event(owner, "Normal", "SuccessfulDelete", f"Deleted pod: {meta.name(pod)}")
-
-    results = await asyncio.gather(*(one(pod) for pod in pods), return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            if not isinstance(result, Exception):
-                raise result
-            return result
-    return None
 
 
 CONTROLLER = Controller("replicaset-controller", RESOURCE, reconcile, owns=("pods",), selector=selector_of)

@@ -1,4 +1,4 @@
-"""The machinery of controllers: retries, own writes, ownership, slow starts."""
+"""The machinery of controllers: retries, own writes, ownership."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from navarch.apimachinery import errors, meta
 from navarch.apimachinery.errors import Object
-from navarch.controllers.controller import Cluster, Controller, slow_start
+from navarch.controllers.controller import Cluster, Controller
 from tests.controllers.world import on_bench
 from tests.fakeapi import Bench
 
@@ -121,28 +121,3 @@ def test_gone_is_called_for_seeds_and_for_deleted_objects() -> None:
             await main(found)
 
     asyncio.run(on())
-
-
-def test_a_slow_start_stops_after_the_first_batch_that_fails() -> None:
-    calls = 0
-
-    async def one() -> None:
-        nonlocal calls
-        calls += 1
-        if calls > 2:
-            raise errors.forbidden("", "pods", "p", "exceeded quota")
-
-    done, failure = asyncio.run(slow_start(100, one))
-    assert (done, calls) == (2, 3)
-    assert isinstance(failure, errors.StatusError)
-
-
-def test_a_slow_start_does_everything_when_nothing_fails() -> None:
-    calls = 0
-
-    async def one() -> None:
-        nonlocal calls
-        calls += 1
-
-    assert asyncio.run(slow_start(37, one)) == (37, None)
-    assert calls == 37

@@ -49,6 +49,15 @@ def test_indexes_are_written_as_runs() -> None:
     assert jobindexes.parse("0-5", 3) == {0, 1, 2}
 
 
+@pytest.mark.parametrize("text", ["", "x", "-1", "²", "9" * 5000])
+def test_what_is_no_index_is_none(text: str) -> None:
+    assert jobindexes.parse(f"{text},3", 5) == {3}
+    stray = pod("a", "Succeeded", index=0)
+    stray["metadata"]["annotations"][jobindexes.ANNOTATION] = text
+    todo = plan(job({"startTime": STAMP}, completions=1, completionMode="Indexed"), stray)
+    assert todo.create == [0] and "succeeded" not in todo.status
+
+
 def test_as_many_pods_run_as_parallelism_and_open_completions_allow() -> None:
     owner = job({}, completions=5, parallelism=3)
     assert len(plan(owner).create) == 3
