@@ -15,9 +15,10 @@ from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
 from navarch.kubelet.probes import ContainerProbes
 from navarch.kubelet.resources import is_sidecar
-from navarch.kubelet.runtime_pod import Container, RuntimePod, Sandbox
+from navarch.kubelet.runtime_pod import Container, RuntimePod, Sandbox, recorded_grace_seconds
 
 NO_PROBES = ContainerProbes()
+DEFAULT_GRACE_SECONDS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,10 +302,8 @@ def _plan_main(
     return keep
 
 
-def grace_seconds(pod: Object | None, container: Container, kill: Kill | None, override: int | None = None) -> int:
+def grace_seconds(pod: Object | None, container: Container, kill: Kill | None) -> int:
     """How long a container may take to end: what the deletion says, else the failed probe, else the pod."""
-    if override is not None:
-        return override
     if pod is not None:
         deletion = pod["metadata"].get("deletionGracePeriodSeconds")
         if deletion is not None:
@@ -316,11 +315,5 @@ def grace_seconds(pod: Object | None, container: Container, kill: Kill | None, o
         value = pod["spec"].get("terminationGracePeriodSeconds")
         if value is not None:
             return int(value)
-    for key in ("io.kubernetes.pod.deletionGracePeriod", "io.kubernetes.pod.terminationGracePeriod"):
-        text = container.annotations.get(key)
-        if text and text.isdigit():
-            return int(text)
-    return DEFAULT_GRACE_SECONDS
-
-
-DEFAULT_GRACE_SECONDS = 30
+    recorded = recorded_grace_seconds(container)
+    return DEFAULT_GRACE_SECONDS if recorded is None else recorded

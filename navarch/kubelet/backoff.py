@@ -71,6 +71,24 @@ class Backoff:
         self.forget([key for key, entry in self._entries.items() if now - entry.updated > RESET_FACTOR * self.max_seconds])
 
 
+@dataclass(slots=True)
+class Retry:
+    """How soon one thing that goes wrong is tried again: later each time, until it `succeeded`."""
+
+    initial_seconds: float
+    max_seconds: float
+    _next: float = 0.0
+
+    def failed(self) -> float:
+        """The delay before the next try."""
+        delay = max(self._next, self.initial_seconds)
+        self._next = min(delay * 2, self.max_seconds)
+        return delay
+
+    def succeeded(self) -> None:
+        self._next = 0.0
+
+
 def duration_text(seconds: float) -> str:
     """As Go writes a duration: ``10s``, ``2m40s``, ``1.5s``, ``350ms``."""
     if seconds <= 0:

@@ -17,7 +17,6 @@ class KubeletConfig:
     """Holds ``pods/<uid>``; survives restarts."""
     log_directory: Path
     """Holds ``<namespace>_<name>_<uid>/<container>/<n>.log``."""
-    runtime_endpoint: str = ""
     port: int = 10250
     cluster_dns: tuple[str, ...] = ("10.96.0.10",)
     cluster_domain: str = "cluster.local"
@@ -51,7 +50,6 @@ class KubeletConfig:
     parallel_starts: int = 0
     """Pods that are started at once; 0 means one more than the machine has cores."""
     parallel_image_pulls: int = 3
-    registry_qps: float = 5.0
     max_container_log_bytes: int = 10 * 1024 * 1024
     max_container_log_files: int = 5
     allowed_unsafe_sysctls: tuple[str, ...] = ()

@@ -304,7 +304,7 @@ class PodContainers:
             # What it says may be secret, and events are not.
             self._context.event(pod, "Warning", "FailedPostStartHook", "PostStartHook failed", container)
             ended = Container(container_id, start.name, 0, "running", sandbox.id, 0)
-            await self.ending.kill(pod, ended, Kill(ended, container, "FailedPostStartHook"), None, sandbox)
+            await self.ending.kill(pod, ended, Kill(ended, container, "FailedPostStartHook"), sandbox)
             raise StartError("PostStartHookError", failure)
 
     # Removing

@@ -55,6 +55,11 @@ class NodeContext:
     recursive_read_only: bool = False
     """Whether the runtime can make what is mounted below a read-only mount read-only too."""
 
+    @property
+    def host_ip(self) -> str:
+        """The node's first address; "" where it has none."""
+        return self.host_ips[0] if self.host_ips else ""
+
     def event(self, pod: Object, type_: str, reason: str, message: str, container: Object | None = None) -> None:
         """Record an event about a pod, or about one of its containers."""
         path = ""

@@ -36,7 +36,6 @@ class Ending:
         pod: Object,
         container: Container,
         kill: Kill | None,
-        grace: int | None,
         sandbox: Sandbox | None,
         turn: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
@@ -50,7 +49,7 @@ class Ending:
         if container.id not in self._told:
             self._told.add(container.id)
             self._context.event(pod, "Normal", "Killing", message, shown)
-        seconds = actions.grace_seconds(pod if pod["spec"].get("containers") else None, container, kill, grace)
+        seconds = actions.grace_seconds(pod if pod["spec"].get("containers") else None, container, kill)
         seconds = await self._before_stop(pod, container, spec, seconds, sandbox)
         if turn is not None and seconds > 0:
             begun = clock.monotonic()
@@ -94,7 +93,7 @@ class Ending:
             self._context.event(pod, "Warning", "FailedPreStopHook", "PreStopHook failed", shown)
         return seconds - int(clock.monotonic() - begun)
 
-    async def kill_all(self, pod: Object, runtime: RuntimePod, grace: int | None) -> None:
+    async def kill_all(self, pod: Object, runtime: RuntimePod) -> None:
         """End everything: hooks and containers side by side, but sidecars after the containers, from the last to the first;
         then the sandboxes. Raises CRIError."""
         sidecars = [c["name"] for c in pod["spec"].get("initContainers") or () if resources.is_sidecar(c)]
@@ -110,7 +109,7 @@ class Ending:
                     if order.get(one.name, 0) < position:
                         await ended[one.id].wait()
 
-            await self.kill(pod, container, None, grace, runtime.sandbox, turn if position else None)
+            await self.kill(pod, container, None, runtime.sandbox, turn if position else None)
             ended[container.id].set()
 
         await side_by_side(end(container) for container in alive)

@@ -75,11 +75,6 @@ class Container:
     def running(self) -> bool:
         return self.state == "running"
 
-    @property
-    def failed(self) -> bool:
-        """It has ended, and not well."""
-        return (self.state == "exited" and self.exit_code != 0) or self.state == "unknown"
-
 
 @dataclass(frozen=True, slots=True)
 class RuntimePod:
@@ -119,6 +114,11 @@ class RuntimePod:
         )
 
 
+def state_of(state: int) -> State:
+    """A ContainerState of the CRI."""
+    return _STATES[state]
+
+
 def sandbox_of(status: pb.PodSandboxStatus) -> Sandbox:
     # Not above: simulated nodes, which ask no runtime, need not load its messages.
     from navarch.cri import runtime_pb2 as pb
@@ -141,7 +141,7 @@ def container_of(status: pb.ContainerStatus, sandbox_id: str) -> Container:
         id=status.id,
         name=status.labels.get(CONTAINER_NAME, status.metadata.name),
         attempt=_number(annotations.get(RESTART_COUNT), status.metadata.attempt),
-        state=_STATES[status.state],
+        state=state_of(status.state),
         sandbox_id=sandbox_id,
         created_at=status.created_at,
         started_at=status.started_at,

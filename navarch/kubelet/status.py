@@ -19,9 +19,6 @@ from navarch.kubelet.actions import NO_PROBES
 from navarch.kubelet.probes import ContainerProbes
 from navarch.kubelet.runtime_pod import Container, RuntimePod
 
-# Conditions the kubelet owns; all others are somebody else's and left alone.
-OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
-
 LOST_MESSAGE = "The container could not be located when the pod was terminated"
 DELETED_MESSAGE = "The container could not be located when the pod was deleted.  The container used to be Running"
 INITIALIZED_MESSAGE = (

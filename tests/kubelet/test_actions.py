@@ -193,7 +193,6 @@ def test_the_time_to_end_is_the_deletions_else_the_probes_else_the_pods() -> Non
     recorded = ran(annotations={"io.kubernetes.pod.terminationGracePeriod": "11"})
     assert actions.grace_seconds(None, recorded, None) == 11
     assert actions.grace_seconds(None, ran(), None) == 30
-    assert actions.grace_seconds(deleted, ran(), kill, 1) == 1
 
 
 STATES = st.sampled_from(["created", "running", "exited", "unknown"])

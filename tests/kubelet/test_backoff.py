@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from navarch.kubelet.backoff import Backoff, duration_text
+from navarch.kubelet.backoff import Backoff, Retry, duration_text
 
 
 def test_the_first_failure_is_tried_again_at_once_then_delays_double_to_the_maximum() -> None:
@@ -59,3 +59,10 @@ def test_keys_are_apart_and_can_be_forgotten() -> None:
 )
 def test_durations_are_written_as_go_writes_them(seconds: float, text: str) -> None:
     assert duration_text(seconds) == text
+
+
+def test_what_fails_again_and_again_is_tried_ever_later_until_it_succeeds() -> None:
+    retry = Retry(0.5, 3)
+    assert [retry.failed() for _ in range(5)] == [0.5, 1, 2, 3, 3]
+    retry.succeeded()
+    assert retry.failed() == 0.5

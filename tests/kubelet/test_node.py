@@ -7,7 +7,7 @@ from pathlib import Path
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
 from navarch.cri import runtime_pb2 as pb
-from tests.kubelet.test_pod_worker import NODE, Trial, on_a_trial
+from tests.kubelet.trial import NODE, Trial, on_a_trial
 
 
 def node_of(t: Trial) -> Object:

@@ -3,104 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from navarch.apimachinery import meta, quantity
+from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
 from navarch.component import clock
-from navarch.cri import runtime_pb2 as pb
-from navarch.cri.client import CRIError
-from navarch.cri.fake import FakeRuntime
 from navarch.kubelet import httpget, status
-from navarch.kubelet.config import KubeletConfig
-from navarch.kubelet.container_config import log_directory_name
-from navarch.kubelet.kubelet import Kubelet
-from tests.fakeapi import Bench, bench
-
-NODE = "n1"
-KEY = "default/p"
-
-
-class Trial:
-    """A kubelet on a bench."""
-
-    def __init__(self, found: Bench, runtime: FakeRuntime, kubelet: Kubelet) -> None:
-        self.bench, self.api, self.runtime, self.kubelet = found, found.api, runtime, kubelet
-
-    def add(self, *containers: Object, name: str = "p", **spec: Any) -> Object:
-        made = [
-            {"image": "app:1", "imagePullPolicy": "IfNotPresent", **container} for container in containers or ({"name": "c"},)
-        ]
-        body = {"nodeName": NODE, "restartPolicy": "Always", "terminationGracePeriodSeconds": 1, **spec, "containers": made}
-        metadata = {"name": name, "namespace": "default", "generation": 1}
-        return self.api.put(
-            {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": body, "status": {"phase": "Pending"}}
-        )
-
-    def status(self, key: str = KEY) -> Object:
-        return (self.api.one("pods", key) or {}).get("status") or {}
-
-    def container(self, key: str = KEY) -> Object:
-        return (self.status(key).get("containerStatuses") or [{"state": {}}])[0]
-
-    def events(self, reason: str) -> list[str]:
-        return [event["message"] for event in self.api.all("events") if event["reason"] == reason]
-
-    async def until(self, condition: Callable[[], Any], what: str = "") -> Any:
-        return await self.bench.until(condition, what=what)
-
-    async def running(self, **fields: Any) -> Object:
-        pod = self.add(**fields)
-        await self.until(lambda: self.status().get("phase") == "Running")
-        return pod
-
-
-@asynccontextmanager
-async def trial(directory: Path, **config: Any) -> AsyncIterator[Trial]:
-    runtime = FakeRuntime(images=["app:1"])
-    settings = {"relist_seconds": 0.05, "status_check_seconds": 0.05, **config}
-    kept: list[Kubelet] = []
-
-    def start(found: Bench) -> Kubelet:
-        found.api.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}, "spec": {}})
-        kubelet = Kubelet(
-            KubeletConfig(
-                node_name=NODE,
-                node_ip="10.0.0.1",
-                root_directory=directory / "kubelet",
-                log_directory=directory / "logs",
-                manage_cgroups=False,
-                memory_volumes=False,
-                **settings,
-            ),
-            found.client,
-            runtime,
-            runtime,
-            found.informers,
-        )
-        kept.append(kubelet)
-        return kubelet
-
-    async with bench(start) as found:
-        await found.until(lambda: kept[0].node.registered.is_set() and not kept[0].node.problem())
-        yield Trial(found, runtime, kept[0])
-
-
-def on_a_trial(test: Callable[[Trial], Any], **config: Any) -> Callable[[Path], None]:
-    def run(tmp_path: Path) -> None:
-        async def within() -> None:
-            async with trial(tmp_path, **config) as found:
-                await test(found)
-
-        asyncio.run(within())
-
-    return run
+from navarch.kubelet.pod_worker import PodWorker
+from tests.kubelet.trial import KEY, NODE, Trial, on_a_trial
 
 
 def test_a_pod_runs_is_reported_once_and_ends(tmp_path: Path) -> None:
@@ -149,65 +62,6 @@ def test_what_others_say_of_a_pods_state_is_put_right(tmp_path: Path) -> None:
     on_a_trial(test)(tmp_path)
 
 
-def test_a_sandbox_that_cannot_be_made_is_told_and_tried_again(tmp_path: Path) -> None:
-    async def test(t: Trial) -> None:
-        t.runtime.failures["RunPodSandbox"] = CRIError("UNKNOWN", "no network", "RunPodSandbox")
-        t.add()
-        await t.until(lambda: t.events("FailedCreatePodSandBox"))
-        assert (
-            t.events("FailedCreatePodSandBox")[0] == "Failed to create pod sandbox: rpc error: code = Unknown desc = no network"
-        )
-        await t.until(lambda: t.container()["state"] == {"waiting": {"reason": "ContainerCreating"}})
-        del t.runtime.failures["RunPodSandbox"]
-        await t.until(lambda: t.status().get("phase") == "Running")
-
-    on_a_trial(test)(tmp_path)
-
-
-def test_a_container_that_cannot_be_made_or_started_is_told(tmp_path: Path) -> None:
-    async def test(t: Trial) -> None:
-        t.runtime.failures["CreateContainer"] = CRIError("UNKNOWN", "no space", "CreateContainer")
-        t.add()
-        await t.until(lambda: "waiting" in t.container()["state"])
-        await t.until(lambda: t.container()["state"]["waiting"] == {"reason": "CreateContainerError", "message": "no space"})
-        assert "Error: no space" in t.events("Failed")
-        t.runtime.failures = {"StartContainer": CRIError("UNKNOWN", "no such program", "StartContainer")}
-        await t.until(lambda: t.container()["state"]["waiting"]["reason"] == "RunContainerError")
-        t.runtime.failures = {}
-        await t.until(lambda: t.status().get("phase") == "Running")
-        assert len(t.runtime.containers) == 1, "what was made and never ran is removed"
-
-    on_a_trial(test)(tmp_path)
-
-
-def test_a_container_is_not_started_again_while_a_start_of_it_is_under_way(tmp_path: Path) -> None:
-    async def test(t: Trial) -> None:
-        may_go_on = asyncio.Event()
-        create = t.runtime.create_container
-
-        async def slow(sandbox_id: str, config: pb.ContainerConfig, sandbox_config: pb.PodSandboxConfig) -> str:
-            made = await create(sandbox_id, config, sandbox_config)
-            await may_go_on.wait()
-            return made
-
-        t.runtime.create_container = slow  # type: ignore[method-assign]
-        pod = t.add({"name": "broken"}, {"name": "slow"})
-        stuck = t.kubelet.config.log_directory / log_directory_name(pod)
-        stuck.mkdir(parents=True)
-        (stuck / "broken").touch()
-        await t.until(lambda: ("CreateContainer", "slow") in t.runtime.calls)
-        for _ in range(300):
-            t.kubelet._workers[meta.uid(pod)].wake()
-            await asyncio.sleep(0)
-        assert [name for method, name in t.runtime.calls if method == "CreateContainer"] == ["slow"]
-        (stuck / "broken").unlink()
-        may_go_on.set()
-        await t.until(lambda: t.status().get("phase") == "Running")
-        assert len(t.runtime.containers) == 2
-
-    on_a_trial(test)(tmp_path)
-
-
 def test_a_defect_in_telling_does_not_end_the_work_on_a_pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(t: Trial) -> None:
         make, failures = status.make, iter(range(3))
@@ -220,19 +74,6 @@ def test_a_defect_in_telling_does_not_end_the_work_on_a_pod(tmp_path: Path, monk
         monkeypatch.setattr(status, "make", broken_at_first)
         t.add()
         await t.until(lambda: t.status().get("phase") == "Running")
-
-    on_a_trial(test)(tmp_path)
-
-
-def test_variables_of_what_is_no_file_are_not_waited_for(tmp_path: Path) -> None:
-    async def test(t: Trial) -> None:
-        volume = tmp_path / "volume"
-        volume.mkdir()
-        os.mkfifo(volume / "env")
-        env = [{"name": "A", "valueFrom": {"fileKeyRef": {"volumeName": "v", "path": "env", "key": "A"}}}]
-        t.add({"name": "c", "env": env}, volumes=[{"name": "v", "hostPath": {"path": str(volume)}}])
-        waiting = await t.until(lambda: t.container()["state"].get("waiting", {}).get("message"))
-        assert waiting == "couldn't parse env file"
 
     on_a_trial(test)(tmp_path)
 
@@ -253,65 +94,6 @@ def test_a_pod_whose_initialisation_has_failed_is_over_when_its_sidecars_are(tmp
         assert t.status()["phase"] == "Pending" and t.runtime.running("s")
         await t.until(lambda: t.status()["phase"] == "Failed")
         assert not t.runtime.running()
-
-    on_a_trial(test)(tmp_path)
-
-
-def test_what_is_wrong_with_mounts_is_told_without_the_nodes_paths(tmp_path: Path) -> None:
-    async def test(t: Trial) -> None:
-        env = [{"name": "A", "value": "x"}, {"name": "B", "value": "$(A)"}]
-        for name, mount, message in (
-            ("p", {"subPathExpr": "$(B)/$(C)"}, "missing value for C"),
-            ("q", {"subPath": "/x"}, "error SubPath `/x` must not be an absolute path"),
-            ("r", {"subPath": "x/../../y"}, "unable to provision SubPath `x/../../y`: must not contain '..'"),
-            ("s", {"subPathExpr": "link"}, 'failed to prepare subPath for volumeMount "v" of container "c"'),
-            (
-                "t",
-                {"readOnly": True, "recursiveReadOnly": "Enabled"},
-                'failed to resolve recursive read-only mode: volume "v" requested recursive read-only mode, but it is '
-                "not supported by the runtime",
-            ),
-        ):
-            volume = tmp_path / name
-            volume.mkdir()
-            (volume / "link").symlink_to("/etc")
-            mounts = [{"name": "v", "mountPath": "/v", **mount}]
-            volumes = [{"name": "v", "hostPath": {"path": str(volume)}}]
-            t.add({"name": "c", "env": env, "volumeMounts": mounts}, name=name, volumes=volumes)
-            key = f"default/{name}"
-            waiting = await t.until(lambda key=key: t.container(key)["state"].get("waiting", {}).get("message"), what=name)
-            assert waiting == message
-
-    on_a_trial(test)(tmp_path)
-
-
-def test_nothing_is_tried_in_a_hurry_while_something_is_missing(tmp_path: Path) -> None:
-    async def test(t: Trial) -> None:
-        volumes = [{"name": "v", "configMap": {"name": "none"}}]
-        t.add({"name": "c", "volumeMounts": [{"name": "v", "mountPath": "/v"}]}, volumes=volumes)
-        await t.until(lambda: t.events("FailedMount"))
-        started = clock.monotonic()
-        asked = ("GET", "/api/v1/namespaces/default/configmaps/none")
-        before = t.api.requests.count(asked)
-        await t.until(lambda: t.api.requests.count(asked) > before + 1)
-        assert clock.monotonic() - started > 0.3
-        assert [call for call in t.runtime.calls if call[0] == "RunPodSandbox"] == [("RunPodSandbox", "p")]
-
-    on_a_trial(test)(tmp_path)
-
-
-def test_pods_wait_for_the_network_unless_they_use_the_hosts(tmp_path: Path) -> None:
-    async def test(t: Trial) -> None:
-        t.runtime.network_ready = False
-        await t.until(lambda: t.kubelet.node.problem())
-        t.add()
-        t.add(name="host", hostNetwork=True)
-        await t.until(lambda: t.status("default/host").get("phase") == "Running")
-        assert t.status("default/host")["podIP"] == "10.0.0.1"
-        await t.until(lambda: t.events("NetworkNotReady"))
-        assert ("RunPodSandbox", "p") not in t.runtime.calls
-        t.runtime.network_ready = True
-        await t.until(lambda: t.status().get("phase") == "Running")
 
     on_a_trial(test)(tmp_path)
 
@@ -390,6 +172,19 @@ def test_hooks_of_pods_in_the_nodes_network_are_asked_at_the_nodes_address(
         await t.bench.client.delete("pods", "p", "default")
         await t.until(lambda: t.api.one("pods", KEY) is None)
         assert asked == ["http://10.0.0.1:8080/postStart", "http://10.0.0.1:8080/preStop"]
+
+    on_a_trial(test)(tmp_path)
+
+
+def test_a_pod_that_was_ending_when_the_kubelet_came_is_not_checked_for_life(tmp_path: Path) -> None:
+    async def test(t: Trial) -> None:
+        probe = {"exec": {"command": ["x"]}}
+        pod = await t.running({"name": "c", "livenessProbe": probe, "readinessProbe": probe})
+        later = PodWorker(t.kubelet._context, meta.set_path(pod, clock.timestamp(), "metadata", "deletionTimestamp"))
+        await later._refresh()
+        (found,) = later._prober.results().values()
+        assert set(found.results) == {"readiness"}
+        await later._prober.stop()
 
     on_a_trial(test)(tmp_path)
 
@@ -483,121 +278,5 @@ def test_what_nobody_knows_is_ended(tmp_path: Path) -> None:
         assert not (t.kubelet.config.pods_directory / "left-over").exists()
         assert len(list(t.kubelet.config.log_directory.iterdir())) == 1
         assert t.runtime.running()
-
-    on_a_trial(test)(tmp_path)
-
-
-def test_a_debugger_is_started_beside_the_container_it_looks_at_and_never_again(tmp_path: Path) -> None:
-    async def test(t: Trial) -> None:
-        pod = await t.running()
-        (target,) = t.runtime.running("c")
-        debugger = {"name": "debug", "image": "app:1", "imagePullPolicy": "IfNotPresent", "targetContainerName": "c"}
-        t.api.put({**t.api.one("pods", KEY), "spec": {**pod["spec"], "ephemeralContainers": [debugger]}})
-        await t.until(lambda: t.runtime.running("debug"))
-        (started,) = t.runtime.running("debug")
-        options = t.runtime.configs[started].linux.security_context.namespace_options
-        assert (options.pid, options.target_id) == (pb.TARGET, target)
-
-        def told() -> Object:
-            return (t.status().get("ephemeralContainerStatuses") or [{"state": {}}])[0]
-
-        await t.until(lambda: "running" in told()["state"])
-        assert t.status()["phase"] == "Running" and "allocatedResources" not in told()
-        t.runtime.exit(started, 3)
-        await t.until(lambda: told()["state"].get("terminated", {}).get("exitCode") == 3)
-        # What it was in is lost: its container comes back in another sandbox, the debugger does not.
-        for sandbox in list(t.runtime.sandboxes):
-            await t.runtime.stop_pod_sandbox(sandbox)
-        await t.until(lambda: t.runtime.running("c") not in ([], [target]))
-        await t.until(lambda: t.container()["restartCount"] == 1)
-        assert not t.runtime.running("debug") and told()["restartCount"] == 0
-        assert [name for method, name in t.runtime.calls if method == "StartContainer"].count("debug") == 1
-
-    on_a_trial(test)(tmp_path)
-
-
-def sized(cpu: str, memory: str = "64Mi", **fields: Any) -> Object:
-    return {"name": "c", "resources": {"requests": {"cpu": cpu, "memory": memory}, "limits": {"memory": memory}}, **fields}
-
-
-async def resize(t: Trial, cpu: str, memory: str = "64Mi") -> None:
-    pod = t.api.one("pods", KEY)
-    assert pod is not None
-    container = {**pod["spec"]["containers"][0], "resources": sized(cpu, memory)["resources"]}
-    generation = pod["metadata"]["generation"] + 1
-    metadata = {**pod["metadata"], "generation": generation}
-    t.api.put({**pod, "metadata": metadata, "spec": {**pod["spec"], "containers": [container]}})
-    await t.until(lambda: t.status().get("observedGeneration") == generation)
-
-
-def resize_condition(t: Trial, type_: str) -> Object:
-    return meta.condition(t.api.one("pods", KEY) or {}, type_) or {}
-
-
-def test_a_resize_is_told_to_the_runtime_and_then_in_the_status(tmp_path: Path) -> None:
-    async def test(t: Trial) -> None:
-        t.add(sized("100m"))
-        await t.until(lambda: t.container().get("allocatedResources") == {"cpu": "100m", "memory": "64Mi"})
-        (before,) = t.runtime.running("c")
-        await resize(t, "200m", "128Mi")
-        await t.until(lambda: (t.container().get("resources") or {}).get("limits") == {"memory": "128Mi"})
-        assert t.container()["allocatedResources"] == {"cpu": "200m", "memory": "128Mi"}
-        assert t.runtime.running("c") == [before] and t.container()["restartCount"] == 0
-        told = t.runtime.configs[before].linux.resources
-        assert (told.cpu_shares, told.memory_limit_in_bytes) == (204, 128 * 2**20)
-        assert not resize_condition(t, "PodResizePending") and not resize_condition(t, "PodResizeInProgress")
-        await t.until(lambda: len(t.events("ResizeStarted")) == len(t.events("ResizeCompleted")) == 1)
-
-    on_a_trial(test)(tmp_path)
-
-
-def test_a_container_starts_anew_where_its_policy_says_so(tmp_path: Path) -> None:
-    async def test(t: Trial) -> None:
-        t.add(sized("100m", resizePolicy=[{"resourceName": "memory", "restartPolicy": "RestartContainer"}]))
-        await t.until(lambda: t.container().get("allocatedResources"))
-        (before,) = t.runtime.running("c")
-        await resize(t, "200m")
-        await t.until(lambda: t.container()["allocatedResources"]["cpu"] == "200m")
-        assert t.runtime.running("c") == [before], "cpu needs no restart"
-        await resize(t, "200m", "128Mi")
-        await t.until(lambda: t.runtime.running("c") not in ([], [before]))
-        (after,) = t.runtime.running("c")
-        assert t.runtime.configs[after].linux.resources.memory_limit_in_bytes == 128 * 2**20
-        await t.until(lambda: t.container()["restartCount"] == 1)
-        await t.until(lambda: not resize_condition(t, "PodResizeInProgress"))
-
-    on_a_trial(test)(tmp_path)
-
-
-def test_a_resize_that_the_node_has_no_room_for_waits_or_is_hopeless(tmp_path: Path) -> None:
-    async def test(t: Trial) -> None:
-        cores = quantity.milli(t.kubelet.node.allocatable["cpu"]) // 1000
-        t.add({"name": "other", "resources": {"requests": {"cpu": f"{cores - 1}"}}}, name="other")
-        t.add(sized("100m"))
-        await t.until(lambda: t.container().get("allocatedResources"))
-        await resize(t, f"{cores * 2}")
-        await t.until(lambda: resize_condition(t, "PodResizePending").get("reason") == "Infeasible")
-        message = resize_condition(t, "PodResizePending")["message"]
-        assert message.startswith(f"Node didn't have enough capacity: cpu, requested: {cores * 2000}, capacity: "), message
-        await resize(t, f"{cores * 1000 - 500}m")
-        await t.until(lambda: resize_condition(t, "PodResizePending").get("reason") == "Deferred")
-        assert t.container()["allocatedResources"]["cpu"] == "100m"
-        assert ("UpdateContainerResources", "c") not in t.runtime.calls
-        await resize(t, "100m")
-        await t.until(lambda: not resize_condition(t, "PodResizePending"))
-
-    on_a_trial(test)(tmp_path)
-
-
-def test_memory_in_use_is_not_taken_away(tmp_path: Path) -> None:
-    async def test(t: Trial) -> None:
-        t.add(sized("100m", "128Mi"))
-        await t.until(lambda: t.container().get("allocatedResources"))
-        t.runtime.memory_bytes["c"] = 100 * 2**20
-        await resize(t, "100m", "64Mi")
-        await t.until(lambda: resize_condition(t, "PodResizeInProgress").get("reason") == "Error")
-        assert "below current usage" in resize_condition(t, "PodResizeInProgress")["message"]
-        assert t.container()["allocatedResources"]["memory"] == "64Mi"
-        assert t.container()["resources"]["limits"]["memory"] == "128Mi"
 
     on_a_trial(test)(tmp_path)
