@@ -11,6 +11,7 @@ BODY_LIMIT_BYTES = 10 * 1024
 HEAD_LIMIT_BYTES = 64 * 1024
 REDIRECTS_LIMIT = 10
 PLAIN_ANSWER = "http: server gave HTTP response to HTTPS client"
+_INFORMATIONAL = ("100", "102", "103")
 # What OpenSSL says of an answer that is not TLS.
 _PLAIN_ANSWERS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE")
 
@@ -60,6 +61,9 @@ async def _request(url: str, headers: list[tuple[str, str]]) -> tuple[int, dict[
         lines += [f"{name}: {value}" for name, value in headers]
         writer.write(("\r\n".join([*lines, "Connection: close"]) + "\r\n\r\n").encode("utf-8"))
         words, fields = await _read_head(reader)
+        while words[1] in _INFORMATIONAL:
+            # The answer is still to come.
+            words, fields = await _read_head(reader)
         # Of other answers only the status matters.
         body = await _read_body(reader, fields) if 300 <= int(words[1]) < 400 else b""
         return int(words[1]), fields, body.decode("utf-8", "replace")

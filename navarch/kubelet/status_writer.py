@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 PARALLEL_WRITES = 8
 RETRY_INITIAL_SECONDS = 0.2
 RETRY_MAX_SECONDS = 10.0
+SENSELESS = (400, 422)
+"""Answers to a status that will never be taken. Who is not allowed to write it now may be later."""
 
 
 @dataclass(slots=True)
@@ -112,7 +114,7 @@ class StatusWriter:
                         # Gone, or another pod of that name by now.
                         return
                     logger.warning("cannot write the status of pod %s: %s", meta.key(entry.pod), error.message)
-                    if error.code < 500 and error.code != 429:
+                    if error.code in SENSELESS:
                         return
                 except OSError as error:
                     logger.debug("cannot write the status of pod %s: %s", meta.key(entry.pod), error)

@@ -52,6 +52,11 @@ def test_a_status_from_200_to_399_is_a_success() -> None:
             assert found[1] == f"HTTP probe failed with statuscode: {status}"
 
 
+def test_what_an_answer_announces_is_not_the_answer() -> None:
+    answer = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+    assert asyncio.run(get(answer))[0] == "success"
+
+
 def test_requests_say_who_asks() -> None:
     _, _, asked = asyncio.run(get(b"HTTP/1.1 200 OK\r\n\r\n", path="/healthz?x=1"))
     assert asked.startswith("GET /healthz?x=1 HTTP/1.1\r\nHost: 127.0.0.1:PORT\r\nUser-Agent: kube-probe/1.36\r\n")

@@ -79,6 +79,26 @@ def test_a_status_waits_for_a_server_that_is_away() -> None:
     run(test)
 
 
+def test_a_status_that_may_not_be_written_now_is_written_when_it_may() -> None:
+    async def test(api: API, writer: StatusWriter) -> None:
+        api.failures = [errors.forbidden("", "pods", "p", "not yet"), errors.unauthorized()]
+        writer.set(api.pod, {"phase": "Failed"})
+        await writer.flush("u-1")
+        assert api.pod["status"]["phase"] == "Failed"
+
+    run(test)
+
+
+def test_a_status_that_is_wrong_is_not_written_again_and_again() -> None:
+    async def test(api: API, writer: StatusWriter) -> None:
+        api.failures = [errors.bad_request("no")]
+        writer.set(api.pod, {"phase": "Odd"})
+        await writer.flush("u-1")
+        assert len(api.patches) == 1
+
+    run(test)
+
+
 def test_a_pod_that_is_gone_or_another_by_now_is_given_up() -> None:
     async def test(api: API, writer: StatusWriter) -> None:
         for failure in (errors.not_found("", "pods", "p"), errors.conflict("", "pods", "p", "uid")):
