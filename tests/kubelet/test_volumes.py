@@ -171,6 +171,14 @@ def test_what_an_interrupted_writer_left_is_cleared(tmp_path: Path) -> None:
     assert shown(tmp_path) == {"a": "2"} and not (tmp_path / "..2020_half").exists()
 
 
+def test_what_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    atomic_writer.write(tmp_path, projections(a="1"))
+    before = set(tmp_path.iterdir())
+    with pytest.raises(OSError, match="exists"):
+        atomic_writer.write(tmp_path, projections(b="2", b__c="3"))
+    assert set(tmp_path.iterdir()) == before and shown(tmp_path) == {"a": "1"}
+
+
 @pytest.mark.parametrize("path", ["../x", "/x", "a/../../x", "..data", ""])
 def test_no_path_leads_out(path: str, tmp_path: Path) -> None:
     with pytest.raises(UnsafePath):

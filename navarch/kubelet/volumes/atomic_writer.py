@@ -50,8 +50,13 @@ def write(target: Path, files: Mapping[str, Projection], gid: int | None = None)
     fresh = target / stamp
     fresh.mkdir(mode=0o755)
     fresh.chmod(0o755)
-    for path, projection in files.items():
-        _write_file(fresh, path, projection, gid)
+    try:
+        for path, projection in files.items():
+            _write_file(fresh, path, projection, gid)
+    except OSError:
+        # It is tried again soon, and each time with another name.
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
     link = target / NEW_DATA
     link.unlink(missing_ok=True)
     link.symlink_to(stamp)
