@@ -9,7 +9,7 @@ from navarch.apimachinery.errors import Object, StatusError
 from navarch.apimachinery.selectors import Selector
 from navarch.client.informer import Informers
 from navarch.component.tasks import side_by_side
-from navarch.controllers import jobindexes, jobplan, jobpolicies, podcontrol
+from navarch.controllers import jobindexes, jobplan, jobpolicies, jobtally, podcontrol
 from navarch.controllers import pods as podrules
 from navarch.controllers.controller import (
     BY_CONTROLLER,
@@ -20,7 +20,7 @@ from navarch.controllers.controller import (
     is_namespace_terminating,
 )
 from navarch.controllers.jobbackoff import Record
-from navarch.controllers.jobplan import FINALIZER
+from navarch.controllers.jobtally import FINALIZER
 
 RESOURCE = "jobs.batch"
 MANAGED_BY = "kubernetes.io/job-controller"
@@ -53,7 +53,7 @@ def new_pod(job: Object, index: int | None, replaced: Object | None) -> Object:
         labels = {**(pod["metadata"].get("labels") or {}), jobindexes.ANNOTATION: text}
         pod["metadata"] |= {"annotations": annotations, "labels": labels}
         pod["spec"] = _indexed_spec(pod["spec"], f"{name[: HOSTNAME_LIMIT - len(text) - 1]}-{text}")
-    if not jobplan.has_finalizer(pod):
+    if not jobtally.has_finalizer(pod):
         pod["metadata"]["finalizers"] = [*(pod["metadata"].get("finalizers") or ()), FINALIZER]
     return pod
 
@@ -98,7 +98,7 @@ async def reconcile(job: Object, cluster: Cluster) -> float | None:
         return None
     pods = await cluster.claim(job, "pods", selector_of(job), FINALIZER)
     todo = jobplan.plan(job, pods, cluster.now(), _remembered(job, cluster))
-    await _release((pod for pod in todo.discard if jobplan.has_finalizer(pod)), cluster)
+    await _release((pod for pod in todo.discard if jobtally.has_finalizer(pod)), cluster)
     failure = await podcontrol.delete(job, [*todo.discard, *todo.delete][: jobplan.POD_CHANGES_LIMIT], cluster)
     if failure is None and todo.create:
         pods_to_make = (new_pod(job, index, None if index is None else todo.replaced.get(index)) for index in todo.create)
@@ -146,7 +146,7 @@ CONTROLLER = Controller("job-controller", RESOURCE, reconcile, gone=_forget, own
 
 
 async def _release_orphan(pod: Object, cluster: Cluster) -> None:
-    if not jobplan.has_finalizer(pod):
+    if not jobtally.has_finalizer(pod):
         return
     owner = meta.controller_of(pod)
     if owner is not None and owner["kind"] == "Job":
@@ -165,7 +165,7 @@ async def _release_orphan(pod: Object, cluster: Cluster) -> None:
 
 
 def _tracked(old: Object | None, new: Object | None) -> bool:
-    if new is None or not jobplan.has_finalizer(new):
+    if new is None or not jobtally.has_finalizer(new):
         return False
     return old is None or meta.controller_of(old) != meta.controller_of(new) or meta.being_deleted(new)
 

@@ -11,7 +11,7 @@ import pytest
 
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
-from navarch.controllers import jobindexes, jobplan, jobpolicies
+from navarch.controllers import jobindexes, jobplan, jobpolicies, jobtally
 from tests.controllers.cluster import Cluster, cluster
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -32,7 +32,7 @@ def pod(
     stamp = meta.format_time(NOW - timedelta(seconds=age))
     metadata: Object = {"name": uid, "namespace": "default", "uid": uid, "creationTimestamp": stamp}
     if finalizer:
-        metadata["finalizers"] = [jobplan.FINALIZER]
+        metadata["finalizers"] = [jobtally.FINALIZER]
     if index is not None:
         metadata["annotations"] = {jobindexes.ANNOTATION: str(index)}
     ended = {"terminated": {"exitCode": code, "finishedAt": stamp}} if phase in ("Failed", "Succeeded") else {}
@@ -262,7 +262,7 @@ def test_a_job_runs_to_completion_and_its_pods_stay_without_finalizer(tmp_path: 
             await found.until(lambda: _ended(found, "Complete"))
             assert _status(found)["succeeded"] == 10
             assert len(found.all("pods")) == 10
-            assert not any(jobplan.has_finalizer(item) for item in found.all("pods"))
+            assert not any(jobtally.has_finalizer(item) for item in found.all("pods"))
 
     asyncio.run(main())
 
@@ -312,7 +312,7 @@ def test_an_adopted_pod_counts(tmp_path: Path) -> None:
             owner = job(completions=1, manualSelector=True, selector={"matchLabels": {"app": "sum"}})
             owner["spec"]["template"]["metadata"]["labels"] = {"app": "sum"}
             await found.client.create("jobs.batch", owner)
-            await found.until(lambda: jobplan.has_finalizer(found.one("pods", "default/orphan") or {"metadata": {}}))
+            await found.until(lambda: jobtally.has_finalizer(found.one("pods", "default/orphan") or {"metadata": {}}))
             await found.add_node("node-1", "10.0.0.1")
             await found.until(lambda: _ended(found, "Complete"))
             assert [meta.name(item) for item in found.all("pods")] == ["orphan"]
