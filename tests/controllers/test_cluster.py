@@ -162,6 +162,8 @@ def test_a_silent_node_becomes_unknown_and_its_pods_leave_the_service(tmp_path: 
                 "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]},
             }
             await found.client.create("services", service)
+            # Two pods come to each node, if both are there when the first is placed.
+            await found.until(lambda: [node["spec"].get("taints") for node in found.all("nodes", "")] == [None, None])
             await found.client.create("deployments.apps", workload("Deployment", replicas=4))
             await found.until(lambda: ready_replicas(found) == 4)
             found.silent.add("node-1")
