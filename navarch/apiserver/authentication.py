@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from navarch.apimachinery import errors
 from navarch.apiserver.request import ANONYMOUS, AUTHENTICATED_GROUP, User
 from navarch.apiserver.tokens import TokenAuthority
 from navarch.component.httpserver import Request
+from navarch.component.jwt import InvalidToken
 
 UNAUTHENTICATED_GROUP = "system:unauthenticated"
 CERTIFICATES_LIMIT = 1024
@@ -34,14 +36,19 @@ class Authenticator:
             scheme, _, token = header.partition(" ")
             if scheme.lower() != "bearer" or not token:
                 raise errors.unauthorized()
-            user = self._tokens.authenticate(token.strip())
-            if user is None:
-                raise errors.unauthorized()
-            return user
+            try:
+                return self._tokens.authenticate(token.strip())
+            except InvalidToken:
+                raise errors.unauthorized() from None
         protocols = request.headers.get("sec-websocket-protocol", "")
         if "base64url.bearer.authorization.k8s.io." in protocols:
             return self._websocket(protocols)
         return ANONYMOUS_USER
+
+    def must_be_noted(self, request: Request) -> bool:
+        """Whether it has to be written down that what the request carries was used today."""
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        return bool(token) and scheme.lower() == "bearer" and self._tokens.must_be_noted(token.strip())
 
     def _certified(self, certificate: Mapping[str, Any]) -> User:
         known = self._certificates.get(id(certificate))
@@ -65,9 +72,8 @@ class Authenticator:
                 token = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode()
             except ValueError:
                 raise errors.unauthorized() from None
-            user = self._tokens.authenticate(token)
-            if user is not None:
-                return user
+            with suppress(InvalidToken):
+                return self._tokens.authenticate(token)
         raise errors.unauthorized()
 
 

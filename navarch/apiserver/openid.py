@@ -12,8 +12,9 @@ import orjson
 from navarch.apimachinery.errors import Object
 from navarch.apiserver.negotiation import JSON
 from navarch.apiserver.request import APIRequest
-from navarch.apiserver.tokens import ALGORITHM, TokenAuthority
+from navarch.apiserver.tokens import TokenAuthority
 from navarch.component.httpserver import Response
+from navarch.component.jwt import ALGORITHM
 
 CONFIGURATION_PATH = "/.well-known/openid-configuration"
 KEYS_PATH = "/openid/v1/jwks"
@@ -37,7 +38,7 @@ class OpenID:
         if path == CONFIGURATION_PATH:
             return _response(JSON, self._configuration())
         if path == KEYS_PATH:
-            return _response(KEYS_MEDIA_TYPE, {"keys": [self._tokens.public_key()]})
+            return _response(KEYS_MEDIA_TYPE, {"keys": [self._tokens.key.public()]})
         return None
 
     def _configuration(self) -> Object:

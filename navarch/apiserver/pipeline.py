@@ -146,7 +146,7 @@ class Pipeline:
             user = await self._authenticate(request)
             wanted = impersonation.wanted(request.headers)
             if wanted is not None:
-                user = impersonation.impersonate(self._authorizer, user, wanted, info)
+                user = replace(impersonation.impersonate(self._authorizer, user, wanted, info), warnings=user.warnings)
                 request.headers = impersonation.without(request.headers)
             counted = self._in_flight.enter(info, user)
             response = await self._answer(request, info, query, user, representation, unacceptable)
@@ -217,6 +217,7 @@ class Pipeline:
             remote_address=request.remote_address,
             unacceptable=unacceptable,
         )
+        asked.warn(user.warnings)
         try:
             answer = await self.execute(asked)
         except StatusError as error:
@@ -226,6 +227,10 @@ class Pipeline:
         if isinstance(answer, WatchAnswer) and websocket.is_websocket(request.headers):
             return websockets.serve_watch(asked, response)
         return response
+
+    def must_be_noted(self, request: Request) -> bool:
+        """Whether it has to be written down that the request's credentials were used."""
+        return self._authenticator.must_be_noted(request)
 
     async def _authenticate(self, request: Request) -> User:
         """Raises 401."""

@@ -77,6 +77,8 @@ class QuickReads:
             user = self._authenticator.authenticate(request)
         except StatusError:
             return None
+        if user.warnings:
+            return None
         if self._authorizer.authorize(user, info).decision is not Decision.ALLOW:
             return None
         kind = plan.kind

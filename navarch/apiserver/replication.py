@@ -1,8 +1,9 @@
 """A read replica's way through: what it can answer from its own index, and who else answers the rest.
 
 get, list and watch of objects are its own, as long as its index goes back far enough. All else goes to the leader over a unix
-socket that nobody but the server's own user can reach: writes, subresources, reviews, discovery, the past. Who asks was found
-out from the connection here, so that is told along; tokens and impersonation are looked at there.
+socket that nobody but the server's own user can reach: writes, subresources, reviews, discovery, the past, and tokens whose use
+is to be written down. Who asks was found out from the connection here, so that is told along; tokens and impersonation are
+looked at there.
 """
 
 from __future__ import annotations
@@ -63,7 +64,8 @@ class ReadReplica:
 
     async def handle(self, request: Request) -> Response:
         """Answer an HTTP request."""
-        if request.head and not request.query and request.path.startswith(_OBJECTS):
+        is_only_read = not self._pipeline.must_be_noted(request)
+        if is_only_read and request.head and not request.query and request.path.startswith(_OBJECTS):
             answer = await self._at_once(request)
             if answer is not None:
                 return answer
@@ -73,7 +75,7 @@ class ReadReplica:
         except StatusError:
             # What is wrong with it is said here.
             return await self._pipeline.handle(request)
-        if request.body_too_large or self._is_own(request, info, query):
+        if request.body_too_large or (is_only_read and self._is_own(request, info, query)):
             return await self._pipeline.handle(request)
         try:
             return await self._carry(request, info, query)

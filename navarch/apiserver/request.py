@@ -28,6 +28,21 @@ class User:
     groups: tuple[str, ...] = ()
     uid: str = ""
     extra: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    """What whoever comes with these credentials is to be told."""
+
+    @classmethod
+    def of_account(
+        cls,
+        namespace: str,
+        name: str,
+        uid: str,
+        extra: Mapping[str, Sequence[str]] | None = None,
+        warnings: tuple[str, ...] = (),
+    ) -> User:
+        """A service account."""
+        groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", AUTHENTICATED_GROUP)
+        return cls(f"system:serviceaccount:{namespace}:{name}", groups, uid, extra or {}, warnings)
 
     @property
     def is_anonymous(self) -> bool:

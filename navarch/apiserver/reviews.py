@@ -16,6 +16,7 @@ from navarch.apiserver.requestinfo import RequestInfo
 from navarch.apiserver.resources import MISMATCHED_NAMESPACE
 from navarch.apiserver.tokens import TokenAuthority
 from navarch.component import clock
+from navarch.component.jwt import InvalidToken
 
 KINDS = frozenset(
     {
@@ -70,11 +71,11 @@ class Reviews:
         if not spec.get("token"):
             raise errors.bad_request("token is required for TokenReview in authentication")
         audiences = tuple(spec.get("audiences") or self._tokens.audiences)
-        claims = self._tokens.verify(spec.get("token", ""), audiences)
-        if claims is None:
-            return {"user": {}, "error": "[invalid bearer token, unknown]"}
-        shared = [audience for audience in audiences if audience in claims["aud"]]
-        return {"authenticated": True, "user": self._tokens.user(claims).info, "audiences": shared}
+        try:
+            user, shared = self._tokens.verify(spec["token"], audiences)
+        except InvalidToken as reason:
+            return {"user": {}, "error": f"[invalid bearer token, {reason}]"}
+        return {"authenticated": True, "user": user.info, "audiences": shared}
 
     def _rules(self, request: APIRequest, review: Object) -> Object:
         namespace = (review.get("spec") or {}).get("namespace", "")

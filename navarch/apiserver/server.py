@@ -54,6 +54,7 @@ from navarch.apiserver.health import Check, Health, version
 from navarch.apiserver.inflight import MUTATING_LIMIT, READ_ONLY_LIMIT, InFlight
 from navarch.apiserver.inprocess import InProcessTransport
 from navarch.apiserver.kubernetesservice import KubernetesService
+from navarch.apiserver.legacytokens import Tracking
 from navarch.apiserver.masterleases import MasterLeases
 from navarch.apiserver.monitoring import RequestMetrics
 from navarch.apiserver.pipeline import Pipeline
@@ -142,6 +143,7 @@ class APIServer:
         )
         self.components: dict[str, Check] = {"etcd-0": lambda: self.store.problem}
         """Of the control plane's parts that run in this process, what is wrong with each."""
+        self._tokens = TokenAuthority(store, config.service_account_key_file, self._metrics.registry)
         self._is_started = False
         self._hooks_done = False
         self._server: httpserver.Server | None = None
@@ -218,7 +220,7 @@ class APIServer:
             resources,
             custom,
             aggregation,
-            TokenAuthority(store, config.service_account_key_file),
+            self._tokens,
             authorizer,
             NodeTunnel(resources, self._kubelet_tls, self._forward),
             self.health,
@@ -281,6 +283,8 @@ class APIServer:
         assert self._aggregation is not None
         self._aggregation.start()
         self._tasks.run_forever(service.run, name="kubernetes-service")
+        self._tasks.run_forever(lambda: self._tokens.legacy.run(client), name="token-uses")
+        self._tasks.run_forever(Tracking(client).run, name="token-tracking")
         trust = Trust(client, config.client_ca_file, config.front_proxy_ca_file)
         self._tasks.run_forever(trust.run, name="authentication-trust")
         self._tasks.run_forever(lambda: self._repair.run(repairs), name="address-repair")

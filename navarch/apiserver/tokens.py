@@ -1,68 +1,50 @@
-"""Service-account tokens: JSON Web Tokens (RFC 7519, ES256) bound to accounts, pods and secrets that must still exist."""
+"""Service-account tokens: JSON Web Tokens bound to accounts, pods and secrets that must still exist.
+
+Those that are asked for expire; those that Secrets hold do not (`legacytokens`).
+"""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import orjson
 
 from navarch.api import registry
+from navarch.api.core import serviceaccounttoken
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
-from navarch.apiserver.request import AUTHENTICATED_GROUP, User
+from navarch.apiserver.legacytokens import LegacyTokens
+from navarch.apiserver.request import User
 from navarch.component import clock
+from navarch.component.jwt import InvalidToken, SigningKey
+from navarch.component.metrics import Registry
 from navarch.storage.store import Store
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 ISSUER = "https://kubernetes.default.svc.cluster.local"
 EXPIRATION_MIN_SECONDS = 600
 EXPIRATION_MAX_SECONDS = 1 << 32
 CLOCK_SKEW_SECONDS = 10
+# What is deleted counts as being there a little longer: servers' clocks differ.
+DELETION_SKEW_SECONDS = 60
 VERIFIED_LIMIT = 4096
-ALGORITHM = "ES256"
 NODE_NAME, NODE_UID = "authentication.kubernetes.io/node-name", "authentication.kubernetes.io/node-uid"
-_COORDINATE_BYTES = 32
 
 
 class TokenAuthority:
     """Makes and checks tokens with the cluster's service-account key (PEM, EC P-256)."""
 
-    def __init__(self, store: Store, key_file: Path, issuer: str = ISSUER, audiences: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        store: Store,
+        key_file: Path,
+        metrics: Registry,
+        issuer: str = ISSUER,
+        audiences: tuple[str, ...] = (),
+    ) -> None:
         self._store = store
-        self._key_file = key_file
+        self.key = SigningKey(key_file)
         self.issuer = issuer
         self.audiences = audiences or (issuer,)
+        self.legacy = LegacyTokens(store, metrics)
         self._verified: dict[str, Object] = {}
-
-    @cached_property
-    def _key(self) -> EllipticCurvePrivateKey:
-        # Loaded with the first token: the first answers of a starting server need none.
-        from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-        from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-        key = load_pem_private_key(self._key_file.read_bytes(), None)
-        if not isinstance(key, EllipticCurvePrivateKey):
-            raise ValueError(f"{self._key_file} does not hold an elliptic-curve key")
-        return key
-
-    @cached_property
-    def key_id(self) -> str:
-        from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
-        der = self._key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        return _encode(hashlib.sha256(der).digest())
-
-    def public_key(self) -> Object:
-        """The key that checks signatures, as a JSON Web Key (RFC 7517, RFC 7518)."""
-        numbers = self._key.public_key().public_numbers()
-        x, y = (_encode(number.to_bytes(_COORDINATE_BYTES, "big")) for number in (numbers.x, numbers.y))
-        return {"use": "sig", "kty": "EC", "kid": self.key_id, "crv": "P-256", "alg": ALGORITHM, "x": x, "y": y}
 
     def issue(self, account: Object, bound: Object | None, audiences: list[str], expiration_seconds: int) -> tuple[str, int]:
         """A token for a ServiceAccount, bound to a Pod or Secret if given. Returns it and when it expires (epoch)."""
@@ -86,23 +68,82 @@ class TokenAuthority:
             "kubernetes.io": private,
             "sub": f"system:serviceaccount:{meta.namespace(account)}:{meta.name(account)}",
         }
-        return self._sign(claims), now + expiration_seconds
+        return self.key.sign(claims), now + expiration_seconds
 
     def _node(self, name: str) -> Object:
         kind = registry.resource("nodes")
         record = self._store.get(kind.key_prefix, kind.key("", name))
         return {"name": name, "uid": meta.uid(record.object())} if record is not None else {"name": name}
 
-    def authenticate(self, token: str) -> User | None:
-        """The account a token stands for, or None if it is not good (any more)."""
-        claims = self.verify(token, self.audiences)
-        if claims is None:
-            return None
-        return self.user(claims)
+    def authenticate(self, token: str) -> User:
+        """The account a token stands for. Raises InvalidToken."""
+        user, _ = self.verify(token, self.audiences)
+        return user
 
-    def user(self, claims: Object) -> User:
-        private = claims["kubernetes.io"]
+    def verify(self, token: str, audiences: tuple[str, ...]) -> tuple[User, list[str]]:
+        """Whom a token stands for that is genuine, timely, and whose objects exist; and for which of `audiences` it is meant.
+
+        Raises InvalidToken, also if it is meant for none of them.
+        """
+        claims = self._claims(token)
+        is_legacy = claims["iss"] == serviceaccounttoken.ISSUER
+        meant = list(self.audiences) if is_legacy else claims["aud"]
+        shared = [audience for audience in audiences if audience in meant]
+        if not shared:
+            shown, wanted = (" ".join(f'"{audience}"' for audience in each) for each in (meant, audiences))
+            raise InvalidToken(f"token audiences [{shown}] is invalid for the target audiences [{wanted}]")
+        if is_legacy:
+            return self.legacy.check(token, claims), shared
+        self._check_times(claims)
+        self._check_bound(claims["kubernetes.io"])
+        return self._user(claims), shared
+
+    def must_be_noted(self, token: str) -> bool:
+        """Whether a use of the token is something to write down."""
+        try:
+            claims = self._claims(token)
+        except InvalidToken:
+            return False
+        return claims["iss"] == serviceaccounttoken.ISSUER and self.legacy.must_be_noted(claims)
+
+    def _claims(self, token: str) -> Object:
+        claims = self._verified.get(token)
+        if claims is None:
+            claims = self.key.claims(token)
+            if claims is None or claims.get("iss") not in (self.issuer, serviceaccounttoken.ISSUER):
+                raise InvalidToken("unknown")
+            if len(self._verified) >= VERIFIED_LIMIT:
+                self._verified.clear()
+            self._verified[token] = claims
+        return claims
+
+    def _check_times(self, claims: Object) -> None:
+        now = clock.time_seconds()
+        if now >= claims["exp"] + CLOCK_SKEW_SECONDS:
+            raise InvalidToken("service account token has expired")
+        if now < claims["nbf"] - CLOCK_SKEW_SECONDS:
+            raise InvalidToken("service account token is not valid yet")
+
+    def _check_bound(self, private: Object) -> None:
         namespace, account = private["namespace"], private["serviceaccount"]
+        if not self._is_there("serviceaccounts", namespace, account):
+            raise InvalidToken(f"service account {namespace}/{account['name']} has been deleted")
+        if not all(self._is_there(f"{kind}s", namespace, private[kind]) for kind in ("pod", "secret") if kind in private):
+            raise InvalidToken("service account token has been invalidated")
+
+    def _is_there(self, resource: str, namespace: str, reference: Object) -> bool:
+        kind = registry.resource(resource)
+        record = self._store.get(kind.key_prefix, kind.key(namespace, reference["name"]))
+        if record is None or f'"uid":"{reference["uid"]}"'.encode() not in record.data:
+            return False
+        if b'"deletionTimestamp":"' not in record.data:
+            return True
+        deleted = record.object()["metadata"].get("deletionTimestamp")
+        return deleted is None or clock.time_seconds() <= meta.parse_time(deleted).timestamp() + DELETION_SKEW_SECONDS
+
+    @staticmethod
+    def _user(claims: Object) -> User:
+        private = claims["kubernetes.io"]
         extra = {"authentication.kubernetes.io/credential-id": [f"JTI={claims['jti']}"]}
         if "pod" in private:
             extra["authentication.kubernetes.io/pod-name"] = [private["pod"]["name"]]
@@ -111,70 +152,4 @@ class TokenAuthority:
             extra[NODE_NAME] = [private["node"]["name"]]
             if "uid" in private["node"]:
                 extra[NODE_UID] = [private["node"]["uid"]]
-        groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", AUTHENTICATED_GROUP)
-        return User(claims["sub"], groups, account["uid"], extra)
-
-    def verify(self, token: str, audiences: tuple[str, ...]) -> Object | None:
-        """The claims of a token that is genuine, timely, meant for one of `audiences`, and whose objects exist."""
-        claims = self._verified.get(token)
-        if claims is None:
-            claims = self._check_signature(token)
-            if claims is None:
-                return None
-            if len(self._verified) >= VERIFIED_LIMIT:
-                self._verified.clear()
-            self._verified[token] = claims
-        now = clock.time_seconds()
-        timely = claims["nbf"] - CLOCK_SKEW_SECONDS <= now < claims["exp"] + CLOCK_SKEW_SECONDS
-        if not timely or not set(audiences) & set(claims["aud"]) or not self._is_bound(claims["kubernetes.io"]):
-            return None
-        return claims
-
-    def _is_bound(self, private: Object) -> bool:
-        namespace = private["namespace"]
-        bound = [("serviceaccounts", private["serviceaccount"])]
-        bound += [(f"{kind}s", private[kind]) for kind in ("pod", "secret") if kind in private]
-        for resource, reference in bound:
-            kind = registry.resource(resource)
-            record = self._store.get(kind.key_prefix, kind.key(namespace, reference["name"]))
-            if record is None or f'"uid":"{reference["uid"]}"'.encode() not in record.data:
-                return False
-        return True
-
-    def _sign(self, claims: Object) -> str:
-        from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
-        from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-        from cryptography.hazmat.primitives.hashes import SHA256
-
-        header = {"alg": ALGORITHM, "kid": self.key_id}
-        signed = f"{_encode(orjson.dumps(header))}.{_encode(orjson.dumps(claims))}"
-        r, s = decode_dss_signature(self._key.sign(signed.encode(), ECDSA(SHA256())))
-        return f"{signed}.{_encode(r.to_bytes(_COORDINATE_BYTES, 'big') + s.to_bytes(_COORDINATE_BYTES, 'big'))}"
-
-    def _check_signature(self, token: str) -> Object | None:
-        from cryptography.exceptions import InvalidSignature
-        from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
-        from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-        from cryptography.hazmat.primitives.hashes import SHA256
-
-        try:
-            head, payload, signature = token.split(".")
-            raw = _decode(signature)
-            header, claims = orjson.loads(_decode(head)), orjson.loads(_decode(payload))
-            if header["alg"] != ALGORITHM or len(raw) != 2 * _COORDINATE_BYTES or claims["iss"] != self.issuer:
-                return None
-            numbers = (int.from_bytes(part, "big") for part in (raw[:_COORDINATE_BYTES], raw[_COORDINATE_BYTES:]))
-            signed = f"{head}.{payload}".encode()
-            self._key.public_key().verify(encode_dss_signature(*numbers), signed, ECDSA(SHA256()))
-        except (ValueError, KeyError, TypeError, InvalidSignature):
-            return None
-        verified: dict[str, Any] = claims
-        return verified
-
-
-def _encode(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def _decode(text: str) -> bytes:
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        return User.of_account(private["namespace"], private["serviceaccount"]["name"], private["serviceaccount"]["uid"], extra)

@@ -24,6 +24,7 @@ from navarch.component.pki import PKI
 from navarch.storage.replica.store import ReplicaStore
 from navarch.storage.sqlite import SQLiteBackend
 from tests.apiserver.bench import ADMIN, ALICE, Asking, Bench, bench, encode
+from tests.apiserver.robots import Robot, today
 
 
 class Follower(Asking):
@@ -308,3 +309,15 @@ def test_the_port_is_shared(tmp_path: Path) -> None:
         await server.close()
 
     asyncio.run(test())
+
+
+def test_a_read_replica_has_uses_written_down(leader: Bench, replica: Follower) -> None:
+    leader.listen()
+    robot = Robot(leader, "afar")
+    path = "/api/v1/namespaces/default/serviceaccounts/afar"
+    assert replica.call("GET", path, user=None, headers=robot.headers).status == 200
+    leader.until(lambda: robot.label() == today())
+    leader.until(lambda: not replica.server.pipeline.must_be_noted(Request("GET", path, "", robot.headers)))
+    before = replica.own
+    assert replica.call("GET", path, user=None, headers=robot.headers).status == 200
+    assert replica.own == before + 1, "what is written down already it answers itself"

@@ -10,13 +10,12 @@ from typing import Any
 import orjson
 
 from navarch.api import printing
-from navarch.api.core import tlskeypair
+from navarch.api.core import serviceaccounttoken, tlskeypair
 from navarch.api.kind import AGE, NAME, Column, Kind
 from navarch.apimachinery import meta, names
 from navarch.apimachinery.errors import FieldError, Object, forbidden_field, invalid_value, required, too_long
 
 SIZE_LIMIT_BYTES = 1024 * 1024
-SERVICE_ACCOUNT_NAME = "kubernetes.io/service-account.name"
 IMMUTABLE = "field is immutable when `immutable` is set"
 _JSON_KEYS = {"kubernetes.io/dockercfg": ".dockercfg", "kubernetes.io/dockerconfigjson": ".dockerconfigjson"}
 _REQUIRED_KEYS = {"kubernetes.io/ssh-auth": ("ssh-privatekey",), "kubernetes.io/tls": ("tls.crt", "tls.key")}
@@ -40,8 +39,9 @@ def validate(secret: Object) -> Iterator[FieldError]:
     if size > SIZE_LIMIT_BYTES:
         yield too_long("data", SIZE_LIMIT_BYTES)
     type_ = secret["type"]
-    if type_ == "kubernetes.io/service-account-token" and not meta.annotations(secret).get(SERVICE_ACCOUNT_NAME):
-        yield required(f"metadata.annotations[{SERVICE_ACCOUNT_NAME}]")
+    account = serviceaccounttoken.NAME_ANNOTATION
+    if type_ == serviceaccounttoken.TYPE and not meta.annotations(secret).get(account):
+        yield required(f"metadata.annotations[{account}]")
     elif type_ == "kubernetes.io/basic-auth" and not ({"username", "password"} & data.keys()):
         yield required("data[username]")
         yield required("data[password]")
