@@ -15,6 +15,7 @@ from navarch.client.client import Client
 from navarch.client.informer import Informers
 from navarch.client.transport import JSON, MERGE_PATCH, STRATEGIC_MERGE_PATCH, WatchEvent
 from navarch.component import clock
+from navarch.simulation.loop import SimulatedClock, SimulatedLoop
 
 
 class FakeAPI:
@@ -106,7 +107,9 @@ class FakeAPI:
                 while position < len(self.log):
                     resource, event = self.log[position]
                     position += 1
-                    if resource == kind.resource and meta.resource_version(event.object) > seen:
+                    if resource != kind.resource or meta.resource_version(event.object) <= seen:
+                        continue
+                    if _has_fields(kind, event.object, query):
                         yield event
                 wakeup.clear()
                 await wakeup.wait()
@@ -123,7 +126,9 @@ class FakeAPI:
         items = [
             obj
             for obj in self.objects.get(kind.resource, {}).values()
-            if (not namespace or meta.namespace(obj) == namespace) and selector.matches(meta.labels(obj))
+            if (not namespace or meta.namespace(obj) == namespace)
+            and selector.matches(meta.labels(obj))
+            and _has_fields(kind, obj, query)
         ]
         version = {"resourceVersion": str(self.revision)}
         return {"kind": kind.list_kind, "apiVersion": kind.api_version, "metadata": version, "items": items}
@@ -230,6 +235,12 @@ class FakeAPI:
             watcher.set()
 
 
+def _has_fields(kind: Kind, obj: Object, query: Mapping[str, str]) -> bool:
+    """Whether a field selector matches, of fields that never change."""
+    wanted = dict(item.split("=") for item in query.get("fieldSelector", "").split(",") if item)
+    return all(kind.selectable_fields[field](obj) == value for field, value in wanted.items())
+
+
 def _kind_of(obj: Object) -> Kind:
     return next(kind for kind in registry.kinds() if (kind.api_version, kind.kind) == (obj["apiVersion"], obj["kind"]))
 
@@ -281,6 +292,20 @@ async def bench(*starts: Callable[[Bench], Any]) -> AsyncIterator[Bench]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def run_in_virtual_time(test: Callable[[], Awaitable[None]]) -> None:
+    """Whatever waits for nothing but time waits no longer than a moment."""
+
+    async def timed() -> None:
+        SimulatedClock(loop).use()
+        await test()
+
+    loop = SimulatedLoop()
+    try:
+        loop.run_until_complete(timed())
+    finally:
+        loop.close()
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:

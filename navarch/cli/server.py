@@ -228,6 +228,7 @@ async def _listen(server: APIServer, reporter: Reporter, stopped: asyncio.Event)
 async def _run_components(cluster: Cluster, server: APIServer, reporter: Reporter, stopped: asyncio.Event) -> None:
     from navarch.client.client import Client
     from navarch.client.informer import Informers
+    from navarch.component.pki import PKI
     from navarch.component.tasks import Tasks
     from navarch.controllers.config import ControllerConfig
     from navarch.controllers.manager import ControllerManager
@@ -235,7 +236,12 @@ async def _run_components(cluster: Cluster, server: APIServer, reporter: Reporte
 
     transport = server.transport()
     shared = Informers(Client(transport, field_manager="navarch"))
-    settings = ControllerConfig(root_ca_pem=(cluster.pki_dir / "ca.crt").read_text(), cluster_cidr=POD_CIDR)
+    pki = PKI(cluster.pki_dir)
+    settings = ControllerConfig(
+        root_ca_pem=pki.certificate("ca").read_text(),
+        service_account_key_file=pki.service_account_key,
+        cluster_cidr=POD_CIDR,
+    )
 
     async def control(transport: Transport, informers: Informers) -> None:
         manager = ControllerManager(Client(transport, field_manager="kube-controller-manager"), informers, settings)

@@ -69,6 +69,11 @@ class Informer:
     # What it knows.
 
     @property
+    def is_selective(self) -> bool:
+        """Whether there may be objects of the resource that it does not want to know of."""
+        return bool(self._namespace or any(self._selectors.values()))
+
+    @property
     def has_synced(self) -> bool:
         return self._synced.is_set()
 
@@ -271,6 +276,14 @@ def only_metadata(obj: Object) -> Object:
     return {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": metadata}
 
 
+def _with(informer: Informer, indexers: Mapping[str, Indexer]) -> Informer:
+    """An informer with these indices among its own."""
+    for name, indexer in indexers.items():
+        if name not in informer._indexers:
+            informer.add_indexer(name, indexer)
+    return informer
+
+
 class Informers:
     """The informers a process shares: one for each resource, started when first asked for."""
 
@@ -278,6 +291,7 @@ class Informers:
         self.client = client
         self._informers: dict[str, Informer] = {}
         self._light: dict[str, Informer] = {}
+        self._selected: dict[tuple[str, str], Informer] = {}
         self._tasks = Tasks("informers")
 
     def get(self, resource: str, **indexers: Indexer) -> Informer:
@@ -286,10 +300,16 @@ class Informers:
         if informer is None:
             informer = self._informers[resource] = Informer(self.client, resource, transform=without_managers)
             self._tasks.run_forever(informer.run, name=resource)
-        for name, indexer in indexers.items():
-            if name not in informer._indexers:
-                informer.add_indexer(name, indexer)
-        return informer
+        return _with(informer, indexers)
+
+    def selected(self, resource: str, field_selector: str, **indexers: Indexer) -> Informer:
+        """The informer of those objects only that the selector matches: for whom few of many are enough."""
+        informer = self._selected.get((resource, field_selector))
+        if informer is None:
+            informer = Informer(self.client, resource, field_selector=field_selector, transform=without_managers)
+            self._selected[resource, field_selector] = informer
+            self._tasks.run_forever(informer.run, name=f"{resource} with {field_selector}")
+        return _with(informer, indexers)
 
     def metadata(self, resource: str) -> Informer:
         """An informer of which only `metadata` may be used: the one of whole objects if there is one, else a lighter one."""
@@ -303,7 +323,7 @@ class Informers:
 
     def all(self) -> list[Informer]:
         """Those asked for so far."""
-        return [*self._informers.values(), *self._light.values()]
+        return [*self._informers.values(), *self._light.values(), *self._selected.values()]
 
     async def wait_synced(self) -> None:
         """Until every informer asked for so far has its first list."""

@@ -15,6 +15,10 @@ class ControllerConfig:
     signing_certificate_file: Path | None = None
     """The authority under which certificate signing requests are issued (PEM); without it and its key none are."""
     signing_key_file: Path | None = None
+    service_account_key_file: Path | None = None
+    """The private key (PEM, EC P-256) that signs the tokens in Secrets; without it they get none."""
+    legacy_token_clean_up_seconds: float = 8760 * 3600.0
+    """So long unused, tokens in Secrets that were made for their accounts are refused, and once more as long, they go."""
     cluster_cidr: str = "10.244.0.0/16"
     """Where nodes' pod networks are cut from."""
     node_cidr_mask_size: int = 24

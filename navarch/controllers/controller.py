@@ -92,6 +92,10 @@ class Controller:
     """More indices over its own objects."""
     seeds: tuple[str, ...] = ()
     """Keys to look at when it starts, whether there is such an object or not."""
+    field_selector: str = ""
+    """It looks after those of its resource only that this matches, and has no others in its cache."""
+    retries_limit: int | None = None
+    """After so many failures in a row a key waits until something changes; None: it is tried for ever."""
     workers: int = WORKERS
 
 
@@ -260,7 +264,11 @@ class Runner:
         self._writes: dict[str, _OwnWrites] = {}
         self._tasks = Tasks(controller.name)
         self._kind = ""
-        self._primary = informers.get(controller.resource, **controller.indexers)
+        self._primary = (
+            informers.selected(controller.resource, controller.field_selector, **controller.indexers)
+            if controller.field_selector
+            else informers.get(controller.resource, **controller.indexers)
+        )
         self.caches: dict[str, Informer] = {controller.resource: self._primary}
         """The informers it acts on, and so must see its own writes in."""
         self.memory: dict[str, Any] = {}
@@ -363,19 +371,26 @@ class Runner:
         except StatusError as error:
             level = logging.DEBUG if error.is_conflict or error.is_not_found or error.code in (429, 503) else logging.INFO
             logger.log(level, "%s: %s: %s", self.controller.name, key, error.message)
-            self.queue.add_rate_limited(key)
+            self._retry(key)
         except OSError as error:
             logger.debug("%s: %s: %s", self.controller.name, key, error)
-            self.queue.add_rate_limited(key)
+            self._retry(key)
         except Exception:
             logger.exception("%s failed on %s", self.controller.name, key)
-            self.queue.add_rate_limited(key)
+            self._retry(key)
         else:
             self.queue.forget(key)
             if after_seconds is not None:
                 self.queue.add_after(key, after_seconds)
         if not writes.versions and not writes.deleted:
             del self._writes[key]
+
+    def _retry(self, key: str) -> None:
+        limit = self.controller.retries_limit
+        if limit is None or self.queue.retries(key) < limit:
+            self.queue.add_rate_limited(key)
+        else:
+            self.queue.forget(key)
 
     async def _see_own_writes(self, key: str, writes: _OwnWrites) -> None:
         """Wait until the caches hold what earlier work on this key wrote."""

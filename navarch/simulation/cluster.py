@@ -357,7 +357,8 @@ class SimulatedCluster:
         from navarch.simulation.heartbeats import adjusted
 
         authority = self.pki.certificate("ca").read_text() if self.parts.http else "none"
-        config = ControllerConfig(root_ca_pem=authority, cluster_cidr=CLUSTER_CIDR)
+        key = self.pki.service_account_key
+        config = ControllerConfig(root_ca_pem=authority, service_account_key_file=key, cluster_cidr=CLUSTER_CIDR)
 
         def adjust(controller: Controller) -> Controller | None:
             if controller.name == DNS_CONTROLLER:

@@ -152,3 +152,27 @@ def test_a_watch_that_ends_at_once_is_not_begun_again_and_again() -> None:
         assert found.api.requests.count(("GET", "/api/v1/configmaps")) == 2
 
     on_bench(test)
+
+
+def test_one_with_a_selector_has_no_others_and_is_shared_by_those_who_select_the_same() -> None:
+    def secret(name: str, type_: str) -> Object:
+        metadata = {"name": name, "namespace": "default"}
+        return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": type_}
+
+    async def test(found: Bench) -> None:
+        found.api.put(secret("a", "x"))
+        found.api.put(secret("b", "y"))
+        informer = found.informers.selected("secrets", "type=x")
+        await informer.wait_synced()
+        found.api.put(secret("c", "y"))
+        found.api.put(secret("d", "x"))
+        await found.until(lambda: len(informer) == 2)
+        assert [meta.name(obj) for obj in informer.list()] == ["a", "d"]
+        assert informer.is_selective and not found.informers.get("secrets").is_selective
+        assert found.informers.selected("secrets", "type=x", type=lambda obj: [obj["type"]]) is informer
+        assert len(informer.by_index("type", "x")) == 2
+        assert found.informers.selected("secrets", "type=y") is not informer
+        await found.informers.wait_synced()
+        assert len(found.informers.all()) == 3 and len(found.informers.get("secrets")) == 4
+
+    on_bench(test)

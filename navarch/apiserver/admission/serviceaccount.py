@@ -8,11 +8,11 @@ from __future__ import annotations
 from functools import lru_cache
 
 from navarch.api.core import pod as pods
+from navarch.api.core import secretreferences
 from navarch.api.core import serviceaccount as accounts
 from navarch.api.kind import Kind
 from navarch.apimachinery import errors, meta, remember
 from navarch.apimachinery.errors import Object
-from navarch.apiserver.admission import secretreferences
 from navarch.apiserver.admission.chain import AdmissionPlugin, Attributes
 from navarch.component import clock
 from navarch.storage.changes import Record
@@ -88,7 +88,7 @@ def _problem_of_mirror(spec: Object) -> str:
     """What a mirror pod may not refer to; "" if there is nothing."""
     if spec.get("serviceAccountName"):
         return "a mirror pod may not reference service accounts"
-    if secretreferences.refers_to_secrets(spec):
+    if any(secretreferences.names(spec)):
         return "a mirror pod may not reference secrets"
     if secretreferences.projects_tokens(spec):
         return "a mirror pod may not use ServiceAccountToken volume projections"

@@ -23,7 +23,8 @@ class Caches(Checker):
                 if stored is None:
                     continue
                 known = informer.versions()
-                for key in sorted(stored.keys() ^ known.keys()):
+                missing = stored.keys() - known.keys() if not informer.is_selective else set()
+                for key in sorted(missing | (known.keys() - stored.keys())):
                     has, wants = ("still has", "is gone") if key in known else ("does not have", "is there")
                     self.report(f"{informer.resource} {key}", f"{owner} {has} what {wants}")
                 if informer.resource == LEASES and self.state.cluster.control_planes is not None:

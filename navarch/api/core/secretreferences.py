@@ -12,7 +12,6 @@ _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _CONTAINERS = {"initContainers": "init container", "containers": "container"}
 _EPHEMERAL_CONTAINERS = {"ephemeralContainers": "ephemeral container"}
 _VOLUME_SECRETS = (
-    ("azureFile", "secretName"),
     ("cephfs", "secretRef"),
     ("cinder", "secretRef"),
     ("flexVolume", "secretRef"),
@@ -24,16 +23,21 @@ _VOLUME_SECRETS = (
 )
 
 
-def refers_to_secrets(spec: Object) -> bool:
-    """Whether a pod refers to any Secret."""
-    if spec.get("imagePullSecrets") or any(_of_containers(spec, {**_CONTAINERS, **_EPHEMERAL_CONTAINERS})):
-        return True
+def names(spec: Object) -> Iterator[str]:
+    """All Secrets that a pod refers to, as often as it does."""
+    return filter(None, _names(spec))
+
+
+def _names(spec: Object) -> Iterator[str]:
+    yield from (reference.get("name", "") for reference in spec.get("imagePullSecrets") or ())
+    yield from (name for _, name in _of_containers(spec, {**_CONTAINERS, **_EPHEMERAL_CONTAINERS}))
     for volume in spec.get("volumes") or ():
-        if "secret" in volume or any((volume.get(source) or meta.EMPTY).get(field) for source, field in _VOLUME_SECRETS):
-            return True
-        if any("secret" in source for source in _projected(volume)):
-            return True
-    return False
+        yield (volume.get("secret") or meta.EMPTY).get("secretName", "")
+        yield (volume.get("azureFile") or meta.EMPTY).get("secretName", "")
+        for source, field in _VOLUME_SECRETS:
+            yield ((volume.get(source) or meta.EMPTY).get(field) or meta.EMPTY).get("name", "")
+        for projected in _projected(volume):
+            yield (projected.get("secret") or meta.EMPTY).get("name", "")
 
 
 def projects_tokens(spec: Object) -> bool:
