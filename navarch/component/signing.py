@@ -63,6 +63,16 @@ class Authority:
         return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
+def end_of(certificate_pem: bytes) -> datetime | None:
+    """Until when a certificate is good, the first if there are several; None if it cannot be read."""
+    from cryptography import x509
+
+    try:
+        return x509.load_pem_x509_certificate(certificate_pem).not_valid_after_utc
+    except ValueError:
+        return None
+
+
 def _names(request: x509.CertificateSigningRequest) -> list[x509.GeneralName]:
     """The alternative names of those sorts that the signers know and check."""
     from cryptography import x509

@@ -11,7 +11,7 @@ from navarch.api.certificates import pkcs10
 from navarch.api.certificates.pkcs10 import SigningRequest
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
-from navarch.component.signing import Authority
+from navarch.component.signing import Authority, end_of
 from navarch.controllers.config import ControllerConfig
 from navarch.controllers.controller import Cluster, Controller
 
@@ -25,6 +25,7 @@ LIFETIME = timedelta(days=365)
 LIFETIME_MIN = timedelta(minutes=10)
 # How long requests are kept once nothing more comes of them.
 DECIDED_KEPT = timedelta(hours=1)
+# How long somebody has to decide, and to sign.
 PENDING_KEPT = timedelta(hours=24)
 _ENCIPHERMENT = frozenset({"key encipherment"})
 _NODE_USAGES = {
@@ -145,9 +146,13 @@ def expiry(request: Object) -> datetime | None:
     if not items:
         ends.append(meta.parse_time(request["metadata"]["creationTimestamp"]) + PENDING_KEPT)
     for item in items:
-        done = item.get("type") in ("Denied", "Failed") or (item.get("type") == "Approved" and issued)
-        if done and item.get("lastUpdateTime"):
-            ends.append(meta.parse_time(item["lastUpdateTime"]) + DECIDED_KEPT)
+        if item.get("type") not in ("Approved", "Denied", "Failed"):
+            continue
+        if item["type"] == "Approved" and issued:
+            ends += filter(None, [end_of(base64.b64decode(issued))])
+        if item.get("lastUpdateTime"):
+            kept = PENDING_KEPT if item["type"] == "Approved" and not issued else DECIDED_KEPT
+            ends.append(meta.parse_time(item["lastUpdateTime"]) + kept)
     return min(ends) if ends else None
 
 

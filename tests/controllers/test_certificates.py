@@ -139,7 +139,7 @@ def test_a_certificate_says_what_was_asked_and_no_more(pki: PKI, lifetime: timed
     ("status", "expected"),
     [
         ({}, timedelta(hours=24)),
-        ({"conditions": [{"type": "Approved"}]}, None),
+        ({"conditions": [{"type": "Approved"}]}, timedelta(hours=25)),
         ({"conditions": [{"type": "Approved"}], "certificate": "eA=="}, timedelta(hours=2)),
         ({"conditions": [{"type": "Denied"}]}, timedelta(hours=2)),
         ({"conditions": [{"type": "Approved"}, {"type": "Failed"}]}, timedelta(hours=2)),
@@ -152,6 +152,19 @@ def test_requests_are_kept_for_a_while(status: Object, expected: timedelta | Non
     kept = {**request("a"), "status": {**status, "conditions": conditions}}
     kept["metadata"]["creationTimestamp"] = meta.format_time(NOW)
     assert certificates.expiry(kept) == (NOW + expected if expected is not None else None)
+
+
+def test_a_request_goes_with_its_certificate_if_that_ends_sooner(pki: PKI) -> None:
+    authority = Authority(pki.certificate("ca"), pki.key("ca"))
+    wanted = pkcs10.parse(signing_request("alice"))
+    issued = authority.sign(wanted.x509, ["client auth"], timedelta(minutes=10), NOW)
+    approved = {"type": "Approved", "status": "True", "lastUpdateTime": meta.format_time(NOW)}
+    status: Object = {"conditions": [approved], "certificate": base64.b64encode(issued).decode()}
+    assert certificates.expiry({**request("a"), "status": status}) == NOW + timedelta(minutes=10)
+    del approved["lastUpdateTime"]
+    assert certificates.expiry({**request("a"), "status": status}) == NOW + timedelta(minutes=10)
+    denied = {**status, "conditions": [{**approved, "type": "Denied"}]}
+    assert certificates.expiry({**request("a"), "status": denied}) is None
 
 
 def test_old_requests_go() -> None:
