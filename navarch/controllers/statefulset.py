@@ -10,17 +10,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from navarch.api import registry
 from navarch.apimachinery import meta, selectors
 from navarch.apimachinery.errors import Object, StatusError
 from navarch.apimachinery.selectors import Selector
-from navarch.controllers import history
+from navarch.client.informer import Informers
+from navarch.controllers import history, statefulsetclaims
 from navarch.controllers import pods as podrules
-from navarch.controllers.controller import Cluster, Controller, is_namespace_terminating
+from navarch.controllers.controller import Cluster, Controller, Watch, is_namespace_terminating
 from navarch.controllers.history import HASH_LABEL, History
 
 RESOURCE = "statefulsets.apps"
-CLAIMS = "persistentvolumeclaims"
 POD_NAME_LABEL = "statefulset.kubernetes.io/pod-name"
 POD_INDEX_LABEL = "apps.kubernetes.io/pod-index"
 
@@ -30,6 +29,12 @@ class Plan:
     create: list[tuple[int, Object]] = field(default_factory=list)
     """(ordinal, revision) of pods to make."""
     delete: list[Object] = field(default_factory=list)
+    keep: list[Object] = field(default_factory=list)
+    """Pods that stay, as they should be."""
+    provide: list[Object] = field(default_factory=list)
+    """Pods that hold up others since they do not run yet, and may lack claims."""
+    condemned: list[Object] = field(default_factory=list)
+    """Pods that go since the set has shrunk, though perhaps not yet."""
     after_seconds: float | None = None
 
 
@@ -88,6 +93,7 @@ def plan(owner: Object, pods: Iterable[Object], revisions: Revisions, now: datet
     if _staff(owner, numbered, wanted, revisions, result, now):
         return result
     surplus = sorted((number for number in numbered if number not in wanted), reverse=True)
+    result.condemned = [numbered[number] for number in surplus]
     if _condemn(owner, numbered, surplus, result, now):
         return result
     if strategy(owner) == "RollingUpdate":
@@ -106,8 +112,12 @@ def _staff(
         elif podrules.is_finished(pod):
             if not meta.being_deleted(pod):
                 result.delete.append(pod)
-        elif is_healthy(owner, pod, now):
-            continue
+        else:
+            if not is_ordered(owner) or is_healthy(owner, pod, now):
+                result.keep.append(pod)
+                continue
+            if podrules.phase(pod) == "Pending":
+                result.provide.append(pod)
         if is_ordered(owner):
             return True
     return False
@@ -195,27 +205,7 @@ def new_pod(owner: Object, number: int, revision: Object) -> Object:
     spec = {**pod["spec"], "hostname": name}
     if owner["spec"].get("serviceName"):
         spec["subdomain"] = owner["spec"]["serviceName"]
-    claimed = claims(owner, number)
-    if claimed:
-        volumes = [item for item in spec.get("volumes") or () if item["name"] not in claimed]
-        for volume, claim in claimed.items():
-            volumes.append({"name": volume, "persistentVolumeClaim": {"claimName": meta.name(claim)}})
-        spec["volumes"] = volumes
-    return {**pod, "spec": spec}
-
-
-def claims(owner: Object, number: int) -> dict[str, Object]:
-    """Volume -> the claim that the pod of that number has for it."""
-    found = {}
-    for template in owner["spec"].get("volumeClaimTemplates") or ():
-        volume = meta.name(template)
-        labels = {**meta.labels(template), **(meta.get_path(owner["spec"], "selector", "matchLabels") or {})}
-        metadata = {"name": f"{volume}-{meta.name(owner)}-{number}", "namespace": meta.namespace(owner), "labels": labels}
-        if meta.annotations(template):
-            metadata["annotations"] = dict(meta.annotations(template))
-        claim: Object = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata}
-        found[volume] = {**claim, "spec": template.get("spec") or {}}
-    return found
+    return {**pod, "spec": statefulsetclaims.with_volumes(spec, owner, number)}
 
 
 def selector_of(owner: Object) -> Selector:
@@ -231,15 +221,12 @@ async def reconcile(owner: Object, cluster: Cluster) -> float | None:
     revisions = Revisions(_before(owner, found), found.current)
     now = cluster.now()
     todo = plan(owner, pods, revisions, now)
-    for pod in todo.delete:
-        await _delete(owner, pod, cluster)
     failure: Exception | None = None
-    for number, revision in todo.create:
-        try:
-            await _create(owner, number, revision, cluster)
-        except StatusError as error:
-            failure = None if is_namespace_terminating(error) else error
-            break
+    try:
+        await _carry_out(owner, todo, cluster)
+    except (StatusError, OSError) as error:
+        is_expected = isinstance(error, StatusError) and is_namespace_terminating(error)
+        failure = None if is_expected else error
     after = status(owner, pods, revisions, now)
     if after != owner.get("status"):
         await cluster.update_status(RESOURCE, {**owner, "status": after})
@@ -251,6 +238,20 @@ async def reconcile(owner: Object, cluster: Cluster) -> float | None:
     return todo.after_seconds
 
 
+async def _carry_out(owner: Object, todo: Plan, cluster: Cluster) -> None:
+    for pod in todo.provide:
+        await _provide(owner, pod, cluster)
+    for pod in todo.keep:
+        await _keep(owner, pod, cluster)
+    for pod in todo.condemned:
+        # First whose they are: when the pod has gone, nobody could be told any more.
+        await _hand_over_claims(owner, pod, cluster)
+    for pod in todo.delete:
+        await _delete(owner, pod, cluster)
+    for number, revision in todo.create:
+        await _create(owner, number, revision, cluster)
+
+
 def _before(owner: Object, found: History) -> Object:
     """The revision that the status calls current."""
     assert found.current is not None
@@ -259,44 +260,96 @@ def _before(owner: Object, found: History) -> Object:
 
 
 async def _delete(owner: Object, pod: Object, cluster: Cluster) -> None:
-    what = f"delete Pod {meta.name(pod)} in StatefulSet {meta.name(owner)}"
     try:
         await cluster.delete("pods", pod)
     except StatusError as error:
-        cluster.event(owner, "Warning", "FailedDelete", f"{what} failed error: {error.message}")
+        _tell(owner, "delete", meta.name(pod), error, cluster)
         raise
-    cluster.event(owner, "Normal", "SuccessfulDelete", f"{what} successful")
+    _tell(owner, "delete", meta.name(pod), None, cluster)
 
 
 async def _create(owner: Object, number: int, revision: Object, cluster: Cluster) -> None:
-    for claim in claims(owner, number).values():
-        await _claim(owner, claim, number, cluster)
     pod = new_pod(owner, number, revision)
     name = meta.name(pod)
+    if any(statefulsetclaims.is_stale(claim, owner, name) for claim in statefulsetclaims.present(owner, number, cluster)):
+        return
     try:
+        await statefulsetclaims.make(owner, number, cluster)
         await cluster.create("pods", pod)
-    except StatusError as error:
-        if not is_namespace_terminating(error) and not error.is_already_exists:
-            text = f"create Pod {name} in StatefulSet {meta.name(owner)} failed error: {error.message}"
-            cluster.event(owner, "Warning", "FailedCreate", text)
+    except (StatusError, OSError) as error:
+        is_quiet = isinstance(error, StatusError) and (is_namespace_terminating(error) or error.is_already_exists)
+        if not is_quiet:
+            _tell(owner, "create", name, error, cluster)
         raise
-    cluster.event(owner, "Normal", "SuccessfulCreate", f"create Pod {name} in StatefulSet {meta.name(owner)} successful")
+    _tell(owner, "create", name, None, cluster)
 
 
-async def _claim(owner: Object, claim: Object, number: int, cluster: Cluster) -> None:
-    pod, name = f"{meta.name(owner)}-{number}", meta.name(claim)
-    what = f"Claim {name} Pod {pod} in StatefulSet {meta.name(owner)}"
-    if CLAIMS not in {kind.resource for kind in registry.kinds()}:
-        cluster.event(owner, "Warning", "FailedCreate", f"create {what} failed error: this cluster has no persistent volumes")
-        raise OSError(f"no persistent volumes for StatefulSet {meta.key(owner)}")
+async def _provide(owner: Object, pod: Object, cluster: Cluster) -> None:
+    """A pod that does not run yet gets claims that are missing."""
+    number = ordinal(owner, pod)
+    assert number is not None
+    await statefulsetclaims.make(owner, number, cluster)
     try:
-        await cluster.client.create(CLAIMS, claim)
+        await _hand_over_claims(owner, pod, cluster)
     except StatusError as error:
-        if error.is_already_exists:
-            return
-        cluster.event(owner, "Warning", "FailedCreate", f"create {what} failed error: {error.message}")
+        _tell(owner, "update", meta.name(pod), error, cluster)
         raise
-    cluster.event(owner, "Normal", "SuccessfulCreate", f"create {what} success")
 
 
-CONTROLLER = Controller("statefulset-controller", RESOURCE, reconcile, owns=("pods", history.RESOURCE), selector=selector_of)
+async def _keep(owner: Object, pod: Object, cluster: Cluster) -> None:
+    """A pod is what the set's pod of that number is, and uses its claims, which are whose they should be."""
+    number = ordinal(owner, pod)
+    assert number is not None
+    wanted, is_changed = pod, False
+    if meta.labels(pod).get(POD_NAME_LABEL) != meta.name(pod):
+        labels = {**meta.labels(pod), POD_NAME_LABEL: meta.name(pod), POD_INDEX_LABEL: str(number)}
+        wanted = meta.set_path(wanted, labels, "metadata", "labels")
+    try:
+        is_equipped = statefulsetclaims.has_volumes(pod, owner, number)
+        if not is_equipped or podrules.phase(pod) == "Pending":
+            await statefulsetclaims.make(owner, number, cluster)
+        if not is_equipped:
+            wanted = {**wanted, "spec": statefulsetclaims.with_volumes(pod["spec"], owner, number)}
+        is_changed = await _hand_over_claims(owner, pod, cluster)
+        if wanted is not pod:
+            await cluster.update("pods", wanted)
+    except (StatusError, OSError) as error:
+        _tell(owner, "update", meta.name(pod), error, cluster)
+        raise
+    if is_changed or wanted is not pod:
+        _tell(owner, "update", meta.name(pod), None, cluster)
+
+
+def _tell(owner: Object, verb: str, pod_name: str, error: StatusError | OSError | None, cluster: Cluster) -> None:
+    what = f"{verb} Pod {pod_name} in StatefulSet {meta.name(owner)}"
+    if error is None:
+        cluster.event(owner, "Normal", f"Successful{verb.capitalize()}", f"{what} successful")
+        return
+    text = error.message if isinstance(error, StatusError) else str(error)
+    cluster.event(owner, "Warning", f"Failed{verb.capitalize()}", f"{what} failed error: {text}")
+
+
+async def _hand_over_claims(owner: Object, pod: Object, cluster: Cluster) -> bool:
+    number = ordinal(owner, pod)
+    assert number is not None
+    return await statefulsetclaims.hand_over(owner, pod, number, cluster, surplus=number not in ordinals(owner))
+
+
+def _set_of_claim(old: Object | None, new: Object | None, informers: Informers) -> Iterable[str]:
+    """The set whose pod waits until a claim has gone."""
+    if new is not None or old is None:
+        return
+    for owner in informers.get(RESOURCE).list(meta.namespace(old)):
+        templates = owner["spec"].get("volumeClaimTemplates") or ()
+        if any(meta.name(old).startswith(f"{meta.name(template)}-{meta.name(owner)}-") for template in templates):
+            yield meta.key(owner)
+
+
+CONTROLLER = Controller(
+    "statefulset-controller",
+    RESOURCE,
+    reconcile,
+    owns=("pods", history.RESOURCE),
+    selector=selector_of,
+    watches=(Watch(statefulsetclaims.RESOURCE, _set_of_claim),),
+)

@@ -124,14 +124,6 @@ def test_status_tells_when_an_update_is_through() -> None:
     assert (done["replicas"], done["readyReplicas"], done["availableReplicas"], done["currentReplicas"]) == (3, 3, 3, 3)
 
 
-def test_each_pod_has_its_own_claims() -> None:
-    claim = {"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"]}}
-    made = statefulset.claims(owner(volumeClaimTemplates=[claim]), 2)["data"]
-    assert meta.name(made) == "data-db-2"
-    spec = statefulset.new_pod(owner(volumeClaimTemplates=[claim]), 2, OLD)["spec"]
-    assert spec["volumes"] == [{"name": "data", "persistentVolumeClaim": {"claimName": "data-db-2"}}]
-
-
 def test_a_set_comes_up_in_order_is_updated_backwards_and_shrinks(tmp_path: Path) -> None:
     async def main() -> None:
         async with cluster(tmp_path) as found:
