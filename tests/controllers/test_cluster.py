@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from navarch.component import clock
 from navarch.controllers import podgc
 from tests.controllers.cluster import Cluster, cluster
 from tests.controllers.world import template, workload
+from tests.fakeapi import run_in_virtual_time
 
 
 def ready_replicas(found: Cluster, resource: str = "deployments.apps", name: str = "web") -> int:
@@ -51,7 +51,7 @@ def test_a_deployment_runs_and_stands_behind_its_service(tmp_path: Path) -> None
             dns = await found.until(lambda: found.one("endpointslices.discovery.k8s.io", "kube-system/kube-dns-0"))
             assert [e["nodeName"] for e in dns["endpoints"]] == ["node-1", "node-2"]
 
-    asyncio.run(main())
+    run_in_virtual_time(main)
 
 
 def _legacy(found: Cluster) -> list[Object]:
@@ -74,7 +74,7 @@ def test_a_namespace_is_emptied_and_let_go(tmp_path: Path) -> None:
             assert not found.all("replicasets.apps", "gone")
             assert (await found.client.list("configmaps", "gone"))["items"] == []
 
-    asyncio.run(main())
+    run_in_virtual_time(main)
 
 
 def test_a_rollout_never_has_fewer_ready_pods_than_allowed(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_rollout_never_has_fewer_ready_pods_than_allowed(tmp_path: Path) -> No
             await found.until(done)
             assert lowest >= 3
 
-    asyncio.run(main())
+    run_in_virtual_time(main)
 
 
 async def _three_pods(found: Cluster) -> None:
@@ -116,7 +116,7 @@ def test_deleting_a_deployment_takes_its_pods_along(tmp_path: Path) -> None:
             await found.client.delete("deployments.apps", "web", "default")
             await found.until(lambda: not found.all("replicasets.apps") and not found.all("pods"))
 
-    asyncio.run(main())
+    run_in_virtual_time(main)
 
 
 def test_foreground_deletion_removes_the_owner_last(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_foreground_deletion_removes_the_owner_last(tmp_path: Path) -> None:
             await found.until(lambda: len(order) == 5)
             assert order == ["pods", "pods", "pods", "replicasets.apps", "deployments.apps"]
 
-    asyncio.run(main())
+    run_in_virtual_time(main)
 
 
 def test_orphaned_dependants_stay(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_orphaned_dependants_stay(tmp_path: Path) -> None:
             assert meta.controller_of(replicaset) is None
             assert len(found.all("pods")) == 3
 
-    asyncio.run(main())
+    run_in_virtual_time(main)
 
 
 def test_a_silent_node_becomes_unknown_and_its_pods_leave_the_service(tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_a_silent_node_becomes_unknown_and_its_pods_leave_the_service(tmp_path: 
             )
             await found.until(lambda: not taints())
 
-    asyncio.run(main())
+    run_in_virtual_time(main)
 
 
 def test_a_dead_node_is_given_up_when_another_is_fine_again(tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ def test_a_dead_node_is_given_up_when_another_is_fine_again(tmp_path: Path) -> N
             )
             await found.until(lambda: "NoExecute" in effects("node-1"))
 
-    asyncio.run(main())
+    run_in_virtual_time(main)
 
 
 async def _renew(found: Cluster, node: str) -> None:
@@ -232,7 +232,7 @@ def test_pods_that_do_not_tolerate_a_taint_are_evicted_at_once_others_later(tmp_
             await found.client.patch("nodes", "node-1", {"spec": {"taints": None}})
             await found.until(lambda: ready_replicas(found) == 3)
 
-    asyncio.run(main())
+    run_in_virtual_time(main)
 
 
 def test_pods_of_a_deleted_node_are_removed_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,4 +250,4 @@ def test_pods_of_a_deleted_node_are_removed_in_the_end(tmp_path: Path, monkeypat
                 )
             )
 
-    asyncio.run(main())
+    run_in_virtual_time(main)
