@@ -7,7 +7,7 @@ from typing import Any
 from navarch.api.kind import Kind
 from navarch.apimachinery import errors
 from navarch.apimachinery.errors import Object, StatusError
-from navarch.apiserver import body, fieldmanagement
+from navarch.apiserver import body, fieldmanagement, preconditions
 from navarch.apiserver.request import APIRequest, ObjectAnswer
 from navarch.apiserver.resources import MISMATCHED_NAMESPACE, WRITE_ATTEMPTS, Resources
 
@@ -20,9 +20,7 @@ async def serve(resources: Resources, request: APIRequest, kind: Kind, subresour
     def transform(stored: Object) -> Object:
         live = kind.from_stored(stored)
         new = _applied(request, kind, live, config, subresource)
-        version = new["metadata"].get("resourceVersion")
-        if version and version != live["metadata"]["resourceVersion"]:
-            raise errors.conflict(kind.group, kind.plural, request.info.name, errors.MODIFIED)
+        preconditions.check_version(kind, new, request.info.name, live["metadata"]["resourceVersion"])
         return resources.to_stored(kind, new)
 
     key = kind.key(request.info.namespace, request.info.name)

@@ -9,7 +9,7 @@ from navarch.api import schemas
 from navarch.api.kind import Kind
 from navarch.apimachinery import errors, meta, patch
 from navarch.apimachinery.errors import Object, StatusError
-from navarch.apiserver import applying, body, fieldmanagement, options
+from navarch.apiserver import applying, body, fieldmanagement, options, preconditions
 from navarch.apiserver.request import APIRequest, ObjectAnswer
 from navarch.apiserver.resources import Resources
 
@@ -47,9 +47,7 @@ async def serve(resources: Resources, request: APIRequest, kind: Kind, subresour
             raise errors.bad_request(
                 f"the name of the object ({meta.name(new)}) does not match the name on the URL ({request.info.name})"
             )
-        version = new["metadata"].get("resourceVersion")
-        if version and version != current["metadata"]["resourceVersion"]:
-            raise errors.conflict(kind.group, kind.plural, request.info.name, errors.MODIFIED)
+        preconditions.check_version(kind, new, request.info.name, current["metadata"]["resourceVersion"])
         return resources.to_stored(kind, new)
 
     return await resources.change(request, kind, transform, subresource=subresource)

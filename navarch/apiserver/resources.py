@@ -20,7 +20,7 @@ from navarch.api.kind import Kind
 from navarch.apimachinery import errors, meta, remember
 from navarch.apimachinery.decoding import decode
 from navarch.apimachinery.errors import FieldError, Object, StatusError
-from navarch.apiserver import body, fieldmanagement, options
+from navarch.apiserver import body, fieldmanagement, options, preconditions
 from navarch.apiserver.admission.chain import AdmissionChain, Attributes
 from navarch.apiserver.freshness import storage_errors
 from navarch.apiserver.reading import Reading
@@ -130,6 +130,7 @@ class Resources:
     ) -> ObjectAnswer:
         """Store a new object, decoded and pruned already. `knows_managers`: it says who manages its fields."""
         namespace = request.info.namespace
+        preconditions.check_unversioned(obj)
         obj = self.to_stored(kind, obj)
         metadata = self._own_metadata(kind.stored, obj, namespace)
         if not knows_managers:
@@ -151,8 +152,6 @@ class Resources:
     def _own_metadata(self, kind: Kind, obj: Object, namespace: str) -> Object:
         """Metadata of a new object, with what the server sets and without what it alone may set."""
         metadata: Object = dict(obj["metadata"])
-        if metadata.get("resourceVersion"):
-            raise errors.bad_request("resourceVersion should not be set on objects to be created")
         for field in ("selfLink", "resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds"):
             metadata.pop(field, None)
         if kind.namespaced:
@@ -266,16 +265,11 @@ class Resources:
         for _ in range(WRITE_ATTEMPTS):
             base = self.store.latest(kind.key_prefix, key)
             if base is None:
-                if not kind.stored.allow_create_on_update or metadata.get("resourceVersion") or subresource:
+                if not kind.stored.allow_create_on_update or not preconditions.is_any_version(obj) or subresource:
                     raise errors.not_found(kind.group, kind.plural, info.name)
                 request.also_needs("create")
                 return await self.create_object(request, kind, obj)
-            version = metadata.get("resourceVersion")
-            if version and version != str(base.revision):
-                raise errors.conflict(kind.group, kind.plural, info.name, errors.MODIFIED)
-            if not version and not kind.stored.allow_unconditional_update:
-                problem = errors.invalid_value("metadata.resourceVersion", 0, "must be specified for an update")
-                raise errors.invalid(kind.group, kind.kind, info.name, [problem])
+            preconditions.check_version(kind, obj, info.name, str(base.revision))
             try:
                 new = self.to_stored(kind, {**obj, "metadata": dict(metadata)})
                 return await self._replace(request, kind, new, base, self._old(kind, base, subresource), subresource)
