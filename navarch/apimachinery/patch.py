@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from operator import is_
 from typing import Any
 
+from navarch.apimachinery import goformat
 from navarch.apimachinery.schema import Schema
 from navarch.apimachinery.unmarshal import NESTING_LIMIT
 
@@ -36,6 +37,10 @@ class TooManyOperationsError(PatchError):
     """A JSON Patch of more than OPERATIONS_LIMIT operations."""
 
 
+class NotRetainedError(PatchError):
+    """A strategic merge patch sets what its own $retainKeys does not name."""
+
+
 class TestFailedError(PatchError):
     """A JSON Patch `test` operation did not hold."""
 
@@ -48,7 +53,7 @@ class TestFailedError(PatchError):
 def json_patch(document: Any, operations: Any) -> Any:
     """Apply RFC 6902 operations in order."""
     if not isinstance(operations, list):
-        raise MalformedError("json: cannot unmarshal object into Go value of type jsonpatch.Patch")
+        raise MalformedError(goformat.not_into(operations, "[]handlers.jsonPatchOp"))
     if len(operations) > OPERATIONS_LIMIT:
         raise TooManyOperationsError(
             f"The allowed maximum operations in a JSON patch is {OPERATIONS_LIMIT}, got {len(operations)}"
@@ -56,7 +61,7 @@ def json_patch(document: Any, operations: Any) -> Any:
     copied = 0
     for operation in operations:
         if not isinstance(operation, dict):
-            raise MalformedError("json: cannot unmarshal array into Go value of type jsonpatch.Operation")
+            raise MalformedError(goformat.not_into(operation, "handlers.jsonPatchOp"))
         if operation.get("op") == "copy":
             source = _operand(operation, "from")
             copied += _size(_lookup(document, _pointer(source), source, "copy"), COPIED_LIMIT - copied)
@@ -229,7 +234,7 @@ def merge_patch(document: Any, patch: Any) -> Any:
 def strategic_merge_patch(document: Mapping[str, Any], patch: Any, schema: Schema) -> Mapping[str, Any]:
     """Apply a strategic merge patch; `schema` says which lists merge and by which key."""
     if not isinstance(patch, dict):
-        raise PatchError("a strategic merge patch must be an object")
+        raise MalformedError(goformat.not_into(patch, "map[string]interface {}"))
     return _merge_map(document, patch, schema)
 
 
@@ -265,7 +270,7 @@ def _merge_directed(original: Mapping[str, Any], patch: Mapping[str, Any], schem
             return {key: value for key, value in patch.items() if key != _DIRECTIVE}
         if directive == "delete":
             return {}
-        raise PatchError(f"unknown patch type: {directive}")
+        raise PatchError(f"unknown patch type: {directive} in map: {goformat.go_value(patch)}")
     result, patch = dict(original), dict(patch)
     retained = patch.pop(_RETAIN_KEYS, None)
     if retained is not None:
@@ -313,16 +318,16 @@ def _taken(value: Any) -> Any:
 
 def _retain(original: dict[str, Any], patch: Mapping[str, Any], retained: Any) -> dict[str, Any]:
     if not isinstance(retained, list):
-        raise PatchError("invalid patch format of retainKeys")
+        raise MalformedError("invalid patch format of retainKeys")
     for key, value in patch.items():
         if value is not None and not key.startswith("$") and key not in retained:
-            raise PatchError("invalid patch format of retainKeys")
+            raise NotRetainedError("patch content doesn't match retainKeys list")
     return {key: value for key, value in original.items() if key in retained}
 
 
 def _without_primitives(original: Any, removed: Any) -> Any:
     if not isinstance(removed, list):
-        raise PatchError("invalid patch format of primitive list")
+        raise MalformedError("invalid patch format of primitive list")
     return _without(original, removed) if isinstance(original, list) else removed
 
 
@@ -345,7 +350,7 @@ def _merge_list(original: list[Any], patch: list[Any], schema: Schema) -> list[A
         return original
     types = {*map(type, original), *map(type, patch)}
     if len(types) > 1:
-        raise PatchError(f"list element types are not identical: {[original, patch]}")
+        raise PatchError(f"list element types are not identical: {goformat.go_value([original, patch])}")
     merged, patch_items = _merged_items(original, patch, schema)
     if len(merged) == len(original) and all(map(is_, merged, original)):
         merged = original
@@ -384,7 +389,7 @@ def _merged_items(original: list[Any], patch: list[Any], schema: Schema) -> tupl
         elif directive == "merge":
             raise PatchError("merging lists cannot yet be specified in the patch")
         else:
-            raise PatchError(f"unknown patch type: {directive}")
+            raise PatchError(f"unknown patch type: {directive} in map: {goformat.go_value(item)}")
     if replace:
         return plain, []
     places = [item.get(key) for item in items]
@@ -401,7 +406,7 @@ def _merged_items(original: list[Any], patch: list[Any], schema: Schema) -> tupl
 
 def _merge_value_of(item: Mapping[str, Any], key: str) -> Any:
     if key not in item:
-        raise PatchError(f"map: {dict(item)} does not contain declared merge key: {key}")
+        raise PatchError(f"map: {goformat.go_value(item)} does not contain declared merge key: {key}")
     return item[key]
 
 
@@ -409,7 +414,7 @@ def _merge_in_order(result: dict[str, Any], patch: dict[str, Any], field: str, o
     """Merge the list `field`, then put it into the order a $setElementOrder directive asks for."""
     original, changes = result.get(field), patch.pop(field, None)
     if not all(value is None or isinstance(value, list) for value in (original, changes)) or not isinstance(order, list):
-        raise PatchError("invalid patch format of setElementOrder list")
+        raise MalformedError("invalid patch format of setElementOrder list")
     below = schema.child(field) if schema else None
     key = below.merge_key if below else ""
     if changes:
@@ -421,7 +426,7 @@ def _merge_in_order(result: dict[str, Any], patch: dict[str, Any], field: str, o
     # A list of primitives may lose items through a parallel directive in the same patch.
     removed = patch.pop(f"{_DELETE_PRIMITIVES}{field}", None)
     if removed is not None and not isinstance(removed, list):
-        raise PatchError("invalid patch format of primitive list")
+        raise MalformedError("invalid patch format of primitive list")
     if merged is None:
         return
     if removed:
@@ -438,7 +443,9 @@ def _check_order(changes: list[Any], order: list[Any], key: str) -> None:
         try:
             position = wanted.index(_identity(item, key), position) + 1
         except ValueError:
-            raise PatchError(f"The order in patch list:\n{changes}\n doesn't match $setElementOrder list:\n{order}\n") from None
+            lists = (goformat.go_value(items) for items in (changes, order))
+            text = "The order in patch list:\n{}\n doesn't match $setElementOrder list:\n{}\n"
+            raise PatchError(text.format(*lists)) from None
 
 
 def _identity(item: Any, key: str) -> Any:

@@ -29,6 +29,11 @@ _ZERO_TIME = datetime.min.replace(tzinfo=UTC)
 class DecodeError(ValueError):
     """The object cannot be read as its kind; the text is what Go's decoder would say."""
 
+    def __init__(self, text: str, converting: str = "") -> None:
+        super().__init__(text)
+        self.converting = converting or text
+        """What Kubernetes says where it does not decode JSON but converts a map: after a strategic merge patch."""
+
 
 @dataclass(slots=True)
 class Decoded:
@@ -205,4 +210,35 @@ def _mismatch(value: Any, schema: Schema, go_path: str, struct: str, go_type: st
     else:
         found = "array" if isinstance(value, list) else "object" if isinstance(value, dict) else "null"
     where = f"Go struct field {struct}.{go_path}" if go_path else "Go value"
-    return DecodeError(f"json: cannot unmarshal {found} into {where} of type {go_type or schema.go_type}")
+    go_type = go_type or schema.go_type
+    return DecodeError(f"json: cannot unmarshal {found} into {where} of type {go_type}", _unconvertible(value, schema, go_type))
+
+
+def _unconvertible(value: Any, schema: Schema, go_type: str) -> str:
+    """What Go's converter of maps says of a value of another type than its schema's."""
+    match value:
+        case bool():
+            found = "bool"
+        case str():
+            found = "string"
+        case int():
+            found = "int64"
+        case float():
+            found = "float64"
+        case _:
+            found = "map" if isinstance(value, dict) else "slice"
+    match schema.type:
+        case "map":
+            return f"cannot restore map from {found}"
+        case "list" | "bytes":
+            return f"cannot restore slice from {found}"
+        case "struct":
+            return f"cannot restore struct from: {found}"
+        case "string" if found == "int64":
+            return f"cannot convert {found} to {go_type}"
+        case "integer" if found == "float64":
+            return f"cannot convert {found} to {go_type}"
+        case "string" | "integer" | "number" | "boolean":
+            return f"unrecognized type: {go_type}"
+    # Quantities, times and what is an integer or a string read themselves, from JSON.
+    return ""

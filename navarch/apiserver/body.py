@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,9 +13,9 @@ import orjson
 from navarch.api import schemas
 from navarch.api.kind import Kind
 from navarch.api.protobuf import decoder, messages
-from navarch.apimachinery import errors
+from navarch.apimachinery import errors, goformat
 from navarch.apimachinery.decoding import decode
-from navarch.apimachinery.errors import Object
+from navarch.apimachinery.errors import Object, StatusError
 from navarch.apimachinery.unmarshal import NESTING_LIMIT, DecodeError
 from navarch.apiserver.request import APIRequest
 
@@ -30,6 +30,9 @@ _JSON_TYPES = frozenset(
     }
 )
 PROBLEMS_REPORTED_LIMIT = 100
+SHOWN_BYTES_LIMIT = 30
+_YAML_PREFIX = "error converting YAML to JSON: "
+_TYPE_OF_TYPES = r'struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }'
 _KEY = re.compile(rb'"\s*:')
 
 
@@ -45,6 +48,8 @@ class Repeated:
     """Of JSON: paths, in the document's order."""
     lines: list[str] = field(default_factory=list)
     """Of YAML: what go-yaml says."""
+    told: Sequence[str] = ()
+    """Of a JSON Patch: what is said of its operations."""
 
 
 def parse(request: APIRequest) -> tuple[Any, Repeated]:
@@ -140,7 +145,7 @@ def _count_keys(value: Any, levels: int) -> int:
 def _json_message(body: bytes, error: orjson.JSONDecodeError) -> str:
     """Roughly what Go says of malformed JSON."""
     if not body.strip():
-        return "EOF"
+        return "unexpected end of JSON input"
     if error.pos >= len(body.decode("utf-8", "replace")):
         return "unexpected end of JSON input"
     character = body.decode("utf-8", "replace")[error.pos]
@@ -155,16 +160,22 @@ def parse_yaml(body: bytes) -> tuple[Any, Repeated]:
         value, repeated = yamlcodec.load(body)
         return value, Repeated(lines=yamlcodec.repetitions(body) if repeated else [])
     except yamlcodec.YAMLError as error:
-        raise errors.bad_request(f"error converting YAML to JSON: {error}") from None
+        raise errors.bad_request(f"{_YAML_PREFIX}{error}") from None
 
 
 def decode_object(request: APIRequest, kind: Kind) -> Object:
     """The object in the body, pruned and normalised. Raises 400 for what is not of `kind`."""
     if kind.is_custom and media_type(request.content_type) == messages.MEDIA_TYPE:
         raise errors.unsupported_media_type(messages.MEDIA_TYPE, CUSTOM_OBJECT_TYPES)
-    value, repeated = parse(request)
+    try:
+        value, repeated = parse(request)
+    except StatusError as error:
+        raise _unrecognized(request, kind, error.message) if error.code == 400 else error from None
+    value = {} if value is None else value
     if not isinstance(value, dict):
-        raise errors.bad_request(_undecodable(kind, "json: cannot unmarshal into Go value: an object is needed"))
+        raise _unrecognized(request, kind, goformat.not_into(value, _TYPE_OF_TYPES))
+    if kind.is_custom and not value.get("kind"):
+        raise _unrecognized(request, kind, _kindless(value))
     check_kind(value, kind)
     return decode_value(request, value, kind, repeated, whole=not kind.is_custom)
 
@@ -190,13 +201,15 @@ def as_definition(value: Any, name: str) -> Object:
 
 
 def check_kind(value: Object, kind: Kind) -> None:
-    """That apiVersion and kind are those of the path, where the body names them."""
+    """That apiVersion and kind are those of the path, where the body names them; that of a kind that is defined must."""
     sent_version, sent_kind = value.get("apiVersion", ""), value.get("kind", "")
-    if not sent_kind and not sent_version:
-        return
-    if not sent_kind:
-        shown = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-        raise errors.bad_request(f"Object 'Kind' is missing in '{shown}'")
+    if kind.is_custom:
+        if not sent_kind and not sent_version:
+            return
+        if not sent_kind:
+            raise errors.bad_request(_kindless(value))
+    else:
+        sent_version, sent_kind = sent_version or kind.api_version, sent_kind or kind.kind
     if (sent_version, sent_kind) != (kind.api_version, kind.kind):
         if sent_version != kind.api_version:
             raise errors.bad_request(
@@ -209,20 +222,30 @@ def check_kind(value: Object, kind: Kind) -> None:
 
 
 def decode_value(
-    request: APIRequest, value: Object, kind: Kind, repeated: Repeated, *, whole: bool = False, base: Object | None = None
+    request: APIRequest,
+    value: Object,
+    kind: Kind,
+    repeated: Repeated,
+    *,
+    whole: bool = False,
+    base: Object | None = None,
+    refuse: Callable[[DecodeError], StatusError] | None = None,
 ) -> Object:
     """Parsed data as an object of `kind`, under the request's fieldValidation.
 
     `whole` says that `value` is the body itself, and not what a patch made of another object. What it shares with `base`, an
-    object of the kind, is taken as it is, and the result shares it too.
+    object of the kind, is taken as it is, and the result shares it too. `refuse` makes the answer to what is no such object,
+    or not as strictly as the client asks; without it that is a 400.
     """
+    refuse = refuse or (lambda error: errors.bad_request(_undecodable(kind, str(error))))
     mode = request.option("fieldValidation") or "Warn"
     try:
         result = kind.decode(value) if kind.decode is not None else decode(value, schemas.of(kind), base)
     except DecodeError as error:
-        raise errors.bad_request(_undecodable(kind, str(error))) from None
-    if result.unknown or repeated.fields or repeated.lines:
-        _complain(request, kind, mode, repeated, _problems(value, repeated.fields, result.unknown, whole))
+        raise refuse(error) from None
+    if result.unknown or repeated.fields or repeated.lines or repeated.told:
+        problems = [*repeated.told, *_problems(value, repeated.fields, result.unknown, whole)]
+        _complain(request, mode, repeated, problems, refuse)
     # It may be `base` itself, where nothing has changed.
     obj: Object = dict(result.object)
     obj.pop("apiVersion", None), obj.pop("kind", None)
@@ -253,16 +276,35 @@ def _problems(value: Object, repeated: list[str], unknown: list[str], whole: boo
     return found
 
 
-def _complain(request: APIRequest, kind: Kind, mode: str, repeated: Repeated, problems: list[str]) -> None:
+def _complain(
+    request: APIRequest, mode: str, repeated: Repeated, problems: list[str], refuse: Callable[[DecodeError], StatusError]
+) -> None:
     """Refuse or warn of fields, as the client asks; of so many only, as in Kubernetes."""
     problems = problems[:PROBLEMS_REPORTED_LIMIT]
     if mode == "Strict":
         if repeated.lines:
             lines = "\n".join(f"  {line}" for line in repeated.lines)
             problems = [f"yaml: unmarshal errors:\n{lines}", *problems]
-        raise errors.bad_request(_undecodable(kind, "strict decoding error: " + ", ".join(problems)))
+        raise refuse(DecodeError("strict decoding error: " + ", ".join(problems)))
     if mode == "Warn":
         request.warn([*repeated.lines, *problems])
+
+
+def _kindless(value: Object) -> str:
+    shown = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return f"Object 'Kind' is missing in '{shown}'"
+
+
+def _unrecognized(request: APIRequest, kind: Kind, text: str) -> StatusError:
+    """Of a body that does not even say what it is."""
+    if media_type(request.content_type) in _JSON_TYPES and not text.startswith("Object "):
+        text = f"couldn't get version/kind; json parse error: {text}"
+    text = text.removeprefix(_YAML_PREFIX)
+    shown = request.body[:SHOWN_BYTES_LIMIT]
+    summary = shown.decode("utf-8", "replace") if shown.startswith(b"{") else shown.hex()
+    summary += " ..." if len(request.body) > SHOWN_BYTES_LIMIT else ""
+    text = f"the object provided is unrecognized (must be of type {kind.kind}): {text}"
+    return errors.bad_request(f"{text} ({summary or '<empty>'})")
 
 
 def _undecodable(kind: Kind, text: str) -> str:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
+
+import orjson
 
 from navarch.api import schemas
 from navarch.api.kind import Kind
-from navarch.apimachinery import errors, meta, patch
+from navarch.apimachinery import errors, goformat, meta, patch
 from navarch.apimachinery.errors import Object, StatusError
+from navarch.apimachinery.unmarshal import DecodeError
 from navarch.apiserver import applying, body, fieldmanagement, options, preconditions
 from navarch.apiserver.request import APIRequest, ObjectAnswer
 from navarch.apiserver.resources import Resources
+
+JSON_PATCH = "application/json-patch+json"
+STRATEGIC = "application/strategic-merge-patch+json"
+_OPERATION_FIELDS = frozenset(("op", "path", "from", "value"))
 
 
 async def serve(resources: Resources, request: APIRequest, kind: Kind, subresource: str = "") -> ObjectAnswer:
@@ -23,7 +31,12 @@ async def serve(resources: Resources, request: APIRequest, kind: Kind, subresour
     options.check_writing(request, applies=applies)
     if apply is None:
         return await applying.serve(resources, request, kind, subresource)
-    changes, repeated = body.parse(request)
+    try:
+        changes, repeated = body.parse(request)
+    except StatusError as error:
+        raise _malformed(type_, error.message) if error.code == 400 else error from None
+    if type_ == JSON_PATCH:
+        repeated = body.Repeated(told=_odd_in_operations(changes, repeated.fields))
     schema = schemas.of(kind)
     about_managers = _is_about_managers(changes)
 
@@ -39,10 +52,13 @@ async def serve(resources: Resources, request: APIRequest, kind: Kind, subresour
             raise errors.bad_request("a patched object must be an object")
         if not isinstance(patched.get("metadata"), dict):
             patched = {**patched, "metadata": current["metadata"]}
-        body.check_kind(patched, kind)
+        # What a strategic merge patch says of the kind does not count: it is merged into what is of the kind already.
+        if type_ != STRATEGIC:
+            _check_kind(type_, changes, patched, kind)
         # What is stored is right. With a status it may be shared (see Resources.change).
         base = current if subresource == "status" and kind.stored_as is None else None
-        new = body.decode_value(request, patched, kind, repeated, base=base)
+        refuse = partial(_undecodable, type_, changes, patched)
+        new = body.decode_value(request, patched, kind, repeated, base=base, refuse=refuse)
         if meta.name(new) != request.info.name:
             raise errors.bad_request(
                 f"the name of the object ({meta.name(new)}) does not match the name on the URL ({request.info.name})"
@@ -63,26 +79,68 @@ def _is_about_managers(changes: Any) -> bool:
     return any(place in ("", "/metadata") or str(place).startswith(f"/metadata/{fieldmanagement.FIELD}") for place in places)
 
 
+def _odd_in_operations(operations: Any, repeated: list[str]) -> list[str]:
+    """What strict decoding has against the operations of a JSON Patch."""
+    listed = enumerate(operations) if isinstance(operations, list) else ()
+    unknown = [
+        f"[{index}].{key}"
+        for index, operation in listed
+        if isinstance(operation, dict)
+        for key in operation
+        if key not in _OPERATION_FIELDS
+    ]
+    return [
+        *(f'json patch duplicate field "{path}"' for path in repeated),
+        *(f'json patch unknown field "{path}"' for path in unknown),
+    ]
+
+
+def _check_kind(type_: str, changes: Any, patched: Object, kind: Kind) -> None:
+    """That it is still of the kind. Raises 422, and 400 of a kind that is defined."""
+    try:
+        body.check_kind(patched, kind)
+    except StatusError as error:
+        if kind.is_custom:
+            raise
+        raise _undecodable(type_, changes, patched, DecodeError(error.message)) from None
+
+
+def _undecodable(type_: str, changes: Any, patched: Object, error: DecodeError) -> StatusError:
+    """The answer to a patch that makes something else of an object than its kind; it names no kind, as in Kubernetes."""
+    if type_ == STRATEGIC:
+        problem = errors.invalid_value("patch", goformat.go_value(changes), error.converting)
+    else:
+        problem = errors.invalid_value("patch", orjson.dumps(patched).decode(), str(error))
+    return errors.invalid("", "", "", [problem])
+
+
 def _unapplicable(type_: str, error: patch.PatchError) -> StatusError:
     """What a patch that cannot be applied is answered with."""
     if isinstance(error, patch.TooManyOperationsError):
         return errors.status_error(413, "RequestEntityTooLarge", str(error))
-    if type_ == "application/json-patch+json" and not isinstance(error, patch.MalformedError):
+    if isinstance(error, patch.MalformedError):
+        return _malformed(type_, str(error))
+    if type_ == JSON_PATCH or isinstance(error, patch.NotRetainedError):
         # Kubernetes does not say which operation did not apply.
         message = "the server rejected our request due to an error in our request"
         return errors.status_error(422, "Invalid", message, {})
-    return errors.bad_request(str(error))
+    # What else is wrong with a strategic merge patch is nobody's fault in particular there.
+    return errors.status_error(500, "", str(error))
+
+
+def _malformed(type_: str, text: str) -> StatusError:
+    return errors.bad_request(text if type_ == STRATEGIC else f"error decoding patch: {text}")
 
 
 _PATCHES: dict[str, Callable[[Object, Any, Any], Any]] = {
-    "application/json-patch+json": lambda current, changes, schema: patch.json_patch(current, changes),
+    JSON_PATCH: lambda current, changes, schema: patch.json_patch(current, changes),
     "application/merge-patch+json": lambda current, changes, schema: patch.merge_patch(current, _mapping(changes)),
-    "application/strategic-merge-patch+json": patch.strategic_merge_patch,
+    STRATEGIC: patch.strategic_merge_patch,
 }
 MEDIA_TYPES = (*_PATCHES, applying.MEDIA_TYPE)
 
 
-_CUSTOM_MEDIA_TYPES = tuple(type_ for type_ in MEDIA_TYPES if type_ != "application/strategic-merge-patch+json")
+_CUSTOM_MEDIA_TYPES = tuple(type_ for type_ in MEDIA_TYPES if type_ != STRATEGIC)
 
 
 def media_types(kind: Kind) -> tuple[str, ...]:
@@ -92,5 +150,5 @@ def media_types(kind: Kind) -> tuple[str, ...]:
 
 def _mapping(changes: Any) -> Object:
     if not isinstance(changes, dict):
-        raise patch.PatchError("a merge patch must be an object")
+        raise patch.MalformedError(goformat.not_into(changes, "map[string]interface {}"))
     return changes

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from navarch.apimachinery import remember
+from navarch.apimachinery import goformat, remember
 from navarch.apimachinery.apply.fields import (
     LEAF,
     SELF,
@@ -111,11 +111,11 @@ class Scalar(Structure):
             return
         match self.kind:
             case "numeric":
-                found = _go_type(value)
+                found = goformat.go_type(value)
             case "string":
-                found = f"&value.valueUnstructured{{Value:{_go_syntax(value)}}}"
+                found = f"&value.valueUnstructured{{Value:{goformat.go_syntax(value)}}}"
             case _:
-                found = f"&{{{_go_value(value)}}}"
+                found = f"&{{{goformat.go_value(value)}}}"
         yield "", f"expected {_EXPECTED.get(self.kind, self.kind)}, got {found}"
 
 
@@ -166,7 +166,7 @@ class Map(Structure):
         if value is None:
             return
         if not isinstance(value, dict):
-            yield "", f"expected map, got &{{{_go_value(value)}}}"
+            yield "", f"expected map, got &{{{goformat.go_value(value)}}}"
             return
         for key, item in value.items():
             step, child, declared = self._child(key)
@@ -351,7 +351,7 @@ class List(Structure):
         if value is None:
             return
         if not isinstance(value, list):
-            yield "", f"expected list, got &{{{_go_value(value)}}}"
+            yield "", f"expected list, got &{{{goformat.go_value(value)}}}"
             return
         seen = set()
         for index, item in enumerate(value):
@@ -569,33 +569,3 @@ def _kind_of(value: Any) -> str:
     if isinstance(value, int | float):
         return "numeric"
     return "string" if isinstance(value, str) else ""
-
-
-def _go_type(value: Any) -> str:
-    if isinstance(value, dict):
-        return "map[string]interface {}"
-    if isinstance(value, list):
-        return "[]interface {}"
-    return "bool" if isinstance(value, bool) else "string"
-
-
-def _go_value(value: Any) -> str:
-    """As %v."""
-    if isinstance(value, dict):
-        return "map[" + " ".join(f"{key}:{_go_value(item)}" for key, item in sorted(value.items())) + "]"
-    if isinstance(value, list):
-        return "[" + " ".join(_go_value(item) for item in value) + "]"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "<nil>" if value is None else str(value)
-
-
-def _go_syntax(value: Any) -> str:
-    """As %#v."""
-    if isinstance(value, dict):
-        return "map[string]interface {}{" + ", ".join(f'"{key}":{_go_syntax(v)}' for key, v in sorted(value.items())) + "}"
-    if isinstance(value, list):
-        return "[]interface {}{" + ", ".join(_go_syntax(item) for item in value) + "}"
-    if value is None:
-        return "interface {}(nil)"
-    return f'"{value}"' if isinstance(value, str) else _go_value(value)

@@ -1,0 +1,131 @@
+"""What is said of bodies and patches that are no object of the kind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from navarch.api.registry import resource
+from tests.apiserver.bench import JSON_PATCH, MERGE, STRATEGIC, Bench
+from tests.apiserver.samples import sample
+
+CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
+JSON = "application/json"
+STRUCT = r'struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }'
+UNRECOGNIZED = "the object provided is unrecognized (must be of type ConfigMap): "
+NO_KIND = "couldn't get version/kind; json parse error: "
+NOT_INTO = "json: cannot unmarshal"
+NAMELESS = {"spec": {"containers": [{"image": "b"}]}}
+ODD = [{"op": "add", "path": "/extra", "value": 1, "by": "me"}]
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b"apiVersion: v1\nkind: ConfigMap\n", "invalid character 'a' looking for beginning of value"),
+        (b"", "unexpected end of JSON input"),
+        (b"[]", f"json: cannot unmarshal array into Go value of type {STRUCT}"),
+        (b'"x"', f"json: cannot unmarshal string into Go value of type {STRUCT}"),
+        (b'{"kind":', "unexpected end of JSON input"),
+    ],
+)
+def test_what_does_not_say_what_it_is_is_shown(api: Bench, body: bytes, text: str) -> None:
+    reply = api.call("POST", CONFIG_MAPS, body, content_type=JSON)
+    shown = body[:30].decode() if body.startswith(b"{") else body[:30].hex()
+    more = " ..." if len(body) > 30 else ""
+    assert (reply.status, reply.reason) == (400, "BadRequest")
+    assert reply.message == f"{UNRECOGNIZED}{NO_KIND}{text} ({shown or '<empty>'}{more})"
+
+
+def test_yaml_that_is_none_is_shown_too(api: Bench) -> None:
+    reply = api.call("POST", CONFIG_MAPS, b"a: b: c", content_type="application/yaml")
+    assert reply.status == 400 and reply.message.startswith(UNRECOGNIZED) and reply.message.endswith(f"({b'a: b: c'.hex()})")
+
+
+@pytest.mark.parametrize("types", [{}, {"kind": "ConfigMap"}, {"apiVersion": "v1"}])
+def test_what_a_body_does_not_say_of_its_type_is_taken_from_the_path(api: Bench, types: dict[str, Any]) -> None:
+    obj = {**types, "metadata": {"name": f"typed-{len(str(types))}"}}
+    made = api.call("POST", CONFIG_MAPS, obj)
+    assert (made.status, made.json["apiVersion"], made.json["kind"]) == (201, "v1", "ConfigMap")
+
+
+@pytest.mark.parametrize(
+    ("changes", "shown", "text"),
+    [
+        ({"metadata": {"labels": "x"}}, "map[metadata:map[labels:x]]", "cannot restore map from string"),
+        ({"spec": {"containers": {"a": 1}}}, "map[spec:map[containers:map[a:1]]]", "cannot restore slice from map"),
+        ({"spec": {"securityContext": [True]}}, "map[spec:map[securityContext:[true]]]", "cannot restore struct from: slice"),
+        ({"spec": {"hostname": 1}}, "map[spec:map[hostname:1]]", "cannot convert int64 to string"),
+        ({"spec": {"hostname": False}}, "map[spec:map[hostname:false]]", "unrecognized type: string"),
+        ({"spec": {"priority": "x"}}, "map[spec:map[priority:x]]", "unrecognized type: int32"),
+        ({"spec": {"priority": 1.5}}, "map[spec:map[priority:1.5]]", "cannot convert float64 to int32"),
+    ],
+)
+def test_what_a_strategic_merge_patch_makes_of_an_object_is_converted_not_decoded(
+    api: Bench, changes: dict[str, Any], shown: str, text: str
+) -> None:
+    api.post("pods", sample(resource("pods"), "converted"))
+    reply = api.patch("pods", "converted", changes, content_type=STRATEGIC)
+    assert (reply.status, reply.reason) == (422, "Invalid")
+    assert reply.message == f' "" is invalid: patch: Invalid value: "{shown}": {text}'
+    cause = {"reason": "FieldValueInvalid", "message": f'Invalid value: "{shown}": {text}', "field": "patch"}
+    assert reply.json["details"] == {"causes": [cause]}
+
+
+def test_what_a_merge_patch_makes_of_an_object_is_shown_where_it_is_none(api: Bench) -> None:
+    api.made("configmaps", sample(resource("configmaps"), "decoded"))
+    reply = api.patch("configmaps", "decoded", {"metadata": {"labels": "x"}}, content_type=MERGE)
+    text = "json: cannot unmarshal string into Go struct field ObjectMeta.metadata.labels of type map[string]string"
+    assert (reply.status, reply.reason) == (422, "Invalid")
+    assert reply.message.startswith(' "" is invalid: patch: Invalid value: "{') and reply.message.endswith(f": {text}")
+
+
+@pytest.mark.parametrize(
+    ("content_type", "changes", "text"),
+    [
+        (STRATEGIC, {"extra": 1}, 'Invalid value: "map[extra:1]": strict decoding error: unknown field "extra"'),
+        (MERGE, {"extra": 1}, ': strict decoding error: unknown field "extra"'),
+        (JSON_PATCH, ODD, ': strict decoding error: json patch unknown field "[0].by", unknown field "extra"'),
+    ],
+)
+def test_a_patch_that_is_not_strict_is_invalid(api: Bench, content_type: str, changes: Any, text: str) -> None:
+    api.post("configmaps", sample(resource("configmaps"), "strictly"))
+    reply = api.patch("configmaps", "strictly", changes, content_type=content_type, fieldValidation="Strict")
+    assert (reply.status, reply.reason) == (422, "Invalid") and reply.message.endswith(text)
+    warned = api.patch("configmaps", "strictly", changes, content_type=content_type)
+    assert warned.status == 200 and "unknown field" in warned.headers["warning"]
+
+
+@pytest.mark.parametrize(
+    ("content_type", "changes", "code", "text"),
+    [
+        (MERGE, [], 400, f"error decoding patch: {NOT_INTO} array into Go value of type map[string]interface {{}}"),
+        (STRATEGIC, "x", 400, f"{NOT_INTO} string into Go value of type map[string]interface {{}}"),
+        (
+            JSON_PATCH,
+            {},
+            400,
+            f"error decoding patch: {NOT_INTO} object into Go value of type []handlers.jsonPatchOp",
+        ),
+        (STRATEGIC, {"$patch": "x", "a": 1}, 500, "unknown patch type: x in map: map[$patch:x a:1]"),
+        (
+            STRATEGIC,
+            {"spec": {"containers": [{"image": "b"}]}},
+            500,
+            "map: map[image:b] does not contain declared merge key: name",
+        ),
+        (STRATEGIC, {"spec": {"$retainKeys": "x"}}, 400, "invalid patch format of retainKeys"),
+        (
+            STRATEGIC,
+            {"spec": {"$retainKeys": ["hostname"], "subdomain": "a"}},
+            422,
+            "the server rejected our request due to an error in our request",
+        ),
+    ],
+)
+def test_patches_that_cannot_be_applied(api: Bench, content_type: str, changes: Any, code: int, text: str) -> None:
+    api.post("pods", sample(resource("pods"), "unapplied"))
+    reply = api.patch("pods", "unapplied", changes, content_type=content_type)
+    assert (reply.status, reply.message) == (code, text)
+    assert reply.reason == {400: "BadRequest", 422: "Invalid", 500: ""}[code]
