@@ -19,7 +19,7 @@ from navarch.kubelet.dns import Resolver
 from navarch.kubelet.images import ImageManager
 from navarch.kubelet.objects import ObjectCache, TokenCache
 from navarch.kubelet.pleg import Pleg
-from navarch.kubelet.runtime_pod import Sandbox
+from navarch.kubelet.runtime_pod import Sandbox, field_path
 from navarch.kubelet.status_writer import StatusWriter
 
 
@@ -64,7 +64,7 @@ class NodeContext:
         """Record an event about a pod, or about one of its containers."""
         path = ""
         if container is not None:
-            path = field_path(pod, container)
+            path = field_path(pod, container["name"])
         self.recorder.event(
             {"apiVersion": "v1", "kind": "Pod", "metadata": pod["metadata"]}, type_, reason, message, field_path=path
         )
@@ -81,12 +81,3 @@ class NodeContext:
             if master is not None:
                 return [*found, master]
         return found
-
-
-def field_path(pod: Object, container: Object) -> str:
-    """Where a container stands in its pod, e.g. ``spec.containers{web}``."""
-    for group in ("containers", "initContainers", "ephemeralContainers"):
-        for candidate in pod["spec"].get(group) or ():
-            if candidate["name"] == container["name"]:
-                return f"spec.{group}{{{container['name']}}}"
-    return f"spec.containers{{{container['name']}}}"

@@ -199,3 +199,12 @@ def recorded_pre_stop(container: Container) -> Object | None:
     except ValueError:
         return None
     return handler if isinstance(handler, dict) else None
+
+
+def field_path(pod: Object, name: str) -> str:
+    """Where a container stands in its pod, e.g. ``spec.containers{web}``."""
+    for group in ("containers", "initContainers", "ephemeralContainers"):
+        for candidate in pod["spec"].get(group) or ():
+            if candidate["name"] == name:
+                return f"spec.{group}{{{name}}}"
+    return f"spec.containers{{{name}}}"

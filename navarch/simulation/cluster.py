@@ -54,6 +54,7 @@ TAKEOVER_SECONDS = 15.0
 # After which a process of a control plane that was killed is there again.
 RESTART_SECONDS = 10.0
 DNS_CONTROLLER = "clusterdns-controller"
+COMPONENTS = ("controller-manager", "scheduler")
 MANAGER, SCHEDULER, KUBELETS, STAGES = "kube-controller-manager", "kube-scheduler", "kubelet", "kwok"
 
 
@@ -192,6 +193,9 @@ class SimulatedCluster:
     def start_controllers(self) -> None:
         """Controllers and scheduler begin to work, as in a process that has just started."""
         parts = self.parts
+        for name, runs in zip(COMPONENTS, (parts.controllers, parts.scheduler), strict=True):
+            if runs:
+                self.server.components[name] = lambda: ""
         if parts.control_planes > 1:
             from navarch.simulation.controlplanes import ControlPlanes
 
@@ -214,6 +218,8 @@ class SimulatedCluster:
 
     async def stop_controllers(self) -> None:
         """Controllers and scheduler end, whatever they are doing."""
+        for name in COMPONENTS:
+            self.server.components.pop(name, None)
         stops, self._stops, self._informers, self.control_planes = self._stops, [], None, None
         self._caches.clear()
         for stop in reversed(stops):

@@ -23,6 +23,7 @@ from navarch.component import clock
 from navarch.component.clock import Clock
 from navarch.component.tasks import Tasks
 from navarch.kubelet.node_status import KUBELET_VERSION
+from navarch.kubelet.runtime_pod import field_path
 from navarch.simulation.network import Line
 from navarch.simulation.pod import RUNTIME, SimulatedPod
 
@@ -416,9 +417,10 @@ class SimulatedNode:
         base = 0 if network != POD_NETWORK else self._number * 256
         return str(network[(base + self._ips[uid]) % network.num_addresses])
 
-    def event(self, obj: Object, type_: str, reason: str, message: str) -> None:
-        """Note that something happened to an object."""
-        self._recorder.event(obj, type_, reason, message)
+    def event(self, obj: Object, type_: str, reason: str, message: str, *, container: str = "") -> None:
+        """Note that something happened to an object, or to a pod's container of that name."""
+        path = field_path(obj, container) if container else ""
+        self._recorder.event(obj, type_, reason, message, field_path=path)
 
 
 class SimulatedNodes:

@@ -190,7 +190,8 @@ class SimulatedPod:
         for kill in plan.kill:
             run = next((run for run in self._runs if run.container.id == kill.container.id), None)
             if run is not None and run.container.running:
-                self._node.event(self.pod, "Normal", "Killing", kill.message or f"Stopping container {run.container.name}")
+                name = run.container.name
+                self._node.event(self.pod, "Normal", "Killing", kill.message or f"Stopping container {name}", container=name)
                 self._end(run, KILLED)
         for start in plan.start:
             delay = self._start(start, now)
@@ -243,7 +244,7 @@ class SimulatedPod:
         if does.log:
             lines = [(attempt, clock.time_seconds(), line) for line in does.log.splitlines()]
             self._logs.setdefault(name, []).extend(lines)
-        self._node.event(self.pod, "Normal", "Started", f"Started container {name}")
+        self._node.event(self.pod, "Normal", "Started", "Container started", container=name)
         moments = (does.run_seconds, does.ready_seconds, does.live_seconds)
         return min((moment for moment in moments if 0 < moment < math.inf), default=None)
 

@@ -88,6 +88,19 @@ def test_events_are_in_the_order_in_which_they_were_last_seen_whoever_records_th
     assert first < reasons.index("FailedScheduling") < last
 
 
+def test_events_of_containers_say_of_which(cluster: Cluster) -> None:
+    cluster.apply(pod("starts"))
+    cluster.wait("pod/starts", "Ready")
+    started = next(event for event in cluster.events("pod/starts") if event["reason"] == "Started")
+    name = pod("starts")["spec"]["containers"][0]["name"]
+    assert (started["message"], started["involvedObject"]["fieldPath"]) == ("Container started", f"spec.containers{{{name}}}")
+
+
+def test_the_control_plane_is_well_where_it_runs(cluster: Cluster) -> None:
+    statuses = {status["metadata"]["name"]: status["conditions"][0]["message"] for status in cluster.list("componentstatuses")}
+    assert statuses == {"controller-manager": "ok", "scheduler": "ok", "etcd-0": "ok"}
+
+
 def test_a_node_that_is_cut_off_goes_on_and_is_given_up(cluster: Cluster) -> None:
     cluster.apply(deployment(replicas=3))
     cluster.wait("deployment/web", "Available")
