@@ -12,6 +12,11 @@ READ_ONLY_VERBS = frozenset({"get", "list", "watch"})
 _LONG_RUNNING = frozenset({"attach", "exec", "proxy", "log", "portforward"})
 
 
+def is_long_running(info: RequestInfo) -> bool:
+    """Whether a request may take as long as it likes."""
+    return info.verb == "watch" or info.subresource in _LONG_RUNNING
+
+
 class TooManyRequests(Exception):
     """Requests of this kind are at their limit."""
 
@@ -30,7 +35,7 @@ class InFlight:
 
     def enter(self, info: RequestInfo, user: User) -> str:
         """Count a request until `leave` is told what this returns. Raises TooManyRequests; members of system:masters pass."""
-        if info.verb == "watch" or info.subresource in _LONG_RUNNING:
+        if is_long_running(info):
             return ""
         kind = READ_ONLY if info.verb in READ_ONLY_VERBS else MUTATING
         if self.counts[kind] >= self._limits[kind]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from navarch.apimachinery import errors
 from navarch.apimachinery.errors import FieldError, Object
@@ -12,6 +14,9 @@ MANAGER_LIMIT_BYTES = 128
 _KINDS = {"POST": "CreateOptions", "PUT": "UpdateOptions", "PATCH": "PatchOptions"}
 FIELD_VALIDATIONS = ("", "Ignore", "Strict", "Warn")
 PROPAGATION_POLICIES = ("Foreground", "Background", "Orphan")
+_DURATION_PART = re.compile(r"(?:\d+\.?\d*|\.\d+)([^\d.]*)")
+_DURATION = re.compile(rf"(?:{_DURATION_PART.pattern})+")
+_DURATION_UNITS = frozenset(("ns", "us", "µs", "μs", "ms", "s", "m", "h"))
 
 
 def check_writing(request: APIRequest, *, applies: bool = False) -> None:
@@ -35,6 +40,26 @@ def check_writing(request: APIRequest, *, applies: bool = False) -> None:
         problems.append(errors.not_supported("fieldValidation", mode, FIELD_VALIDATIONS))
     if problems:
         raise _invalid(_KINDS[request.method], problems)
+
+
+def check_timeout(query: Mapping[str, list[str]]) -> None:
+    """Of a request that is answered once. Raises 400 for a ``timeout`` that Go reads as no duration."""
+    text = (query.get("timeout") or [""])[0]
+    problem = _duration_problem(text) if text else ""
+    if problem:
+        raise errors.bad_request(f"invalid timeout specified in the request URL - time: {problem} {json.dumps(text)}")
+
+
+def _duration_problem(text: str) -> str:
+    rest = text[1:] if text[0] in "+-" else text
+    if rest == "0":
+        return ""
+    if _DURATION.fullmatch(rest) is None:
+        return "invalid duration"
+    for unit in _DURATION_PART.findall(rest):
+        if unit not in _DURATION_UNITS:
+            return f"unknown unit {json.dumps(unit)} in duration" if unit else "missing unit in duration"
+    return ""
 
 
 def check_deleting(options: Object) -> None:

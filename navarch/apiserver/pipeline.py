@@ -143,6 +143,8 @@ class Pipeline:
             query = parse_query(request.query)
             info = parse(request.method, request.path, query)
             representation, unacceptable = self._representation(request, info, query)
+            if "timeout" in query and not inflight.is_long_running(info):
+                options.check_timeout(query)
             user = await self._authenticate(request)
             wanted = impersonation.wanted(request.headers)
             if wanted is not None:

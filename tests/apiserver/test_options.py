@@ -49,6 +49,29 @@ def test_a_deletion_says_what_it_cannot_do(api: Bench) -> None:
         assert (reply.status, reply.message) == (400, 'strconv.ParseInt: parsing "": invalid syntax')
 
 
+@pytest.mark.parametrize(
+    ("timeout", "problem"),
+    [
+        ("32s", ""),
+        ("1h2m3.5s", ""),
+        ("0", ""),
+        ("-1s", ""),
+        ("", ""),
+        ("x", "invalid duration"),
+        ("1s2", "missing unit in duration"),
+        ("5", "missing unit in duration"),
+        ("1d", 'unknown unit "d" in duration'),
+        ("+", "invalid duration"),
+    ],
+)
+def test_the_timeout_of_what_is_answered_once_is_a_duration(
+    api: Bench, timeout: str, problem: str
+) -> None:
+    reply = api.call("GET", "/api/v1/namespaces", timeout=timeout)
+    text = f'invalid timeout specified in the request URL - time: {problem} "{timeout}"'
+    assert (reply.status, reply.json.get("message")) == ((400, text) if problem else (200, None))
+
+
 def test_of_a_deletion_with_a_body_the_query_counts_for_nothing(api: Bench) -> None:
     api.made("configmaps", sample(CONFIG_MAPS, "goes"))
     assert api.delete("configmaps", "goes", {"kind": "DeleteOptions"}, dryRun="All").status == 200
