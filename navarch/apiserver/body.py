@@ -52,6 +52,10 @@ class Repeated:
     """Of a JSON Patch: what is said of its operations."""
 
 
+_NOTHING_REPEATED = Repeated()
+Refuse = Callable[[DecodeError], StatusError]
+
+
 def parse(request: APIRequest) -> tuple[Any, Repeated]:
     """The body as plain data, and what it has twice. Raises 400, 413, 415."""
     if request.decoded is not None:
@@ -167,37 +171,57 @@ def decode_object(request: APIRequest, kind: Kind) -> Object:
     """The object in the body, pruned and normalised. Raises 400 for what is not of `kind`."""
     if kind.is_custom and media_type(request.content_type) == messages.MEDIA_TYPE:
         raise errors.unsupported_media_type(messages.MEDIA_TYPE, CUSTOM_OBJECT_TYPES)
-    try:
-        value, repeated = parse(request)
-    except StatusError as error:
-        raise _unrecognized(request, kind, error.message) if error.code == 400 else error from None
-    value = {} if value is None else value
-    if not isinstance(value, dict):
-        raise _unrecognized(request, kind, goformat.not_into(value, _TYPE_OF_TYPES))
+    value, repeated = _parsed_object(request, kind.kind)
     if kind.is_custom and not value.get("kind"):
-        raise _unrecognized(request, kind, _kindless(value))
+        raise _unrecognized(request, kind.kind, _kindless(value))
     check_kind(value, kind)
     return decode_value(request, value, kind, repeated, whole=not kind.is_custom)
 
 
 def decode_definition(request: APIRequest, name: str) -> Object:
-    """The body as what a subresource speaks, such as ``io.k8s.api.policy.v1.Eviction``. Raises 400."""
-    return as_definition(parse(request)[0], name)
+    """The body as what a subresource speaks, such as ``io.k8s.api.policy.v1.Eviction``, under the request's fieldValidation.
+
+    Raises 400.
+    """
+    value, repeated = _parsed_object(request, name.rpartition(".")[2])
+    return as_definition(value, name, request, repeated)
 
 
-def as_definition(value: Any, name: str) -> Object:
-    """Parsed data, pruned and normalised, as that definition. Raises 400."""
+def decode_options(request: APIRequest, name: str) -> Object:
+    """The body as the options of a request. Raises 400, which says of no kind that it cannot be handled."""
+    try:
+        value, _ = parse(request)
+    except StatusError as error:
+        raise errors.bad_request(_unreadable(request, error.message)) if error.code == 400 else error from None
+    if not isinstance(value, dict):
+        raise errors.bad_request(_unreadable(request, goformat.not_into(value, _TYPE_OF_TYPES)))
+    return as_definition(value, name, refuse=lambda error: errors.bad_request(str(error)))
+
+
+def as_definition(
+    value: Object,
+    name: str,
+    request: APIRequest | None = None,
+    repeated: Repeated = _NOTHING_REPEATED,
+    refuse: Refuse | None = None,
+) -> Object:
+    """Parsed data, pruned and normalised, as that definition; as strictly as the `request` asks, if there is one.
+
+    `refuse` makes the answer to what is no such thing, as in `decode_value`.
+    """
     *_, version, kind = name.split(".")
     prefix = f'{kind} in version "{version}" cannot be handled as a {kind}: '
-    if not isinstance(value, dict):
-        raise errors.bad_request(f"{prefix}json: cannot unmarshal into Go value of type {version}.{kind}")
+    refuse = refuse or (lambda error: errors.bad_request(f"{prefix}{error}"))
     if value.get("kind", kind) not in (kind, ""):
         raise errors.bad_request(f"{prefix}no kind {json.dumps(value['kind'])} is registered here")
     try:
-        decoded: Object = decode(value, schemas.definitions().get(name)).object
+        decoded = decode(value, schemas.definitions().get(name))
     except DecodeError as error:
-        raise errors.bad_request(prefix + str(error)) from None
-    return decoded
+        raise refuse(error) from None
+    if request is not None:
+        _tell(request, value, repeated, decoded.unknown, refuse, whole=True)
+    result: Object = decoded.object
+    return result
 
 
 def check_kind(value: Object, kind: Kind) -> None:
@@ -229,7 +253,7 @@ def decode_value(
     *,
     whole: bool = False,
     base: Object | None = None,
-    refuse: Callable[[DecodeError], StatusError] | None = None,
+    refuse: Refuse | None = None,
 ) -> Object:
     """Parsed data as an object of `kind`, under the request's fieldValidation.
 
@@ -238,14 +262,11 @@ def decode_value(
     or not as strictly as the client asks; without it that is a 400.
     """
     refuse = refuse or (lambda error: errors.bad_request(_undecodable(kind, str(error))))
-    mode = request.option("fieldValidation") or "Warn"
     try:
         result = kind.decode(value) if kind.decode is not None else decode(value, schemas.of(kind), base)
     except DecodeError as error:
         raise refuse(error) from None
-    if result.unknown or repeated.fields or repeated.lines or repeated.told:
-        problems = [*repeated.told, *_problems(value, repeated.fields, result.unknown, whole)]
-        _complain(request, mode, repeated, problems, refuse)
+    _tell(request, value, repeated, result.unknown, refuse, whole=whole)
     # It may be `base` itself, where nothing has changed.
     obj: Object = dict(result.object)
     obj.pop("apiVersion", None), obj.pop("kind", None)
@@ -276,11 +297,12 @@ def _problems(value: Object, repeated: list[str], unknown: list[str], whole: boo
     return found
 
 
-def _complain(
-    request: APIRequest, mode: str, repeated: Repeated, problems: list[str], refuse: Callable[[DecodeError], StatusError]
-) -> None:
+def _tell(request: APIRequest, value: Object, repeated: Repeated, unknown: list[str], refuse: Refuse, *, whole: bool) -> None:
     """Refuse or warn of fields, as the client asks; of so many only, as in Kubernetes."""
-    problems = problems[:PROBLEMS_REPORTED_LIMIT]
+    if not (unknown or repeated.fields or repeated.lines or repeated.told):
+        return
+    mode = request.option("fieldValidation") or "Warn"
+    problems = [*repeated.told, *_problems(value, repeated.fields, unknown, whole)][:PROBLEMS_REPORTED_LIMIT]
     if mode == "Strict":
         if repeated.lines:
             lines = "\n".join(f"  {line}" for line in repeated.lines)
@@ -295,16 +317,30 @@ def _kindless(value: Object) -> str:
     return f"Object 'Kind' is missing in '{shown}'"
 
 
-def _unrecognized(request: APIRequest, kind: Kind, text: str) -> StatusError:
+def _parsed_object(request: APIRequest, kind: str) -> tuple[Object, Repeated]:
+    """The body as an object of any kind; what is nothing is an empty one. Raises 400 and 415."""
+    try:
+        value, repeated = parse(request)
+    except StatusError as error:
+        raise _unrecognized(request, kind, error.message) if error.code == 400 else error from None
+    if value is not None and not isinstance(value, dict):
+        raise _unrecognized(request, kind, goformat.not_into(value, _TYPE_OF_TYPES))
+    return value or {}, repeated
+
+
+def _unrecognized(request: APIRequest, kind: str, text: str) -> StatusError:
     """Of a body that does not even say what it is."""
-    if media_type(request.content_type) in _JSON_TYPES and not text.startswith("Object "):
-        text = f"couldn't get version/kind; json parse error: {text}"
-    text = text.removeprefix(_YAML_PREFIX)
     shown = request.body[:SHOWN_BYTES_LIMIT]
     summary = shown.decode("utf-8", "replace") if shown.startswith(b"{") else shown.hex()
     summary += " ..." if len(request.body) > SHOWN_BYTES_LIMIT else ""
-    text = f"the object provided is unrecognized (must be of type {kind.kind}): {text}"
+    text = f"the object provided is unrecognized (must be of type {kind}): {_unreadable(request, text)}"
     return errors.bad_request(f"{text} ({summary or '<empty>'})")
+
+
+def _unreadable(request: APIRequest, text: str) -> str:
+    if media_type(request.content_type) in _JSON_TYPES and not text.startswith("Object "):
+        return f"couldn't get version/kind; json parse error: {text}"
+    return text.removeprefix(_YAML_PREFIX)
 
 
 def _undecodable(kind: Kind, text: str) -> str:

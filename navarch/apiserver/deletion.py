@@ -38,7 +38,7 @@ async def delete(resources: Resources, request: APIRequest, kind: Kind) -> Objec
 def delete_options(request: APIRequest) -> Object:
     """DeleteOptions: the body, or the query where there is none. Raises 400 and 422."""
     if request.body or request.decoded is not None:
-        options = body.decode_definition(request, DELETE_OPTIONS)
+        options = body.decode_options(request, DELETE_OPTIONS)
     else:
         options = _queried_options(request)
     check_deleting(options)

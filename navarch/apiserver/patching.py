@@ -31,12 +31,7 @@ async def serve(resources: Resources, request: APIRequest, kind: Kind, subresour
     options.check_writing(request, applies=applies)
     if apply is None:
         return await applying.serve(resources, request, kind, subresource)
-    try:
-        changes, repeated = body.parse(request)
-    except StatusError as error:
-        raise _malformed(type_, error.message) if error.code == 400 else error from None
-    if type_ == JSON_PATCH:
-        repeated = body.Repeated(told=_odd_in_operations(changes, repeated.fields))
+    changes, repeated = parse(request, type_)
     schema = schemas.of(kind)
     about_managers = _is_about_managers(changes)
 
@@ -47,7 +42,7 @@ async def serve(resources: Resources, request: APIRequest, kind: Kind, subresour
         try:
             patched = apply(current, changes, schema)
         except patch.PatchError as error:
-            raise _unapplicable(type_, error) from None
+            raise unapplicable(type_, error) from None
         if not isinstance(patched, dict):
             raise errors.bad_request("a patched object must be an object")
         if not isinstance(patched.get("metadata"), dict):
@@ -57,7 +52,7 @@ async def serve(resources: Resources, request: APIRequest, kind: Kind, subresour
             _check_kind(type_, changes, patched, kind)
         # What is stored is right. With a status it may be shared (see Resources.change).
         base = current if subresource == "status" and kind.stored_as is None else None
-        refuse = partial(_undecodable, type_, changes, patched)
+        refuse = partial(undecodable, type_, changes, patched)
         new = body.decode_value(request, patched, kind, repeated, base=base, refuse=refuse)
         if meta.name(new) != request.info.name:
             raise errors.bad_request(
@@ -67,6 +62,17 @@ async def serve(resources: Resources, request: APIRequest, kind: Kind, subresour
         return resources.to_stored(kind, new)
 
     return await resources.change(request, kind, transform, subresource=subresource)
+
+
+def parse(request: APIRequest, type_: str) -> tuple[Any, body.Repeated]:
+    """The patch in a body, and what strict decoding has against it. Raises 400."""
+    try:
+        changes, repeated = body.parse(request)
+    except StatusError as error:
+        raise malformed(type_, error.message) if error.code == 400 else error from None
+    if type_ == JSON_PATCH:
+        repeated = body.Repeated(told=_odd_in_operations(changes, repeated.fields))
+    return changes, repeated
 
 
 def _is_about_managers(changes: Any) -> bool:
@@ -102,10 +108,10 @@ def _check_kind(type_: str, changes: Any, patched: Object, kind: Kind) -> None:
     except StatusError as error:
         if kind.is_custom:
             raise
-        raise _undecodable(type_, changes, patched, DecodeError(error.message)) from None
+        raise undecodable(type_, changes, patched, DecodeError(error.message)) from None
 
 
-def _undecodable(type_: str, changes: Any, patched: Object, error: DecodeError) -> StatusError:
+def undecodable(type_: str, changes: Any, patched: Object, error: DecodeError) -> StatusError:
     """The answer to a patch that makes something else of an object than its kind; it names no kind, as in Kubernetes."""
     if type_ == STRATEGIC:
         problem = errors.invalid_value("patch", goformat.go_value(changes), error.converting)
@@ -114,12 +120,12 @@ def _undecodable(type_: str, changes: Any, patched: Object, error: DecodeError) 
     return errors.invalid("", "", "", [problem])
 
 
-def _unapplicable(type_: str, error: patch.PatchError) -> StatusError:
+def unapplicable(type_: str, error: patch.PatchError) -> StatusError:
     """What a patch that cannot be applied is answered with."""
     if isinstance(error, patch.TooManyOperationsError):
         return errors.status_error(413, "RequestEntityTooLarge", str(error))
     if isinstance(error, patch.MalformedError):
-        return _malformed(type_, str(error))
+        return malformed(type_, str(error))
     if type_ == JSON_PATCH or isinstance(error, patch.NotRetainedError):
         # Kubernetes does not say which operation did not apply.
         message = "the server rejected our request due to an error in our request"
@@ -128,13 +134,14 @@ def _unapplicable(type_: str, error: patch.PatchError) -> StatusError:
     return errors.status_error(500, "", str(error))
 
 
-def _malformed(type_: str, text: str) -> StatusError:
+def malformed(type_: str, text: str) -> StatusError:
+    """The answer to a body that is no patch of its type."""
     return errors.bad_request(text if type_ == STRATEGIC else f"error decoding patch: {text}")
 
 
 _PATCHES: dict[str, Callable[[Object, Any, Any], Any]] = {
     JSON_PATCH: lambda current, changes, schema: patch.json_patch(current, changes),
-    "application/merge-patch+json": lambda current, changes, schema: patch.merge_patch(current, _mapping(changes)),
+    "application/merge-patch+json": lambda current, changes, schema: patch.merge_patch(current, mapping(changes)),
     STRATEGIC: patch.strategic_merge_patch,
 }
 MEDIA_TYPES = (*_PATCHES, applying.MEDIA_TYPE)
@@ -148,7 +155,8 @@ def media_types(kind: Kind) -> tuple[str, ...]:
     return _CUSTOM_MEDIA_TYPES if kind.is_custom else MEDIA_TYPES
 
 
-def _mapping(changes: Any) -> Object:
+def mapping(changes: Any) -> Object:
+    """A merge patch. Raises MalformedError."""
     if not isinstance(changes, dict):
         raise patch.MalformedError(goformat.not_into(changes, "map[string]interface {}"))
     return changes

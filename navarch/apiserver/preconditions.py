@@ -11,7 +11,7 @@ from navarch.apimachinery.errors import Object
 
 def is_any_version(obj: Object) -> bool:
     """That it names no version; "0" is none."""
-    return obj["metadata"].get("resourceVersion") in (None, "", "0")
+    return (obj.get("metadata") or {}).get("resourceVersion") in (None, "", "0")
 
 
 def check_unversioned(obj: Object) -> None:

@@ -129,3 +129,40 @@ def test_patches_that_cannot_be_applied(api: Bench, content_type: str, changes: 
     reply = api.patch("pods", "unapplied", changes, content_type=content_type)
     assert (reply.status, reply.message) == (code, text)
     assert reply.reason == {400: "BadRequest", 422: "Invalid", 500: ""}[code]
+
+
+POD = "/api/v1/namespaces/default/pods/spoken-of"
+SAYS = "invalid character 'x' looking for beginning of value"
+
+
+@pytest.mark.parametrize(("subresource", "kind"), [("eviction", "Eviction"), ("binding", "Binding")])
+def test_what_subresources_speak_is_read_as_objects_are(api: Bench, subresource: str, kind: str) -> None:
+    api.post("pods", sample(resource("pods"), "spoken-of"))
+    path = f"{POD}/{subresource}"
+    text = f"the object provided is unrecognized (must be of type {kind}): {NO_KIND}{SAYS} (78)"
+    assert api.call("POST", path, b"x", content_type=JSON).message == text
+    strict = api.call("POST", path, {"extra": 1}, fieldValidation="Strict", dryRun="All")
+    assert (strict.status, strict.reason) == (400, "BadRequest")
+    assert strict.message.endswith(f'cannot be handled as a {kind}: strict decoding error: unknown field "extra"')
+
+
+def test_patches_of_scales_are_refused_as_those_of_objects(api: Bench) -> None:
+    api.made("deployments.apps", sample(resource("deployments.apps"), "scaled"))
+    changes = {"spec": {"replicas": "x"}}
+    reply = api.patch("deployments.apps", "scaled", changes, subresource="scale", content_type=STRATEGIC)
+    text = ' "" is invalid: patch: Invalid value: "map[spec:map[replicas:x]]": unrecognized type: int32'
+    assert (reply.status, reply.message) == (422, text)
+    reply = api.patch("deployments.apps", "scaled", [], subresource="scale", content_type=MERGE)
+    text = f"error decoding patch: {NOT_INTO} array into Go value of type map[string]interface {{}}"
+    assert (reply.status, reply.message) == (400, text)
+    odd = {"metadata": {"resourceVersion": "0"}, "spec": {"replicas": 2, "extra": 1}}
+    assert api.patch("deployments.apps", "scaled", odd, subresource="scale", fieldValidation="Strict").status == 422
+    told = api.patch("deployments.apps", "scaled", odd, subresource="scale")
+    assert told.status == 200 and 'unknown field \\"spec.extra\\"' in told.headers["warning"]
+
+
+def test_options_of_a_deletion_that_are_none_are_refused_in_the_decoders_words(api: Bench) -> None:
+    assert api.call("DELETE", POD, b"x", content_type=JSON).message == f"{NO_KIND}{SAYS}"
+    reply = api.call("DELETE", POD, {"gracePeriodSeconds": "x"})
+    text = f"{NOT_INTO} string into Go struct field DeleteOptions.gracePeriodSeconds of type int64"
+    assert (reply.status, reply.message) == (400, text)

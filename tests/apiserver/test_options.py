@@ -64,9 +64,7 @@ def test_a_deletion_says_what_it_cannot_do(api: Bench) -> None:
         ("+", "invalid duration"),
     ],
 )
-def test_the_timeout_of_what_is_answered_once_is_a_duration(
-    api: Bench, timeout: str, problem: str
-) -> None:
+def test_the_timeout_of_what_is_answered_once_is_a_duration(api: Bench, timeout: str, problem: str) -> None:
     reply = api.call("GET", "/api/v1/namespaces", timeout=timeout)
     text = f'invalid timeout specified in the request URL - time: {problem} "{timeout}"'
     assert (reply.status, reply.json.get("message")) == ((400, text) if problem else (200, None))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from navarch.api import printing, schemas
@@ -16,7 +16,7 @@ from navarch.apimachinery import errors, meta, patch, selectors
 from navarch.apimachinery.apply import fields, managers, structure
 from navarch.apimachinery.apply.managers import Claim, Claims, OneVersion, Versions
 from navarch.apimachinery.errors import Object
-from navarch.apiserver import applying, body, fieldmanagement, options, patching
+from navarch.apiserver import applying, body, fieldmanagement, options, patching, preconditions
 from navarch.apiserver.request import APIRequest, ObjectAnswer
 from navarch.apiserver.resources import Resources
 
@@ -107,7 +107,7 @@ def _check(kind: Kind, current: Object, scale: Object) -> None:
     if wanted.get("name", metadata["name"]) != metadata["name"]:
         text = f"the name of the object ({wanted['name']}) does not match the name on the URL ({metadata['name']})"
         raise errors.bad_request(text)
-    if wanted.get("resourceVersion") and wanted["resourceVersion"] != metadata["resourceVersion"]:
+    if not preconditions.is_any_version(scale) and wanted["resourceVersion"] != metadata["resourceVersion"]:
         raise errors.conflict(kind.group, kind.plural, meta.name(current), errors.MODIFIED)
     replicas = _replicas(scale)
     if replicas < 0:
@@ -136,13 +136,13 @@ def _writing(request: APIRequest, kind: Kind) -> Next:
 
         def apply(scale: Object, claims: Claims) -> tuple[Object, Claims]:
             new, claims = fieldmanagement.apply(request, claims, scale, config, "Scale", writer, versions)
-            return body.as_definition(new, SCALE), claims
+            return body.as_definition(new, SCALE, request), claims
 
         return apply
-    sent = body.parse(request)[0] if patches else body.decode_definition(request, SCALE)
+    sent, repeated = patching.parse(request, type_) if patches else (body.decode_definition(request, SCALE), body.Repeated())
 
     def update(scale: Object, claims: Claims) -> tuple[Object, Claims]:
-        new = _patched(type_, scale, sent) if patches else sent
+        new = _patched(request, type_, scale, sent, repeated) if patches else sent
         return new, managers.update(claims, scale, new, writer, versions) if claims else {}
 
     return update
@@ -153,17 +153,14 @@ def _versions() -> Versions:
     return OneVersion(API_VERSION, structure.of(schemas.definitions().get(SCALE)))
 
 
-def _patched(type_: str, scale: Object, changes: Any) -> Object:
+def _patched(request: APIRequest, type_: str, scale: Object, changes: Any, repeated: body.Repeated) -> Object:
     try:
-        if type_ == "application/json-patch+json":
-            patched = patch.json_patch(scale, changes)
-        elif isinstance(changes, dict):
-            patched = patch.merge_patch(scale, changes)
-        else:
-            raise patch.PatchError("a merge patch must be an object")
+        # There are no lists in it: a strategic merge patch is like any other.
+        is_json_patch = type_ == patching.JSON_PATCH
+        patched = patch.json_patch(scale, changes) if is_json_patch else patch.merge_patch(scale, patching.mapping(changes))
     except patch.PatchError as error:
-        raise errors.bad_request(str(error)) from None
-    return body.as_definition(patched, SCALE)
+        raise patching.unapplicable(type_, error) from None
+    return body.as_definition(patched, SCALE, request, repeated, partial(patching.undecodable, type_, changes, patched))
 
 
 # Who manages the number
