@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from navarch.apiserver.server import APIServer, APIServerConfig
     from navarch.client.informer import Informers
     from navarch.client.transport import Transport
+    from navarch.controllers.config import ControllerConfig
     from navarch.storage.encryption.reloading import Reloader
     from navarch.storage.etcd.store import EtcdStore
     from navarch.storage.store import LocalStore
@@ -225,23 +226,31 @@ async def _listen(server: APIServer, reporter: Reporter, stopped: asyncio.Event)
         await asyncio.gather(listening, stopping, return_exceptions=True)
 
 
+def controller_config(cluster: Cluster) -> ControllerConfig:
+    """What the cluster's controllers are told; they sign with the authority that the API server knows its clients by."""
+    from navarch.component.pki import PKI
+    from navarch.controllers.config import ControllerConfig
+
+    pki = PKI(cluster.pki_dir)
+    return ControllerConfig(
+        root_ca_pem=pki.certificate("ca").read_text(),
+        service_account_key_file=pki.service_account_key,
+        signing_certificate_file=pki.certificate("ca"),
+        signing_key_file=pki.key("ca"),
+        cluster_cidr=POD_CIDR,
+    )
+
+
 async def _run_components(cluster: Cluster, server: APIServer, reporter: Reporter, stopped: asyncio.Event) -> None:
     from navarch.client.client import Client
     from navarch.client.informer import Informers
-    from navarch.component.pki import PKI
     from navarch.component.tasks import Tasks
-    from navarch.controllers.config import ControllerConfig
     from navarch.controllers.manager import ControllerManager
     from navarch.scheduler.scheduler import Scheduler
 
     transport = server.transport()
     shared = Informers(Client(transport, field_manager="navarch"))
-    pki = PKI(cluster.pki_dir)
-    settings = ControllerConfig(
-        root_ca_pem=pki.certificate("ca").read_text(),
-        service_account_key_file=pki.service_account_key,
-        cluster_cidr=POD_CIDR,
-    )
+    settings = controller_config(cluster)
 
     async def control(transport: Transport, informers: Informers) -> None:
         manager = ControllerManager(Client(transport, field_manager="kube-controller-manager"), informers, settings)

@@ -53,9 +53,11 @@ class Authority:
             # A certificate never outlives its authority.
             .not_valid_after(min(end, issuer.not_valid_after_utc))
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_key_usage(wanted), critical=True)
             .add_extension(_issuer_key(key), critical=False)
         )
+        # RFC 5280, section 4.2.1.3: where there is a key usage, there is one at least.
+        if wanted & _KEY_USAGES.keys():
+            builder = builder.add_extension(_key_usage(wanted), critical=True)
         if used := [oid for usage, oid in extended.items() if usage in wanted]:
             builder = builder.add_extension(x509.ExtendedKeyUsage(used), critical=False)
         if names := _names(request):

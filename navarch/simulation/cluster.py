@@ -362,9 +362,15 @@ class SimulatedCluster:
         from navarch.controllers.manager import ControllerManager
         from navarch.simulation.heartbeats import adjusted
 
-        authority = self.pki.certificate("ca").read_text() if self.parts.http else "none"
-        key = self.pki.service_account_key
-        config = ControllerConfig(root_ca_pem=authority, service_account_key_file=key, cluster_cidr=CLUSTER_CIDR)
+        # Without HTTP nobody can show a certificate.
+        http, authority = self.parts.http, self.pki.certificate("ca")
+        config = ControllerConfig(
+            root_ca_pem=authority.read_text() if http else "none",
+            service_account_key_file=self.pki.service_account_key,
+            signing_certificate_file=authority if http else None,
+            signing_key_file=self.pki.key("ca") if http else None,
+            cluster_cidr=CLUSTER_CIDR,
+        )
 
         def adjust(controller: Controller) -> Controller | None:
             if controller.name == DNS_CONTROLLER:

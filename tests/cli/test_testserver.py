@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import shutil
 import signal
@@ -14,6 +16,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 KUBECTL = shutil.which("kubectl")
 TIMEOUT_SECONDS = 30.0
@@ -54,6 +60,29 @@ def test_kubectl_runs_a_deployment_to_the_end(tmp_path: Path) -> None:
         out, err = process.communicate(timeout=TIMEOUT_SECONDS)
         assert process.returncode == 0 and out.startswith("https://127.0.0.1:") and not err
     assert not file.exists()
+
+
+@pytest.mark.skipif(KUBECTL is None, reason="there is no kubectl on this machine")
+def test_who_has_been_given_a_certificate_is_known_by_it(tmp_path: Path) -> None:
+    file, key_file, certificate_file = (tmp_path / name for name in ("kubeconfig", "user.key", "user.crt"))
+    key = ec.generate_private_key(ec.SECP256R1())
+    plain = serialization.NoEncryption()
+    key_file.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain))
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "somebody")])
+    wanted = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
+    request = base64.b64encode(wanted.public_bytes(serialization.Encoding.PEM)).decode()
+    spec = {"request": request, "signerName": "kubernetes.io/kube-apiserver-client", "usages": ["client auth"]}
+    manifest = {"apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest", "spec": spec}
+    (tmp_path / "csr.json").write_text(json.dumps({**manifest, "metadata": {"name": "somebody"}}))
+    with served(file, "--nodes", "0"):
+        kubectl(file, "create", "-f", str(tmp_path / "csr.json"))
+        kubectl(file, "certificate", "approve", "somebody")
+        kubectl(file, "wait", "csr/somebody", "--for=jsonpath={.status.certificate}", "--timeout=30s")
+        issued = kubectl(file, "get", "csr", "somebody", "-o", "jsonpath={.status.certificate}")
+        certificate_file.write_bytes(base64.b64decode(issued))
+        shown = (f"--client-certificate={certificate_file}", f"--client-key={key_file}")
+        kubectl(file, "config", "set-credentials", "somebody", *shown)
+        assert "somebody" in kubectl(file, "auth", "whoami", "--user=somebody")
 
 
 def test_the_api_alone(tmp_path: Path) -> None:

@@ -135,6 +135,15 @@ def test_a_certificate_says_what_was_asked_and_no_more(pki: PKI, lifetime: timed
     assert [oid.dotted_string for oid in extensions[x509.ExtendedKeyUsage]] == ["1.3.6.1.5.5.7.3.1"]
 
 
+def test_a_certificate_without_a_use_of_its_key_says_nothing_of_it(pki: PKI) -> None:
+    authority = Authority(pki.certificate("ca"), pki.key("ca"))
+    wanted = pkcs10.parse(signing_request("alice", []))
+    issued = x509.load_pem_x509_certificate(authority.sign(wanted.x509, ["client auth"], timedelta(hours=1), NOW))
+    assert x509.KeyUsage not in {type(extension.value) for extension in issued.extensions}, (
+        "OpenSSL takes an empty one for wrong"
+    )
+
+
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
