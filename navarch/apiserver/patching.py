@@ -130,8 +130,8 @@ def unapplicable(type_: str, error: patch.PatchError) -> StatusError:
         # Kubernetes does not say which operation did not apply.
         message = "the server rejected our request due to an error in our request"
         return errors.status_error(422, "Invalid", message, {})
-    # What else is wrong with a strategic merge patch is nobody's fault in particular there.
-    return errors.status_error(500, "", str(error))
+    # What else is wrong with a strategic merge patch is a 500 in Kubernetes, though it is the client's mistake.
+    return errors.bad_request(str(error))
 
 
 def malformed(type_: str, text: str) -> StatusError:

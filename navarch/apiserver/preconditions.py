@@ -15,22 +15,22 @@ def is_any_version(obj: Object) -> bool:
 
 
 def check_unversioned(obj: Object) -> None:
-    """That a new object names no version. Raises 500, as Kubernetes does, where only the storage looks at it."""
+    """That a new object names no version. Raises 400: Kubernetes says 500, since only its storage looks at it."""
     version = obj["metadata"].get("resourceVersion") or "0"
     if _is_number(version) and int(version):
-        raise errors.status_error(500, "", "resourceVersion should not be set on objects to be created")
+        raise errors.bad_request("resourceVersion should not be set on objects to be created")
 
 
 def check_version(kind: Kind, obj: Object, name: str, current: str) -> None:
     """That an update of an object of that name is meant for its `current` version, or for any where its kind allows that.
 
-    Raises 409, 422 where a version must be named, 500 where it is no number.
+    Raises 409, 422 where a version must be named, 400 (500 in Kubernetes) where it is no number.
     """
     version = obj["metadata"].get("resourceVersion") or "0"
     if version == current:
         return
     if not _is_number(version):
-        raise errors.status_error(500, "", f"strconv.ParseUint: parsing {json.dumps(version)}: invalid syntax")
+        raise errors.bad_request(f"strconv.ParseUint: parsing {json.dumps(version)}: invalid syntax")
     if int(version):
         raise errors.conflict(kind.group, kind.plural, name, errors.MODIFIED)
     if not kind.stored.allow_unconditional_update:
