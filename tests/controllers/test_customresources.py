@@ -39,6 +39,10 @@ def widget(name: str, owner: Object | None = None, namespace: str = "default") -
     return {"metadata": {"name": name, "namespace": namespace, **owners}}
 
 
+async def create(found: Cluster, kind: Kind, obj: Object) -> Object:
+    return await found.client.create(kind, {"apiVersion": kind.api_version, "kind": kind.kind, **obj})
+
+
 async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(TIMEOUT_SECONDS):
         while not await condition():
@@ -67,11 +71,11 @@ def run(tmp_path: Path, test: Callable[[Cluster, Kind], Awaitable[None]]) -> Non
 
 def test_they_own_and_are_owned(tmp_path: Path) -> None:
     async def test(found: Cluster, kind: Kind) -> None:
-        owner = await found.client.create(kind, widget("owner"))
-        await found.client.create(kind, widget("owned", owner))
+        owner = await create(found, kind, widget("owner"))
+        await create(found, kind, widget("owned", owner))
         pod = {**widget("pod", owner), "data": {}}
         config = await found.client.create("configmaps", pod)
-        await found.client.create(kind, widget("of-config", config))
+        await create(found, kind, widget("of-config", config))
         # Whatever version they are known by.
         second = customresource.kinds(await found.client.get(DEFINITIONS, WIDGETS))[1]
         await found.client.delete(second, "owner", "default")
@@ -86,10 +90,10 @@ def test_they_own_and_are_owned(tmp_path: Path) -> None:
 
 def test_foreground_deletion_waits_for_them(tmp_path: Path) -> None:
     async def test(found: Cluster, kind: Kind) -> None:
-        owner = await found.client.create(kind, widget("owner"))
+        owner = await create(found, kind, widget("owner"))
         held = widget("held", owner)
         held["metadata"]["finalizers"] = ["example.com/held"]
-        await found.client.create(kind, held)
+        await create(found, kind, held)
         await found.client.delete(kind, "owner", "default", propagation_policy="Foreground")
 
         async def is_marked() -> bool:
@@ -109,10 +113,10 @@ def test_foreground_deletion_waits_for_them(tmp_path: Path) -> None:
 
 def test_another_version_being_served_changes_nothing_about_whom_they_own(tmp_path: Path) -> None:
     async def test(found: Cluster, kind: Kind) -> None:
-        owner = await found.client.create(kind, widget("owner"))
+        owner = await create(found, kind, widget("owner"))
         changed = await found.client.patch(DEFINITIONS, WIDGETS, {"spec": {"versions": versions("v2")}})
         (second,) = customresource.kinds(changed)
-        await found.client.create(second, widget("owned", {**owner, "apiVersion": second.api_version}))
+        await create(found, second, widget("owned", {**owner, "apiVersion": second.api_version}))
         await found.client.delete(second, "owner", "default")
 
         async def none_left() -> bool:
@@ -126,8 +130,8 @@ def test_another_version_being_served_changes_nothing_about_whom_they_own(tmp_pa
 def test_they_go_with_their_namespace(tmp_path: Path) -> None:
     async def test(found: Cluster, kind: Kind) -> None:
         await found.client.create("namespaces", {"metadata": {"name": "brief"}})
-        await found.client.create(kind, widget("one", namespace="brief"))
-        await found.client.create(kind, widget("two"))
+        await create(found, kind, widget("one", namespace="brief"))
+        await create(found, kind, widget("two"))
         await found.client.delete("namespaces", "brief")
 
         async def is_over() -> bool:
@@ -142,7 +146,7 @@ def test_they_go_with_their_namespace(tmp_path: Path) -> None:
 def test_quotas_count_them(tmp_path: Path) -> None:
     async def test(found: Cluster, kind: Kind) -> None:
         limited = f"count/{WIDGETS}"
-        await found.client.create(kind, widget("one"))
+        await create(found, kind, widget("one"))
         quota = {"metadata": {"name": "few", "namespace": "default"}, "spec": {"hard": {limited: "2"}}}
         await found.client.create("resourcequotas", quota)
 
@@ -151,9 +155,9 @@ def test_quotas_count_them(tmp_path: Path) -> None:
             return bool((status.get("used") or {}).get(limited) == "1")
 
         await eventually(one_is_counted)
-        await found.client.create(kind, widget("two"))
+        await create(found, kind, widget("two"))
         try:
-            await found.client.create(kind, widget("three"))
+            await create(found, kind, widget("three"))
             raise AssertionError("beyond the quota")
         except StatusError as refused:
             assert "exceeded quota: few" in refused.message
@@ -165,7 +169,7 @@ def test_quotas_count_them(tmp_path: Path) -> None:
 
 def test_what_has_gone_with_its_definition_is_made_anew(tmp_path: Path) -> None:
     async def test(found: Cluster, kind: Kind) -> None:
-        await found.client.create(kind, widget("one"))
+        await create(found, kind, widget("one"))
         await found.client.delete(DEFINITIONS, WIDGETS)
 
         async def is_over() -> bool:
@@ -173,8 +177,8 @@ def test_what_has_gone_with_its_definition_is_made_anew(tmp_path: Path) -> None:
 
         await eventually(is_over)
         again = await define(found)
-        owner = await found.client.create(again, widget("owner"))
-        await found.client.create(again, widget("owned", owner))
+        owner = await create(found, again, widget("owner"))
+        await create(found, again, widget("owned", owner))
         await found.client.delete(again, "owner", "default")
 
         async def none_left() -> bool:

@@ -605,7 +605,8 @@ def test_a_full_etcd_says_so(tmp_path: Path) -> None:
     async def test() -> None:
         async with opened(etcd.store()) as db:
             with pytest.raises(StorageFullError):
-                for i in range(20):
+                # It looks at what its last commit has left, and commits every tenth of a second.
+                for i in range(400):
                     await put(db, f"a/{i}", "x" * 500_000)
             assert value_of(db.get(PREFIX, PREFIX + "a/0")) == "x" * 500_000
             await db.fresh()
