@@ -154,8 +154,6 @@ class NodeLifecycle:
             self._tell(name, meta.uid(node), "RegisteredNode", f"Registered Node {name} in Controller", cluster)
         if meta.being_deleted(node):
             return None
-        if mirrored := mirrored_labels(node):
-            node = await cluster.patch("nodes", node, {"metadata": {"labels": mirrored}})
         now = clock.now()
         # Who has never told its status is given more time to begin.
         silent_at = self._signs.last(meta.name(node)) + (self._grace if readiness(node) else self._startup_grace)
@@ -166,6 +164,9 @@ class NodeLifecycle:
         if readiness(node) == "Unknown":
             await self._mark_pods(node, now, cluster)
         wait = await self._taint(node, now, cluster)
+        # Afterwards: taints are written to a node that nobody has changed.
+        if mirrored := mirrored_labels(node):
+            await cluster.patch("nodes", node, {"metadata": {"labels": mirrored}})
         return podrules.earliest(wait, (silent_at - now).total_seconds() + 0.1 if now <= silent_at else None)
 
     async def _mark_unknown(self, node: Object, now: datetime, cluster: Cluster) -> Object:

@@ -83,6 +83,8 @@ class SimulatedNode:
             "kubernetes.io/hostname": name,
             "kubernetes.io/os": "linux",
             "kubernetes.io/arch": "amd64",
+            "beta.kubernetes.io/os": "linux",
+            "beta.kubernetes.io/arch": "amd64",
             **(labels or {}),
         }
         self.taints = list(taints or ())

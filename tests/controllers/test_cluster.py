@@ -20,11 +20,17 @@ def ready_replicas(found: Cluster, resource: str = "deployments.apps", name: str
     return int((obj.get("status") or {}).get("readyReplicas") or 0)
 
 
+async def _can_be_used(found: Cluster, nodes: int) -> None:
+    """Pods come to all nodes alike if all are there when the first is placed."""
+    await found.until(lambda: [node["spec"].get("taints") for node in found.all("nodes", "")] == [None] * nodes)
+
+
 def test_a_deployment_runs_and_stands_behind_its_service(tmp_path: Path) -> None:
     async def main() -> None:
         async with cluster(tmp_path) as found:
             await found.add_node("node-1", "10.0.0.1")
             await found.add_node("node-2", "10.0.0.2")
+            await _can_be_used(found, 2)
             service = {
                 "apiVersion": "v1",
                 "kind": "Service",
@@ -162,8 +168,7 @@ def test_a_silent_node_becomes_unknown_and_its_pods_leave_the_service(tmp_path: 
                 "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]},
             }
             await found.client.create("services", service)
-            # Two pods come to each node, if both are there when the first is placed.
-            await found.until(lambda: [node["spec"].get("taints") for node in found.all("nodes", "")] == [None, None])
+            await _can_be_used(found, 2)
             await found.client.create("deployments.apps", workload("Deployment", replicas=4))
             await found.until(lambda: ready_replicas(found) == 4)
             found.silent.add("node-1")
