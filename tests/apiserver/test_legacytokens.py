@@ -143,6 +143,12 @@ def test_claims_that_are_missing_or_do_not_fit_are_refused(api: Bench, claim: st
     assert robot.review()["error"] == f"[invalid bearer token, {reason}]"
 
 
+async def turns() -> None:
+    """Let whoever has something to do begin with it, several times over."""
+    for _ in range(100):
+        await asyncio.sleep(0)
+
+
 def test_a_review_of_another_audience_does_not_know_it(api: Bench) -> None:
     robot = Robot(api, "heard")
     assert robot.review(audiences=["vault", ISSUER])["audiences"] == [ISSUER]
@@ -157,11 +163,11 @@ def test_the_day_of_the_last_use_is_written_down(api: Bench) -> None:
     version = api.get("secrets", "used-token").json["metadata"]["resourceVersion"]
     robot.ask()
     robot.review()
-    api.run(asyncio.sleep(0.01))
+    api.run(turns())
     assert api.get("secrets", "used-token").json["metadata"]["resourceVersion"] == version
     robot.change({"metadata": {"labels": {LAST_USED: today(timedelta(days=1))}}})
     robot.ask()
-    api.run(asyncio.sleep(0.01))
+    api.run(turns())
     assert robot.label() == today(timedelta(days=1)), "another server's clock is ahead"
 
 
@@ -189,9 +195,15 @@ def test_a_use_that_cannot_be_written_down_is_tried_with_the_next(api: Bench) ->
     async def main() -> None:
         legacy = LegacyTokens(api.store, Registry())
         running = asyncio.create_task(legacy.run(Refusing(api.client.transport)))
-        for _ in range(3):
-            legacy.check(robot.token, claims)
-            await asyncio.sleep(0.05)
+        async with asyncio.timeout(10):
+            for attempts in (1, 2):
+                legacy.check(robot.token, claims)
+                while len(tried) < attempts:
+                    await asyncio.sleep(0)
+            while legacy.must_be_noted(claims):
+                await asyncio.sleep(0)
+        legacy.check(robot.token, claims)
+        await turns()
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
