@@ -285,15 +285,14 @@ class Pipeline:
             request.warn([kind.deprecation])
         if info.subresource:
             await catch_up(self.resources.store, request)
-            return await self._run(self._subresource, request, kind)
-        if info.verb not in kind.verbs and not kind.is_custom:
-            raise errors.method_not_allowed()
-        if kind is componentstatus.KIND:
-            return self._components.serve(request)
-        await catch_up(self.resources.store, request)
-        return await self._run(self._verb, request, kind)
-
-    async def _run(self, run: Callable[[APIRequest, Kind], Awaitable[Answer]], request: APIRequest, kind: Kind) -> Answer:
+            run = self._subresource
+        else:
+            if info.verb not in kind.verbs and not kind.is_custom:
+                raise errors.method_not_allowed()
+            if kind is componentstatus.KIND:
+                return self._components.serve(request)
+            await catch_up(self.resources.store, request)
+            run = self._verb
         if not kind.by_webhook:
             return await run(request, kind)
         from navarch.apiserver import conversion

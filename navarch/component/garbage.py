@@ -5,7 +5,8 @@ is bytes, which the collector does not look at; what it does look at is then lit
 
 But records of what is stored stay, some for each write. So whatever has stayed is looked at once more, with the next that do,
 and then hardly ever: were they left to gather, going through them would stop the loop for 180 ms at a few hundred thousand.
-They are looked at in small portions, which cost less altogether: the processor still has them at hand then. And as Python
+They are looked at in small portions, which cost less altogether: the processor still has them at hand then. Not in smaller
+ones: what belongs to requests on their way, of which there may be hundreds, is looked at each time, too. And as Python
 counts what was made less what has gone, nothing seems to stay while old changes go as fast as new ones come; so whoever
 makes such records says so (`stays`), and they are looked at then.
 """
@@ -15,9 +16,9 @@ from __future__ import annotations
 import gc
 
 # The first is for what reading leaves: of writing, whoever keeps the records says so, and everything is looked at but once.
-THRESHOLDS = (10_000, 1, 5_000)
-# Of each write stay two or three records and, for as long as it is new, what is decoded: so many are looked at in 0.1 to 4 ms.
-PORTION = 250
+THRESHOLDS = (20_000, 1, 5_000)
+# Of each write stay two or three records and, for as long as it is new, what is decoded: so many are looked at in 0.5 to 5 ms.
+PORTION = 1000
 
 
 def settle() -> None:

@@ -118,12 +118,14 @@ class AdmissionChain:
         # Every write goes through all of them, and most have nothing to say of it.
         self._mutating: dict[Place, list[Mutate]] = {}
         self._validating: dict[Place, list[Validate]] = {}
+        self._hearing: dict[Place, list[AdmissionPlugin]] = {}
         for plugin in plugins:
             plugin.on_change(self._forget)
 
     def _forget(self) -> None:
         self._mutating.clear()
         self._validating.clear()
+        self._hearing.clear()
 
     def _find(self, place: Place) -> None:
         """Who is asked about what there may be at a place."""
@@ -133,6 +135,7 @@ class AdmissionChain:
         base = AdmissionPlugin
         self._mutating[place] = [plugin.mutate for plugin in concerned if type(plugin).mutate is not base.mutate]
         self._validating[place] = [plugin.validate for plugin in concerned if type(plugin).validate is not base.validate]
+        self._hearing[place] = [plugin for plugin in concerned if plugin.hears_of_parts]
 
     async def mutate(self, attributes: Attributes, obj: Object, old: Object | None) -> Object:
         place = attributes.kind, attributes.operation, attributes.subresource
@@ -158,10 +161,12 @@ class AdmissionChain:
     async def ask(self, attributes: Attributes, obj: Object) -> Object:
         """What becomes of something that is not stored itself, such as an Eviction, where nobody refuses it."""
         place = attributes.kind, attributes.operation, attributes.subresource
-        asking = [plugin for plugin in self._plugins if plugin.hears_of_parts and plugin.concerns(*place)]
-        for plugin in asking:
+        if place not in self._hearing:
+            self._find(place)
+        hearing = self._hearing[place]
+        for plugin in hearing:
             obj = await plugin.mutate(attributes, obj, None)
-        for plugin in asking:
+        for plugin in hearing:
             await plugin.validate(attributes, obj, None)
         return obj
 
