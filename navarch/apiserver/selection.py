@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+
+import orjson
 
 from navarch.api.kind import Getter, Kind
 from navarch.apimachinery import errors, selectors
@@ -16,6 +18,13 @@ from navarch.storage.watchers import Term
 _UNQUOTED = re.compile(r"(true|false|[0-9]+)\Z", re.ASCII)
 """What may stand for a boolean or a number, or for one that is left out."""
 _PLAIN = re.compile(r"[A-Za-z0-9._/-]+\Z", re.ASCII)
+_STRING = rb'"[^"\\]*"'
+# The labels of an object whose metadata come first, with nothing before them that has to be parsed: no text has an escape,
+# and none a brace or bracket where one counts. What a text holds cannot pass for a field then, as its quotes would be escaped.
+_LABELS = re.compile(
+    rb'\{(?:"(?:apiVersion|kind)":%b,){0,2}"metadata":\{'
+    rb'(?:"[A-Za-z]+":(?:%b|[0-9]+|\{[^{}\\]*\}|\[[^][\\]*\]),)*?"labels":(\{(?:%b:%b,?)*\})' % ((_STRING,) * 4)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +63,20 @@ class Selection:
             records = [record for record in records if needle in record.data]
         if self.is_everything:
             return list(records)
-        return [record for record in records if self.matches(record.object())]
+        return [record for record in records if self._matches(record)]
 
     def selects(self, record: Record) -> bool:
-        return self.may_match(record) and (self.is_everything or self.matches(record.object()))
+        return self.may_match(record) and (self.is_everything or self._matches(record))
+
+    def _matches(self, record: Record) -> bool:
+        return self.matches(record.object()) if self.fields else self.labels.matches(_labels(record))
+
+
+def _labels(record: Record) -> Mapping[str, str]:
+    """An object's labels, mostly without decoding the rest of it."""
+    found = _LABELS.match(record.data)
+    labels: Mapping[str, str] = orjson.loads(found[1]) if found else record.object()["metadata"].get("labels") or {}
+    return labels
 
 
 EVERYTHING = Selection(selectors.EVERYTHING, ())
