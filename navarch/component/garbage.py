@@ -14,11 +14,15 @@ makes such records says so (`stays`), and they are looked at then.
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 # The first is for what reading leaves: of writing, whoever keeps the records says so, and everything is looked at but once.
 THRESHOLDS = (20_000, 1, 5_000)
 # Of each write stay two or three records and, for as long as it is new, what is decoded: so many are looked at in 0.5 to 5 ms.
 PORTION = 1000
+# As many objects are up to a GB.
+RARELY = 5_000_000
 
 
 def settle() -> None:
@@ -28,14 +32,32 @@ def settle() -> None:
     gc.set_threshold(*THRESHOLDS)
 
 
-_stayed = 0
+@contextmanager
+def rarely() -> Iterator[None]:
+    """For work that comes to an end, whose circles may wait for that: they are looked for before it, then hardly ever.
+
+    In a cluster that lives in memory, what stays is most of what is made, and looking at it an eighth of all work.
+    """
+    global _portion
+    gc.collect()
+    thresholds, portion = gc.get_threshold(), _portion
+    gc.set_threshold(RARELY, *thresholds[1:])
+    _portion = RARELY
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        _portion = portion
+
+
+_stayed, _portion = 0, PORTION
 
 
 def stays(writes: int) -> None:
     """Records of so many writes have come to stay; they, and those before, are looked at now if there are enough of them."""
     global _stayed
     _stayed += writes
-    if _stayed >= PORTION:
+    if _stayed >= _portion:
         _stayed = 0
         if gc.isenabled():
             gc.collect(1)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from navarch.apimachinery.errors import StatusError
-from navarch.component import clock
+from navarch.component import clock, garbage
 from navarch.component.tasks import Tasks
 from navarch.simulation import invariants
 from navarch.simulation.action import ActionError, Fault
@@ -67,14 +67,15 @@ def run(scenario: Scenario, options: Options, steps: Sequence[Step] | None = Non
         return await made[0].run()
 
     try:
-        try:
-            record = loop.run_until_complete(timed())
-        except StuckError as error:
-            if not made:
-                raise
-            record = made[0].stuck(str(error))
-            _give_up(loop)
-        loop.run_until_complete(loop.shutdown_asyncgens())
+        with garbage.rarely():
+            try:
+                record = loop.run_until_complete(timed())
+            except StuckError as error:
+                if not made:
+                    raise
+                record = made[0].stuck(str(error))
+                _give_up(loop)
+            loop.run_until_complete(loop.shutdown_asyncgens())
     finally:
         loop.close()
     record.digest = log.digest
