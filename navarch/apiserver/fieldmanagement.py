@@ -122,9 +122,9 @@ def _shape(obj: Object) -> Hashable | None:
     parts: list[Hashable] = []
     for key, value in obj.items():
         kind = type(value)
-        if kind is str:
-            parts.append(key if value else (key, None))
-        elif kind is dict:
+        if kind is str and value:
+            continue  # Most are such, of which only the field counts.
+        if kind is dict:
             below = _shape(value)
             if below is None:
                 return None
@@ -136,9 +136,9 @@ def _shape(obj: Object) -> Hashable | None:
             if len(items) > SHAPE_LIST_LIMIT_BYTES:
                 return None
             parts.append((key, items))
-        else:
-            parts.append(key if value else (key, None))
-    return tuple(parts)
+        elif not value:
+            parts.append((key, None))
+    return tuple(obj), tuple(parts)
 
 
 @lru_cache(schemas.KINDS_REMEMBERED)

@@ -20,9 +20,11 @@ RETRY_SECONDS = 1
 
 async def catch_up(store: Store, request: APIRequest) -> None:
     """Wait until the store's index is new enough for a request. What is wrong with the request is for others to say."""
-    verb, version = request.info.verb, request.option("resourceVersion")
+    verb = request.info.verb
+    reads = verb in ("get", "list", "watch")
+    version = request.option("resourceVersion") if reads else ""
     try:
-        if verb not in ("get", "list", "watch") or not (version or request.option("continue")):
+        if not (version or (reads and request.option("continue"))):
             await store.fresh()
         elif REVISION.match(version) and (verb != "watch" or request.flag("sendInitialEvents")):
             await store.reach(int(version))

@@ -34,7 +34,8 @@ def check_writing(request: APIRequest, *, applies: bool = False) -> None:
         problems.append(_required_manager())
     if name and not (name.isascii() and name.isprintable() and len(name) <= MANAGER_LIMIT_BYTES):
         problems += _manager_problems(name)
-    problems += _dry_run_problems(query.get("dryRun") or ())
+    if "dryRun" in query:
+        problems += _dry_run_problems(query["dryRun"])
     mode = request.option("fieldValidation")
     if mode not in FIELD_VALIDATIONS:
         problems.append(errors.not_supported("fieldValidation", mode, FIELD_VALIDATIONS))

@@ -248,9 +248,8 @@ class Pipeline:
     async def execute(self, request: APIRequest) -> Answer:
         """Authorize and do what the request asks. Raises StatusError."""
         info = request.info
-        self._authorizer.require(request.user, info)
-        user, require = request.user, self._authorizer.require
-        request.also_needs = lambda verb: require(user, info._replace(verb=verb))
+        request.require = self._authorizer.require
+        request.require(request.user, info)
         remote = self._aggregation.find(info.path)
         if remote is not None:
             return await self._aggregation.serve(request, remote)

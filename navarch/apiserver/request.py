@@ -68,7 +68,7 @@ MASTERS_GROUP = "system:masters"
 _INTEGER = re.compile(r"[+-]?[0-9]{1,20}\Z", re.ASCII)
 
 
-def _allow(verb: str) -> None:
+def _allow(user: User, info: RequestInfo) -> None:
     """Of requests that the server makes itself."""
 
 
@@ -94,14 +94,18 @@ class APIRequest:
     """What admission has to say of the request in an audit log; the first word on each key stands."""
     unacceptable: StatusError | None = None
     """406, where the client accepts no form in which it could be answered."""
-    also_needs: Callable[[str], None] = _allow
-    """Raises 403 unless the user may do this, too (a verb), to what the request is about."""
+    require: Callable[[User, RequestInfo], None] = _allow
+    """Raises 403 unless the user may do that."""
 
     def warn(self, texts: Iterable[str]) -> None:
         """Tell the client, once each. A component of this process, which sends no headers, would not read them."""
         for text in texts if self.headers else ():
             if text not in self.warnings:
                 self.warnings.append(text)
+
+    def also_needs(self, verb: str) -> None:
+        """Raises 403 unless the user may do this, too, to what the request is about."""
+        self.require(self.user, self.info._replace(verb=verb))
 
     def annotate(self, key: str, value: str) -> None:
         """Say something of the request in an audit log."""

@@ -181,12 +181,10 @@ class Resources:
         problems = [*self._guarded(attributes, obj, None), *objectmeta.validate(rules, obj), *rules.validate(obj)]
         validate_create = kind.validate_create or rules.validate_create
         if validate_create is not None:
-            problems += await _judged(rules, lambda: validate_create(obj))
+            problems += await _judged(rules, validate_create, obj)
         self._refuse_invalid(kind, obj, problems)
         request.warn(rules.warnings(obj, None))
-        return await self.admission.store_accepted(
-            attributes, obj, None, lambda: self._store_new(request, kind, obj, knows_managers)
-        )
+        return await self.admission.store_accepted(attributes, obj, None, self._store_new, request, kind, obj, knows_managers)
 
     async def _store_new(self, request: APIRequest, kind: Kind, obj: Object, knows_managers: bool) -> ObjectAnswer:
         name, rules = meta.name(obj), kind.stored
@@ -345,21 +343,21 @@ class Resources:
         problems = [*self._guarded(attributes, obj, old), *objectmeta.validate_update(obj, old)]
         problems += objectmeta.validate(rules, obj)
         if subresource == "status":
-            problems += await _judged(rules, lambda: rules.validate_status_update(obj, old))
+            problems += await _judged(rules, rules.validate_status_update, obj, old)
         elif update is not None:
             problems += update.validate(obj, old)
         elif not subresource:
             problems += _new_problems(rules, obj, old)
             validate_update = kind.validate_update or rules.validate_update
             if validate_update is not None:
-                problems += await _judged(rules, lambda: validate_update(obj, old))
+                problems += await _judged(rules, validate_update, obj, old)
         self._refuse_invalid(kind, obj, problems)
         if not subresource:
             request.warn(rules.warnings(obj, old))
         elif subresource == "status":
             request.warn(rules.status_warnings(obj, old))
         return await self.admission.store_accepted(
-            attributes, obj, old, lambda: self._store_replaced(request, kind, obj, base, old, knows_managers, subresource)
+            attributes, obj, old, self._store_replaced, request, kind, obj, base, old, knows_managers, subresource
         )
 
     async def _store_replaced(
@@ -438,11 +436,11 @@ def _new_problems(kind: Kind, obj: Object, old: Object) -> list[FieldError]:
     return problems
 
 
-async def _judged(kind: Kind, judge: Callable[[], Iterable[FieldError]]) -> list[FieldError]:
+async def _judged(kind: Kind, judge: Callable[..., Iterable[FieldError]], *objects: Object) -> list[FieldError]:
     """What is wrong with an object; in a thread if finding that out may take long, so that others get their turn."""
     if kind.is_slow is None or not kind.is_slow():
-        return list(judge())
-    return await asyncio.get_running_loop().run_in_executor(None, lambda: list(judge()))
+        return list(judge(*objects))
+    return await asyncio.get_running_loop().run_in_executor(None, lambda: list(judge(*objects)))
 
 
 def _pooled(kind: Kind, old: Object) -> Object:

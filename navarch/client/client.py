@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from navarch.api import registry
@@ -18,6 +19,7 @@ PATCH_TYPES = {
     "apply": wire.APPLY_PATCH,
 }
 CONFLICT_RETRIES = 5
+COLLECTIONS_REMEMBERED = 1024
 
 
 Resource = str | Kind
@@ -29,16 +31,18 @@ def resource_path(resource: Resource, namespace: str = "", name: str = "", subre
 
     `resource` is ``plural`` or ``plural.group``, as in a work queue's name; an unknown one raises KeyError.
     """
-    kind = resource if isinstance(resource, Kind) else registry.resource(resource)
-    path = kind.api_path
-    if kind.namespaced and namespace:
-        path += f"/namespaces/{namespace}"
-    path += f"/{kind.plural}"
+    path = _collection_path(resource, namespace)
     if name:
         path += f"/{name}"
     if subresource:
         path += f"/{subresource}"
     return path
+
+
+@lru_cache(COLLECTIONS_REMEMBERED)
+def _collection_path(resource: Resource, namespace: str) -> str:
+    kind = resource if isinstance(resource, Kind) else registry.resource(resource)
+    return f"{kind.api_path}{f'/namespaces/{namespace}' if kind.namespaced and namespace else ''}/{kind.plural}"
 
 
 class Client:

@@ -20,6 +20,9 @@ ENTROPY_BYTES = 4096
 # Letters and digits of generated names: no vowels, and nothing that reads like another character
 # (Kubernetes: k8s.io/apimachinery/pkg/util/rand), so that no name spells a word.
 NAME_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+# What character a byte stands for, and the bytes that would make some likelier than others.
+_CHARACTERS = bytes(ord(NAME_ALPHABET[byte % len(NAME_ALPHABET)]) for byte in range(256))
+_LEFT_OVER = bytes(range(256 // len(NAME_ALPHABET) * len(NAME_ALPHABET), 256))
 
 
 class Clock(Protocol):
@@ -41,6 +44,7 @@ class _Entropy(_random.SystemRandom):
         super().__init__()
         self._pool, self._used = b"", 0
         self._uids: list[str] = []
+        self._characters, self._character = "", 0
 
     def getrandbits(self, k: int) -> int:
         size = (k + 7) // 8
@@ -55,6 +59,14 @@ class _Entropy(_random.SystemRandom):
         if not self._uids:
             self._uids = [_uid(self.getrandbits(128)) for _ in range(UIDS)]
         return self._uids.pop()
+
+    def characters(self, length: int) -> str:
+        """Of `NAME_ALPHABET`, each as likely as any other."""
+        start = self._character
+        if start + length > len(self._characters):
+            self._characters, start = os.urandom(ENTROPY_BYTES).translate(_CHARACTERS, _LEFT_OVER).decode(), 0
+        self._character = start + length
+        return self._characters[start : start + length]
 
 
 class SystemClock:
@@ -147,8 +159,11 @@ def _uid(bits: int) -> str:
 
 def name_suffix(length: int = 5) -> str:
     """Random characters for a generated name."""
-    # One draw for all: each is a call into the kernel. So many bits make every character as likely as the next.
-    bits = _current.get().random.getrandbits(8 * length + 64)
+    source = _current.get().random
+    if type(source) is _Entropy:
+        return source.characters(length)
+    # So many bits make every character as likely as the next.
+    bits = source.getrandbits(8 * length + 64)
     characters = []
     for _ in range(length):
         bits, index = divmod(bits, len(NAME_ALPHABET))

@@ -164,7 +164,8 @@ def decode_foreign(entries: Any) -> Claims:
 def encode(claims: Claims) -> list[Object]:
     """As metadata.managedFields has them: who applies first, then by time."""
     entries = [_entry(manager, claim) for manager, claim in claims.items()]
-    entries.sort(key=_entry_order)
+    if len(entries) > 1:
+        entries.sort(key=_entry_order)
     return entries
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 from navarch.api.kind import Kind
 from navarch.apimachinery.errors import Object
 from navarch.apiserver.request import APIRequest
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -171,13 +172,19 @@ class AdmissionChain:
         return obj
 
     async def store_accepted(
-        self, attributes: Attributes, obj: Object, old: Object | None, store: Callable[[], Awaitable[T]]
+        self,
+        attributes: Attributes,
+        obj: Object,
+        old: Object | None,
+        store: Callable[P, Awaitable[T]],
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> T:
-        """Ask, then have an object stored that nobody refuses; plugins hear whether that went well."""
+        """Ask, then have an object stored that nobody refuses, by `store(*args)`; plugins hear whether that went well."""
         stored = False
         try:
             await self.validate(attributes, obj, old)
-            result = await store()
+            result = await store(*args, **kwargs)
             stored = True
             return result
         except asyncio.CancelledError:

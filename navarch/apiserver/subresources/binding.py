@@ -76,17 +76,17 @@ async def _store(resources: Resources, request: APIRequest, kind: Kind, transfor
         if await resources.admission.mutate(attributes, bound, old) is not bound:
             await resources.change(request, kind, transform, subresource="binding", knows_managers=True)
             return
-
-        async def put(base: Record = base, bound: Object = bound) -> None:
-            if not request.dry_run:
-                await resources.put(kind, base.key, bound, base)
-
         try:
-            await resources.admission.store_accepted(attributes, bound, old, put)
+            await resources.admission.store_accepted(attributes, bound, old, _put, resources, request, kind, bound, base)
         except ConflictError:
             continue
         return
     raise errors.conflict(kind.group, kind.plural, info.name, errors.MODIFIED)
+
+
+async def _put(resources: Resources, request: APIRequest, kind: Kind, bound: Object, base: Record) -> None:
+    if not request.dry_run:
+        await resources.put(kind, base.key, bound, base)
 
 
 def _is_plain(value: Any) -> bool:
