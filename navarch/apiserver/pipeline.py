@@ -50,6 +50,7 @@ from navarch.storage.author import author, writing
 logger = logging.getLogger(__name__)
 
 _UNREADABLE = RequestInfo("", "")
+_UNCACHED = ("Cache-Control", "no-cache, private")
 _PLAIN_TEXT = (("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff"))
 # What is only ever posted is not shown in rows.
 _WITHOUT_TABLE = reviews.KINDS | {bindings.KIND}
@@ -164,7 +165,10 @@ class Pipeline:
             response = respond.failure(errors.internal_error(f"{type(error).__name__}: {error}"), representation)
         finally:
             self._in_flight.leave(counted)
-        response.headers = (*response.headers, ("Audit-Id", request.headers.get("audit-id") or clock.uid()))
+        own = [("Audit-Id", request.headers.get("audit-id") or clock.uid())]
+        if not any(name.lower() == "cache-control" for name, _ in response.headers):
+            own.append(_UNCACHED)
+        response.headers = (*response.headers, *own)
         self._metrics.observe(
             request.method,
             info,

@@ -20,7 +20,7 @@ from navarch.apiserver.monitoring import RequestMetrics
 from navarch.apiserver.negotiation import PLAIN, PROTOBUF, Representation, negotiate, wants_pretty
 from navarch.apiserver.requestinfo import RequestInfo, parse
 from navarch.component import clock
-from navarch.component.httpserver import KEPT_APART, Request
+from navarch.component.httpserver import KEPT_APART, Request, http_date
 from navarch.component.metrics import Labels
 from navarch.storage.store import Store
 
@@ -93,7 +93,8 @@ class QuickReads:
             body, end = respond.protobuf(kind, record), b""
         size = len(body) + len(end)
         self._metrics.observe_get(plan.labels, clock.monotonic() - started, size)
-        return b"%b%b\r\nContent-Length: %d\r\n\r\n%b%b" % (plan.head, clock.uid().encode(), size, body, end)
+        head = b"%b%b\r\nDate: %b\r\nContent-Length: %d" % (plan.head, clock.uid().encode(), http_date(), size)
+        return b"%b\r\n\r\n%b%b" % (head, body, end)
 
     def _plan(self, request: Request, info: RequestInfo) -> _Plan | None:
         key = (request.head, info.group, info.version, info.resource)
@@ -122,5 +123,6 @@ class QuickReads:
             or found.media_type not in (PLAIN.media_type, PROTOBUF)
         ):
             return None
-        head = f"HTTP/1.1 200 OK\r\nContent-Type: {found.media_type}\r\nAudit-Id: ".encode()
+        shown = f"Content-Type: {found.media_type}\r\nCache-Control: no-cache, private\r\nAudit-Id: "
+        head = f"HTTP/1.1 200 OK\r\n{shown}".encode()
         return _Plan(kind, PLAIN if found == PLAIN else found, head, self._metrics.labels_of_get(info))

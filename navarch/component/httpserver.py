@@ -15,12 +15,14 @@ import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from functools import cached_property
 from http import HTTPStatus
 from typing import Any, cast
 
 import httptools
 
+from navarch.component import clock
 from navarch.component.bytestream import ByteStream
 from navarch.component.tls import BACKLOG, TLSListener
 
@@ -40,7 +42,20 @@ READ_BUFFER_BYTES = 64 * 1024
 # The first probe after that much silence, more at these intervals; after so many without an answer the peer is gone.
 PROBE_IDLE_SECONDS, PROBE_INTERVAL_SECONDS, PROBES = 30, 15, 4
 
+_DATE = ("Date", "date")
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+
+
+_date: tuple[int, bytes] = (-1, b"")
+
+
+def http_date() -> bytes:
+    """The current second as the header Date has it (RFC 9110)."""
+    global _date
+    second = int(clock.time_seconds())
+    if _date[0] != second:
+        _date = (second, formatdate(second, usegmt=True).encode())
+    return _date[1]
 
 
 @dataclass(slots=True)
@@ -462,6 +477,8 @@ class _Connection(asyncio.BufferedProtocol):
             return
         head = [_STATUS_LINES.get(response.status) or b"HTTP/1.1 %d \r\n" % response.status]
         head.append("".join([f"{name}: {value}\r\n" for name, value in response.headers]).encode("latin-1", "replace"))
+        if not any(name in _DATE for name, _ in response.headers):
+            head.append(b"Date: %b\r\n" % http_date())
         if not keep_alive:
             head.append(b"Connection: close\r\n")
         body = response.body

@@ -219,3 +219,8 @@ def test_every_answer_says_under_which_identifier_it_is_audited(api: Bench) -> N
     first, second = api.get("namespaces", "default"), api.get("namespaces", "none")
     assert first.headers["audit-id"] != second.headers["audit-id"] and len(first.headers["audit-id"]) == 36
     assert api.get("namespaces", "default", headers={"audit-id": "mine"}).headers["audit-id"] == "mine"
+
+
+def test_no_cache_on_the_way_keeps_answers_for_others(api: Bench) -> None:
+    for path in ("/api/v1/namespaces/default", "/api/v1/namespaces/none", "/api/v1/pods", "/healthz", "/none"):
+        assert api.call("GET", path).headers["cache-control"] == "no-cache, private"

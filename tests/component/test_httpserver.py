@@ -6,6 +6,8 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
-from navarch.component import httpserver
+from navarch.component import clock, httpserver
 from navarch.component.bytestream import ByteStream
 from navarch.component.httpserver import Handler, Piece, Request, Response, Server
 
@@ -281,6 +283,19 @@ def test_large_bodies_arrive_whole_and_are_buffered_only_in_part(run: Run) -> No
 
 async def _answer(response: Response) -> Response:
     return response
+
+
+def test_answers_say_when_they_were_made_unless_another_server_has_said_so() -> None:
+    async def answer(request: Request) -> Response:
+        return Response(200, (("Date", "Sun, 06 Nov 1994 08:49:37 GMT"),) if request.path == "/said" else (), b"")
+
+    async def test() -> None:
+        async with serving(answer) as (_, connection):
+            now = parsedate_to_datetime((await connection.get("/"))[1]["date"])
+            assert abs(now - clock.now()) < timedelta(seconds=60)
+            assert (await connection.get("/said"))[1]["date"] == "Sun, 06 Nov 1994 08:49:37 GMT"
+
+    asyncio.run(test())
 
 
 def test_head_has_the_headers_of_get_and_no_body() -> None:
