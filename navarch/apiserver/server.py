@@ -137,9 +137,11 @@ class APIServer:
             {"ping": lambda: "", "log": lambda: ""},
             {
                 "etcd": lambda: self.store.problem,
+                "etcd-readiness": lambda: self.store.problem,
                 "poststarthook/bootstrap-controller": lambda: "" if self._hooks_done else "not finished",
             },
             (self._metrics.registry,),
+            {"etcd": lambda: self.store.problem},
         )
         self.components: dict[str, Check] = {"etcd-0": lambda: self.store.problem}
         """Of the control plane's parts that run in this process, what is wrong with each."""

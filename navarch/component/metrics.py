@@ -106,7 +106,12 @@ default = Registry()
 
 def render(*registries: Registry) -> bytes:
     """All metrics of the process, and those of these registries, as text."""
-    return ("\n".join(line for registry in (default, *registries) for line in registry.lines()) + "\n").encode()
+    return text(default, *registries)
+
+
+def text(*registries: Registry) -> bytes:
+    """The metrics of these registries as text."""
+    return ("\n".join(line for registry in registries for line in registry.lines()) + "\n").encode()
 
 
 def _line(name: str, labels: Iterable[tuple[str, str]], value: float) -> str:

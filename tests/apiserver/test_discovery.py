@@ -221,9 +221,36 @@ def test_health_tells_check_by_check(api: Bench) -> None:
     assert api.call("GET", "/readyz", exclude="poststarthook/bootstrap-controller").status == 200
 
 
+def test_the_store_is_a_check_of_its_own(api: Bench) -> None:
+    assert b"[+]etcd ok\n" in api.call("GET", "/healthz", verbose="").body
+    assert b"[+]etcd ok\n[+]etcd-readiness ok\n" in api.call("GET", "/readyz", verbose="").body
+    for path in ("/healthz/etcd", "/readyz/etcd", "/readyz/etcd-readiness"):
+        assert api.call("GET", path).body == b"ok"
+
+
+def test_checks_that_there_are_not_cannot_be_excluded(api: Bench) -> None:
+    lines = api.call("GET", "/livez", verbose="", exclude=["log", "zeal", "b"]).body.decode().splitlines()
+    unmatched = 'warn: some health checks cannot be excluded: no matches for "b", "zeal"'
+    assert lines == ["[+]ping ok", "[+]log excluded: ok", unmatched, "livez check passed"]
+
+
+def test_what_checks_found_is_measured(api: Bench) -> None:
+    for path in ("/livez", "/livez", "/readyz"):
+        api.call("GET", path)
+    text = api.call("GET", "/metrics/slis").body.decode()
+    assert "# TYPE kubernetes_healthcheck gauge\n" in text and "# TYPE kubernetes_healthchecks_total counter\n" in text
+    assert 'kubernetes_healthcheck{name="ping",type="livez"} 1\n' in text
+    assert 'kubernetes_healthcheck{name="poststarthook/bootstrap-controller",type="readyz"} 0\n' in text
+    assert 'kubernetes_healthchecks_total{name="ping",status="success",type="livez"} ' in text
+    assert 'kubernetes_healthchecks_total{name="poststarthook/bootstrap-controller",status="error",type="readyz"} ' in text
+
+
 def test_the_version_is_kubernetes_own(api: Bench) -> None:
     version = api.call("GET", "/version").json
     assert (version["major"], version["minor"]) == ("1", "36") and version["gitVersion"].startswith("v1.36.")
+    assert (version["emulationMajor"], version["emulationMinor"]) == ("1", "36")
+    assert (version["minCompatibilityMajor"], version["minCompatibilityMinor"]) == ("1", "35")
+    assert api.call("GET", "/version").body.startswith(b'{\n  "major": "1",\n')
     paths = api.call("GET", "/").json["paths"]
     assert paths == sorted(paths) and set(paths) >= {"/api/v1", "/apis/apps", "/apis/apps/v1", "/livez/ping", "/openapi/v3"}
     for path in paths:
