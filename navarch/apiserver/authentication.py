@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Any
 
 from navarch.apimachinery import errors
@@ -11,9 +10,12 @@ from navarch.apiserver.request import ANONYMOUS, AUTHENTICATED_GROUP, User
 from navarch.apiserver.tokens import TokenAuthority
 from navarch.component.httpserver import Request
 from navarch.component.jwt import InvalidToken
+from navarch.component.websocket import offered
 
 UNAUTHENTICATED_GROUP = "system:unauthenticated"
 CERTIFICATES_LIMIT = 1024
+# What a browser's token follows among the subprotocols of a WebSocket.
+TOKEN_PROTOCOL = "base64url.bearer.authorization.k8s.io."
 ANONYMOUS_USER = User(ANONYMOUS, (UNAUTHENTICATED_GROUP,))
 
 Authenticate = Callable[[Request], User]
@@ -40,9 +42,8 @@ class Authenticator:
                 return self._tokens.authenticate(token.strip())
             except InvalidToken:
                 raise errors.unauthorized() from None
-        protocols = request.headers.get("sec-websocket-protocol", "")
-        if "base64url.bearer.authorization.k8s.io." in protocols:
-            return self._websocket(protocols)
+        if TOKEN_PROTOCOL in request.headers.get("sec-websocket-protocol", ""):
+            return self._websocket(offered(request.headers))
         return ANONYMOUS_USER
 
     def must_be_noted(self, request: Request) -> bool:
@@ -60,21 +61,26 @@ class Authenticator:
         self._certificates[id(certificate)] = (certificate, user)
         return user
 
-    def _websocket(self, protocols: str) -> User:
-        """Browsers can only send a token as a subprotocol."""
+    def _websocket(self, protocols: list[str]) -> User:
+        """Browsers can only send a token as a subprotocol, beside one that they want to speak."""
         import base64
 
-        for protocol in protocols.split(","):
-            encoded = protocol.strip().removeprefix("base64url.bearer.authorization.k8s.io.")
-            if encoded == protocol.strip():
-                continue
-            try:
-                token = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode()
-            except ValueError:
-                raise errors.unauthorized() from None
-            with suppress(InvalidToken):
-                return self._tokens.authenticate(token)
-        raise errors.unauthorized()
+        encoded = [protocol.removeprefix(TOKEN_PROTOCOL) for protocol in protocols if protocol.startswith(TOKEN_PROTOCOL)]
+        if len(encoded) != 1 or len(protocols) == 1 or "=" in encoded[0]:
+            raise errors.unauthorized()
+        try:
+            token = base64.b64decode(encoded[0] + "=" * (-len(encoded[0]) % 4), altchars=b"-_", validate=True).decode()
+            return self._tokens.authenticate(token)
+        except (ValueError, InvalidToken):
+            raise errors.unauthorized() from None
+
+
+def without_token(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """The headers of a request as whoever it is handed on to may see them: without a token among the subprotocols."""
+    if TOKEN_PROTOCOL not in headers.get("sec-websocket-protocol", ""):
+        return headers
+    kept = [protocol for protocol in offered(headers) if not protocol.startswith(TOKEN_PROTOCOL)]
+    return {**headers, "sec-websocket-protocol": ", ".join(kept)}
 
 
 def certificate_user(certificate: Mapping[str, Any]) -> User:

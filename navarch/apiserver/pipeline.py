@@ -19,7 +19,7 @@ from navarch.apimachinery import errors
 from navarch.apimachinery.errors import StatusError
 from navarch.apiserver import connecting, deletion, impersonation, inflight, options, patching, respond, reviews, websockets
 from navarch.apiserver.aggregation.aggregation import Aggregation
-from navarch.apiserver.authentication import Authenticator
+from navarch.apiserver.authentication import Authenticator, without_token
 from navarch.apiserver.authorization import AuthorizerChain
 from navarch.apiserver.componentstatuses import ComponentStatuses
 from navarch.apiserver.customresources import CustomResources, all_kinds
@@ -147,6 +147,7 @@ class Pipeline:
             if "timeout" in query and not inflight.is_long_running(info):
                 options.check_timeout(query)
             user = await self._authenticate(request)
+            request.headers = without_token(request.headers)
             wanted = impersonation.wanted(request.headers)
             if wanted is not None:
                 user = replace(impersonation.impersonate(self._authorizer, user, wanted, info), warnings=user.warnings)

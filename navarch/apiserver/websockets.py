@@ -17,7 +17,6 @@ from navarch.component.httpserver import Response
 from navarch.component.websocket import WebSocket
 
 BINARY, BASE64 = "binary.k8s.io", "base64.binary.k8s.io"
-BEARER_PREFIX = "base64url.bearer.authorization.k8s.io."
 
 
 def serve_log(request: APIRequest, answer: Response) -> Response:
@@ -30,7 +29,7 @@ def serve_log(request: APIRequest, answer: Response) -> Response:
 
 def serve_watch(request: APIRequest, answer: Response) -> Response:
     """A watch's answer as the WebSocket that was asked for: each event one text message."""
-    offered = [name for name in websocket.offered(request.headers) if not name.startswith(BEARER_PREFIX)]
+    offered = websocket.offered(request.headers)
     return _upgraded(request, answer, offered[0] if offered else "", bytes.splitlines, text=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import socket
 import threading
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import pytest
 
 from navarch.apimachinery.errors import Object
 from navarch.apiserver.subresources.proxy import Reference, parse_reference
-from tests.apiserver.bench import Bench
+from tests.apiserver.bench import Bench, Reply
 
 HTML = b'<html><a href="/next?a=b">on</a><img src=\'/i.png\'><a href="http://elsewhere/x">off</a></html>'
 
@@ -32,7 +33,7 @@ class Backend(BaseHTTPRequestHandler):
         if self.path.startswith("/page"):
             headers["Content-Type"], content = "text/html; charset=utf-8", HTML
         else:
-            names = ("X-Forwarded-Uri", "X-Given", "Authorization", "X-Forwarded-Host")
+            names = ("X-Forwarded-Uri", "X-Given", "Authorization", "X-Forwarded-Host", "Sec-Websocket-Protocol")
             seen = {name: self.headers[name] for name in names if name in self.headers}
             content = f"{self.command} {self.path} {body.decode()} {seen}".encode()
         self.send_response(status)
@@ -128,6 +129,20 @@ def test_every_method_reaches_pod_and_service_with_path_query_and_body(
         reply = proxied.call(method, f"{path}/a%20b/c", b"body", headers=headers, q="1 2")
         seen = {"X-Forwarded-Uri": f"{path}/a%20b/c", "X-Given": "1", "X-Forwarded-Host": "front"}
         assert (reply.status, reply.body.decode()) == (200, f"{method} /a%20b/c?q=1+2 body {seen}")
+
+
+def test_a_token_among_the_subprotocols_is_not_shown_to_what_is_proxied(proxied: Bench, backend: tuple[str, int]) -> None:
+    made = proxied.call("POST", "/api/v1/namespaces/default/serviceaccounts/default/token", {"spec": {}})
+    encoded = base64.urlsafe_b64encode(made.json["status"]["token"].encode()).rstrip(b"=").decode()
+    token = f"base64url.bearer.authorization.k8s.io.{encoded}"
+
+    def ask(protocols: str) -> Reply:
+        return proxied.call("GET", f"{POD}/web:{backend[1]}/proxy/x", user=None, headers={"sec-websocket-protocol": protocols})
+
+    for protocols in (f"{token}, chat, talk", f"chat,{token},talk"):
+        assert b"'Sec-Websocket-Protocol': 'chat, talk'" in ask(protocols).body
+    for protocols in (token, f"{token},{token},chat", f"{token}=,chat", f"{token}x.,chat"):
+        assert ask(protocols).status == 401
 
 
 def test_a_head_has_no_body(proxied: Bench) -> None:
