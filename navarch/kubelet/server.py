@@ -229,7 +229,7 @@ class KubeletServer:
     async def _port_forward(self, request: Request, pod: Object, query: dict[str, list[str]]) -> Response:
         protocol = _negotiate(request, streaming.PORT_FORWARD_PROTOCOLS)
         ports = _ports(query)
-        if protocol == streaming.V4 and not ports:
+        if protocol in (streaming.V4, streaming.V4_BASE64) and not ports:
             raise Refusal(400, 'query parameter "port" is required')
         try:
             url = await self._lookup.port_forward(pod, ports)
@@ -247,7 +247,7 @@ class KubeletServer:
             if protocol == streaming.PORT_FORWARD_TUNNEL:
                 await streaming.carry_tunnel(WebSocket(stream), runtime)
             else:
-                await streaming.carry_ports(WebSocket(stream), runtime, ports)
+                await streaming.carry_ports(WebSocket(stream), runtime, ports, protocol)
 
         return _switch(request, protocol, runtime, takeover)
 
@@ -327,12 +327,14 @@ def _negotiate(request: Request, supported: tuple[str, ...]) -> str | None:
     """The WebSocket protocol to speak; None for a SPDY client. Raises Refusal for one that speaks neither."""
     if websocket.is_websocket(request.headers):
         protocol = websocket.negotiate(request.headers, supported)
+        offered = websocket.offered(request.headers)
+        if protocol is None and not offered and streaming.NO_PROTOCOL in supported:
+            return streaming.NO_PROTOCOL
         if protocol is None:
-            offered = " ".join(websocket.offered(request.headers))
             raise Refusal(
                 400,
-                f"unable to upgrade: unable to negotiate protocol: client supports [{offered}], "
-                f"server accepts [{' '.join(supported)}]",
+                f"unable to upgrade: unable to negotiate protocol: client supports [{' '.join(offered)}], "
+                f"server accepts [{' '.join(filter(None, supported))}]",
             )
         return protocol
     if not request.wants_upgrade or not request.headers.get("upgrade", "").upper().startswith("SPDY/3"):

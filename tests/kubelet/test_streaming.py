@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import struct
 from collections.abc import Awaitable, Callable
@@ -32,6 +33,7 @@ class Runtime:
         self.input = b""
         self.sizes = b""
         self.silent_end = False
+        self.result: dict[str, Any] = SUCCESS
         self.closed = asyncio.Event()
         self.protocol = ""
 
@@ -68,7 +70,7 @@ class Runtime:
                 session.send_data(self.streams["stdout"], self.input, fin=True)
                 if "stderr" in self.streams:
                     session.send_data(self.streams["stderr"], b"", fin=True)
-                session.send_data(self.streams["error"], json.dumps(SUCCESS).encode(), fin=True)
+                session.send_data(self.streams["error"], json.dumps(self.result).encode(), fin=True)
         elif event.stream in self.streams.values() and event.data:
             session.send_data(event.stream, b"from the port: " + event.data, fin=True)
             for name, stream in self.streams.items():
@@ -112,6 +114,10 @@ def command(protocol: str = streaming.V5, **streams: bool) -> Carry:
         await carry_command(websocket, runtime, options, protocol)
 
     return carry
+
+
+def b64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
 
 
 async def gather(connection: ClientConnection) -> dict[int, bytes]:
@@ -208,6 +214,55 @@ def test_what_nobody_asked_for_is_ignored() -> None:
         assert (await gather(connection))[1] == b"exit\n"
 
     with_both(command(), client)
+
+
+@pytest.mark.parametrize("protocol", [streaming.V4_BASE64, streaming.V1_BASE64])
+def test_channels_may_be_text(protocol: str) -> None:
+    async def client(connection: ClientConnection, runtime: Runtime) -> None:
+        await connection.send("4" + b64(b'{"Width":80,"Height":24}'))
+        await connection.send("0" + b64(b"\xff exit\n"))
+        output = [str(message) async for message in connection]
+        assert output[:2] == ["1", "1" + b64(b"\xff exit\n")]
+        results = [json.loads(base64.b64decode(message[1:])) for message in output[2:]]
+        assert results == ([SUCCESS] if protocol == streaming.V4_BASE64 else [])
+        assert runtime.sizes == b'{"Width":80,"Height":24}'
+
+    with_both(command(protocol, tty=True), client)
+
+
+def test_text_that_is_no_base64_ends_the_command() -> None:
+    async def client(connection: ClientConnection, runtime: Runtime) -> None:
+        await connection.send("0ä")
+        await asyncio.wait_for(runtime.closed.wait(), 5)
+
+    with_both(command(streaming.V4_BASE64), client)
+
+
+@pytest.mark.parametrize("protocol", [streaming.V1, streaming.NO_PROTOCOL])
+def test_clients_of_the_first_protocol_are_told_only_of_failures(protocol: str) -> None:
+    async def client(connection: ClientConnection, runtime: Runtime) -> None:
+        runtime.result = {"metadata": {}, "status": "Failure", "message": "command terminated with exit code 3"}
+        await connection.send(b"\0exit\n")
+        assert await gather(connection) == {1: b"exit\n", 3: b"command terminated with exit code 3"}
+
+    async def glad(connection: ClientConnection, runtime: Runtime) -> None:
+        await connection.send(b"\0exit\n")
+        assert await gather(connection) == {1: b"exit\n"}
+
+    with_both(command(protocol), client)
+    with_both(command(protocol), glad)
+
+
+def test_ports_are_forwarded_as_text_too() -> None:
+    async def carry(websocket: WebSocket, runtime: streaming.RuntimeConnection) -> None:
+        await carry_ports(websocket, runtime, [8080], streaming.V4_BASE64)
+
+    async def client(connection: ClientConnection, runtime: Runtime) -> None:
+        assert [await connection.recv() for _ in range(2)] == ["0" + b64(b"\x90\x1f"), "1" + b64(b"\x90\x1f")]
+        await connection.send("0" + b64(b"hello"))
+        assert await connection.recv() == "0" + b64(b"from the port: hello")
+
+    with_both(carry, client)
 
 
 def test_ports_have_two_channels_each_that_begin_with_their_number() -> None:
