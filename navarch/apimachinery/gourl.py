@@ -35,11 +35,11 @@ def parse(raw: str) -> URL:
     try:
         found = _without_fragment(rest)
     except ValueError as error:
-        raise ValueError(f"parse {_quoted(rest)}: {error}") from None
+        raise ValueError(f"parse {quoted(rest)}: {error}") from None
     try:
         return URL(found.scheme, found.user, found.host, found.path, found.query, _unescaped(fragment))
     except ValueError as error:
-        raise ValueError(f"parse {_quoted(raw)}: {error}") from None
+        raise ValueError(f"parse {quoted(raw)}: {error}") from None
 
 
 def _without_fragment(raw: str) -> URL:
@@ -84,21 +84,21 @@ def _host(host: str) -> str:
     elif ":" in host:
         port = host[host.rindex(":") :]
     if not _PORT.fullmatch(port):
-        raise ValueError(f"invalid port {_quoted(port)} after host")
+        raise ValueError(f"invalid port {quoted(port)} after host")
     if match := _ESCAPE.search(host) or _HOST_ESCAPE.search(host):
-        raise ValueError(f"invalid URL escape {_quoted(match.group())}")
+        raise ValueError(f"invalid URL escape {quoted(match.group())}")
     if match := _NO_HOST_CHARACTER.search(host):
-        raise ValueError(f"invalid character {_quoted(match.group())} in host name")
+        raise ValueError(f"invalid character {quoted(match.group())} in host name")
     return unquote(host)
 
 
 def _unescaped(text: str) -> str:
     if match := _ESCAPE.search(text):
-        raise ValueError(f"invalid URL escape {_quoted(match.group())}")
+        raise ValueError(f"invalid URL escape {quoted(match.group())}")
     return unquote(text)
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """As Go's %q."""
     return (
         '"' + "".join(_ESCAPES.get(letter) or (letter if letter.isprintable() else _numbered(letter)) for letter in text) + '"'

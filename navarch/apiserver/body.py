@@ -13,7 +13,7 @@ import orjson
 from navarch.api import schemas
 from navarch.api.kind import Kind
 from navarch.api.protobuf import decoder, messages
-from navarch.apimachinery import errors, goformat
+from navarch.apimachinery import errors, goformat, gosyntax
 from navarch.apimachinery.decoding import decode
 from navarch.apimachinery.errors import Object, StatusError
 from navarch.apimachinery.unmarshal import NESTING_LIMIT, DecodeError
@@ -93,8 +93,9 @@ def parse_json(body: bytes) -> tuple[Any, list[str]]:
     """JSON and the paths of its duplicate keys, which are looked for only where a cheap count shows that there may be some."""
     try:
         value = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise errors.bad_request(_json_message(body, error)) from None
+    except orjson.JSONDecodeError:
+        body = _mended(body)
+        value = orjson.loads(body)
     # What is as short as it can be, as Go's clients send it, has no key twice if nothing of it got lost.
     if body.count(b"[") + body.count(b"{") < NESTING_LIMIT and orjson.dumps(value) == body.rstrip(b"\n"):
         return value, []
@@ -102,6 +103,18 @@ def parse_json(body: bytes) -> tuple[Any, list[str]]:
         return value, []
     value = json.loads(body, object_pairs_hook=_Object, parse_int=orjson.loads, parse_float=orjson.loads)
     return _plain(value), list(_repeated(value, ""))
+
+
+def _mended(body: bytes) -> bytes:
+    """JSON that Go takes although it holds what is no Unicode, with a mark in its place. Raises 400 for what is no JSON."""
+    text = body.decode("utf-8", "replace")
+    problem = gosyntax.error(text)
+    mended = gosyntax.without_halves(text).encode()
+    try:
+        orjson.loads(mended)
+    except orjson.JSONDecodeError as error:
+        raise errors.bad_request(problem or str(error)) from None
+    return mended
 
 
 def _plain(value: Any) -> Any:
@@ -144,16 +157,6 @@ def _count_keys(value: Any, levels: int) -> int:
         if kind is dict or kind is list:
             count += _count_keys(item, levels - 1)
     return count
-
-
-def _json_message(body: bytes, error: orjson.JSONDecodeError) -> str:
-    """Roughly what Go says of malformed JSON."""
-    if not body.strip():
-        return "unexpected end of JSON input"
-    if error.pos >= len(body.decode("utf-8", "replace")):
-        return "unexpected end of JSON input"
-    character = body.decode("utf-8", "replace")[error.pos]
-    return f"invalid character {json.dumps(character)[1:-1]!r} looking for beginning of value"
 
 
 def parse_yaml(body: bytes) -> tuple[Any, Repeated]:

@@ -28,6 +28,8 @@ ODD = [{"op": "add", "path": "/extra", "value": 1, "by": "me"}]
         (b"[]", f"json: cannot unmarshal array into Go value of type {STRUCT}"),
         (b'"x"', f"json: cannot unmarshal string into Go value of type {STRUCT}"),
         (b'{"kind":', "unexpected end of JSON input"),
+        (b'{"kind" 1}', "invalid character '1' after object key"),
+        (b'{"kind":1,}', "invalid character '}' looking for beginning of object key string"),
     ],
 )
 def test_what_does_not_say_what_it_is_is_shown(api: Bench, body: bytes, text: str) -> None:
@@ -36,6 +38,12 @@ def test_what_does_not_say_what_it_is_is_shown(api: Bench, body: bytes, text: st
     more = " ..." if len(body) > 30 else ""
     assert (reply.status, reply.reason) == (400, "BadRequest")
     assert reply.message == f"{UNRECOGNIZED}{NO_KIND}{text} ({shown or '<empty>'}{more})"
+
+
+def test_what_is_no_unicode_is_marked(api: Bench) -> None:
+    body = b'{"metadata":{"name":"marked"},"data":{"half":"a\\ud83d","byte":"b\xff","whole":"\\ud83d\\ude00"}}'
+    made = api.call("POST", CONFIG_MAPS, body, content_type=JSON)
+    assert (made.status, made.json["data"]) == (201, {"half": "a\ufffd", "byte": "b\ufffd", "whole": "\U0001f600"})
 
 
 def test_yaml_that_is_none_is_shown_too(api: Bench) -> None:

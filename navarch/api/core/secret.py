@@ -12,7 +12,7 @@ import orjson
 from navarch.api import printing
 from navarch.api.core import serviceaccounttoken, tlskeypair
 from navarch.api.kind import AGE, NAME, Column, Kind
-from navarch.apimachinery import meta, names
+from navarch.apimachinery import gosyntax, meta, names
 from navarch.apimachinery.errors import FieldError, Object, forbidden_field, invalid_value, required, too_long
 
 SIZE_LIMIT_BYTES = 1024 * 1024
@@ -56,10 +56,21 @@ def _json(data: Object, key: str) -> Iterator[FieldError]:
     if key not in data:
         yield required(f"data[{key}]")
         return
+    content = base64.b64decode(data[key])
     try:
-        orjson.loads(base64.b64decode(data[key]))
+        problem = _no_map(orjson.loads(content))
     except orjson.JSONDecodeError as error:
-        yield invalid_value(f"data[{key}]", "<secret contents redacted>", str(error))
+        problem = gosyntax.error(content.decode("utf-8", "replace")) or str(error)
+    if problem:
+        yield invalid_value(f"data[{key}]", "<secret contents redacted>", problem)
+
+
+def _no_map(value: object) -> str:
+    """What Go says of a value that cannot be read as a map."""
+    if value is None or isinstance(value, dict):
+        return ""
+    kinds = {str: "string", bool: "bool", list: "array"}
+    return f"json: cannot unmarshal {kinds.get(type(value), 'number')} into Go value of type map[string]interface {{}}"
 
 
 def validate_update(new: Object, old: Object) -> Iterator[FieldError]:

@@ -218,6 +218,19 @@ SECRETS: list[tuple[Object, list[str]]] = [
         ["metadata.annotations[kubernetes.io/service-account.name]: Required value"],
     ),
     ({"type": "kubernetes.io/dockerconfigjson", "stringData": None}, ["data[.dockerconfigjson]: Required value"]),
+    (
+        {"type": "kubernetes.io/dockerconfigjson", "stringData": {".dockerconfigjson": '{"auths" 1}'}},
+        [
+            "data[.dockerconfigjson]: Invalid value: \"<secret contents redacted>\": invalid character '1' after object key",
+        ],
+    ),
+    (
+        {"type": "kubernetes.io/dockercfg", "stringData": {".dockercfg": "[]"}},
+        [
+            'data[.dockercfg]: Invalid value: "<secret contents redacted>": '
+            "json: cannot unmarshal array into Go value of type map[string]interface {}",
+        ],
+    ),
 ]
 
 OTHERS: list[tuple[str, Object, list[str]]] = [
