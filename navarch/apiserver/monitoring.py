@@ -6,13 +6,14 @@ its name.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Mapping
 
 from navarch import __version__
 from navarch.api.kind import Kind
 from navarch.apiserver.inflight import InFlight
 from navarch.apiserver.requestinfo import RequestInfo
-from navarch.component.metrics import Labels, Registry
+from navarch.component.metrics import Distribution, Histogram, Labels, Registry
 from navarch.storage.store import Store
 
 DURATION_BUCKETS_SECONDS = (
@@ -25,6 +26,36 @@ COUNTED_TOGETHER = 128
 CONNECTING = frozenset({"exec", "attach", "portforward", "proxy"})
 _REQUEST_LABELS = ("verb", "dry_run", "group", "version", "resource", "subresource", "scope", "component")
 _VERBS = {"HEAD": "GET"}
+_LONG_RUNNING = ("WATCH", "CONNECT")
+# The smallest of the others are one here.
+_FINER = 2
+SLI_BUCKETS_SECONDS = DURATION_BUCKETS_SECONDS[_FINER:]
+
+
+class _Waits:
+    """What of the requests' durations was not the server's own: it is so little that it is kept as a correction."""
+
+    def __init__(self, durations: Histogram) -> None:
+        self._durations = durations
+        self._moved: dict[Labels, list[int]] = {}
+        self._seconds: dict[Labels, float] = {}
+
+    def add(self, labels: Labels, seconds: float, waited_seconds: float) -> None:
+        """Of a request that took `seconds`."""
+        moved = self._moved.setdefault(labels, [0] * (len(SLI_BUCKETS_SECONDS) + 1))
+        moved[bisect_left(SLI_BUCKETS_SECONDS, seconds)] -= 1
+        moved[bisect_left(SLI_BUCKETS_SECONDS, seconds - waited_seconds)] += 1
+        self._seconds[labels] = self._seconds.get(labels, 0.0) + waited_seconds
+
+    def without(self) -> dict[Labels, Distribution]:
+        """How the durations are distributed without them."""
+        found: dict[Labels, Distribution] = {}
+        for labels, (counts, seconds) in self._durations.distributions().items():
+            coarse = [sum(counts[: _FINER + 1]), *counts[_FINER + 1 :]]
+            moved = self._moved.get(labels)
+            shown = coarse if moved is None else [count + change for count, change in zip(coarse, moved, strict=True)]
+            found[labels] = (shown, seconds - self._seconds.get(labels, 0.0))
+        return found
 
 
 class RequestMetrics:
@@ -53,6 +84,22 @@ class RequestMetrics:
             "Response size distribution in bytes for each group, version, verb, resource, subresource, scope and component.",
             *_REQUEST_LABELS,
             buckets=SIZE_BUCKETS_BYTES,
+        )
+        self._waits = _Waits(self._durations)
+        registry.histogram(
+            "apiserver_request_sli_duration_seconds",
+            "Response latency distribution (not counting webhook duration and priority & fairness queue wait times) in seconds "
+            "for each verb, group, version, resource, subresource, scope and component.",
+            *_REQUEST_LABELS,
+            buckets=SLI_BUCKETS_SECONDS,
+            collect=self._waits.without,
+        )
+        registry.gauge(
+            "apiserver_requested_deprecated_apis",
+            "Gauge of deprecated APIs that have been requested, broken out by API group, version, resource, subresource, and "
+            "removed_release.",
+            *("group", "version", "resource", "subresource", "removed_release"),
+            collect=self._deprecated,
         )
         self._uncounted: list[tuple[Labels, int, float, int | None]] = []
         self.in_flight = in_flight
@@ -92,10 +139,22 @@ class RequestMetrics:
         self._kinds = tuple(kinds)
 
     def observe(
-        self, method: str, info: RequestInfo, code: int, seconds: float, size_bytes: int | None, *, dry_run: bool, apply: bool
+        self,
+        method: str,
+        info: RequestInfo,
+        code: int,
+        seconds: float,
+        size_bytes: int | None,
+        *,
+        dry_run: bool,
+        apply: bool,
+        waited_seconds: float = 0.0,
     ) -> None:
         """Count an answered request; `size_bytes` is None for one whose body is a stream."""
-        self._count(self._labels(method, info, code, dry_run=dry_run, apply=apply), code, seconds, size_bytes)
+        labels = self._labels(method, info, code, dry_run=dry_run, apply=apply)
+        self._count(labels, code, seconds, size_bytes)
+        if waited_seconds and labels[0] not in _LONG_RUNNING:
+            self._waits.add(labels, seconds, waited_seconds)
 
     def labels_of_get(self, info: RequestInfo) -> Labels:
         """For `observe_get`, of objects like the one that `info` names."""
@@ -114,7 +173,7 @@ class RequestMetrics:
     def _count_all(self) -> None:
         for labels, code, seconds, size_bytes in self._uncounted:
             self._requests.add(1, *labels, str(code))
-            if labels[0] in ("WATCH", "CONNECT"):
+            if labels[0] in _LONG_RUNNING:
                 continue
             self._durations.observe(seconds, *labels)
             if size_bytes is not None and labels[0] in ("GET", "LIST"):
@@ -137,6 +196,14 @@ class RequestMetrics:
         scope = "resource" if info.name else "namespace" if info.namespace else "cluster"
         subresource = info.subresource if code != 404 else ""
         return (verb, dry, info.group, info.version, info.resource, subresource, scope, COMPONENT)
+
+    def _deprecated(self) -> dict[Labels, float]:
+        deprecated = {(kind.group, kind.version, kind.plural) for kind in self._kinds if kind.deprecation}
+        return {
+            (*place, subresource, ""): 1.0
+            for _, _, group, version, resource, subresource, *_ in self._requests.values
+            if (place := (group, version, resource)) in deprecated
+        }
 
     def _watches(self) -> dict[Labels, float]:
         found: dict[Labels, float] = {}

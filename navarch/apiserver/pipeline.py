@@ -36,7 +36,7 @@ from navarch.apiserver.negotiation import JSON, PLAIN, PRETTY, Representation, n
 from navarch.apiserver.openapi.documents import OpenAPI
 from navarch.apiserver.openid import OpenID
 from navarch.apiserver.quickreads import QuickReads
-from navarch.apiserver.request import Answer, APIRequest, ObjectAnswer, User, WatchAnswer
+from navarch.apiserver.request import Answer, APIRequest, ObjectAnswer, User, Waits, WatchAnswer
 from navarch.apiserver.requestinfo import RequestInfo, parse, parse_query
 from navarch.apiserver.resources import Resources
 from navarch.apiserver.subresources import binding, eviction, finalize, scale, token
@@ -139,7 +139,7 @@ class Pipeline:
         started = clock.monotonic()
         counted = ""
         query: dict[str, list[str]] = {}
-        info, representation = _UNREADABLE, PLAIN
+        info, representation, waits = _UNREADABLE, PLAIN, Waits()
         try:
             query = parse_query(request.query)
             info = parse(request.method, request.path, query)
@@ -153,7 +153,7 @@ class Pipeline:
                 user = replace(impersonation.impersonate(self._authorizer, user, wanted, info), warnings=user.warnings)
                 request.headers = impersonation.without(request.headers)
             counted = self._in_flight.enter(info, user)
-            response = await self._answer(request, info, query, user, representation, unacceptable)
+            response = await self._answer(request, info, query, user, representation, unacceptable, waits)
         except errors.PageNotFound:
             response = Response(404, _PLAIN_TEXT, b"404 page not found\n")
         except inflight.TooManyRequests:
@@ -178,6 +178,7 @@ class Pipeline:
             len(response.body) if isinstance(response.body, bytes) else None,
             dry_run="dryRun" in query,
             apply=request.headers.get("content-type", "").startswith("application/apply-patch"),
+            waited_seconds=waits.in_turn + waits.at_once,
         )
         return response
 
@@ -208,6 +209,7 @@ class Pipeline:
         user: User,
         representation: Representation,
         unacceptable: StatusError | None,
+        waits: Waits,
     ) -> Response:
         if request.body_too_large:
             raise errors.request_entity_too_large(BODY_LIMIT_BYTES)
@@ -223,6 +225,7 @@ class Pipeline:
             raw_query=request.query,
             remote_address=request.remote_address,
             unacceptable=unacceptable,
+            waits=waits,
         )
         asked.warn(user.warnings)
         try:

@@ -68,6 +68,16 @@ MASTERS_GROUP = "system:masters"
 _INTEGER = re.compile(r"[+-]?[0-9]{1,20}\Z", re.ASCII)
 
 
+@dataclass(slots=True)
+class Waits:
+    """How long a request has waited for what is not the server's own, in seconds."""
+
+    in_turn: float = 0.0
+    """For what is asked one after the other: all together."""
+    at_once: float = 0.0
+    """For what is asked side by side: the longest."""
+
+
 def _allow(user: User, info: RequestInfo) -> None:
     """Of requests that the server makes itself."""
 
@@ -92,6 +102,7 @@ class APIRequest:
     """For the client, as Warning headers."""
     annotations: dict[str, str] | None = None
     """What admission has to say of the request in an audit log; the first word on each key stands."""
+    waits: Waits | None = None
     unacceptable: StatusError | None = None
     """406, where the client accepts no form in which it could be answered."""
     require: Callable[[User, RequestInfo], None] = _allow

@@ -18,6 +18,8 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 Labels = tuple[str, ...]
 Collect = Callable[[], Mapping[Labels, float]]
+Distribution = tuple[Sequence[int], float]
+"""How many values fell into each bucket, the last of which takes what is over all bounds; and their sum."""
 
 
 class Metric:
@@ -47,9 +49,17 @@ class Histogram:
 
     kind = "histogram"
 
-    def __init__(self, name: str, text: str, labels: Labels, buckets: Sequence[float]) -> None:
+    def __init__(
+        self,
+        name: str,
+        text: str,
+        labels: Labels,
+        buckets: Sequence[float],
+        collect: Callable[[], Mapping[Labels, Distribution]] | None = None,
+    ) -> None:
         self.name, self.text, self.labels = name, text, labels
         self._buckets = tuple(buckets)
+        self._collect = collect
         self._counts: dict[Labels, list[int]] = {}
         self._sums: dict[Labels, float] = {}
 
@@ -62,15 +72,21 @@ class Histogram:
         counts[bisect_left(self._buckets, value)] += 1
         self._sums[labels] += value
 
+    def distributions(self) -> Mapping[Labels, Distribution]:
+        """What was taken in, by labels."""
+        if self._collect is not None:
+            return self._collect()
+        return {labels: (counts, self._sums[labels]) for labels, counts in self._counts.items()}
+
     def lines(self) -> Iterable[str]:
-        for labels, counts in self._counts.items():
+        for labels, (counts, amount) in self.distributions().items():
             pairs = list(zip(self.labels, labels, strict=True))
             total = 0
             for bound, count in zip((*self._buckets, float("inf")), counts, strict=True):
                 total += count
                 shown = "+Inf" if bound == float("inf") else f"{bound:g}"
                 yield _line(f"{self.name}_bucket", [*pairs, ("le", shown)], total)
-            yield _line(f"{self.name}_sum", pairs, self._sums[labels])
+            yield _line(f"{self.name}_sum", pairs, amount)
             yield _line(f"{self.name}_count", pairs, total)
 
 
@@ -89,8 +105,15 @@ class Registry:
     def gauge(self, name: str, text: str, *labels: str, collect: Collect | None = None) -> Metric:
         return self._metrics.setdefault(name, Metric("gauge", name, text, labels, collect))
 
-    def histogram(self, name: str, text: str, *labels: str, buckets: Sequence[float]) -> Histogram:
-        return self._histograms.setdefault(name, Histogram(name, text, labels, buckets))
+    def histogram(
+        self,
+        name: str,
+        text: str,
+        *labels: str,
+        buckets: Sequence[float],
+        collect: Callable[[], Mapping[Labels, Distribution]] | None = None,
+    ) -> Histogram:
+        return self._histograms.setdefault(name, Histogram(name, text, labels, buckets, collect))
 
     def lines(self) -> Iterable[str]:
         self._before_reading()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from navarch.apiserver.requestinfo import parse
 from tests.apiserver.bench import Bench, bench
 from tests.component.test_metrics import parsed
 
@@ -58,6 +59,38 @@ def test_durations_and_sizes_are_distributions(own: Bench) -> None:
     found = parsed(own.call("GET", "/metrics").body)
     counts = {name for (name, labels), value in found.items() if value and ("verb", "LIST") in labels}
     assert {"apiserver_request_duration_seconds_count", "apiserver_response_sizes_bucket"} <= counts
+
+
+def test_what_the_server_is_held_to_leaves_out_what_it_waited_for(own: Bench) -> None:
+    info = parse("POST", "/api/v1/namespaces/default/configmaps", {})
+    for seconds, waited in ((0.01, 0.0), (3.5, 3.0), (61.0, 0.5)):
+        own.server._metrics.observe("POST", info, 201, seconds, 5, dry_run=False, apply=False, waited_seconds=waited)
+    found = parsed(own.call("GET", "/metrics").body)
+
+    def value(metric: str, **more: str) -> float:
+        wanted = {"verb": "POST", "resource": "configmaps", **more}.items()
+        return sum(count for (name, labels), count in found.items() if name == metric and wanted <= dict(labels).items())
+
+    whole, own_part = "apiserver_request_duration_seconds", "apiserver_request_sli_duration_seconds"
+    assert (value(f"{whole}_count"), value(f"{own_part}_count")) == (3, 3)
+    assert value(f"{whole}_sum") - value(f"{own_part}_sum") == pytest.approx(3.5)
+    assert [value(f"{own_part}_bucket", le=bound) for bound in ("0.05", "0.4", "0.6", "60", "+Inf")] == [1, 1, 2, 2, 3]
+    assert [value(f"{whole}_bucket", le=bound) for bound in ("0.05", "0.6", "60", "+Inf")] == [1, 1, 2, 3]
+    assert not any(dict(labels).get("le") == "0.005" for name, labels in found if name.startswith(own_part))
+
+
+def test_deprecated_kinds_that_somebody_asked_for_are_named(own: Bench) -> None:
+    def named() -> set[tuple[str, str]]:
+        found = parsed(own.call("GET", "/metrics").body)
+        rows = [dict(labels) for (name, labels), value in found.items() if name == "apiserver_requested_deprecated_apis"]
+        assert all((row["group"], row["version"], row["removed_release"]) == ("", "v1", "") for row in rows)
+        return {(row["resource"], row["subresource"]) for row in rows}
+
+    own.list("configmaps")
+    assert named() == set()
+    own.list("endpoints")
+    own.get("componentstatuses", "etcd-0")
+    assert named() == {("endpoints", ""), ("componentstatuses", "")}
 
 
 def test_watches_objects_and_the_request_itself_are_seen_as_they_are(own: Bench) -> None:

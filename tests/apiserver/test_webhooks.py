@@ -32,6 +32,7 @@ from tests.apiserver.hooks import (
 from tests.apiserver.samples import sample
 from tests.apiserver.test_proxy import own_address
 from tests.apiserver.test_validating_policies import BINDINGS, POLICIES
+from tests.component.test_metrics import parsed
 
 PODS = {"resources": ["pods"]}
 Register = Callable[..., Object]
@@ -385,6 +386,8 @@ def test_an_applied_object_is_changed_too(api: Bench, hooks: HookServer, registe
     assert entry["fieldsV1"] == {"f:data": {"f:mine": {}}}
 
 
+POST_OF_CONFIGMAPS = {("verb", "POST"), ("resource", "configmaps")}
+
 # What becomes of failures
 
 
@@ -407,6 +410,8 @@ def test_a_webhook_that_cannot_be_reached_refuses_or_is_ignored(api: Bench, hook
         'error_type="calling_webhook_error",rejection_code="503"} 1'
     )
     assert rejection in metrics
+    sums = {name: value for (name, labels), value in parsed(metrics.encode()).items() if set(labels) >= POST_OF_CONFIGMAPS}
+    assert sums["apiserver_request_sli_duration_seconds_sum"] < sums["apiserver_request_duration_seconds_sum"]
 
 
 def test_a_certificate_that_nobody_vouches_for_is_refused(api: Bench, hooks: HookServer, register: Register) -> None:

@@ -162,7 +162,13 @@ class _Asking(AdmissionPlugin):
         finally:
             if kind_of_error:
                 self._metrics.rejected(hook.name, self.type, operation, kind_of_error, code)
-            self._metrics.asked(hook.name, self.type, operation, code, rejected, clock.monotonic() - started)
+            seconds = clock.monotonic() - started
+            self._metrics.asked(hook.name, self.type, operation, code, rejected, seconds)
+            waits = attributes.request.waits
+            if waits is not None and self.type == ADMIT:
+                waits.in_turn += seconds
+            elif waits is not None:
+                waits.at_once = max(waits.at_once, seconds)
 
 
 class MutatingAdmissionWebhook(_Asking):
