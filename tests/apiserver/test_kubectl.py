@@ -263,7 +263,11 @@ def test_watches_and_waits_end_when_told(kubectl: Kubectl) -> None:
 def test_what_the_server_has_is_explained(kubectl: Kubectl) -> None:
     explained = kubectl("explain", "deployment.spec.strategy.rollingUpdate.maxSurge")
     assert "maximum number of pods" in explained
-    assert "FIELDS:" in kubectl("explain", "pods", "--recursive")
+    assert "ENUM:\n    ClusterFirst\n    ClusterFirstWithHostNet\n    Default\n    None\n" in kubectl(
+        "explain", "pod.spec.dnsPolicy"
+    )
+    recursive = kubectl("explain", "pods", "--recursive")
+    assert "FIELDS:" in recursive and "imagePullPolicy\t<string>\n      enum: Always, IfNotPresent, Never\n" in recursive
     listed = kubectl("api-resources")
     assert re.search(r"deployments +deploy +apps/v1 +true +Deployment", listed)
     assert kubectl("api-versions").splitlines() == sorted(kubectl("api-versions").splitlines())

@@ -18,7 +18,7 @@ import kubernetes_asyncio
 import orjson
 import pytest
 
-from navarch.api import registry
+from navarch.api import enums, registry, schemas
 from navarch.api.kind import Kind
 from navarch.apiserver.openapi import operations, protobuf
 from navarch.apiserver.openapi.documents import OpenAPI
@@ -275,6 +275,35 @@ def test_v3_marks_shared_types_as_belonging_to_its_own_group(api: Bench) -> None
     assert spec["allOf"] == [{"$ref": "#/components/schemas/io.k8s.api.apps.v1.DeploymentSpec"}] and spec["description"]
 
 
+def test_fields_that_take_few_words_say_which(api: Bench) -> None:
+    v3 = api.call("GET", "/openapi/v3/api/v1").json["components"]["schemas"]
+    v2 = api.call("GET", "/openapi/v2", headers={"accept": "application/json"}).json["definitions"]
+    for definitions in (v3, v2):
+        pod = definitions["io.k8s.api.core.v1.PodSpec"]["properties"]
+        assert pod["restartPolicy"]["enum"] == ["Always", "Never", "OnFailure"]
+        assert "Restart policy" in pod["restartPolicy"]["description"]
+        modes = definitions["io.k8s.api.core.v1.PersistentVolumeClaimSpec"]["properties"]["accessModes"]
+        assert modes["items"]["enum"] == ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"]
+        assert "enum" not in modes
+
+
+@pytest.mark.parametrize("definition", enums.by_definition())
+def test_words_are_of_fields_that_there_are(definition: str) -> None:
+    properties = schemas.definitions().sources[definition]["properties"]
+    for field, words in enums.by_definition()[definition].items():
+        schema = properties[field.removesuffix("[]")]
+        assert (schema["items"] if field.endswith("[]") else schema)["type"] == "string"
+        assert list(words) == sorted(set(words))
+
+
+def test_v3_says_which_protocol_the_key_of_a_port_has_by_default(api: Bench) -> None:
+    v3 = api.call("GET", "/openapi/v3/api/v1").json["components"]["schemas"]
+    v2 = api.call("GET", "/openapi/v2", headers={"accept": "application/json"}).json["definitions"]
+    for definition in ("io.k8s.api.core.v1.ContainerPort", "io.k8s.api.core.v1.ServicePort"):
+        assert v3[definition]["properties"]["protocol"]["default"] == "TCP"
+        assert "default" not in v2[definition]["properties"]["protocol"]
+
+
 def test_v2_is_whole_and_says_that_fields_are_validated(api: Bench) -> None:
     document = api.call("GET", "/openapi/v2").json
     assert document["swagger"] == "2.0"
@@ -362,6 +391,8 @@ def schema(data: bytes) -> dict[str, Any]:
             found[name] = message[number][0].decode()
     if 19 in message:
         found["required"] = [name.decode() for name in message[19]]
+    if 20 in message:
+        found["enum"] = [orjson.loads(read(value)[2][0]) for value in message[20]]
     if 21 in message:
         found["additionalProperties"] = schema(read(message[21][0])[1][0])
     if 22 in message:

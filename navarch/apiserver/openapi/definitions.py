@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from navarch.api import schemas
+from navarch.api import enums, schemas
 from navarch.apimachinery.errors import Object
 from navarch.apiserver.openapi.custom import Custom
 from navarch.apiserver.openapi.operations import STATUS, STRING, PathItem
@@ -21,6 +21,10 @@ _V3_TYPES: Mapping[str, Object] = {
         "format": "int-or-string",
         "oneOf": [{"type": "integer"}, {"type": "string"}],
     },
+}
+_V3_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "io.k8s.api.core.v1.ContainerPort": {"protocol": "TCP"},
+    "io.k8s.api.core.v1.ServicePort": {"protocol": "TCP"},
 }
 
 
@@ -58,7 +62,9 @@ def v2(names: Iterable[str], custom: Mapping[str, Custom]) -> dict[str, Object]:
     texts, sources = schemas.descriptions(), schemas.definitions().sources
     defined = {key: source for each in set(custom.values()) for key, source in each.v2(_v2_reference).items()}
     return {
-        name: defined[name] if name in custom else _relocated(_described(sources[name], texts.get(name, {})), _v2_reference)
+        name: defined[name]
+        if name in custom
+        else _relocated(_described(name, sources[name], texts.get(name, {})), _v2_reference)
         for name in names
     }
 
@@ -87,21 +93,39 @@ def _v3_encoded() -> dict[str, bytes]:
     """Every definition. Kept, since most documents share most of them."""
     texts, sources = schemas.descriptions(), schemas.definitions().sources
     return {
-        name: orjson.dumps(_relocated(_described(_V3_TYPES.get(name, source), texts.get(name, {})), v3_reference))
+        name: orjson.dumps(
+            _relocated(_with_defaults(name, _described(name, _V3_TYPES.get(name, source), texts.get(name, {}))), v3_reference)
+        )
         for name, source in sources.items()
     }
 
 
-def _described(source: Mapping[str, Any], texts: Mapping[str, str]) -> Object:
+def _described(name: str, source: Mapping[str, Any], texts: Mapping[str, str]) -> Object:
+    """A definition with its texts, and the words that its fields take."""
     described = dict(source)
     if "" in texts:
         described["description"] = texts[""]
     if "properties" in source:
-        described["properties"] = {
-            field: {**schema, "description": texts[field]} if field in texts else schema
-            for field, schema in source["properties"].items()
-        }
+        words = enums.by_definition().get(name, {})
+        properties = described["properties"] = dict(source["properties"])
+        for field, schema in source["properties"].items():
+            if field in words:
+                properties[field] = {**schema, "enum": list(words[field])}
+            if f"{field}[]" in words:
+                properties[field] = {**schema, "items": {**schema["items"], "enum": list(words[f"{field}[]"])}}
+            if field in texts:
+                properties[field] = {**properties[field], "description": texts[field]}
     return described
+
+
+def _with_defaults(name: str, described: Object) -> Object:
+    """v3 says what stands for the part of an item's key that is left out."""
+    defaults = _V3_DEFAULTS.get(name, {})
+    if not defaults:
+        return described
+    properties = described["properties"]
+    changed = {field: {**properties[field], "default": value} for field, value in defaults.items()}
+    return {**described, "properties": {**properties, **changed}}
 
 
 def _relocated(source: Any, reference: Callable[[str, Object], Object]) -> Any:
