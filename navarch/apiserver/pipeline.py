@@ -56,6 +56,9 @@ _PLAIN_TEXT = (("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-O
 _WITHOUT_TABLE = reviews.KINDS | {bindings.KIND}
 _SUBRESOURCES_WITHOUT_TABLE = frozenset({"binding", "eviction", "token"})
 _STREAMS = frozenset({"log", "exec", "attach", "portforward"})
+_UPGRADED = ("GET", "POST")
+_METHODS = {"log": ("GET", "HEAD"), "exec": _UPGRADED, "attach": _UPGRADED, "portforward": _UPGRADED}
+"""Of subresources that do the same whatever they are asked by."""
 
 Subresource = Callable[[APIRequest, Kind], Awaitable[ObjectAnswer]]
 
@@ -347,6 +350,8 @@ class Pipeline:
             raise errors.not_found(kind.group, kind.plural, info.name)
         if info.subresource not in kind.subresources or not info.name:
             raise errors.no_such_path()
+        if request.method not in _METHODS.get(info.subresource, (request.method,)):
+            raise errors.method_not_allowed()
         if info.subresource in connecting.OPTIONS:
             await connecting.ask(self.resources, request, kind)
         if info.subresource in _STREAMS:

@@ -38,5 +38,13 @@ def check_version(kind: Kind, obj: Object, name: str, current: str) -> None:
         raise errors.invalid(kind.group, kind.kind, name, [problem])
 
 
+def check_uid(kind: Kind, sent: Object, stored: Object) -> None:
+    """Raises 409 if what is sent names the identity of another object than the stored one."""
+    uid, own = (sent.get("metadata") or {}).get("uid"), stored["metadata"].get("uid")
+    if uid and uid != own:
+        text = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {own}"
+        raise errors.conflict(kind.group, kind.plural, stored["metadata"]["name"], text)
+
+
 def _is_number(version: str) -> bool:
     return version.isascii() and version.isdigit()

@@ -25,6 +25,7 @@ from navarch.apiserver.admission.chain import AdmissionChain, Attributes
 from navarch.apiserver.freshness import storage_errors
 from navarch.apiserver.reading import Reading
 from navarch.apiserver.request import APIRequest, ObjectAnswer
+from navarch.apiserver.requestinfo import RequestInfo
 from navarch.component import clock
 from navarch.storage.changes import Record, Write
 from navarch.storage.mvcc import ConflictError
@@ -90,6 +91,22 @@ def _differs(new: Object, old: Object, path: str) -> bool:
     """Whether what is at the path changes; nothing and something empty are the same."""
     now, before = (meta.get_path(obj, *path.split(".")) for obj in (new, old))
     return now != before and bool(now or before)
+
+
+def check_namespace(info: RequestInfo, metadata: Object) -> None:
+    """Raises 400 if what is sent is of another namespace than the one on the URL."""
+    if (metadata.get("namespace") or info.namespace) != info.namespace:
+        raise errors.bad_request(MISMATCHED_NAMESPACE)
+
+
+def check_name(info: RequestInfo, metadata: Object) -> None:
+    """Raises 400 unless what is sent has the name on the URL."""
+    name = metadata.get("name")
+    if not name:
+        text = f"the name of the object ({info.name} based on URL) was undeterminable: name must be provided"
+        raise errors.bad_request(text)
+    if name != info.name:
+        raise errors.bad_request(f"the name of the object ({name}) does not match the name on the URL ({info.name})")
 
 
 class Resources:
@@ -249,16 +266,10 @@ class Resources:
         options.check_writing(request)
         obj = body.decode_object(request, kind)
         info, metadata = request.info, obj["metadata"]
-        if not metadata.get("name"):
-            metadata["name"] = info.name
-        elif metadata["name"] != info.name:
-            raise errors.bad_request(
-                f"the name of the object ({metadata['name']}) does not match the name on the URL ({info.name})"
-            )
         if kind.namespaced:
-            if metadata.get("namespace", info.namespace) != info.namespace and metadata["namespace"]:
-                raise errors.bad_request(MISMATCHED_NAMESPACE)
+            check_namespace(info, metadata)
             metadata["namespace"] = info.namespace
+        check_name(info, metadata)
         key = kind.key(info.namespace, info.name)
         for _ in range(WRITE_ATTEMPTS):
             base = self.store.latest(kind.key_prefix, key)
@@ -387,9 +398,7 @@ class Resources:
     def _carry_over(self, kind: Kind, obj: Object, old: Object, subresource: str) -> Object:
         """What an update may not touch comes from the stored object."""
         before, metadata = old["metadata"], dict(obj["metadata"])
-        if metadata.get("uid") and metadata["uid"] != before.get("uid"):
-            text = f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: {before.get('uid')}"
-            raise errors.conflict(kind.group, kind.plural, before["name"], text)
+        preconditions.check_uid(kind, obj, old)
         metadata.pop("selfLink", None)
         for field in ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"):
             metadata.pop(field, None)

@@ -302,7 +302,7 @@ def test_nothing_is_bound_or_evicted_where_a_namespace_goes(api: Bench) -> None:
     assert api.call("POST", "/api/v1/namespaces/going/pods", held).status == 201
     api.call("DELETE", "/api/v1/namespaces/going")
     for part, body in (
-        ("pods/held/binding", {"target": {"kind": "Node", "name": "n"}}),
+        ("pods/held/binding", {"metadata": {"name": "held"}, "target": {"kind": "Node", "name": "n"}}),
         ("pods/held/eviction", {"metadata": {"name": "held"}}),
         ("serviceaccounts/default/token", {}),
     ):

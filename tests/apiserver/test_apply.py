@@ -344,7 +344,7 @@ def test_defaults_are_managed_by_who_wrote_and_what_the_server_adds_by_nobody(ap
     assert set(main) >= {".", "f:image", "f:imagePullPolicy", "f:resources"} and "f:volumeMounts" not in main
     assert not {"f:volumes", "f:tolerations", "f:serviceAccountName", "f:nodeName"} & fields["f:spec"].keys()
     assert "f:metadata" not in fields and "f:status" not in fields
-    binding = {"target": {"kind": "Node", "name": "n"}}
+    binding = {"metadata": {"name": "defaulted"}, "target": {"kind": "Node", "name": "n"}}
     assert (
         api.call("POST", "/api/v1/namespaces/default/pods/defaulted/binding", binding, fieldManager="kube-scheduler").status
         == 201

@@ -214,6 +214,9 @@ def test_names_and_namespaces_of_body_and_path_must_agree(api: Bench) -> None:
     reply = api.call("PUT", path, other)
     assert reply.status == 400
     assert reply.message == "the name of the object (other) does not match the name on the URL (agree)"
+    nameless = api.call("PUT", path, {**made, "metadata": {"namespace": "default"}})
+    text = "the name of the object (agree based on URL) was undeterminable: name must be provided"
+    assert (nameless.status, nameless.message) == (400, text)
     elsewhere = {**made, "metadata": {**made["metadata"], "namespace": "kube-system"}}
     new = sample(resource("configmaps"), "agree", "kube-system")
     for method, target, obj in (("PUT", path, elsewhere), ("POST", "/api/v1/namespaces/default/configmaps", new)):
@@ -386,7 +389,7 @@ def test_preconditions_of_a_deletion_must_hold(api: Bench) -> None:
 
 def test_a_bound_pod_ends_gracefully_and_the_grace_only_shrinks(api: Bench) -> None:
     api.made("pods", pod("graceful"))
-    binding = {"target": {"kind": "Node", "name": "node-1"}}
+    binding = {"metadata": {"name": "graceful"}, "target": {"kind": "Node", "name": "node-1"}}
     assert api.call("POST", "/api/v1/namespaces/default/pods/graceful/binding", binding).status == 201
     first = api.delete("pods", "graceful").json["metadata"]
     assert first["deletionGracePeriodSeconds"] == 30

@@ -9,6 +9,7 @@ import pytest
 from navarch.api.registry import resource
 from navarch.apimachinery.errors import Object
 from navarch.apiserver.subresources import eviction
+from tests.api.tables import said
 from tests.apiserver.bench import JSON_PATCH, MERGE, STRATEGIC, Bench
 from tests.apiserver.samples import pod, sample
 
@@ -32,6 +33,20 @@ def test_scale_shows_and_changes_the_replicas(api: Bench, name: str) -> None:
     change = [{"op": "replace", "path": "/spec/replicas", "value": 0}]
     assert api.patch(name, "scaled", change, subresource="scale", content_type=JSON_PATCH).json["spec"] == {"replicas": 0}
     assert api.put(name, scale, "scale").status == 409
+
+
+def test_a_scale_is_of_what_the_url_names(api: Bench) -> None:
+    made = api.made("deployments.apps", sample(resource("deployments.apps"), "meant"))
+    path = "/apis/apps/v1/namespaces/default/deployments/meant/scale"
+    for metadata, status, message in (
+        ({}, 400, "the name of the object (meant based on URL) was undeterminable: name must be provided"),
+        ({"name": "other"}, 400, "the name of the object (other) does not match the name on the URL (meant)"),
+        ({"name": "meant", "namespace": "other"}, 400, OTHER_NAMESPACE),
+        ({"name": "meant", "uid": "x"}, 409, f"UID in precondition: x, UID in object meta: {made['metadata']['uid']}"),
+    ):
+        reply = api.call("PUT", path, {"metadata": metadata, "spec": {"replicas": 3}})
+        assert reply.status == status and message in reply.message
+    assert api.get("deployments.apps", "meant").json["spec"]["replicas"] == 1
 
 
 @SCALED
@@ -79,14 +94,18 @@ def test_what_is_only_posted_has_no_table(api: Bench, path: str) -> None:
     assert (reply.status, reply.reason) == (406, "NotAcceptable")
 
 
+OTHER_NAMESPACE = "the namespace of the provided object does not match the namespace sent on the request"
+
+
 def bind(api: Bench, pod_name: str, target: Any = None, **metadata: Any) -> Any:
-    body = {"target": {"kind": "Node", "name": "node-1"} if target is None else target, "metadata": metadata}
+    target = {"kind": "Node", "name": "node-1"} if target is None else target
+    body = {"target": target, "metadata": {"name": pod_name, **metadata}}
     return api.call("POST", f"/api/v1/namespaces/default/pods/{pod_name}/binding", body)
 
 
 def test_a_binding_places_a_pod_once(api: Bench) -> None:
     made = api.made("pods", pod("to-bind"))
-    bound = bind(api, "to-bind", name="to-bind", annotations={"placed-by": "test"})
+    bound = bind(api, "to-bind", annotations={"placed-by": "test"})
     assert (bound.status, bound.json["status"]) == (201, "Success")
     now = api.get("pods", "to-bind").json
     assert now["spec"]["nodeName"] == "node-1" and now["metadata"]["annotations"] == {"placed-by": "test"}
@@ -105,7 +124,10 @@ def test_bindings_that_do_not_fit_are_refused(api: Bench) -> None:
     assert bind(api, "unfit", {"kind": "Pod", "name": "x"}).status == 422
     assert bind(api, "unfit", {}).status == 422
     assert bind(api, "unfit", "x").status == 400
-    assert bind(api, "unfit", name="other").status == 400
+    for name in ("other", ""):
+        elsewhere = bind(api, "unfit", name=name)
+        assert (elsewhere.status, elsewhere.message) == (400, "name in URL does not match name in Binding object")
+    assert bind(api, "unfit", namespace="other").message == OTHER_NAMESPACE
     assert bind(api, "unfit", {"kind": "Minion", "name": "x"}).status == 422
     assert bind(api, "unfit", uid="another").status == 409
     elsewhen = bind(api, "unfit", resourceVersion="1")
@@ -175,6 +197,10 @@ def test_without_a_budget_an_eviction_is_a_deletion(api: Bench, ready_pod: str) 
     assert evict(api, ready_pod, deleteOptions={"gracePeriodSeconds": 7}).status == 201
     assert api.get("pods", ready_pod).json["metadata"]["deletionGracePeriodSeconds"] == 7
     assert evict(api, "missing").status == 404
+    for metadata in ({}, {"name": "other"}):
+        elsewhere = evict(api, ready_pod, metadata=metadata)
+        assert (elsewhere.status, elsewhere.message) == (400, "name in URL does not match name in Eviction object")
+    assert evict(api, ready_pod, metadata={"name": ready_pod, "namespace": "other"}).message == OTHER_NAMESPACE
 
 
 def test_an_evicted_pod_says_why_it_goes(api: Bench, ready_pod: str) -> None:
@@ -277,6 +303,24 @@ def test_a_token_stands_for_its_account(api: Bench) -> None:
     assert info["extra"]["authentication.kubernetes.io/credential-id"][0].startswith("JTI=")
 
 
+def test_a_token_is_of_the_account_that_the_url_names(api: Bench) -> None:
+    path = "/api/v1/namespaces/default/serviceaccounts/default/token"
+    reply = api.call("POST", path, {"metadata": {"name": "other"}, "spec": {}})
+    assert said(reply) == ['metadata.name: Invalid value: "other": must match the service account name if specified']
+    reply = api.call("POST", path, {"metadata": {"namespace": "other"}, "spec": {}})
+    assert (reply.status, reply.message) == (400, OTHER_NAMESPACE)
+
+
+@pytest.mark.parametrize(
+    ("subresource", "methods"),
+    [("log", "POST PUT PATCH DELETE"), *((name, "PUT PATCH DELETE") for name in ("exec", "attach", "portforward"))],
+)
+def test_what_is_read_or_connected_to_is_not_written(api: Bench, subresource: str, methods: str) -> None:
+    for method in methods.split():
+        reply = api.call(method, f"/api/v1/namespaces/default/pods/any/{subresource}", {})
+        assert (reply.status, reply.reason) == (405, "MethodNotAllowed"), method
+
+
 def test_a_token_bound_to_a_pod_names_its_node(api: Bench) -> None:
     node = api.made("nodes", {"metadata": {"name": "node-of-token"}})
     for name in ("node-of-token", "node-without-object"):
@@ -360,6 +404,14 @@ def test_a_namespace_goes_when_its_finalizers_have_gone(api: Bench) -> None:
     assert refused.causes == [("NamespaceTerminating", "metadata.namespace")]
     kept = api.put("namespaces", {**terminating, "spec": {}})
     assert kept.json["spec"]["finalizers"] == ["kubernetes"]
+    path = "/api/v1/namespaces/ending/finalize"
+    for metadata, status, message in (
+        ({}, 400, "the name of the object (ending based on URL) was undeterminable: name must be provided"),
+        ({"name": "other"}, 400, "the name of the object (other) does not match the name on the URL (ending)"),
+        ({"name": "ending", "uid": "x"}, 409, "UID in precondition: x, UID in object meta: "),
+    ):
+        reply = api.call("PUT", path, {"metadata": metadata, "spec": {"finalizers": []}})
+        assert reply.status == status and message in reply.message
     assert api.put("namespaces", {**terminating, "spec": {"finalizers": []}}, "finalize").status == 200
     assert api.get("namespaces", "ending").status == 404
     assert api.call("GET", "/api/v1/namespaces/default/finalize").status == 405

@@ -13,7 +13,7 @@ from navarch.apimachinery.errors import Object
 from navarch.apiserver import body, deletion
 from navarch.apiserver.admission.chain import Attributes
 from navarch.apiserver.request import APIRequest, ObjectAnswer
-from navarch.apiserver.resources import MISMATCHED_NAMESPACE, WRITE_ATTEMPTS, Resources
+from navarch.apiserver.resources import WRITE_ATTEMPTS, Resources, check_namespace
 from navarch.component import clock
 from navarch.storage.changes import Record
 from navarch.storage.mvcc import ConflictError
@@ -31,18 +31,18 @@ async def serve(resources: Resources, request: APIRequest, kind: Kind) -> Object
         raise errors.method_not_allowed()
     binding = request.decoded if _is_plain(request.decoded) else body.decode_definition(request, BINDING)
     assert binding is not None
-    metadata, name = binding.get("metadata") or {}, request.info.name
-    if metadata.get("name", name) != name:
-        raise errors.bad_request(f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})")
+    metadata = binding.get("metadata") or {}
+    check_namespace(request.info, metadata)
+    if metadata.get("name") != request.info.name:
+        raise errors.bad_request("name in URL does not match name in Binding object")
     return await _bind(resources, request, kind, binding)
 
 
 async def serve_collection(resources: Resources, request: APIRequest) -> ObjectAnswer:
     """POST of a Binding among others, which names its pod itself."""
     binding = body.decode_definition(request, BINDING)
-    metadata, namespace = binding.get("metadata") or {}, request.info.namespace
-    if metadata.get("namespace", namespace) != namespace:
-        raise errors.bad_request(MISMATCHED_NAMESPACE)
+    metadata = binding.get("metadata") or {}
+    check_namespace(request.info, metadata)
     info = request.info._replace(resource=pods.KIND.plural, name=metadata.get("name", ""), subresource="binding")
     return await _bind(resources, replace(request, info=info), pods.KIND, binding)
 

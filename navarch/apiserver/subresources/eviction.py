@@ -9,7 +9,7 @@ from navarch.apimachinery.errors import Object
 from navarch.apiserver import body, deletion, fieldmanagement
 from navarch.apiserver.admission.chain import Attributes
 from navarch.apiserver.request import APIRequest, ObjectAnswer
-from navarch.apiserver.resources import Resources
+from navarch.apiserver.resources import Resources, check_namespace
 from navarch.component import clock
 from navarch.storage.changes import Record
 from navarch.storage.mvcc import ConflictError
@@ -25,8 +25,9 @@ async def serve(resources: Resources, request: APIRequest, kind: Kind) -> Object
     if request.info.verb != "create":
         raise errors.method_not_allowed()
     eviction = body.decode_definition(request, EVICTION)
-    name = request.info.name
-    if (eviction.get("metadata") or {}).get("name", name) != name:
+    name, metadata = request.info.name, eviction.get("metadata") or {}
+    check_namespace(request.info, metadata)
+    if metadata.get("name") != name:
         raise errors.bad_request("name in URL does not match name in Eviction object")
     options = eviction.get("deleteOptions") or {}
     if options.get("dryRun"):

@@ -6,15 +6,16 @@ from navarch.api.core import namespace as namespaces
 from navarch.api.kind import Kind
 from navarch.apimachinery import errors, meta
 from navarch.apimachinery.errors import Object
-from navarch.apiserver import body
+from navarch.apiserver import body, preconditions
 from navarch.apiserver.request import APIRequest, ObjectAnswer
-from navarch.apiserver.resources import Resources
+from navarch.apiserver.resources import Resources, check_name
 
 
 async def serve(resources: Resources, request: APIRequest, kind: Kind) -> ObjectAnswer:
     if request.info.verb != "update":
         raise errors.method_not_allowed()
     sent = body.decode_object(request, kind)
+    check_name(request.info, sent["metadata"])
     finalizers = (sent.get("spec") or {}).get("finalizers")
     problems = [
         problem
@@ -25,6 +26,7 @@ async def serve(resources: Resources, request: APIRequest, kind: Kind) -> Object
         raise errors.invalid(kind.group, kind.kind, request.info.name, problems)
 
     def transform(namespace: Object) -> Object:
+        preconditions.check_uid(kind, sent, namespace)
         if finalizers:
             return meta.set_path(namespace, finalizers, "spec", "finalizers")
         return meta.without_path(namespace, "spec", "finalizers")

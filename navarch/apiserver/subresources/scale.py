@@ -18,7 +18,7 @@ from navarch.apimachinery.apply.managers import Claim, Claims, OneVersion, Versi
 from navarch.apimachinery.errors import Object
 from navarch.apiserver import applying, body, fieldmanagement, options, patching, preconditions
 from navarch.apiserver.request import APIRequest, ObjectAnswer
-from navarch.apiserver.resources import Resources
+from navarch.apiserver.resources import Resources, check_name, check_namespace
 
 API_VERSION = "autoscaling/v1"
 SCALE = "io.k8s.api.autoscaling.v1.Scale"
@@ -103,10 +103,8 @@ def _replicas(scale: Object) -> int:
 
 
 def _check(kind: Kind, current: Object, scale: Object) -> None:
+    preconditions.check_uid(kind, scale, current)
     wanted, metadata = scale.get("metadata") or {}, current["metadata"]
-    if wanted.get("name", metadata["name"]) != metadata["name"]:
-        text = f"the name of the object ({wanted['name']}) does not match the name on the URL ({metadata['name']})"
-        raise errors.bad_request(text)
     if not preconditions.is_any_version(scale) and wanted["resourceVersion"] != metadata["resourceVersion"]:
         raise errors.conflict(kind.group, kind.plural, meta.name(current), errors.MODIFIED)
     replicas = _replicas(scale)
@@ -140,6 +138,9 @@ def _writing(request: APIRequest, kind: Kind) -> Next:
 
         return apply
     sent, repeated = patching.parse(request, type_) if patches else (body.decode_definition(request, SCALE), body.Repeated())
+    if not patches:
+        check_namespace(request.info, sent.get("metadata") or {})
+        check_name(request.info, sent.get("metadata") or {})
 
     def update(scale: Object, claims: Claims) -> tuple[Object, Claims]:
         new = _patched(request, type_, scale, sent, repeated) if patches else sent

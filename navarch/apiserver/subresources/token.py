@@ -11,7 +11,7 @@ from navarch.apimachinery.errors import Object
 from navarch.apiserver import body
 from navarch.apiserver.admission.chain import Attributes
 from navarch.apiserver.request import APIRequest, ObjectAnswer
-from navarch.apiserver.resources import Resources
+from navarch.apiserver.resources import Resources, check_namespace
 from navarch.apiserver.tokens import EXPIRATION_MAX_SECONDS, EXPIRATION_MIN_SECONDS, TokenAuthority
 
 TOKEN_REQUEST = "io.k8s.api.authentication.v1.TokenRequest"
@@ -26,6 +26,12 @@ async def serve(resources: Resources, tokens: TokenAuthority, request: APIReques
     if request.info.verb != "create":
         raise errors.method_not_allowed()
     asked = body.decode_definition(request, TOKEN_REQUEST)
+    metadata, name = asked.get("metadata") or {}, request.info.name
+    check_namespace(request.info, metadata)
+    if metadata.get("name", name) != name:
+        text = "must match the service account name if specified"
+        problem = errors.invalid_value("metadata.name", metadata["name"], text)
+        raise errors.invalid("authentication.k8s.io", "TokenRequest", name, [problem])
     attributes = Attributes(request, kind, "CREATE", request.info.namespace, request.info.name, "token")
     asked = await resources.admission.ask(attributes, asked)
     account = resources.reading.get(request, kind).decoded()
