@@ -104,6 +104,7 @@ def test_field_selectors_choose_and_unknown_ones_are_refused(ten: Bench) -> None
         ("storageclasses.storage.k8s.io", plain),
         ("pods", "field label not supported: data.a"),
         ("jobs.batch", 'field label "data.a" not supported for batchv1.Job'),
+        ("resourceslices.resource.k8s.io", "field label not supported for resource.k8s.io/v1, Kind=ResourceSlice: data.a"),
     ):
         reply = ten.list(resource_, fieldSelector="metadata.name=x,data.a=1")
         assert (reply.status, reply.message) == (400, message)

@@ -148,6 +148,7 @@ KIND = Kind(
     validate_update=validate_update,
     warnings=warnings,
     has_generation=True,
+    unselectable="field label not supported for resource.k8s.io/v1, Kind=ResourceSlice: {}",
     selectable_fields={
         "spec.driver": lambda obj: obj["spec"].get("driver", ""),
         "spec.nodeName": lambda obj: obj["spec"].get("nodeName") or "",
