@@ -43,6 +43,7 @@ READ_BUFFER_BYTES = 64 * 1024
 PROBE_IDLE_SECONDS, PROBE_INTERVAL_SECONDS, PROBES = 30, 15, 4
 
 _DATE = ("Date", "date")
+_WITHOUT_BODY = (HTTPStatus.NO_CONTENT.value, HTTPStatus.NOT_MODIFIED.value)
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
 
@@ -482,6 +483,11 @@ class _Connection(asyncio.BufferedProtocol):
         if not keep_alive:
             head.append(b"Connection: close\r\n")
         body = response.body
+        if response.status in _WITHOUT_BODY:
+            # A length would be that of the body which the client has already.
+            head.append(b"\r\n")
+            self._transport.write(b"".join(head))
+            return
         if isinstance(body, bytes):
             head.append(b"Content-Length: %d\r\n\r\n" % len(body))
             if request.method == "HEAD":

@@ -285,6 +285,21 @@ async def _answer(response: Response) -> Response:
     return response
 
 
+@pytest.mark.parametrize("status", [204, 304])
+def test_what_has_no_body_has_no_length_either(status: int) -> None:
+    async def answer(request: Request) -> Response:
+        return Response(status if request.path == "/" else 200, (("ETag", '"a"'),), b"" if request.path == "/" else b"b")
+
+    async def test() -> None:
+        async with serving(answer) as (_, connection):
+            found, headers, _ = await connection.get("/")
+            assert (found, headers["etag"]) == (status, '"a"')
+            assert not {"content-length", "transfer-encoding"} & headers.keys()
+            assert (await connection.get("/other"))[2] == b"b"
+
+    asyncio.run(test())
+
+
 def test_answers_say_when_they_were_made_unless_another_server_has_said_so() -> None:
     async def answer(request: Request) -> Response:
         return Response(200, (("Date", "Sun, 06 Nov 1994 08:49:37 GMT"),) if request.path == "/said" else (), b"")
