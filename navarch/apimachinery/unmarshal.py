@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from navarch.apimachinery import gotime, meta, quantity
+from navarch.apimachinery import gobase64, gotime, meta, quantity
 from navarch.apimachinery.schema import Schema
 
 # Deeper JSON is refused: what reads and writes it is recursive.
@@ -203,10 +203,9 @@ def _format_micro(moment: datetime) -> str:
 
 def _bytes(text: str) -> str:
     try:
-        return base64.b64encode(base64.b64decode(text, validate=True)).decode()
-    except ValueError:
-        position = next((i for i, c in enumerate(text) if not (c.isascii() and (c.isalnum() or c in "+/="))), len(text))
-        raise DecodeError(f"illegal base64 data at input byte {position}") from None
+        return base64.b64encode(gobase64.decode(text)).decode()
+    except ValueError as error:
+        raise DecodeError(str(error)) from None
 
 
 def _mismatch(value: Any, schema: Schema, go_path: str, struct: str, go_type: str = "") -> DecodeError:

@@ -97,6 +97,7 @@ def test_wrong_types_are_refused_in_gos_words(value: Any, name: str, message: st
     ("value", "name", "message"),
     [
         ({"data": {"a": "é"}}, "Secret", "illegal base64 data at input byte 0"),
+        ({"data": {"a": "Zm9v\nZm9"}}, "Secret", "illegal base64 data at input byte 5"),
         ({"limits": {"cpu": "x"}}, "ResourceRequirements", "quantities must match the regular expression"),
         (
             {"creationTimestamp": "yesterday"},
