@@ -97,6 +97,18 @@ def load(text: bytes | str) -> tuple[Any, list[str]]:
         loader.dispose()
 
 
+def said(error: YAMLError) -> str:
+    """What go-yaml says of a document that cannot be read: on one line, with the line where it names one."""
+    if isinstance(error, yaml.reader.ReaderError):
+        return f"yaml: {error.reason}"
+    if not isinstance(error, yaml.MarkedYAMLError) or not error.problem:
+        return str(error)
+    marks = [mark.line for mark in (error.context_mark, error.problem_mark) if mark is not None and mark.line]
+    # Lines are counted from 0; go-yaml adds 1 where it is the scanner that gives up.
+    line = marks[0] + isinstance(error, yaml.scanner.ScannerError) if marks else 0
+    return f"yaml: line {line}: {error.problem}" if line else f"yaml: {error.problem}"
+
+
 def repetitions(text: bytes | str) -> list[str]:
     """What go-yaml says of the duplicate keys of a document that `load` has read."""
     repeated: list[tuple[str, int]] = []

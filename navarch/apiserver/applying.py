@@ -95,7 +95,8 @@ def _parsed(request: APIRequest) -> Any:
     try:
         value, repeated = yamlcodec.load(request.body)
     except yamlcodec.YAMLError as error:
-        raise errors.bad_request(f"error decoding YAML: error converting YAML to JSON: {error}") from None
+        text = f"error converting YAML to JSON: {yamlcodec.said(error)}"
+        raise errors.bad_request(f"error decoding YAML: {text}") from None
     mode = request.option("fieldValidation") or "Warn"
     if repeated and mode == "Strict":
         lines = "\n".join(f"  {text}" for text in yamlcodec.repetitions(request.body))

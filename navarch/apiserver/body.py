@@ -167,7 +167,7 @@ def parse_yaml(body: bytes) -> tuple[Any, Repeated]:
         value, repeated = yamlcodec.load(body)
         return value, Repeated(lines=yamlcodec.repetitions(body) if repeated else [])
     except yamlcodec.YAMLError as error:
-        raise errors.bad_request(f"{_YAML_PREFIX}{error}") from None
+        raise errors.bad_request(f"{_YAML_PREFIX}{yamlcodec.said(error)}") from None
 
 
 def decode_object(request: APIRequest, kind: Kind) -> Object:

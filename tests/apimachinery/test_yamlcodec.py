@@ -90,6 +90,24 @@ def test_what_is_malformed_or_too_deep_is_refused(text: str | bytes) -> None:
         yamlcodec.load(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a: b: c", "yaml: mapping values are not allowed in this context"),
+        ("x: 1\n y: 2", "yaml: line 2: mapping values are not allowed in this context"),
+        ("metadata:\n\tname: a\n", "yaml: line 2: found character that cannot start any token"),
+        ("a: [1\nb: 2\n", "yaml: line 1: did not find expected ',' or ']'"),
+        ("a: 'x\n\nb", "yaml: line 3: found unexpected end of stream"),
+        ("a: \x01", "yaml: control characters are not allowed"),
+        ("a: .nan", "json: unsupported value: NaN"),
+    ],
+)
+def test_what_is_wrong_is_told_on_one_line_as_go_tells_it(text: str, expected: str) -> None:
+    with pytest.raises(YAMLError) as refused:
+        yamlcodec.load(text)
+    assert yamlcodec.said(refused.value) == expected
+
+
 def test_aliases_may_repeat_but_not_explode() -> None:
     assert yamlcodec.load("a: &x {b: 1}\nc: *x\nd: *x")[0] == {"a": {"b": 1}, "c": {"b": 1}, "d": {"b": 1}}
     lines = ["a0: &a0 [" + ",".join("x" * 9) + "]"]
