@@ -376,7 +376,7 @@ class Pipeline:
         sources = (self._health, self._discovery, self._openapi, self._openid)
         if request.info.path in ("", "/"):
             paths = sorted(path for source in sources for path in source.paths)
-            return Response(200, (("Content-Type", JSON),), orjson.dumps({"paths": paths}))
+            return Response(200, (("Content-Type", JSON),), orjson.dumps({"paths": paths}, option=orjson.OPT_INDENT_2))
         for source in sources:
             answer = source.answer(request)
             if answer is not None:

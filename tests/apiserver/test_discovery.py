@@ -251,6 +251,7 @@ def test_the_version_is_kubernetes_own(api: Bench) -> None:
     assert (version["emulationMajor"], version["emulationMinor"]) == ("1", "36")
     assert (version["minCompatibilityMajor"], version["minCompatibilityMinor"]) == ("1", "35")
     assert api.call("GET", "/version").body.startswith(b'{\n  "major": "1",\n')
+    assert api.call("GET", "/").body.startswith(b'{\n  "paths": [\n    "/')
     paths = api.call("GET", "/").json["paths"]
     assert paths == sorted(paths) and set(paths) >= {"/api/v1", "/apis/apps", "/apis/apps/v1", "/livez/ping", "/openapi/v3"}
     for path in paths:
