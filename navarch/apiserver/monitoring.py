@@ -128,6 +128,12 @@ class RequestMetrics:
             *("group", "resource"),
             collect=lambda: self._objects(lambda kind: (kind.group, kind.plural)),
         )
+        registry.gauge(
+            "apiserver_storage_size_bytes",
+            "Size of the storage database file physically allocated in bytes.",
+            "storage_cluster_id",
+            collect=lambda: {("etcd-0",): float(size)} if (size := store.size_bytes) else {},
+        )
         names = {"gitVersion": "git_version", "major": "major", "minor": "minor", "platform": "platform"}
         build = registry.gauge("kubernetes_build_info", "The Kubernetes version that is spoken.", *names.values())
         build.set(1, *(version[name] for name in names))

@@ -17,6 +17,7 @@ class Disk:
     """A `Backend`, as long as the simulation lives: what is closed can be opened again."""
 
     history = None
+    size_bytes = 0
 
     def __init__(self, spend: Callable[[float], None]) -> None:
         """`spend`: let so many seconds pass for who writes."""

@@ -76,6 +76,10 @@ class Backend(Protocol):
     def history(self) -> History | None:
         """What it still knows of what it was told to forget, if anything."""
 
+    @property
+    def size_bytes(self) -> int:
+        """How much it takes of a disk; 0 if it has nothing there."""
+
     def load(self) -> Iterator[tuple[Record, bool]]:
         """Every retained version, and whether it is a deletion; oldest first."""
 

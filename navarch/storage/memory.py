@@ -13,6 +13,7 @@ class MemoryBackend:
     """Accepts everything, remembers nothing."""
 
     history = None
+    size_bytes = 0
 
     def load(self) -> Iterator[tuple[Record, bool]]:
         return iter(())

@@ -11,7 +11,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 
@@ -78,6 +78,15 @@ class SQLiteBackend:
         self._authors = Authors(self._connection)
         self._history_writer = HistoryWriter(self._connection, retention)
         self.history = HistoryReader(path, transformers)
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the file, and of what is not in it yet (its write-ahead log)."""
+        size = 0
+        for path in (self._path, self._path.with_name(f"{self._path.name}-wal")):
+            with suppress(OSError):
+                size += path.stat().st_size
+        return size
 
     def _restore_secrecy(self) -> None:
         """Where it is not stored as it shall be, it is now; with nothing left of how it was."""

@@ -65,6 +65,10 @@ class Store(Protocol):
     def problem(self) -> str:
         """Why the store cannot do its work at the moment, or ""."""
 
+    @property
+    def size_bytes(self) -> int:
+        """How much it takes of this machine's disk; 0 if it has nothing there."""
+
     async def load(self) -> None:
         """Fill the index. Raises StorageError."""
 
@@ -199,6 +203,10 @@ class LocalStore(IndexedStore):
     """A store that one server has for itself: its index is always what is stored."""
 
     is_shared = False
+
+    @property
+    def size_bytes(self) -> int:
+        return self._backend.size_bytes
 
     def __init__(self, backend: Backend, *, may_be_lazy: bool = True) -> None:
         """Unless it `may_be_lazy`, lazy changes are like any other."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from navarch.apiserver.requestinfo import parse
+from navarch.storage.sqlite import SQLiteBackend
 from tests.apiserver.bench import Bench, bench
 from tests.component.test_metrics import parsed
 
@@ -91,6 +92,20 @@ def test_deprecated_kinds_that_somebody_asked_for_are_named(own: Bench) -> None:
     own.list("endpoints")
     own.get("componentstatuses", "etcd-0")
     assert named() == {("endpoints", ""), ("componentstatuses", "")}
+
+
+def test_the_size_of_the_database_is_told_where_there_is_one(own: Bench, tmp_path: Path) -> None:
+    def size(api: Bench) -> float | None:
+        found = parsed(api.call("GET", "/metrics").body)
+        return found.get(("apiserver_storage_size_bytes", (("storage_cluster_id", "etcd-0"),)))
+
+    assert size(own) is None
+    path = tmp_path / "navarch.db"
+    with bench(tmp_path, SQLiteBackend(path)) as api:
+        before = size(api)
+        assert before and before >= path.stat().st_size > 0
+        api.made("configmaps", {"metadata": {"name": "large"}, "data": {"a": "x" * 500_000}})
+        assert (size(api) or 0) > before + 400_000
 
 
 def test_watches_objects_and_the_request_itself_are_seen_as_they_are(own: Bench) -> None:

@@ -47,6 +47,11 @@ class ReplicaStore(IndexedStore):
         self._tasks = Tasks("store")
 
     @property
+    def size_bytes(self) -> int:
+        # The leader tells.
+        return 0
+
+    @property
     def problem(self) -> str:
         return self._problem
 
