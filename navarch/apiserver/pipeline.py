@@ -170,7 +170,7 @@ class Pipeline:
         finally:
             self._in_flight.leave(counted)
         own = [("Audit-Id", request.headers.get("audit-id") or clock.uid())]
-        if not any(name.lower() == "cache-control" for name, _ in response.headers):
+        if not response.has("cache-control"):
             own.append(_UNCACHED)
         response.headers = (*response.headers, *own)
         self._metrics.observe(

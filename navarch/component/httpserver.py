@@ -13,7 +13,7 @@ import re
 import socket
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from functools import cached_property
@@ -42,7 +42,6 @@ READ_BUFFER_BYTES = 64 * 1024
 # The first probe after that much silence, more at these intervals; after so many without an answer the peer is gone.
 PROBE_IDLE_SECONDS, PROBE_INTERVAL_SECONDS, PROBES = 30, 15, 4
 
-_DATE = ("Date", "date")
 _WITHOUT_BODY = (HTTPStatus.NO_CONTENT.value, HTTPStatus.NOT_MODIFIED.value)
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
@@ -89,13 +88,17 @@ class Response:
     """One answer."""
 
     status: int = 200
-    headers: Iterable[tuple[str, str]] = ()
+    headers: Collection[tuple[str, str]] = ()
     """Without Content-Length, Transfer-Encoding and Date, which the server writes."""
     body: bytes | AsyncIterator[bytes] = b""
     takeover: Callable[[ByteStream], Awaitable[None]] | None = None
     """With status 101: what goes on on the connection."""
     whole: bytes = b""
     """All of it as it is sent, where that is known; only for a request with a `head`."""
+
+    def has(self, header: str) -> bool:
+        """Whether there is a header of that name, given in lower case."""
+        return header in [name.lower() for name, _ in self.headers]
 
 
 class Piece(bytes):
@@ -478,7 +481,7 @@ class _Connection(asyncio.BufferedProtocol):
             return
         head = [_STATUS_LINES.get(response.status) or b"HTTP/1.1 %d \r\n" % response.status]
         head.append("".join([f"{name}: {value}\r\n" for name, value in response.headers]).encode("latin-1", "replace"))
-        if not any(name in _DATE for name, _ in response.headers):
+        if not response.has("date"):
             head.append(b"Date: %b\r\n" % http_date())
         if not keep_alive:
             head.append(b"Connection: close\r\n")
