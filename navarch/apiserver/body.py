@@ -59,11 +59,11 @@ Refuse = Callable[[DecodeError], StatusError]
 def parse(request: APIRequest) -> tuple[Any, Repeated]:
     """The body as plain data, and what it has twice. Raises 400, 413, 415."""
     if request.decoded is not None:
-        return request.decoded, Repeated()
+        return request.decoded, _NOTHING_REPEATED
     type_ = media_type(request.content_type)
     if type_ in _JSON_TYPES:
         value, fields = parse_json(request.body)
-        return value, Repeated(fields)
+        return value, Repeated(fields) if fields else _NOTHING_REPEATED
     if type_ == messages.MEDIA_TYPE:
         try:
             return decoder.decode(request.body), Repeated()
