@@ -118,8 +118,6 @@ class Line(Transport):
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None, content_type: str = JSON
     ) -> Object:
         if not self._network.disturbances:
-            if self._seats is None:
-                return await self._server().request(method, path, query=query, body=body, content_type=content_type)
             return await self._send(method, path, query, body, content_type)
         self._server()
         loses_answer = False

@@ -137,7 +137,7 @@ def test_pods_of_a_node_are_watched_by_field(any_api: Bench, space: str) -> None
     path = f"/api/v1/namespaces/{space}/pods"
     watch = any_api.watch(path, fieldSelector="spec.nodeName=node-1", resourceVersion=revision(any_api, space))
     any_api.made("pods", pod("a", space))
-    any_api.call("POST", f"{path}/a/binding", {"target": {"name": "node-1"}})
+    any_api.call("POST", f"{path}/a/binding", {"metadata": {"name": "a"}, "target": {"name": "node-1"}})
     assert watch.take(1) == [("ADDED", "a")]
     watch.close()
 
