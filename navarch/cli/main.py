@@ -19,6 +19,8 @@ KUBERNETES_VERSION = "v1.36"
 SYSTEM_PATH = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 Command = Callable[[argparse.Namespace], int]
 
+PORT_MAX = 65535
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
@@ -453,6 +455,8 @@ def _testserver(parsed: argparse.Namespace) -> int:
 
     if parsed.nodes < 0:
         raise CommandError("--nodes: a cluster has no less than 0 nodes")
+    if not 0 <= parsed.port <= PORT_MAX:
+        raise CommandError(f"--port: {parsed.port} is not between 0 and {PORT_MAX}")
     return testserver.main(
         parsed.kubeconfig.absolute(),
         port=parsed.port,

@@ -49,8 +49,24 @@ def main(options: Options) -> int:
         for handler in logging.getLogger().handlers:
             handler.setLevel(logging.CRITICAL)
     found = _read(options)
-    if options.explore is not None:
-        return _explore(found, options)
+    for file in filter(None, (options.log, options.report)):
+        _look_at(file)
+    try:
+        return _explore(found, options) if options.explore is not None else _run(found, options)
+    except ScenarioError as error:
+        raise CommandError(str(error)) from None
+
+
+def _look_at(file: Path) -> None:
+    """Better before the run than after it. Raises CommandError for a file that cannot be written."""
+    try:
+        file.open("a").close()
+    except OSError as error:
+        raise CommandError(str(error)) from None
+
+
+def _run(found: Scenario, options: Options) -> int:
+    """One seed; 1 if it fails."""
     garbage.settle()
     with contextlib.ExitStack() as stack:
         write: Callable[[str], object] | None = None
@@ -58,12 +74,17 @@ def main(options: Options) -> int:
             write = stack.enter_context(options.log.open("w", encoding="utf-8")).write
         record = runner.run(found, runner.Options(seed=options.seed, log=write))
     replay = _replay(options, record)
+    _tell(record, replay, options.report)
+    return 1 if record.failures else 0
+
+
+def _tell(record: Record, replay: str, file: Path | None) -> None:
+    """Print what happened, and write it to a file."""
     text = "".join(f"{line}\n" for line in summary.lines(record, replay))
     print(text, end="")
-    if options.report is not None:
-        is_page = options.report.suffix.lower() in report.SUFFIXES
-        options.report.write_text(report.page(record, replay) if is_page else text, encoding="utf-8")
-    return 1 if record.failures else 0
+    if file is not None:
+        is_page = file.suffix.lower() in report.SUFFIXES
+        file.write_text(report.page(record, replay) if is_page else text, encoding="utf-8")
 
 
 def show_list() -> int:
@@ -100,6 +121,8 @@ def _explore(found: Scenario, options: Options) -> int:
     """Many seeds; 1 if one fails, which is then made as small as it can be."""
     if options.explore is None or options.explore < 1 or (options.processes or 1) < 1:
         raise CommandError("--explore and --processes: 1 or more")
+    if options.log is not None:
+        raise CommandError("--log is of one seed, and goes not with --explore")
     began, runs = clock.SystemClock().monotonic(), 0
     outcomes = explore.explore(found, range(options.seed, options.seed + options.explore), processes=options.processes)
     failed: Outcome | None = None
@@ -122,7 +145,7 @@ def _explore(found: Scenario, options: Options) -> int:
     print(f"smallest   {len(smallest.steps)} steps, {len(smallest.scenario.objects)} objects, after {smallest.runs} runs:")
     print("".join(f"  {line}\n" for line in path.read_text().splitlines()))
     replay = shlex.join(["navarch", "simulate", path.name, "--seed", str(failed.seed)])
-    print("".join(f"{line}\n" for line in summary.lines(smallest.record, replay)), end="")
+    _tell(smallest.record, replay, options.report)
     return 1
 
 

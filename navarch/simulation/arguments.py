@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, TypeVar
 
+from navarch.apimachinery import selectors
 from navarch.simulation.document import nearest
 
 A = TypeVar("A")
@@ -127,6 +128,27 @@ def object_name(value: Any) -> str:
 def node_target(value: Any) -> str:
     """A node's name, ``any``, ``all`` or a label ``key=value``."""
     return text(value)
+
+
+def requester(value: Any) -> str:
+    """A pattern over those whose requests meet a fault."""
+    return text(value)
+
+
+def resource(value: Any) -> str:
+    """A pattern over the plurals of resources."""
+    return text(value)
+
+
+def webhook(value: Any) -> str:
+    """A pattern over names and hosts of webhooks."""
+    return text(value)
+
+
+def selector(value: Any) -> str:
+    """A label selector."""
+    selectors.parse(text(value))
+    return str(value)
 
 
 def mapping(value: Any) -> Mapping[str, Any]:

@@ -56,6 +56,8 @@ RESTART_SECONDS = 10.0
 DNS_CONTROLLER = "clusterdns-controller"
 COMPONENTS = ("controller-manager", "scheduler")
 MANAGER, SCHEDULER, KUBELETS, STAGES = "kube-controller-manager", "kube-scheduler", "kubelet", "kwok"
+SHARED = "navarch"
+"""Who watches for controllers and scheduler where they watch together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -269,12 +271,18 @@ class SimulatedCluster:
     # Nodes
 
     async def add_node(self, name: str = "", **options: Any) -> SimulatedNode:
-        """One more node, ready; `options` are those of `SimulatedNode`."""
+        """One more node, ready; `options` are those of `SimulatedNode`. Raises ValueError where there is one of that name,
+        and StatusError where the API refuses it."""
         from navarch.simulation.node import SimulatedNode, SimulatedNodes
 
         if self._simulated_nodes is None:
             self._simulated_nodes = SimulatedNodes(self._informers_of_nodes, run_pods=not self.parts.has_stages_of("Pod"))
-        number = self._nodes_made = self._nodes_made + 1
+        if name in self.nodes:
+            raise ValueError(f"there is a node {name!r} already")
+        self._nodes_made += 1
+        while not name and f"node-{self._nodes_made}" in self.nodes:
+            self._nodes_made += 1
+        number = self._nodes_made
         name = name or f"node-{number}"
         staged = self.parts.has_stages_of("Node")
         options = {"heartbeat_seconds": self.parts.heartbeat_seconds, "tells_status": not staged, **options}
@@ -286,7 +294,12 @@ class SimulatedCluster:
         loop = asyncio.get_running_loop()
         if isinstance(loop, SimulatedLoop):
             loop.expect_nodes(len(self.nodes))
-        await node.start()
+        try:
+            await node.start()
+        except BaseException:
+            del self.nodes[name]
+            await node.stop()
+            raise
         self._simulated_nodes.add(node)
         return node
 
@@ -326,7 +339,7 @@ class SimulatedCluster:
     def informers(self) -> Informers:
         """Shared by controllers and scheduler."""
         if self._informers is None:
-            self._informers = self._watching(MANAGER if self.parts.separate_caches else "navarch")
+            self._informers = self._watching(MANAGER if self.parts.separate_caches else SHARED)
         return self._informers
 
     def _watching(self, who: str) -> Informers:

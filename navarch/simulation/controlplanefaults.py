@@ -64,6 +64,10 @@ class RestartControlPlane(Fault):
     for_seconds: float | None = argument(arguments.duration, RESTART_SECONDS, key="for")
 
     async def begin(self, stage: Stage) -> None:
+        if stage.cluster.parts.http:
+            raise ActionError(
+                "clients outside are connected to this control plane: it stays, unless the cluster is without HTTP"
+            )
         await stage.cluster.crash_control_plane()
 
     async def end(self, stage: Stage, begun: None) -> None:
@@ -96,7 +100,7 @@ class FreezeLeader(Fault):
     """The processes that lead hang, and others take over; after `for` they go on as if nothing had been."""
 
     name: ClassVar[str] = "freeze-leader"
-    of: str = argument(arguments.text, "*")
+    of: str = argument(arguments.requester, "*")
     for_seconds: float | None = argument(arguments.duration, FREEZE_SECONDS, key="for")
 
     async def begin(self, stage: Stage) -> list[Instance]:

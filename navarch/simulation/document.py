@@ -40,7 +40,8 @@ class Document:
         if node is not None:
             self._locate(node, (), DEPTH_LIMIT)
         if repeated:
-            raise ScenarioError(f"{file}:1: {yamlcodec.repetitions(text)[0]}")
+            line, _, problem = yamlcodec.repetitions(text)[0].removeprefix("line ").partition(": ")
+            raise ScenarioError(f"{file}:{line}: {problem}")
 
     @classmethod
     def read(cls, path: Path) -> Document:
@@ -75,7 +76,8 @@ class Document:
     def mapping(self, place: Place, value: Any, known: Iterable[str]) -> Mapping[str, Any]:
         """`value` as a mapping with no other keys than those. Raises ScenarioError."""
         if not isinstance(value, dict):
-            raise self.error(place, f"{_shown(value)} should be a mapping")
+            shown = "the file is empty: it" if value is None and not place else _shown(value)
+            raise self.error(place, f"{shown} should be a mapping")
         for key in value:
             if key not in known:
                 raise self.error((*place, key), f"unknown field {key!r}{nearest(key, known)}")

@@ -32,7 +32,7 @@ class Expectation:
     """A path such as ``status.readyReplicas``…"""
     equals: str | int | bool | None = argument(anything, None)
     """…and what stands there."""
-    pods: str = argument(arguments.text, "")
+    pods: str = argument(arguments.selector, "")
     """A label selector; ``""`` would be every pod and is written ``all``."""
     ready: int | None = argument(arguments.integer, None)
     """So many of them are ready."""

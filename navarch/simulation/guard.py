@@ -11,6 +11,7 @@ import os
 import random
 import secrets
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -32,38 +33,46 @@ GUARDED: tuple[tuple[Any, str], ...] = (
 ALLOWED = frozenset({"navarch.component.clock", "navarch.component.metrics"})
 
 
+_lock = threading.Lock()
+_watched: dict[int, tuple[Callable[[str, str], None], set[tuple[str, int, str]]]] = {}
+"""Threads in which a guard is on: whom it tells, and which places it has told of."""
+_guarded: list[tuple[Any, str, Any]] = []
+"""What has been replaced, while a guard is on in any thread."""
+
+
 class Guard:
-    """A context manager, which may be entered again and again (but not in itself)."""
+    """A context manager for the thread that enters it; it may be entered again and again (but not in itself)."""
 
     def __init__(self, report: Callable[[str, str], None]) -> None:
         """`report` is called with "" and who did what, once for each place."""
-        seen: set[tuple[str, int, str]] = set()
-        self._guarded = [
-            (module, name, getattr(module, name), _guard(module.__name__, name, getattr(module, name), seen, report))
-            for module, name in GUARDED
-        ]
+        self._report = report
+        self._seen: set[tuple[str, int, str]] = set()
 
     def __enter__(self) -> Self:
-        for module, name, _, looking in self._guarded:
-            setattr(module, name, looking)
+        with _lock:
+            if not _watched:
+                for module, name in GUARDED:
+                    function = getattr(module, name)
+                    _guarded.append((module, name, function))
+                    setattr(module, name, _guard(module.__name__, name, function))
+            _watched[threading.get_ident()] = self._report, self._seen
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        for module, name, function, _ in self._guarded:
-            setattr(module, name, function)
+        with _lock:
+            del _watched[threading.get_ident()]
+            if not _watched:
+                for module, name, function in _guarded:
+                    setattr(module, name, function)
+                _guarded.clear()
 
 
-def _guard(
-    module: str,
-    name: str,
-    function: Callable[..., Any],
-    seen: set[tuple[str, int, str]],
-    report: Callable[[str, str], None],
-) -> Callable[..., Any]:
+def _guard(module: str, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     def looked(*arguments: Any, **named: Any) -> Any:
         caller = sys._getframe(1)
         who = caller.f_globals.get("__name__", "")
-        if who.startswith("navarch.") and who not in ALLOWED:
+        if who.startswith("navarch.") and who not in ALLOWED and (watched := _watched.get(threading.get_ident())) is not None:
+            report, seen = watched
             place = (caller.f_code.co_filename, caller.f_lineno, name)
             if place not in seen:
                 seen.add(place)

@@ -27,6 +27,7 @@ class NetworkFault(Fault):
 
     async def begin(self, stage: Stage) -> Disturbance:
         disturbance = self.disturbance()
+        await stage.check_lines(disturbance.of, disturbance.resource)
         # Its own chance: what else is drawn meanwhile makes no difference to it.
         disturbance.chance = random.Random(f"{stage.seed}/{self}")
         stage.cluster.network.begin(disturbance)
@@ -48,8 +49,8 @@ class FailRequests(NetworkFault):
     name: ClassVar[str] = "fail-requests"
     code: int = argument(arguments.any_of(*CODES), 500)
     share: float = argument(arguments.share, 0.5)
-    of: str = argument(arguments.text, "*")
-    resource: str = argument(arguments.text, "*")
+    of: str = argument(arguments.requester, "*")
+    resource: str = argument(arguments.resource, "*")
     for_seconds: float | None = argument(arguments.duration, None, key="for")
 
     def disturbance(self) -> Disturbance:
@@ -68,8 +69,8 @@ class TimeOutRequests(NetworkFault):
     name: ClassVar[str] = "time-out-requests"
     when: str = argument(arguments.one_of("before", "after"), "after")
     share: float = argument(arguments.share, 0.5)
-    of: str = argument(arguments.text, "*")
-    resource: str = argument(arguments.text, "*")
+    of: str = argument(arguments.requester, "*")
+    resource: str = argument(arguments.resource, "*")
     for_seconds: float | None = argument(arguments.duration, None, key="for")
 
     def disturbance(self) -> Disturbance:
@@ -87,8 +88,8 @@ class DelayWatches(NetworkFault):
 
     name: ClassVar[str] = "delay-watches"
     by: float = argument(arguments.duration, 1.0)
-    of: str = argument(arguments.text, "*")
-    resource: str = argument(arguments.text, "*")
+    of: str = argument(arguments.requester, "*")
+    resource: str = argument(arguments.resource, "*")
     for_seconds: float | None = argument(arguments.duration, None, key="for")
 
     def disturbance(self) -> Disturbance:
@@ -105,8 +106,8 @@ class StallWatches(NetworkFault):
 
     name: ClassVar[str] = "stall-watches"
     then: str = argument(arguments.one_of(*ENDINGS), "resume")
-    of: str = argument(arguments.text, "*")
-    resource: str = argument(arguments.text, "*")
+    of: str = argument(arguments.requester, "*")
+    resource: str = argument(arguments.resource, "*")
     for_seconds: float | None = argument(arguments.duration, None, key="for")
 
     def disturbance(self) -> Disturbance:
@@ -133,10 +134,11 @@ class BreakWatches(Fault):
     name: ClassVar[str] = "break-watches"
     relist: bool = argument(arguments.boolean, False)
     repeat: bool = argument(arguments.boolean, False)
-    of: str = argument(arguments.text, "*")
-    resource: str = argument(arguments.text, "*")
+    of: str = argument(arguments.requester, "*")
+    resource: str = argument(arguments.resource, "*")
 
     async def begin(self, stage: Stage) -> None:
+        await stage.check_lines(self.of, self.resource)
         stage.cluster.network.break_watches(self.of, self.resource, expired=self.relist, repeated=self.repeat)
 
     async def end(self, stage: Stage, begun: None) -> None:

@@ -120,8 +120,8 @@ class SimulatedNode:
     # What is done to it
 
     async def start(self) -> None:
-        """Register, and live."""
-        if await self._start("register", self._register()) and self._administrator is not None:
+        """Register, and live. Raises StatusError where the API refuses such a node."""
+        if await self._context.run(asyncio.create_task, self._register()) and self._administrator is not None:
             # All has been told, and from here on it goes without saying.
             self._beating_since = clock.monotonic()
         else:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from navarch.api import registry
+from navarch.api.apiextensions import customresourcedefinition
 from navarch.api.kind import Kind
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
@@ -55,6 +56,7 @@ class Seen:
 
 
 Listener = Callable[[Seen], None]
+DEFINITIONS = customresourcedefinition.KIND.resource
 
 
 class Observer:
@@ -66,6 +68,10 @@ class Observer:
         self.log = log
         self.store: Store = None  # type: ignore[assignment]
         """The one that is followed; there once a server was."""
+        self.custom: dict[str, Kind] = {}
+        """Kinds that have been defined, as they are stored, by resource (``widgets.example.com``)."""
+        self._followed: set[str] = set()
+        """Prefixes of the store."""
         self._started_seconds = clock.monotonic()
         self._all: list[Listener] = []
         self._some: dict[str, list[Listener]] = {}
@@ -85,11 +91,22 @@ class Observer:
     def follow(self, server: APIServer) -> None:
         """From now on this server's store, whose history goes on where the last one's ended."""
         self.store = server.store
-        seen = set()
-        for kind in registry.kinds():
-            if kind.key_prefix not in seen:
-                seen.add(kind.key_prefix)
-                server.store.watch(kind.key_prefix, kind.key_prefix, server.store.revision, self._deliver(kind))
+        self._followed = set()
+        for kind in (*registry.kinds(), *self.custom.values()):
+            self._follow(kind, server.store.revision)
+
+    def _follow(self, kind: Kind, since: int) -> None:
+        if kind.key_prefix not in self._followed:
+            self._followed.add(kind.key_prefix)
+            self.store.watch(kind.key_prefix, kind.key_prefix, since, self._deliver(kind))
+
+    def _define(self, definition: Object, revision: int) -> None:
+        """What is defined is seen from now on, too."""
+        from navarch.api.apiextensions import customresource
+
+        kind = customresource.stored_kind(definition)
+        self.custom[kind.resource] = kind
+        self._follow(kind, revision)
 
     def _deliver(self, kind: Kind) -> Callable[[list[Change]], None]:
         resource = kind.resource
@@ -113,6 +130,8 @@ class Observer:
             detail = self._node(seen)
         elif resource == "events":
             self._event(seen)
+        elif resource == DEFINITIONS and seen.type != "DELETED":
+            self._define(seen.object, seen.revision)
         self.log.line(f"{at:.6f} {seen.revision} {seen.type} {resource} {seen.key}{detail}")
         for listener in listeners:
             listener(seen)

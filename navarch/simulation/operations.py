@@ -12,6 +12,7 @@ from navarch.component import clock
 from navarch.simulation import arguments
 from navarch.simulation.action import Action, ActionError
 from navarch.simulation.arguments import argument
+from navarch.simulation.document import nearest
 from navarch.simulation.stage import Stage
 
 EVICTION_RETRY_SECONDS = 5.0
@@ -55,7 +56,7 @@ class DeletePods(Action):
     """Delete some of the pods that a selector chooses, drawn by chance."""
 
     name: ClassVar[str] = "delete-pods"
-    selector: str = argument(arguments.text)
+    selector: str = argument(arguments.selector)
     count: int = argument(arguments.integer, 1)
     namespace: str = argument(arguments.text, "")
     grace_seconds: int | None = argument(arguments.integer, None)
@@ -122,14 +123,14 @@ class SetImage(Action):
     namespace: str = argument(arguments.text, "")
 
     async def begin(self, stage: Stage) -> None:
-        container = self.container
-        if not container:
-            found = await stage.find(self.object, self.namespace)
-            containers = meta.get_path(found, "spec", "template", "spec", "containers") if found is not None else None
-            if not containers:
-                raise ActionError(f"{self.object} is not there, or has no containers")
-            container = containers[0]["name"]
-        patch = {"spec": {"template": {"spec": {"containers": [{"name": container, "image": self.image}]}}}}
+        found = await stage.find(self.object, self.namespace)
+        containers = meta.get_path(found, "spec", "template", "spec", "containers") if found is not None else None
+        if not containers:
+            raise ActionError(f"{self.object} is not there, or has no containers")
+        there = [container["name"] for container in containers]
+        if self.container and self.container not in there:
+            raise ActionError(f"{self.object} has no container {self.container!r}{nearest(self.container, there)}")
+        patch = {"spec": {"template": {"spec": {"containers": [{"name": self.container or there[0], "image": self.image}]}}}}
         await stage.patch(self.object, self.namespace, patch, type_="strategic")
 
 

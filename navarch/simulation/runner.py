@@ -22,10 +22,12 @@ from navarch.simulation.action import ActionError, Fault
 from navarch.simulation.checkers import every
 from navarch.simulation.checkers.checker import Checker
 from navarch.simulation.cluster import Parts, SimulatedCluster
+from navarch.simulation.defects import Defects
+from navarch.simulation.document import ScenarioError
 from navarch.simulation.guard import Guard
 from navarch.simulation.loop import SimulatedClock, SimulatedLoop, StuckError
 from navarch.simulation.record import ActionRecord, ExpectationRecord, Log, Record
-from navarch.simulation.scenario import Expected, Scenario, Step
+from navarch.simulation.scenario import Expected, Scenario, Step, object_key
 from navarch.simulation.stage import Stage
 from navarch.simulation.stages import definition
 from navarch.simulation.watchdog import Watchdog
@@ -52,7 +54,10 @@ class Options:
 
 
 def run(scenario: Scenario, options: Options, steps: Sequence[Step] | None = None) -> Record:
-    """Run a scenario, or with `steps` just these of it, and tell what happened. It has a loop of its own."""
+    """Run a scenario, or with `steps` just these of it, and tell what happened. It has a loop of its own.
+
+    Raises ScenarioError where the API refuses what it begins with.
+    """
     began = _real_seconds()
     loop = SimulatedLoop()
     simulated = SimulatedClock(loop, options.seed)
@@ -99,19 +104,6 @@ def _real_seconds() -> float:
     return clock.SystemClock().monotonic()
 
 
-class _Defects(logging.Handler):
-    """Takes an exception that nobody has foreseen, which components log and go on, for what it is."""
-
-    def __init__(self, report: Callable[[str, str], None]) -> None:
-        super().__init__(logging.ERROR)
-        self._report = report
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.exc_info and record.exc_info[1] is not None:
-            error = record.exc_info[1]
-            self._report("", f"{record.getMessage()}: {type(error).__name__}: {error}")
-
-
 @dataclass(slots=True)
 class _Lasting:
     """A fault under way."""
@@ -149,10 +141,9 @@ class _Run:
 
     async def run(self) -> Record:
         record, scenario = self._record, self._scenario
-        defects = _Defects(self._watchdog.reporter("defects"))
-        logging.getLogger("navarch").addHandler(defects)
+        defects = Defects(asyncio.get_running_loop(), self._watchdog.reporter("defects"))
         try:
-            with Guard(self._watchdog.reporter("clock")):
+            with defects, Guard(self._watchdog.reporter("clock")):
                 await self._start()
                 for expected in scenario.expectations:
                     if expected.expectation.at is not None:
@@ -162,7 +153,6 @@ class _Run:
                 await self._settle()
         finally:
             record.seconds = self._observer.seconds
-            logging.getLogger("navarch").removeHandler(defects)
             await self._tasks.stop()
             await self._cluster.stop()
         return record
@@ -179,9 +169,15 @@ class _Run:
             options: dict[str, Any] = {"labels": group.labels, "taints": list(group.taints)}
             if group.capacity:
                 options["capacity"] = group.capacity
-            await cluster.add_nodes(group.count, **options)
+            try:
+                await cluster.add_nodes(group.count, **options)
+            except StatusError as error:
+                raise ScenarioError(f"{scenario.file}:{group.line}: {error.message}") from None
         for obj in scenario.objects:
-            await self._user(lambda obj=obj: self._stage.apply(dict(obj)))  # type: ignore[misc]
+            try:
+                await self._user(lambda obj=obj: self._stage.apply(dict(obj)))  # type: ignore[misc]
+            except (StatusError, ActionError) as error:
+                raise ScenarioError(f"{scenario.where(obj)}: {object_key(obj)}: {error}") from None
 
     async def _user(self, do: Callable[[], Any]) -> None:
         """Do what a user does, who tries again while there is no server, or it is not well. Raises StatusError, ActionError."""

@@ -8,14 +8,17 @@ these steps, which needs no chance any more: so a run can be made smaller, and r
 from __future__ import annotations
 
 import random
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from navarch.apimachinery import yamlcodec
 from navarch.apimachinery.errors import Object
-from navarch.simulation import actions, arguments, manifests, resources, stage
+from navarch.simulation import actions, arguments, invariants, manifests, resources, stage
 from navarch.simulation.action import Action, Fault
 from navarch.simulation.arguments import ArgumentError, duration, show_duration
 from navarch.simulation.controlplanefaults import FreezeLeader
@@ -59,6 +62,8 @@ class NodeGroup:
     labels: Mapping[str, str]
     capacity: Mapping[str, str] | None = None
     taints: tuple[Object, ...] = ()
+    line: int = 0
+    """Where the scenario says so."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +140,12 @@ class Scenario:
     control_planes: int = 1
     stages: tuple[Object, ...] = ()
     """What pods and nodes go through (navarch/simulation/stages)."""
+    lines: Mapping[str, int] = field(default_factory=dict)
+    """Where the file has objects, by `object_key`."""
+
+    def where(self, obj: Object) -> str:
+        """File and line of an object."""
+        return f"{self.file}:{self.lines.get(object_key(obj), 1)}"
 
     def draw(self, seed: int) -> list[Step]:
         """What happens with a seed, in order."""
@@ -177,6 +188,12 @@ class Scenario:
         return replace(self, nodes=tuple(groups))
 
 
+def object_key(obj: Object) -> str:
+    """What tells an object of a scenario from others: ``Deployment default/web``, without the namespace where it has none."""
+    metadata = obj.get("metadata") or {}
+    return f"{obj['kind']} {'/'.join(str(metadata[key]) for key in ('namespace', 'name') if metadata.get(key))}"
+
+
 def _milliseconds(seconds: float) -> float:
     """What is drawn is rounded to what a file can say."""
     return round(seconds, 3)
@@ -195,7 +212,7 @@ def parse(text: str, file: str = "scenario", directory: Path | None = None) -> S
 def write(scenario: Scenario, steps: Sequence[Step]) -> str:
     """The file that says the same with just these steps."""
     groups = [
-        {key: value for key, value in (*vars(group).items(),) if value not in (None, (), {})}
+        {key: value for key, value in vars(group).items() if key != "line" and value not in (None, (), {})}
         | ({"taints": list(group.taints)} if group.taints else {})
         for group in scenario.nodes
     ]
@@ -224,6 +241,7 @@ class _Reader:
     def __init__(self, document: Document, directory: Path) -> None:
         self._document = document
         self._directory = directory
+        self._lines: dict[str, int] = {}
 
     def scenario(self) -> Scenario:
         document = self._document
@@ -246,8 +264,10 @@ class _Reader:
             timeline=timeline,
             chaos=chaos,
             expectations=tuple(self._expected(place, item) for place, item in document.items(("expect",), said.get("expect"))),
+            lines=self._lines,
         )
         self._check_targets(found)
+        self._check_times(found)
         return replace(found, invariants=tuple(self._invariants(said.get("invariants"))))
 
     def _invariants(self, value: Any) -> Iterator[Path]:
@@ -255,6 +275,20 @@ class _Reader:
             path = self._directory / str(item)
             if not path.is_file():
                 raise self._document.error(place, f"{path} is no file")
+            try:
+                made = list(invariants.read([path]))
+            except SyntaxError as error:
+                raise self._document.error(place, f"{path}:{error.lineno or 1}: {error.msg}") from None
+            except Exception as error:  # noqa: BLE001 - it is the user's
+                last = traceback.extract_tb(error.__traceback__)[-1]
+                raise self._document.error(place, f"{last.filename}:{last.lineno}: {type(error).__name__}: {error}") from None
+            if not made:
+                raise self._document.error(place, f"{path}: no function there is marked with navarch.testing.invariant")
+            for function in made:
+                try:
+                    invariants.resources(function)
+                except ValueError as error:
+                    raise self._document.error(place, f"{path}: {error}") from None
             yield path
 
     def _value(self, place: Place, said: Mapping[str, Any], read_value: Any, default: Any) -> Any:
@@ -271,33 +305,40 @@ class _Reader:
         if isinstance(value, int) and not isinstance(value, bool):
             if not 0 <= value <= NODES_LIMIT:
                 raise self._document.error(("nodes",), f"nodes: {value} is not between 0 and {NODES_LIMIT}")
-            yield NodeGroup(value, {})
+            yield NodeGroup(value, {}, line=self._document.line(("nodes",)))
             return
         for place, item in self._document.items(("nodes",), value):
             said = self._document.mapping(place, item, _GROUP)
             count = self._value((*place, "count"), said, arguments.integer, 1)
             labels = self._value((*place, "labels"), said, arguments.labels, {})
             capacity = self._value((*place, "capacity"), said, arguments.labels, None)
-            yield NodeGroup(count, labels, capacity, tuple(said.get("taints") or ()))
+            taints = tuple(taint for _, taint in self._document.items((*place, "taints"), said.get("taints")))
+            yield NodeGroup(count, labels, capacity, taints, self._document.line(place))
 
     def _objects(self, value: Any) -> Iterator[Object]:
         for place, item in self._document.items(("objects",), value):
-            if isinstance(item, str):
-                try:
-                    yield from manifests.read(self._directory / item)
-                except (OSError, yamlcodec.YAMLError) as error:
-                    raise self._document.error(place, f"{item}: {error}") from None
-                continue
-            said = item if isinstance(item, dict) else {}
-            if "repeat" in said:
-                self._document.mapping(place, item, ("repeat", "object"))
-                count = self._value((*place, "repeat"), said, arguments.integer, 0)
-                if count > REPEAT_LIMIT:
-                    raise self._document.error((*place, "repeat"), f"repeat: {count} is more than {REPEAT_LIMIT}")
-                for number in range(1, count + 1):
-                    yield self._object((*place, "object"), _numbered(said.get("object"), number))
-            else:
-                yield self._object(place, item)
+            for obj in self._objects_of(place, item):
+                self._lines.setdefault(object_key(obj), self._document.line(place))
+                yield obj
+
+    def _objects_of(self, place: Place, item: Any) -> Iterator[Object]:
+        if isinstance(item, str):
+            try:
+                for obj in manifests.read(self._directory / item):
+                    yield self._object(place, obj)
+            except (OSError, yamlcodec.YAMLError) as error:
+                raise self._document.error(place, f"{item}: {error}") from None
+            return
+        said = item if isinstance(item, dict) else {}
+        if "repeat" in said:
+            self._document.mapping(place, item, ("repeat", "object"))
+            count = self._value((*place, "repeat"), said, arguments.integer, 0)
+            if count > REPEAT_LIMIT:
+                raise self._document.error((*place, "repeat"), f"repeat: {count} is more than {REPEAT_LIMIT}")
+            for number in range(1, count + 1):
+                yield self._object((*place, "object"), _numbered(said.get("object"), number))
+        else:
+            yield self._object(place, item)
 
     def _stages(self, value: Any) -> Iterator[Object]:
         for place, item in self._document.items(("stages",), value):
@@ -355,8 +396,11 @@ class _Reader:
             if fault is FreezeLeader and not has_others:
                 raise document.error(where, f"{name}: {NO_OTHERS}")
             faults.append(fault)
+        per_hour = self._value((*place, "per-hour"), said, arguments.integer, 12)
+        if per_hour > STEPS_LIMIT:
+            raise document.error((*place, "per-hour"), f"per-hour: {per_hour} is more than {STEPS_LIMIT}")
         return Chaos(
-            float(self._value((*place, "per-hour"), said, arguments.integer, 12)),
+            float(per_hour),
             self._value((*place, "from"), said, duration, 0.0),
             self._value((*place, "until"), said, duration, None),
             tuple(faults) or tuple(fault for fault in actions.FAULTS if has_others or fault is not FreezeLeader),
@@ -392,6 +436,12 @@ class _Reader:
                     problem = stage.unknown_target(value, nodes)
                 elif rule.read is arguments.object_name:
                     problem = known.unknown(value)
+                elif rule.read is arguments.requester:
+                    problem = stage.unknown_requester(value, nodes)
+                elif rule.read is arguments.resource:
+                    problem = known.unknown_plural(value)
+                elif rule.read is arguments.webhook:
+                    problem = known.unknown_webhook(value)
                 if problem:
                     raise self._document.error(("timeline", index, key), f"{entry.action.name}: {problem}")
         for index, expected in enumerate(scenario.expectations):
@@ -401,6 +451,23 @@ class _Reader:
             problem = stage.unknown_target(expected.expectation.node, nodes) if expected.expectation.node else ""
             if problem:
                 raise self._document.error(("expect", index, "node"), problem)
+
+    def _check_times(self, scenario: Scenario) -> None:
+        """What would never happen is not meant."""
+        ends = arguments.show_duration(scenario.seconds)
+        for index, entry in enumerate(scenario.timeline):
+            start = entry.at if entry.at is not None else entry.start
+            if start > scenario.seconds:
+                key = "at" if entry.at is not None else "from"
+                raise self._document.error(("timeline", index, key), f"{entry.action.name}: the scenario ends after {ends}")
+            if entry.until is not None and entry.until < entry.start:
+                raise self._document.error(("timeline", index, "until"), f"{entry.action.name}: `until` is before `from`")
+        whole = scenario.seconds + scenario.settle_seconds
+        for index, expected in enumerate(scenario.expectations):
+            at = expected.expectation.at
+            if at is not None and at > whole:
+                text = f"at: the scenario ends after {ends}, and has settled {arguments.show_duration(whole)} after its start"
+                raise self._document.error(("expect", index, "at"), text)
 
 
 class _Objects:
@@ -413,6 +480,13 @@ class _Objects:
             self._named.setdefault(str(obj["kind"]), []).append(str((obj.get("metadata") or {}).get("name")))
         defines = "CustomResourceDefinition" in self._named
         self._takes_any_kind = defines
+        self._webhooks = [
+            name
+            for obj in objects
+            if str(obj["kind"]).endswith("WebhookConfiguration")
+            for hook in obj.get("webhooks") or ()
+            for name in _webhook_names(hook)
+        ]
 
     def unknown(self, name: str) -> str:
         """Why no object can be called so, or ""."""
@@ -424,6 +498,27 @@ class _Objects:
         if not named or found in named or kind.kind in _MADE_BY_CONTROLLERS:
             return ""
         return f"unknown target: there is no {kind.kind} {found!r}{nearest(found, named)}"
+
+    def unknown_plural(self, pattern: str) -> str:
+        """Why no resource can be called so, or ""."""
+        return "" if self._takes_any_kind else stage.unknown_plural(pattern, {kind.plural for kind in self._kinds.values()})
+
+    def unknown_webhook(self, pattern: str) -> str:
+        """Why no webhook can be called so, or ""; conversions have hosts, too."""
+        if pattern == "*" or self._takes_any_kind or any(fnmatchcase(name, pattern) for name in self._webhooks):
+            return ""
+        return f"unknown target: no webhook is {pattern!r}{nearest(pattern, self._webhooks)}"
+
+
+def _webhook_names(hook: Mapping[str, Any]) -> Iterator[str]:
+    """What a webhook may be called by a fault: its name, and the host that it is at."""
+    said = hook.get("clientConfig") or {}
+    yield str(hook.get("name"))
+    if said.get("url"):
+        yield str(urlsplit(str(said["url"])).hostname)
+    service = said.get("service") or {}
+    if service:
+        yield f"{service.get('name')}.{service.get('namespace')}.svc"
 
 
 # Of these a scenario can name what it has not made.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 from navarch.api.kind import Kind
@@ -11,10 +12,13 @@ from navarch.apimachinery.errors import Object, StatusError
 from navarch.client.client import Client
 from navarch.simulation import arguments
 from navarch.simulation.action import ActionError
-from navarch.simulation.cluster import SimulatedCluster
+from navarch.simulation.cluster import KUBELETS, MANAGER, SCHEDULER, SHARED, STAGES, SimulatedCluster
 from navarch.simulation.document import nearest
 from navarch.simulation.node import SimulatedNode
 from navarch.simulation.resources import Resources
+
+REQUESTERS = (MANAGER, SCHEDULER, KUBELETS, STAGES, SHARED)
+"""Who has a way to the API server, beside nodes."""
 
 
 class Stage:
@@ -43,12 +47,18 @@ class Stage:
     def _labels(self) -> dict[str, Mapping[str, str]]:
         return {name: node.labels for name, node in self.cluster.nodes.items()}
 
+    async def check_lines(self, of: str, resource: str) -> None:
+        """Raises ActionError where patterns mean nobody who asks, or nothing that is asked for."""
+        problem = unknown_requester(of, self.cluster.nodes) or unknown_plural(resource, await self.resources.plurals(resource))
+        if problem:
+            raise ActionError(problem)
+
     async def named(self, name: str, namespace: str = "") -> tuple[Kind, str, str]:
         """Kind, namespace and name of ``deployment/web``. Raises ActionError for a resource that there is not."""
         try:
             kind, found = await self.resources.of_name(name)
         except KeyError as error:
-            raise ActionError(f"{error.args[0]}{nearest(name.partition('/')[0], self.resources.names)}") from None
+            raise ActionError(str(error.args[0])) from None
         return kind, (namespace or self.namespace) if kind.namespaced else "", found
 
     async def find(self, name: str, namespace: str = "") -> Object | None:
@@ -114,6 +124,22 @@ def select(target: str, nodes: Mapping[str, Mapping[str, str]], chance: random.R
         return [target]
     key, equals, value = target.partition("=")
     return [name for name, labels in nodes.items() if equals and labels.get(key) == value]
+
+
+def unknown_requester(pattern: str, nodes: Iterable[str]) -> str:
+    """Why a pattern means nobody whose requests a fault could meet, or ""."""
+    known = [*REQUESTERS, *nodes]
+    if any(fnmatchcase(name, pattern) for name in known):
+        return ""
+    return f"unknown target: nobody who asks is {pattern!r}{nearest(pattern, known)}"
+
+
+def unknown_plural(pattern: str, plurals: Iterable[str]) -> str:
+    """Why a pattern means no resource, or ""."""
+    known = list(plurals)
+    if any(fnmatchcase(name, pattern) for name in known):
+        return ""
+    return f"unknown target: no resource is {pattern!r}{nearest(pattern, known)}"
 
 
 def unknown_target(target: str, nodes: Mapping[str, Mapping[str, str]]) -> str:

@@ -21,13 +21,13 @@ class Watchdog:
         self.observer = Observer(record, log)
         self._log = log
         cluster.on_server.append(self.observer.follow)
-        self.state = State(lambda: self.observer.store, cluster)
+        self.state = State(lambda: self.observer.store, cluster, lambda: self.observer.custom)
         self._checkers = [made(self.state, self.reporter(made.name)) for made in checkers]
         for checker in self._checkers:
             self.observer.listen(checker.changed, checker.resources)
 
     def add(self, function: Callable[[State], Any]) -> None:
-        """Watch one more invariant."""
+        """Watch one more invariant. Raises ValueError for an unknown resource that it names."""
         invariants.watch(function, self.observer, self.state, self.reporter(getattr(function, "__name__", "invariant")))
 
     def settled(self) -> None:

@@ -25,7 +25,7 @@ class FailWebhooks(Fault):
     how: str = argument(arguments.one_of(*HOWS), "hang")
     by: float = argument(arguments.duration, 5.0)
     share: float = argument(arguments.share, 1.0)
-    webhook: str = argument(arguments.text, "*")
+    webhook: str = argument(arguments.webhook, "*")
     for_seconds: float | None = argument(arguments.duration, None, key="for")
 
     async def begin(self, stage: Stage) -> Trouble:

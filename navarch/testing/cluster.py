@@ -14,17 +14,20 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object, StatusError
+from navarch.client.client import PATCH_TYPES
 from navarch.component import clock
 from navarch.simulation import action as faults
-from navarch.simulation import actions, manifests
+from navarch.simulation import actions, arguments, manifests
 from navarch.simulation.checkers import every
 from navarch.simulation.checkers.checker import State
 from navarch.simulation.cluster import Parts, SimulatedCluster
+from navarch.simulation.defects import Defects
+from navarch.simulation.document import nearest
 from navarch.simulation.guard import Guard
 from navarch.simulation.loop import START_SECONDS, SimulatedClock, SimulatedLoop
 from navarch.simulation.nodefaults import BOOT_SECONDS
 from navarch.simulation.record import Log
-from navarch.simulation.resources import Resources, describe
+from navarch.simulation.resources import Resources, UnknownResourceError, describe
 from navarch.simulation.stage import Stage
 from navarch.simulation.watchdog import Watchdog
 
@@ -40,6 +43,7 @@ WAIT_SECONDS = 600.0
 REAL_WAIT_SECONDS = 30.0
 FIRST_STEP_SECONDS, STEP_MAX_SECONDS = 0.001, 1.0
 REAL_STEP_SECONDS = 0.02
+NOT_RUNNING = "the cluster does not run: use it inside `with`, or between start and stop"
 
 
 class WaitError(AssertionError):
@@ -78,6 +82,13 @@ def _stages(files: Sequence[str | Path]) -> tuple[StageDefinition, ...]:
     from navarch.simulation.stages import definition
 
     return definition.of_objects(definition.load(map(Path, files)))
+
+
+class Nodes(dict[str, "Node"]):
+    """Nodes by name; one that is not there is told with the name that comes nearest."""
+
+    def __missing__(self, name: str) -> Node:
+        raise UnknownResourceError(f"no node is {name!r}{nearest(str(name), self)}")
 
 
 class Node:
@@ -157,6 +168,11 @@ class Cluster:
         whatever method runs when it does not. `control_planes`: of several one leads, elected as in life. `stages`: files of
         KWOK's Stages, which say what pods and nodes go through; raises ScenarioError for what they cannot say.
         """
+        for option, value, least in (("nodes", nodes, 0), ("control_planes", control_planes, 1), ("port", port, 0)):
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise ValueError(f"{option}: {value!r} should be a whole number, {least} or more")
+        if heartbeat_seconds <= 0:
+            raise ValueError(f"heartbeat_seconds: {heartbeat_seconds!r} should be more than 0")
         pace = time or ("real" if http else "virtual")
         if http == (pace == "virtual"):
             raise ValueError("over HTTP time is real or held, without it virtual")
@@ -179,9 +195,10 @@ class Cluster:
         self._reported = 0
         """So many findings have been told."""
         self._pace = pace
-        self._seed = seed
+        self.seed = seed
         self._guard: AbstractContextManager[Any] = nullcontext()
         """On while the cluster's time passes."""
+        self._defects: Defects | None = None
         self._thread: threading.Thread | None = None
         self._cluster: SimulatedCluster | None = None
         self.resources: Resources = None  # type: ignore[assignment]
@@ -200,7 +217,7 @@ class Cluster:
         """Until the API answers, and with controllers until pods can be made."""
         self._loop = SimulatedLoop()
         # Over HTTP certificates count, whose time is the clients' time.
-        self._clock = SimulatedClock(self._loop, self._seed, _real_seconds() if self._parts.http else START_SECONDS)
+        self._clock = SimulatedClock(self._loop, self.seed, _real_seconds() if self._parts.http else START_SECONDS)
         if self._parts.http:
             self._loop.pace = "real"
             self._thread = threading.Thread(target=self._loop.run_forever, name="navarch", daemon=True)
@@ -220,12 +237,15 @@ class Cluster:
             raise
 
     async def _start(self, cluster: SimulatedCluster) -> None:
-        record = Watchdog.new_record("test", "", self._seed)
+        record = Watchdog.new_record("test", "", self.seed)
         self._watchdog = Watchdog(cluster, record, Log(), every.checkers() if self._checks else ())
-        if self._checks and self._pace == "virtual":
-            self._guard = Guard(self._watchdog.reporter("clock"))
+        if self._checks:
+            self._defects = Defects(self._loop, self._watchdog.reporter("defects"))
+            self._defects.__enter__()
+            if self._pace == "virtual":
+                self._guard = Guard(self._watchdog.reporter("clock"))
         await cluster.start()
-        self.stage = Stage(cluster, self._seed, self.namespace)
+        self.stage = Stage(cluster, self.seed, self.namespace)
 
     def stop(self) -> None:
         """End it, and leave nothing behind."""
@@ -233,6 +253,8 @@ class Cluster:
         if cluster is None:
             return
         atexit.unregister(self.stop)
+        if self._defects is not None:
+            self._defects.__exit__(None, None, None)
         if self._thread is not None:
             self._loop.call_soon_threadsafe(self._set_pace, "real")
         try:
@@ -249,16 +271,23 @@ class Cluster:
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine inside the cluster, such as one that uses `client`; its result."""
-        assert self._cluster is not None, "the cluster does not run"
+        if self._cluster is None:
+            coroutine.close()
+            raise RuntimeError(NOT_RUNNING)
         result = self._run(coroutine)
         self._tell_findings()
         return result
+
+    @property
+    def _circumstances(self) -> str:
+        """When something has failed, and with which seed."""
+        return f"(seed {self.seed}, {arguments.show_duration(self._clock.monotonic())} after the start)"
 
     def _tell_findings(self) -> None:
         findings = self._watchdog.record.findings if self._watchdog is not None else []
         if len(findings) > self._reported:
             new, self._reported = findings[self._reported :], len(findings)
-            raise InvariantError("\n".join(map(str, new)))
+            raise InvariantError("\n".join([*map(str, new), self._circumstances]))
 
     def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         async def timed() -> T:
@@ -280,7 +309,8 @@ class Cluster:
 
     @property
     def _simulated(self) -> SimulatedCluster:
-        assert self._cluster is not None, "the cluster does not run"
+        if self._cluster is None:
+            raise RuntimeError(NOT_RUNNING)
         return self._cluster
 
     @property
@@ -319,8 +349,11 @@ class Cluster:
         return self.run(read())
 
     def advance(self, *, seconds: float = 0, minutes: float = 0, hours: float = 0, days: float = 0) -> None:
-        """Let so much time pass, with all that happens in it."""
-        self._pass(timedelta(seconds=seconds, minutes=minutes, hours=hours, days=days).total_seconds())
+        """Let so much time pass, with all that happens in it. Raises ValueError for less than none."""
+        passes = timedelta(seconds=seconds, minutes=minutes, hours=hours, days=days)
+        if passes < timedelta():
+            raise ValueError(f"time does not go back: {passes.total_seconds():g} s")
+        self._pass(passes.total_seconds())
 
     def _pass(self, seconds: float) -> None:
         if self._pace != "held":
@@ -397,7 +430,9 @@ class Cluster:
         return self.run(found())
 
     def patch(self, name: str, patch: Any, *, namespace: str = "", type: str = "merge", subresource: str = "") -> Object:
-        """Patch an object; `type` is merge, json, strategic or apply. Raises StatusError."""
+        """Patch an object; `type` is merge, json, strategic or apply. Raises StatusError, ValueError for another type."""
+        if type not in PATCH_TYPES:
+            raise ValueError(f"no patch is {type!r}{nearest(type, PATCH_TYPES)}")
 
         async def patched() -> Object:
             kind, obj_name = await self.resources.of_name(name)
@@ -451,10 +486,10 @@ class Cluster:
     @property
     def nodes(self) -> dict[str, Node]:
         """By name."""
-        return {name: Node(self, name) for name in self._simulated.nodes}
+        return Nodes({name: Node(self, name) for name in self._simulated.nodes})
 
     def add_node(self, name: str = "", **options: Any) -> Node:
-        """One more node; `options`: capacity, labels, taints."""
+        """One more node; `options`: capacity, labels, taints. Raises ValueError where there is one of that name."""
         return Node(self, self.run(self._simulated.add_node(name, **options)).name)
 
     # Faults, and what must hold
@@ -507,9 +542,10 @@ class Cluster:
         try:
             self.wait_until(holds, timeout=timeout)
         except WaitError:
-            wanted = condition if isinstance(condition, str) else getattr(condition, "__name__", "the condition")
+            wanted = condition if isinstance(condition, str) else f"as {_named(condition)} would have it"
             text = f"{name} is not {wanted or 'there'} within {self._patience(timeout):g} s"
-            raise WaitError(f"{text}: {describe(last[0], self.events(name, namespace=namespace or None))}") from None
+            stands = describe(last[0], self.events(name, namespace=namespace or None))
+            raise WaitError(f"{text}: {stands}\n{self._circumstances}") from None
         return last[0] or {}
 
     def wait_until(self, condition: Callable[[], T], *, timeout: float | None = None) -> T:
@@ -518,7 +554,7 @@ class Cluster:
         step = REAL_STEP_SECONDS if self._pace == "real" else FIRST_STEP_SECONDS
         while not (value := condition()):
             if passed >= patience:
-                raise WaitError(f"it is not so within {patience:g} s")
+                raise WaitError(f"{_named(condition)} is not so within {patience:g} s\n{self._circumstances}")
             self._pass(step)
             passed += step
             if self._pace != "real":
@@ -544,6 +580,12 @@ def _holds(obj: Object, condition: Condition) -> Any:
     # What is said of an older version of the object is no answer.
     is_current = generation is None or generation >= obj["metadata"].get("generation", 0)
     return found is not None and is_current and str(found["status"]).lower() == (value or "True").lower()
+
+
+def _named(condition: Callable[..., Any]) -> str:
+    """A function's name, if it has one."""
+    name = getattr(condition, "__name__", "<lambda>")
+    return "it" if name == "<lambda>" else name
 
 
 def _second(event: Object) -> str:

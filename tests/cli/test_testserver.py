@@ -108,3 +108,9 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
         run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT_SECONDS)
     assert run.returncode == 1 and port in run.stderr and "Traceback" not in run.stderr
     assert not (tmp_path / "k").exists()
+
+
+def test_a_port_that_none_can_be_is_told(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "navarch.cli.main", "testserver", "--kubeconfig", str(tmp_path / "k"), "--port", "99999"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT_SECONDS)
+    assert (run.returncode, run.stderr) == (1, "navarch: --port: 99999 is not between 0 and 65535\n")

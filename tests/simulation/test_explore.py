@@ -100,6 +100,22 @@ def navarch(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
 
 
+def test_files_that_cannot_be_written_are_told_before_anything_runs(tmp_path: Path) -> None:
+    (tmp_path / "failing.yaml").write_text(FAILING)
+    for option, file in (("--log", "none/events.log"), ("--report", "none/report.html")):
+        run = navarch("failing.yaml", option, file, cwd=tmp_path)
+        assert (run.returncode, run.stdout) == (1, "")
+        assert run.stderr == f"navarch: [Errno 2] No such file or directory: '{file}'\n"
+
+
+def test_objects_that_the_api_refuses_are_told_with_their_line(tmp_path: Path) -> None:
+    (tmp_path / "odd.yaml").write_text("objects:\n- {apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {}}\n")
+    for options in ((), ("--explore", "2", "--processes", "1")):
+        run = navarch("odd.yaml", *options, cwd=tmp_path)
+        assert (run.returncode, run.stdout) == (1, "")
+        assert run.stderr.startswith('navarch: odd.yaml:2: Pod a: Pod "a" is invalid: spec.containers: Required value')
+
+
 def test_the_command_runs_reports_and_fails_as_the_scenario_does(tmp_path: Path) -> None:
     (tmp_path / "failing.yaml").write_text(FAILING)
     run = navarch("failing.yaml", "--seed", "4", "--for", "3m", "--log", "events.log", "--report", "report.txt", cwd=tmp_path)

@@ -203,3 +203,59 @@ def test_a_run_that_makes_no_progress_ends_and_names_who_is_busy(monkeypatch: py
     record = run(f"for: 1m\nobjects: {DEPLOYMENT}")
     assert [finding.checker for finding in record.findings] == ["progress"]
     assert "replicaset-controller/worker-" in record.findings[0].message
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "objects:\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: a}}\n"
+            "- {apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {contaners: []}}",
+            r"^scenario\.yaml:3: Pod a: .*contaners: field not declared in schema",
+        ),
+        (
+            "objects:\n- {apiVersion: v1, kind: Poddd, metadata: {name: a}}",
+            r'^scenario\.yaml:2: Poddd a: no matches for kind "Poddd" in version "v1"',
+        ),
+        (
+            "nodes:\n- {count: 2}\n- {count: 1, taints: [{key: a}]}",
+            r'^scenario\.yaml:3: Node "node-3" is invalid: metadata\.taints\[0\]\.effect: Required value',
+        ),
+        ("nodes:\n- {capacity: {cpu: eight}}", r"^scenario\.yaml:2: .*quantities must match the regular expression"),
+    ],
+)
+def test_what_the_api_refuses_at_the_start_is_told_with_its_line(text: str, message: str) -> None:
+    with pytest.raises(scenario.ScenarioError, match=message):
+        run(text)
+
+
+def test_an_image_is_set_of_a_container_that_is_there() -> None:
+    record = run(
+        f"""
+for: 1m
+objects: {DEPLOYMENT}
+timeline:
+- {{at: 10s, do: set-image, object: deployment/web, container: man, image: "registry.example/web:2"}}
+"""
+    )
+    assert record.failures == ["scenario.yaml:15: set-image: deployment/web has no container 'man'; the nearest is 'main'"]
+
+
+def test_an_invariant_that_fails_by_itself_is_a_finding(tmp_path: Path) -> None:
+    (tmp_path / "ours.py").write_text(
+        "from navarch.testing import invariant\n\n\n@invariant(resources=('po',))\ndef named(state):\n"
+        "    return [pod['metadata']['nam'] for pod in state.objects('pods')]\n"
+    )
+    found = scenario.parse(f"for: 1m\nobjects: {DEPLOYMENT}\ninvariants: [ours.py]", "scenario.yaml", tmp_path)
+    record = runner.run(found, runner.Options())
+    assert record.failures == ["named: it cannot be looked at: KeyError: 'nam' (ours.py:6)"]
+
+
+def test_an_invariant_of_few_words_is_told_with_its_own(tmp_path: Path) -> None:
+    (tmp_path / "ours.py").write_text(
+        "from navarch.testing import invariant\n\n\n@invariant\ndef few(state):\n"
+        "    assert len(list(state.objects('pods', 'default'))) < 2\n"
+    )
+    found = scenario.parse(f"for: 1m\nobjects: {DEPLOYMENT}\ninvariants: [ours.py]", "scenario.yaml", tmp_path)
+    record = runner.run(found, runner.Options())
+    assert record.failures == ["few: assert len(list(state.objects('pods', 'default'))) < 2 does not hold (ours.py:6)"]

@@ -89,7 +89,7 @@ def test_what_is_drawn_can_be_written_and_read_again() -> None:
         ("chaos:\n  faults:\n  - crash\n  - freze", "file.yaml:4: unknown fault 'freze'; the nearest is 'freeze'"),
         ("chaos: {per-hour: -1}", "file.yaml:1: per-hour: -1 should be a whole number, 0 or more"),
         ("nods: 3", "file.yaml:1: unknown field 'nods'; the nearest is 'nodes'"),
-        ("for: 1h\nfor: 2h", 'file.yaml:1: line 2: key "for" already set in map'),
+        ("for: 1h\nfor: 2h", 'file.yaml:2: key "for" already set in map'),
         ("expect:\n- {pods: app=web}", "file.yaml:2: an expectation of pods says how many: ready, count, at-least or at-most"),
         ("expect:\n- {pods: all, count: 1, until: 5m}", "file.yaml:2: `until` goes with an earlier `at`"),
         (
@@ -106,6 +106,25 @@ def test_what_is_drawn_can_be_written_and_read_again() -> None:
             "timeline:\n- {at: 1m, do: fail-requests, code: 418}",
             "file.yaml:2: fail-requests: code: 418 should be one of 409, 429, 500, 503, 504",
         ),
+        (
+            "timeline:\n- {at: 1m, do: fail-requests, of: kube-schduler}",
+            "file.yaml:2: fail-requests: unknown target: nobody who asks is 'kube-schduler'; the nearest is 'kube-scheduler'",
+        ),
+        (
+            "timeline:\n- {at: 1m, do: delay-watches, resource: podz}",
+            "file.yaml:2: delay-watches: unknown target: no resource is 'podz'; the nearest is 'pods'",
+        ),
+        (
+            "timeline:\n- {at: 1m, do: fail-webhooks, webhook: a.example.com}",
+            "file.yaml:2: fail-webhooks: unknown target: no webhook is 'a.example.com'; there are none",
+        ),
+        ("for: 10m\ntimeline:\n- {at: 20m, do: crash, node: any}", "file.yaml:3: crash: the scenario ends after 10m"),
+        ("timeline:\n- {every: 1m, from: 5m, until: 2m, do: crash, node: any}", "file.yaml:2: crash: `until` is before `from`"),
+        ("for: 1h\nexpect:\n- {pods: all, count: 1, at: 2h}", "file.yaml:3: at: the scenario ends after 1h, and has settled"),
+        ("expect:\n- {pods: 'app in', count: 1}", "file.yaml:2: pods: unable to parse requirement: found '' expected: '('"),
+        ("chaos: {per-hour: 10000000}", "file.yaml:1: per-hour: 10000000 is more than 100000"),
+        ("nodes:\n- {taints: gpu}", "file.yaml:2: 'gpu' should be a list"),
+        ("", "file.yaml:1: the file is empty: it should be a mapping"),
     ],
 )
 def test_mistakes_are_told_with_file_line_and_what_comes_nearest(text: str, message: str) -> None:
@@ -117,6 +136,24 @@ def test_mistakes_are_told_with_file_line_and_what_comes_nearest(text: str, mess
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(ScenarioError, match=r"none\.yaml:1: cannot be read"):
         scenario.read(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("def x(:", r"file\.yaml:2: \S*ours\.py:1: invalid syntax"),
+        ("import nothing_of_that_name", r"file\.yaml:2: \S*ours\.py:1: ModuleNotFoundError: No module named"),
+        ("def f(state): ...", r"file\.yaml:2: \S*ours\.py: no function there is marked with navarch\.testing\.invariant"),
+        (
+            "from navarch.testing import invariant\n@invariant(resources=('podz',))\ndef f(state): ...",
+            r"file\.yaml:2: \S*ours\.py: f: no resource is called 'podz'; the nearest is 'pod'",
+        ),
+    ],
+)
+def test_invariants_that_cannot_be_looked_at_are_told_before_anything_runs(tmp_path: Path, source: str, message: str) -> None:
+    (tmp_path / "ours.py").write_text(source)
+    with pytest.raises(ScenarioError, match=message):
+        scenario.parse("invariants:\n- ours.py", "file.yaml", tmp_path)
 
 
 def test_objects_come_from_files_and_in_numbers(tmp_path: Path) -> None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import subprocess
 import sys
+import threading
+import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +22,7 @@ from navarch.simulation import loop
 from navarch.simulation.behaviour import PREFIX
 from navarch.simulation.checkers.checker import State
 from navarch.simulation.loop import StuckError
-from navarch.testing import ActionError, Cluster, InvariantError, StatusError, WaitError
+from navarch.testing import ActionError, Cluster, InvariantError, StatusError, WaitError, invariant
 
 ROOT = Path(__file__).parents[2]
 
@@ -362,6 +366,127 @@ def test_invariants_of_the_user_are_watched(cluster: Cluster) -> None:
     cluster.scale("deployment/web", 3)
     with pytest.raises(InvariantError, match="at_most_two: there are 3 pods"):
         cluster.advance(minutes=1)
+
+
+def test_a_broken_invariant_is_told_once_until_it_has_held_again(cluster: Cluster) -> None:
+    @cluster.invariant
+    def few(state: State) -> None:
+        found = list(state.objects("cm", "default"))
+        assert len(found) <= 2, f"there are {len(found)}"
+
+    def make(name: str) -> None:
+        cluster.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}})
+        cluster.advance(seconds=1)
+
+    make("a")
+    with pytest.raises(InvariantError, match=r"^few: there are 3\n[\s\S]*\(seed 0, 1s after the start\)$"):
+        make("b")
+    make("c")
+    cluster.delete("cm/c")
+    cluster.delete("cm/b")
+    cluster.advance(seconds=1)
+    with pytest.raises(InvariantError, match="there are 3"):
+        make("d")
+
+
+def test_an_invariant_that_fails_by_itself_is_told(cluster: Cluster) -> None:
+    @cluster.invariant
+    def named(state: State) -> str:
+        return str({}["name"])
+
+    with pytest.raises(InvariantError, match=r"named: it cannot be looked at: KeyError: 'name' \(test_cluster\.py:\d+\)"):
+        cluster.apply(deployment(replicas=1))
+        cluster.advance(seconds=1)
+    with pytest.raises(ValueError, match="few: no resource is called 'podz'; the nearest is 'pod'"):
+
+        @cluster.invariant
+        @invariant(resources="podz")
+        def few(state: State) -> None: ...
+
+
+def test_invariants_see_custom_resources() -> None:
+    with Cluster(nodes=0) as cluster:
+        seen = []
+
+        @cluster.invariant
+        @invariant(resources=("widgets.example.com",))
+        def small(state: State) -> None:
+            sizes = [widget["spec"]["size"] for widget in state.objects("widgets.example.com")]
+            seen.append(sizes)
+            assert max(sizes, default=0) < 3, f"one is of size {max(sizes)}"
+
+        schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+        version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+        names = {"plural": "widgets", "singular": "widget", "kind": "Widget"}
+        cluster.apply({
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": {"name": "widgets.example.com"},
+            "spec": {"group": "example.com", "scope": "Namespaced", "names": names, "versions": [version]},
+        })  # fmt: skip
+        cluster.wait("crd/widgets.example.com", "Established")
+        widget = {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "a"}, "spec": {"size": 1}}
+        cluster.create(widget)
+        cluster.advance(seconds=1)
+        cluster.do("restart-control-plane", for_="5s")
+        with pytest.raises(InvariantError, match="small: one is of size 5"):
+            cluster.patch("widget/a", {"spec": {"size": 5}})
+            cluster.advance(seconds=1)
+        assert seen == [[1], [5]]
+
+
+def test_a_defect_of_a_component_is_told(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise LookupError("it is not there")
+
+    monkeypatch.setattr("navarch.controllers.deployment.plan", broken)
+    with pytest.raises(InvariantError, match=r"defects: .*LookupError: it is not there"):
+        cluster.apply(deployment(replicas=1))
+        cluster.advance(seconds=1)
+
+
+def test_clusters_in_threads_leave_the_machine_its_clock() -> None:
+    functions = time.time, random.random, uuid.uuid4
+    with Cluster(nodes=0) as outer:
+
+        def live() -> None:
+            with Cluster(nodes=0) as inner:
+                inner.advance(hours=1)
+
+        async def beside() -> None:
+            thread = threading.Thread(target=live)
+            thread.start()
+            thread.join()
+
+        outer.run(beside())
+    assert (time.time, random.random, uuid.uuid4) == functions
+
+
+def test_what_cannot_be_meant_is_told(cluster: Cluster) -> None:
+    with pytest.raises(KeyError, match=r"^no node is 'node-33'; the nearest is 'node-3'$"):
+        cluster.nodes["node-33"].crash()
+    with pytest.raises(ValueError, match="there is a node 'node-1' already"):
+        cluster.add_node("node-1")
+    with pytest.raises(StatusError, match=r"taints\[0\]\.effect: Required value"):
+        cluster.add_node("odd", taints=[{"key": "a"}])
+    assert "odd" not in cluster.nodes and cluster.find("node/odd") is None
+    with pytest.raises(ValueError, match="time does not go back: -5 s"):
+        cluster.advance(seconds=-5)
+    with pytest.raises(KeyError, match=r"^no resource is called 'pood'; the nearest is 'pod'$"):
+        cluster.get("pood/a")
+    with pytest.raises(KeyError, match=r"^an object has an apiVersion and a kind, both strings$"):
+        cluster.apply({"a": 1})
+    with pytest.raises(ValueError, match="no patch is 'mrge'; the nearest is 'merge'"):
+        cluster.patch("node/node-1", {}, type="mrge")
+    with pytest.raises(ActionError, match="nobody who asks is 'kube-schduler'; the nearest is 'kube-scheduler'"):
+        cluster.do("fail-requests", of="kube-schduler")
+    with pytest.raises(ActionError, match="no resource is 'podz'; the nearest is 'pods'"):
+        cluster.do("break-watches", resource="podz")
+    for options in ({"nodes": -1}, {"nodes": "three"}, {"control_planes": 0}, {"heartbeat_seconds": 0}):
+        with pytest.raises(ValueError, match=next(iter(options))):
+            Cluster(**options)  # type: ignore[arg-type]
+    with pytest.raises(RuntimeError, match="the cluster does not run"):
+        Cluster().pods()
 
 
 def test_what_must_hold_in_every_cluster_is_watched(cluster: Cluster) -> None:

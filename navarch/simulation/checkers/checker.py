@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from navarch.api import registry
 from navarch.apimachinery.errors import Object
-from navarch.simulation.resources import builtin
+from navarch.simulation.resources import builtin, resource_of
 
 if TYPE_CHECKING:
+    from navarch.api.kind import Kind
     from navarch.simulation.cluster import SimulatedCluster
     from navarch.simulation.observer import Seen
     from navarch.storage.store import Store
@@ -21,14 +22,21 @@ Report = Callable[[str, str], None]
 class State:
     """What the store holds at the moment. Reading it takes no time, meets no fault, and changes nothing."""
 
-    def __init__(self, store: Callable[[], Store], cluster: SimulatedCluster) -> None:
+    def __init__(
+        self, store: Callable[[], Store], cluster: SimulatedCluster, custom: Callable[[], Mapping[str, Kind]] = dict
+    ) -> None:
+        """`custom`: kinds that have been defined, by resource."""
         self._store = store
+        self._custom = custom
         self.cluster = cluster
         """The machinery; checkers only look at it."""
 
     def objects(self, resource: str, namespace: str = "") -> Iterator[Object]:
-        """Of a built-in resource by any of its names, such as ``pods`` or ``deployments``, in key order. Raises KeyError."""
-        kind = builtin()[resource]
+        """Of a resource, in key order: a built-in one by any of its names, such as ``pods`` or ``deploy``, a custom one as
+        ``widgets.example.com`` (none before it is defined). Raises KeyError for an unknown one."""
+        kind = self._kind(resource)
+        if kind is None:
+            return
         prefix = kind.key_prefix
         under = f"{prefix}{namespace}/" if namespace and kind.namespaced else prefix
         for record in self._store().collection(prefix).range(under):
@@ -45,9 +53,16 @@ class State:
 
     def get(self, resource: str, name: str, namespace: str = "") -> Object | None:
         """One object, if it is there. Raises KeyError for an unknown resource."""
-        kind = builtin()[resource]
+        kind = self._kind(resource)
+        if kind is None:
+            return None
         record = self._store().get(kind.key_prefix, kind.key(namespace, name))
         return kind.from_stored(record.object()) if record is not None else None
+
+    def _kind(self, resource: str) -> Kind | None:
+        """None: a custom one that is not defined yet. Raises KeyError."""
+        name = resource_of(resource)
+        return builtin().get(name) or self._custom().get(name)
 
 
 class Checker:
