@@ -97,8 +97,8 @@ class SimulatedCluster:
         self.is_down = False
         """Whether the control plane is."""
         self.webhooks = Webhooks(lambda: self.server.store, lambda: self.nodes.values())
-        self.server = self._make_server()
         self.network = Network(self._way)
+        self.server = self._make_server()
         self.client = self._administrator()
         """As an administrator; answers after `start`."""
         self.on_server: list[Callable[[APIServer], None]] = []
@@ -137,7 +137,12 @@ class SimulatedCluster:
         )
         # Clients outside may have webhooks there.
         connect = HTTPClient if http else self.webhooks.connect
-        return APIServer(config, LocalStore(self.disk), self._forward, connect)
+        parts = config, LocalStore(self.disk), self._forward, connect
+        if not http:
+            return APIServer(*parts)
+        from navarch.simulation.outside import OutsideServer
+
+        return OutsideServer(self.network, *parts)
 
     async def _forward(
         self, client: HTTPClient, request: APIRequest, target: str, headers: Mapping[str, str] | None = None

@@ -14,12 +14,14 @@ import random
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from navarch.apimachinery import errors
 from navarch.apimachinery.errors import Object, StatusError
 from navarch.client.transport import JSON, Transport, WatchEvent
 from navarch.component import clock
+
+E = TypeVar("E")
 
 ADMINISTRATOR = "administrator"
 """Whoever carries out a scenario: nothing disturbs them but the absence of a server."""
@@ -120,6 +122,15 @@ class Line(Transport):
         if not self._network.disturbances:
             return await self._send(method, path, query, body, content_type)
         self._server()
+        loses_answer = await self.meet(method, path)
+        answer = await self._send(method, path, query, body, content_type)
+        if loses_answer:
+            await clock.sleep(CLIENT_TIMEOUT_SECONDS)
+            raise TimeoutError("the request got no answer")
+        return answer
+
+    async def meet(self, method: str, path: str) -> bool:
+        """Meet what is wrong before a request is carried out; whether its answer is lost. Raises StatusError, TimeoutError."""
         loses_answer = False
         for disturbance in self._concerned(path):
             if not (disturbance.code or disturbance.lost) or disturbance.chance.random() >= disturbance.share:
@@ -134,11 +145,7 @@ class Line(Transport):
             loses_answer = True
         if loses_answer and method != "GET":
             self._network.has_lost_answers = True
-        answer = await self._send(method, path, query, body, content_type)
-        if loses_answer:
-            await clock.sleep(CLIENT_TIMEOUT_SECONDS)
-            raise TimeoutError("the request got no answer")
-        return answer
+        return loses_answer
 
     async def _send(self, method: str, path: str, query: Mapping[str, str] | None, body: Any, content_type: str) -> Object:
         """Have it done."""
@@ -148,8 +155,7 @@ class Line(Transport):
             return await self._server().request(method, path, query=query, body=body, content_type=content_type)
 
     async def watch(self, path: str, query: Mapping[str, str]) -> AsyncIterator[WatchEvent]:
-        if path in self._expired:
-            self._expired.discard(path)
+        if self.has_expired(path):
             raise errors.expired("too old resource version: the watch cache does not go back so far")
         if path in self._repeated:
             self._repeated.discard(path)
@@ -188,6 +194,12 @@ class Line(Transport):
     def expire(self, path: str) -> None:
         self._expired.add(path)
 
+    def has_expired(self, path: str) -> bool:
+        """Whether the next watch is to list anew; once it has been told, it is not."""
+        has = path in self._expired
+        self._expired.discard(path)
+        return has
+
     def repeat(self, path: str) -> None:
         self._repeated.add(path)
 
@@ -218,14 +230,13 @@ class Stream:
         self._reader: asyncio.Task[Any] | None = None
         """The task that waits for an event."""
         self._broken = False
-        self._last: WatchEvent | None = None
         self._released = -1.0
         """When a delayed event was let through: those that had come meanwhile come with it."""
 
     def concerns(self, of: str, resource: str) -> bool:
         return self._line.answers_to(of) and fnmatchcase(plural_of(self._path), resource)
 
-    async def next(self, events: AsyncIterator[WatchEvent]) -> WatchEvent | None:
+    async def next(self, events: AsyncIterator[E]) -> E | None:
         """The next event, late where events are delayed; None at the end. Raises ConnectionResetError when it is broken off."""
         try:
             self._reader = asyncio.current_task()
