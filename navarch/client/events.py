@@ -101,6 +101,6 @@ class EventRecorder:
             except StatusError as error:
                 if not error.is_not_found:
                     raise
-        self._known[key] = await self._client.create("events", event)
+        self._known[key] = await self._outbox.create(self._client, "events", event, about)
         if len(self._known) > KNOWN_EVENTS_LIMIT:
             self._known.popitem(last=False)

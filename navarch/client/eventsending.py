@@ -13,6 +13,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from navarch.apimachinery import names
 from navarch.apimachinery.errors import Object, StatusError
+from navarch.client.client import Client
 from navarch.component import clock
 from navarch.component.tasks import Tasks
 
@@ -24,6 +25,8 @@ QUEUE_LIMIT = 10_000
 """Of Events that wait to be sent. They are small while they wait, and a burst of pods is longer than client-go's 1000."""
 SEND_ATTEMPTS = 5
 SEND_RETRY_SECONDS = 2.0
+NAME_ATTEMPTS = 10
+REPORTER = ("reportingComponent", "reportingController", "reportingInstance")
 
 
 class Reference(NamedTuple):
@@ -95,6 +98,28 @@ class Outbox(Generic[T]):
         self._stamp = max(int(clock.time_seconds() * 1e9), self._stamp + 1)
         name = f"{about.name}.{self._stamp:016x}"
         return name if len(name) <= names.DNS1123_SUBDOMAIN_LIMIT else clock.uid()
+
+    async def create(self, client: Client, resource: str, event: Object, about: Reference) -> Object:
+        """Create an Event, under another name where somebody else's of that moment has its own. Raises StatusError, OSError."""
+        for _ in range(NAME_ATTEMPTS):
+            metadata = event["metadata"]
+            try:
+                return await client.create(resource, event)
+            except StatusError as error:
+                if not error.is_already_exists:
+                    raise
+            try:
+                there = await client.get(resource, metadata["name"], metadata["namespace"])
+            except StatusError as error:
+                # One that is only about to be there is somebody else's.
+                if not error.is_not_found:
+                    raise
+                there = {}
+            if there and all(there.get(field) == event.get(field) for field in REPORTER):
+                # It is its own, and the answer was lost.
+                return there
+            event = {**event, "metadata": {**metadata, "name": self.new_name(about)}}
+        return await client.create(resource, event)
 
     async def flush(self) -> None:
         """Until everything put so far has been sent or given up."""

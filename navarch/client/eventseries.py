@@ -146,7 +146,8 @@ class EventSeriesRecorder:
                 if not error.is_not_found:
                     raise
         series.is_asked_for = True
-        await self._client.create(EVENTS, event)
+        created = await self._outbox.create(self._client, EVENTS, event, series.first.regarding)
+        series.first = series.first._replace(name=created["metadata"]["name"])
         series.written = count
 
     def _event(self, series: Series) -> Object:

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import Object
+from navarch.simulation.document import nearest
 
 B = TypeVar("B")
 PREFIX = "simulation.navarch.local/"
@@ -24,6 +25,8 @@ CONVERGES = f"{PREFIX}converges"
 """Says something else: whether an object can become what it is asked to be (checkers/convergence.py)."""
 START_SECONDS = 0.5
 SHORT_RUN_SECONDS = 1.0
+EXIT_CODE_MAX = 255
+CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,20 @@ def of(pod: Object, container: Object, *, is_init: bool = False) -> Behaviour:
     """The behaviour of one container of a pod. Raises BehaviourError."""
     owner = meta.controller_of(pod)
     short = is_init or (owner is not None and owner.get("kind") == "Job")
-    return said(pod, container["name"], Behaviour(run_seconds=SHORT_RUN_SECONDS) if short else Behaviour())
+    found = said(pod, container["name"], Behaviour(run_seconds=SHORT_RUN_SECONDS) if short else Behaviour())
+    if not 0 <= found.exit_code <= EXIT_CODE_MAX:
+        raise BehaviourError(f"{PREFIX}exit-code: {found.exit_code} is not between 0 and {EXIT_CODE_MAX}")
+    return found
+
+
+def check(pod: Object) -> None:
+    """Raises BehaviourError for what annotations say of containers that the pod does not have."""
+    spec = pod["spec"]
+    names = [container["name"] for field in CONTAINERS for container in spec.get(field) or ()]
+    for key in pod["metadata"].get("annotations") or {}:
+        name = key.removeprefix(PREFIX).partition(".")[2] if key.startswith(PREFIX) else ""
+        if name and name not in names:
+            raise BehaviourError(f"{key}: the pod has no container {name!r}{nearest(name, names)}")
 
 
 def said(obj: Object, part: str, default: B) -> B:

@@ -110,7 +110,7 @@ class SimulatedPod:
         """(when, line) that a container has written in its last run, or the one before it. Raises LookupError: no such run."""
         attempts = [run.container.attempt for run in self._runs if run.container.name == container]
         if len(attempts) <= previous:
-            raise LookupError(container)
+            raise LookupError(f"no container {container!r} of pod {meta.name(self.pod)!r} has {'ended' if previous else 'run'}")
         return [(when, line) for attempt, when, line in self._logs.get(container, ()) if attempt == attempts[previous]]
 
     @property
@@ -200,6 +200,7 @@ class SimulatedPod:
 
     def _start(self, start: Start, now: float) -> float | None:
         """Begin to start a container, or have it run; how long until it may (None: it runs)."""
+        behaviour.check(self.pod)
         does = behaviour.of(self.pod, start.spec, is_init=start.kind == "init" and start.spec.get("restartPolicy") != "Always")
         name, key = start.name, f"{self.uid}/{start.name}"
         if start.after is not None and name not in self._starting:

@@ -475,10 +475,16 @@ class Cluster:
         return sorted(found, key=lambda event: (_second(event), meta.resource_version(event)))
 
     def logs(self, pod: str, container: str = "", *, namespace: str = "", previous: bool = False) -> str:
-        """What a container has written: what its pod's annotations say that it writes."""
+        """What a container has written: what its pod's annotations say that it writes.
+
+        Raises StatusError for a pod that is not there, LookupError for a container that has not run.
+        """
         found = self.get(f"pod/{pod}", namespace=namespace)
-        simulated = self._simulated.nodes[found["spec"]["nodeName"]].pods[meta.uid(found)]
         name = container or found["spec"]["containers"][0]["name"]
+        node = self._simulated.nodes.get(found["spec"].get("nodeName", ""))
+        simulated = node.pods.get(meta.uid(found)) if node is not None else None
+        if simulated is None:
+            raise LookupError(f"no container of pod {pod!r} has run")
         return "".join(f"{line}\n" for _, line in simulated.log(name, previous=previous))
 
     # Nodes

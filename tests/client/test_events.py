@@ -9,7 +9,10 @@ import pytest
 
 from navarch.apimachinery.errors import Object
 from navarch.client import events, eventsending
+from navarch.client.client import Client
 from navarch.client.events import EventRecorder
+from navarch.client.eventseries import EventSeriesRecorder
+from navarch.component import clock
 from tests.fakeapi import Bench
 
 
@@ -87,3 +90,33 @@ def test_who_floods_one_object_is_held_to_a_budget() -> None:
         recorder.event(pod("y"), "Normal", "Scheduled", "")
 
     assert len(recorded(test)) == events.BURST_PER_OBJECT + 1
+
+
+@pytest.mark.parametrize("resource", ["events", "events.events.k8s.io"])
+def test_what_others_say_of_the_same_object_in_the_same_moment_is_said_too(
+    monkeypatch: pytest.MonkeyPatch, resource: str
+) -> None:
+    monkeypatch.setattr(clock, "time_seconds", lambda: 1_900_000_000.0)
+
+    def made(client: Client, component: str) -> EventRecorder | EventSeriesRecorder:
+        if resource == "events":
+            return EventRecorder(client, component)
+        return EventSeriesRecorder(client, component, action="Looking")
+
+    async def main() -> list[Object]:
+        bench = Bench()
+        recorders = [made(bench.client, component) for component in ("one", "two", "three")]
+        try:
+            for recorder in recorders:
+                recorder.event(pod("x"), "Normal", "Seen", "it is there")
+                await recorder.flush()
+            answer = await bench.client.list(resource, "a")
+        finally:
+            for recorder in recorders:
+                await recorder.stop()
+            await bench.informers.stop()
+        return sorted(answer["items"], key=lambda event: str(event["metadata"]["name"]))
+
+    found = asyncio.run(main())
+    field = "reportingComponent" if resource == "events" else "reportingController"
+    assert [event[field] for event in found] == ["one", "two", "three"]

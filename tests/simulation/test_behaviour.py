@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from navarch.simulation.behaviour import PREFIX, Behaviour, BehaviourError, of
+from navarch.simulation.behaviour import PREFIX, Behaviour, BehaviourError, check, of
 
 CONTAINER = {"name": "main"}
 
@@ -48,3 +48,16 @@ def test_a_containers_own_word_counts_more_than_its_pods() -> None:
 def test_nonsense_is_refused(said: dict[str, str], text: str) -> None:
     with pytest.raises(BehaviourError, match=text):
         of(pod(**said), CONTAINER)
+
+
+def test_what_is_said_of_a_container_that_is_not_there_is_refused() -> None:
+    made = pod()
+    made["metadata"]["annotations"][f"{PREFIX}exit-code.mian"] = "9"
+    made["spec"] = {"initContainers": [{"name": "first"}], "containers": [CONTAINER]}
+    with pytest.raises(BehaviourError, match=r"exit-code\.mian: the pod has no container 'mian'; the nearest is 'main'"):
+        check(made)
+
+
+def test_no_container_ends_with_such_a_code() -> None:
+    with pytest.raises(BehaviourError, match="exit-code: 999 is not between 0 and 255"):
+        of(pod(exit_code="999"), CONTAINER)

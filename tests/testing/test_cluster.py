@@ -92,6 +92,14 @@ def test_events_are_in_the_order_in_which_they_were_last_seen_whoever_records_th
     assert first < reasons.index("FailedScheduling") < last
 
 
+def test_what_happens_in_one_moment_is_told_by_all_who_see_it(cluster: Cluster) -> None:
+    for name in ("a", "b", "c"):
+        cluster.apply(pod(name, run_seconds="soon"))
+    cluster.advance(seconds=1)
+    for name in ("a", "b", "c"):
+        assert [event["reason"] for event in cluster.events(f"pod/{name}")] == ["Scheduled", "InvalidBehaviour"]
+
+
 def test_events_of_containers_say_of_which(cluster: Cluster) -> None:
     cluster.apply(pod("starts"))
     cluster.wait("pod/starts", "Ready")
@@ -465,6 +473,9 @@ def test_clusters_in_threads_leave_the_machine_its_clock() -> None:
 def test_what_cannot_be_meant_is_told(cluster: Cluster) -> None:
     with pytest.raises(KeyError, match=r"^no node is 'node-33'; the nearest is 'node-3'$"):
         cluster.nodes["node-33"].crash()
+    with pytest.raises(LookupError, match="no container of pod 'nowhere' has run"):
+        cluster.apply({**pod("nowhere"), "spec": {**pod("nowhere")["spec"], "nodeSelector": {"a": "b"}}})
+        cluster.logs("nowhere")
     with pytest.raises(ValueError, match="there is a node 'node-1' already"):
         cluster.add_node("node-1")
     with pytest.raises(StatusError, match=r"taints\[0\]\.effect: Required value"):
