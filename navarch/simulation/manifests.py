@@ -29,6 +29,12 @@ def read(manifests: Manifests) -> Iterator[Object]:
             yield from _flat(dict(manifest))
 
 
+def has_name(obj: Mapping[str, Any]) -> bool:
+    """Whether an object is called something, without which it cannot be applied."""
+    metadata = obj.get("metadata")
+    return isinstance(metadata, Mapping) and isinstance(metadata.get("name"), str) and bool(metadata["name"])
+
+
 def _documents(text: str) -> Iterator[Object]:
     lines: list[str] = []
     for line in [*text.splitlines(), "---"]:

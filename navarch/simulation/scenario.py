@@ -351,6 +351,8 @@ class _Reader:
     def _object(self, place: Place, item: Any) -> Object:
         if not isinstance(item, dict) or not all(isinstance(item.get(field), str) for field in ("apiVersion", "kind")):
             raise self._document.error(place, "an object has an apiVersion and a kind, both strings")
+        if not manifests.has_name(item):
+            raise self._document.error(place, f"{item['kind']}: an object that is applied has a metadata.name")
         return item
 
     def _entry(self, place: Place, item: Any) -> Entry:

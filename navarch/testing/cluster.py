@@ -374,12 +374,14 @@ class Cluster:
     def apply(self, objects: manifests.Manifests, *, namespace: str = "", field_manager: str = "navarch-testing") -> Objects:
         """Apply objects (server-side, taking over what others manage): a file, a directory, YAML, a dict or several.
 
-        Returns them as they are then. Raises StatusError for what the API refuses.
+        Returns them as they are then. Raises StatusError for what the API refuses, ValueError for one without a name.
         """
         return [self.run(self._apply(obj, namespace, field_manager)) for obj in manifests.read(objects)]
 
     async def _apply(self, obj: Object, namespace: str, field_manager: str) -> Object:
         kind = await self.resources.of_object(obj)
+        if not manifests.has_name(obj):
+            raise ValueError(f"{kind.kind}: an object that is applied has a metadata.name; `create` makes others")
         metadata = obj.get("metadata") or {}
         where = (metadata.get("namespace") or namespace or self.namespace) if kind.namespaced else ""
         obj = {**obj, "metadata": {**metadata, "namespace": where}} if where else obj

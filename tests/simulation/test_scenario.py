@@ -98,6 +98,10 @@ def test_what_is_drawn_can_be_written_and_read_again() -> None:
         ),
         ("expect:\n- {object: pod/a, pods: all}", "file.yaml:2: an expectation is either of an object or of pods"),
         ("objects:\n- {kind: Pod}", "file.yaml:2: an object has an apiVersion and a kind, both strings"),
+        (
+            "objects:\n- {apiVersion: v1, kind: Pod, metadata: {generateName: a}}",
+            "file.yaml:2: Pod: an object that is applied has a metadata.name",
+        ),
         ("objects:\n- none.yaml", "file.yaml:2: none.yaml: "),
         ("nodes: [", "file.yaml:2: "),
         ("- a", "file.yaml:1: ['a'] should be a mapping"),

@@ -473,7 +473,9 @@ def test_clusters_in_threads_leave_the_machine_its_clock() -> None:
 def test_what_cannot_be_meant_is_told(cluster: Cluster) -> None:
     with pytest.raises(KeyError, match=r"^no node is 'node-33'; the nearest is 'node-3'$"):
         cluster.nodes["node-33"].crash()
-    with pytest.raises(LookupError, match="no container of pod 'nowhere' has run"):
+    with pytest.raises(ValueError, match=r"Pod: an object that is applied has a metadata\.name"):
+        cluster.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"generateName": "a"}})
+    with pytest.raises(LookupError, match=r"no container of pod 'nowhere' has run"):
         cluster.apply({**pod("nowhere"), "spec": {**pod("nowhere")["spec"], "nodeSelector": {"a": "b"}}})
         cluster.logs("nowhere")
     with pytest.raises(ValueError, match="there is a node 'node-1' already"):
