@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from navarch.scheduler.extender import Extender, ExtenderError
 from navarch.scheduler.framework import Code, CycleState, Handle, Plugin, Status, WaitingPod
-from navarch.scheduler.isolation import PluginError
+from navarch.scheduler.isolation import PluginError, described
 from navarch.scheduler.podinfo import PodInfo
 from navarch.scheduler.runtime import Framework
 
@@ -136,5 +136,7 @@ async def _limited(framework: Framework, plugin: Plugin, point: str, work: Await
             return await work
     except TimeoutError:
         raise PluginError(plugin.name, point, f"gave no answer within {limit_seconds:g}s") from None
-    except Exception as error:
-        raise PluginError(plugin.name, point, str(error) or type(error).__name__) from error
+    except asyncio.CancelledError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise PluginError(plugin.name, point, described(error)) from error

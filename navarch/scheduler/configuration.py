@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from navarch.api.core.resourcenames import is_extended
-from navarch.apimachinery import names
+from navarch.apimachinery import names, yamlcodec
 from navarch.apimachinery.errors import FieldError, Object, duplicate, invalid_value, required
 from navarch.scheduler.extender import DEFAULT_TIMEOUT_SECONDS, ExtenderConfig
 from navarch.scheduler.framework import POINTS, Plugin
@@ -47,11 +47,13 @@ def load(path: Path, more_plugins: Mapping[str, type[Plugin]] | None = None) -> 
     try:
         if path.stat().st_size > SIZE_LIMIT_BYTES:
             raise ConfigurationError(str(path), f"larger than {SIZE_LIMIT_BYTES} bytes")
-        document = yaml.safe_load(path.read_text())
+        document, repeated = yamlcodec.load(path.read_text())
     except OSError as error:
         raise ConfigurationError(str(path), error.strerror or str(error)) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigurationError(str(path), f"not YAML: {error}") from error
+    if repeated:
+        raise ConfigurationError(str(path), yamlcodec.repetitions(path.read_text())[0])
     try:
         return parse(document, more_plugins or {})
     except ConfigurationError as error:

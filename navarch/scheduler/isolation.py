@@ -7,16 +7,23 @@ that takes too long is interrupted, and until it has come to its end every furth
 from __future__ import annotations
 
 import ctypes
+import logging
 import threading
 from collections.abc import Callable
 from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 CALL_LIMIT_SECONDS = 1.0
 """How long one call of a user's plugin may take."""
 INTERRUPTION_LIMIT_SECONDS = 0.1
 """How long to wait for one that has been interrupted."""
+TOLD_LIMIT = 100
+"""How many different failures of one plugin are logged with their tracebacks."""
 
 
 WORDS = {
@@ -38,12 +45,37 @@ class PluginError(Exception):
         self.plugin = plugin
 
 
+def described(error: BaseException) -> str:
+    """What an exception says, with what it is where its text alone is none."""
+    text = str(error)
+    speaks = text and isinstance(error, ValueError | RuntimeError | OSError)
+    return text if speaks else f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
 class Interrupted(BaseException):
     """Thrown into a call that took too long. Not an Exception, lest the plugin catches it by accident."""
 
 
 class Guard:
     """Calls one plugin's methods within a time limit."""
+
+    def with_default(self, function: Callable[..., T], default: T) -> Callable[..., T]:
+        """The same function, guarded; `default` is for when it fails, which is only logged: no pod is the worse for it."""
+        told: set[str] = set()
+
+        def guarded(*args: Any) -> T:
+            try:
+                found: T = self.call(function, *args)
+                return found
+            except Exception as error:
+                if len(told) < TOLD_LIMIT and (text := described(error)) not in told:
+                    told.add(text)
+                    logger.warning(
+                        "a plugin's %s failed: %s", getattr(function, "__qualname__", function), text, exc_info=error
+                    )
+                return default
+
+        return guarded
 
     def __init__(self, limit_seconds: float = CALL_LIMIT_SECONDS) -> None:
         self.limit_seconds = limit_seconds
@@ -76,6 +108,11 @@ class Guard:
             return function(*args)
         except Interrupted:
             raise TimeoutError("interrupted") from None
+        except Exception:
+            raise
+        except BaseException as error:
+            # Such as SystemExit, which would end the process that waits for the answer.
+            raise RuntimeError(described(error)) from error
 
     def _interrupt(self) -> None:
         # Reaches Python code at its next instruction; a call into C that never returns keeps its thread.

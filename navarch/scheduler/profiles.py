@@ -8,11 +8,12 @@ enabled for a point by name; `disabled` leaves out defaults, "*" all of them; wh
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from navarch.apimachinery.errors import FieldError, Object
-from navarch.scheduler.framework import POINTS, Handle, Plugin, implements
-from navarch.scheduler.isolation import Guard
+from navarch.scheduler.events import Hint
+from navarch.scheduler.framework import POINTS, Handle, Plugin, Reuse, implements
+from navarch.scheduler.isolation import Guard, described
 from navarch.scheduler.plugins import DEFAULTS, IN_TREE
 from navarch.scheduler.podinfo import DEFAULT_SCHEDULER_NAME
 from navarch.scheduler.runtime import Framework
@@ -68,13 +69,30 @@ def build(
         for name in names:
             if name not in made:
                 made[name] = _make(known[name], profile, handle, path)
-    if len(points["queueSort"]) != 1:
-        raise ConfigurationError(f"{path}.plugins.queueSort", "only one queue sort plugin required for profile")
-    if not points["bind"]:
-        raise ConfigurationError(f"{path}.plugins.bind", "at least one bind plugin is needed for profile")
     guards = {name: Guard() for name in made if IN_TREE.get(name) is not type(made[name])}
+    for name, guard in guards.items():
+        try:
+            _isolate(made[name], guard)
+        except Exception as error:
+            raise ConfigurationError(path, f'plugin "{name}" does not say what may help: {described(error)}') from error
     found = {point: [made[name] for name in names] for point, names in points.items()}
     return Framework(profile.scheduler_name, found, weights, guards)
+
+
+def _isolate(plugin: Plugin, guard: Guard) -> None:
+    """What a plugin is asked beside its extension points: what fails there holds up nobody."""
+    kind = type(plugin)
+    if kind.reuse is not Plugin.reuse:
+        plugin.reuse = guard.with_default(plugin.reuse, Reuse.NEVER)  # type: ignore[method-assign]
+    if kind.sort_key is not Plugin.sort_key:
+        # Less than any other.
+        plugin.sort_key = guard.with_default(plugin.sort_key, ())  # type: ignore[method-assign]
+    if kind.events_to_register is not Plugin.events_to_register:
+        events = [
+            hint if hint.hint is None else replace(hint, hint=guard.with_default(hint.hint, Hint.QUEUE))
+            for hint in plugin.events_to_register()
+        ]
+        plugin.events_to_register = lambda: events  # type: ignore[method-assign]
 
 
 def _make(kind: type[Plugin], profile: Profile, handle: Handle, path: str) -> Plugin:
@@ -82,12 +100,12 @@ def _make(kind: type[Plugin], profile: Profile, handle: Handle, path: str) -> Pl
     try:
         return kind(args, handle)
     except Exception as error:
-        raise ConfigurationError(f"{path}.pluginConfig", f'initializing plugin "{kind.name}": {error}') from error
+        raise ConfigurationError(f"{path}.pluginConfig", f'initializing plugin "{kind.name}": {described(error)}') from error
 
 
 def resolve(profile: Profile, known: Mapping[str, type[Plugin]], path: str) -> tuple[dict[str, list[str]], dict[str, int]]:
-    """Extension point -> names of plugins; name -> weight."""
-    everywhere = _merged(profile.plugins.get(MULTI_POINT, PluginSet()))
+    """Extension point -> names of plugins; name -> weight. Raises ConfigurationError."""
+    everywhere = _merged(profile.plugins.get(MULTI_POINT, PluginSet()), f"{path}.plugins.{MULTI_POINT}")
     weights = {name: weight for name, weight in everywhere if weight}
     points: dict[str, list[str]] = {}
     for point in POINTS:
@@ -106,10 +124,14 @@ def resolve(profile: Profile, known: Mapping[str, type[Plugin]], path: str) -> t
         points[point] = overridden + rest + [name for name in own if name not in overridden]
     for name in points["score"]:
         weights.setdefault(name, 1)
+    if len(points["queueSort"]) != 1:
+        raise ConfigurationError(f"{path}.plugins.queueSort", "only one queue sort plugin required for profile")
+    if not points["bind"]:
+        raise ConfigurationError(f"{path}.plugins.bind", "at least one bind plugin is needed for profile")
     return points, weights
 
 
-def _merged(custom: PluginSet) -> list[tuple[str, int]]:
+def _merged(custom: PluginSet, path: str) -> list[tuple[str, int]]:
     """The default plugins, as the profile's `multiPoint` changes and continues them."""
     replaced = dict(custom.enabled)
     found: list[tuple[str, int]] = []
@@ -118,7 +140,7 @@ def _merged(custom: PluginSet) -> list[tuple[str, int]]:
             if kind.name not in custom.disabled:
                 found.append((kind.name, replaced.pop(kind.name, weight)))
     found += [(name, weight) for name, weight in custom.enabled if name in replaced]
-    _refuse_twice([name for name, _ in found], MULTI_POINT)
+    _refuse_twice([name for name, _ in found], path)
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,13 +23,15 @@ from navarch.scheduler.framework import (
     Rejection,
     Status,
 )
-from navarch.scheduler.isolation import Guard, PluginError
+from navarch.scheduler.isolation import TOLD_LIMIT, Guard, PluginError, described
 from navarch.scheduler.nodes import Nodes
 from navarch.scheduler.podinfo import PodInfo
 from navarch.scheduler.snapshot import Snapshot
 
 Preparation = Callable[[], Any]
 _NO_ROWS: BoolArray = np.zeros(0, np.bool_)
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -78,6 +81,7 @@ class Framework:
         self.points = {point: tuple(points.get(point, ())) for point in POINTS}
         self.weights = weights
         self.guards = guards or {}
+        self._told: set[str] = set()
         self.plugins: dict[str, Plugin] = {plugin.name: plugin for found in self.points.values() for plugin in found}
         self.followers = tuple(plugin for plugin in self.points["preFilter"] if _follows(plugin))
         """Plugins that keep count of pods that come and go."""
@@ -90,8 +94,12 @@ class Framework:
         except PluginError:
             raise
         except Exception as error:
-            text = str(error) or type(error).__name__
-            raise PluginError(plugin.name, point, text) from error
+            failure = PluginError(plugin.name, point, described(error))
+            if guard is not None and len(self._told) < TOLD_LIMIT and str(failure) not in self._told:
+                # Whoever wrote it wants to know where; the pod's event says only what.
+                self._told.add(str(failure))
+                logger.warning("%s", failure, exc_info=error)
+            raise failure from error
 
     def stop(self) -> None:
         for guard in self.guards.values():
@@ -114,7 +122,7 @@ class Framework:
             try:
                 return list(plugin.filter(state, pod, nodes))
             except Exception as error:
-                raise PluginError(plugin.name, "Filter", str(error) or type(error).__name__) from error
+                raise PluginError(plugin.name, "Filter", described(error)) from error
 
         def judge() -> list[Rejection]:
             return list(plugin.filter(state, pod, nodes))
@@ -163,7 +171,7 @@ class Framework:
             try:
                 return plugin.score(state, pod, nodes)  # type: ignore[no-any-return]
             except Exception as error:
-                raise PluginError(plugin.name, "Score", str(error) or type(error).__name__) from error
+                raise PluginError(plugin.name, "Score", described(error)) from error
         scores: IntArray = self.call(plugin, "Score", plugin.score, state, pod, nodes)
         if scores.shape != (nodes.size,) or scores.dtype != np.int64:
             raise PluginError(plugin.name, "Score", f"{nodes.size} integers were expected")

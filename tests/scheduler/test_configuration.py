@@ -322,9 +322,21 @@ def test_plugins_come_from_files_and_can_then_be_enabled(tmp_path: Path) -> None
 
 
 def test_a_profile_without_a_way_to_bind_is_refused() -> None:
-    from tests.scheduler.world import framework, snapshot
-
-    found = parse(profile(plugins={"bind": {"disabled": [{"name": "DefaultBinder"}]}}))
-    with pytest.raises(ConfigurationError, match="at least one bind plugin is needed"):
-        framework(snapshot(), found.profiles[0])
+    with pytest.raises(ConfigurationError, match=r"profiles\[0\]\.plugins\.bind: at least one bind plugin is needed"):
+        parse(profile(plugins={"bind": {"disabled": [{"name": "DefaultBinder"}]}}))
     assert Profile().scheduler_name == "default-scheduler"
+
+
+def test_a_plugin_that_is_named_twice_is_refused_with_its_place() -> None:
+    with pytest.raises(ConfigurationError, match=r'^profiles\[0\]\.plugins\.multiPoint: plugin "NodePorts" already registered'):
+        parse(profile(plugins={"multiPoint": {"disabled": [{"name": "*"}], "enabled": [{"name": "NodePorts"}] * 2}}))
+
+
+def test_a_field_that_stands_there_twice_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "scheduler.yaml"
+    file.write_text(
+        "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n"
+        "profiles: [{schedulerName: one}]\nprofiles: [{schedulerName: two}]\n"
+    )
+    with pytest.raises(ConfigurationError, match=r'scheduler\.yaml: line 4: key "profiles" already set in map'):
+        configuration.load(file)

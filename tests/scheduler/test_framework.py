@@ -15,8 +15,8 @@ from navarch.client.client import Client
 from navarch.client.informer import Informers
 from navarch.scheduler.configuration import Configuration
 from navarch.scheduler.engine import Engine
-from navarch.scheduler.events import EventHint
-from navarch.scheduler.framework import Code, CycleState, PerNode, Plugin, PreFilterResult, Status, unschedulable, wait
+from navarch.scheduler.events import NODE, Action, EventHint, Hint, on
+from navarch.scheduler.framework import Code, CycleState, PerNode, Plugin, PreFilterResult, Reuse, Status, unschedulable, wait
 from navarch.scheduler.isolation import Guard
 from navarch.scheduler.nodes import NodeInfo
 from navarch.scheduler.podinfo import PodInfo
@@ -158,6 +158,94 @@ def test_a_plugin_that_fails_or_hangs_fails_only_that_pod(monkeypatch: pytest.Mo
             assert messages["slow"] == 'running PreFilter plugin "Broken": gave no answer within 0.05s'
             assert condition(found, "bad")["reason"] == "SchedulerError"
             assert not where(found, "bad")
+
+    asyncio.run(main())
+
+
+class Exiting(PerNode):
+    """Ends the process, as it thinks."""
+
+    name = "Exiting"
+
+    def filter_node(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> Status | None:
+        if pod.name == "filter":
+            raise SystemExit(3)
+        if pod.name == "key":
+            return {}["nobody"]  # type: ignore[no-any-return]
+        return None
+
+    async def pre_bind(self, state: CycleState, pod: PodInfo, node_name: str) -> Status | None:
+        if pod.name == "prebind":
+            raise SystemExit(4)
+        return None
+
+
+def test_a_plugin_that_would_end_the_process_fails_only_that_pod(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with bench(running(Exiting)) as found:
+            found.api.put(node())
+            for name in ("filter", "key", "prebind", "good"):
+                found.api.put(pod(name))
+            await found.until(lambda: where(found, "good"))
+            await found.until(lambda: len({event["regarding"]["name"] for event in events(found, "FailedScheduling")}) == 3)
+            notes = {event["regarding"]["name"]: event["note"] for event in events(found, "FailedScheduling")}
+            assert notes == {
+                "filter": 'running "Exiting" filter plugin: SystemExit: 3',
+                "key": "running \"Exiting\" filter plugin: KeyError: 'nobody'",
+                "prebind": 'running PreBind plugin "Exiting": SystemExit: 4',
+            }
+
+    asyncio.run(main())
+    # Where it was is in the log.
+    assert 'return {}["nobody"]' in caplog.text
+
+
+class Aside(PerNode):
+    """Fails where it is asked beside its extension points."""
+
+    name = "Aside"
+
+    def reuse(self, pod: PodInfo) -> Reuse:
+        if pod.name.startswith("hang"):
+            _spin()
+        raise ValueError("no idea")
+
+    def filter_node(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> Status | None:
+        return None if "open" in node.labels or pod.name.startswith("good") else unschedulable("node(s) were closed")
+
+    def events_to_register(self) -> Sequence[EventHint]:
+        def hint(pod: PodInfo, old: Object | None, new: Object | None) -> Hint:
+            _spin()
+            return Hint.SKIP
+
+        return [on(NODE, Action.NODE_LABEL, hint)]
+
+
+class Sorting(Plugin):
+    """Cannot compare anything."""
+
+    name = "Sorting"
+
+    def sort_key(self, pod: PodInfo, since: float) -> tuple[Any, ...]:
+        raise ValueError("no idea")
+
+
+def test_what_a_plugin_is_asked_beside_its_extension_points_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("navarch.scheduler.profiles.Guard", lambda: Guard(0.05))
+    plugins = {
+        "multiPoint": PluginSet((("Aside", 0),), frozenset({"PrioritySort"})),
+        "queueSort": PluginSet((("Sorting", 0),)),
+    }
+
+    async def main() -> None:
+        async with bench(running(Aside, Sorting, profiles=[Profile(plugins=plugins)])) as found:
+            made = found.api.put(node())
+            for name in ("hang", "wait", "good"):
+                found.api.put(pod(name))
+            await found.until(lambda: where(found, "good"))
+            await found.until(lambda: condition(found, "hang") and condition(found, "wait"))
+            found.api.put({**made, "metadata": {**made["metadata"], "labels": {"open": "yes"}}})
+            await found.until(lambda: where(found, "hang") and where(found, "wait"))
 
     asyncio.run(main())
 
