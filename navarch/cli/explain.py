@@ -18,7 +18,7 @@ NODES_SHOWN = 10
 def pod_named(text: str) -> tuple[str, str]:
     """(namespace, name) of ``[NS/]NAME``. Raises CommandError."""
     namespace, slash, name = text.rpartition("/")
-    if not name or (slash and not namespace):
+    if not name or (slash and not namespace) or "/" in namespace:
         raise CommandError(f"{text} is not a pod: [NS/]NAME is expected")
     return namespace or "default", name
 

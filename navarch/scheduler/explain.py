@@ -104,6 +104,7 @@ def without(snapshot: Snapshot, pod: PodInfo) -> Iterator[str]:
 
 def explain(framework: Framework, snapshot: Snapshot, pod: PodInfo) -> Explanation:
     """Raises PluginError if PreFilter fails."""
+    pod = pod.unbound()
     with without(snapshot, pod) as name:
         filtered = pre_filter(framework, pod, snapshot, CycleState())
         if name:

@@ -384,6 +384,13 @@ class PodInfo:
             template = known[key] = _template(pod, self.template.spec)
         return PodInfo(self.pod, template)
 
+    def unbound(self) -> PodInfo:
+        """As it was before it was on a node."""
+        if not self.node_name:
+            return self
+        spec = {key: value for key, value in self.pod["spec"].items() if key != "nodeName"}
+        return PodInfo({**self.pod, "spec": spec})
+
     def counts_as(self, other: PodInfo) -> bool:
         """Whether it makes no difference to any rule which of the two is on a node."""
         return self.template is other.template and self.is_terminating == other.is_terminating

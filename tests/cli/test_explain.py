@@ -85,6 +85,8 @@ def test_a_pod_is_named() -> None:
     assert pod_named("shop/web") == ("shop", "web")
     with pytest.raises(CommandError, match="is not a pod"):
         pod_named("/web")
+    with pytest.raises(CommandError, match="a/b/c is not a pod"):
+        pod_named("a/b/c")
 
 
 @pytest.fixture(scope="module")

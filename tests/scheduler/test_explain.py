@@ -59,6 +59,14 @@ def test_the_score_table_adds_up_to_the_decision() -> None:
     assert decide(found, item).node == "b"
 
 
+def test_other_nodes_are_judged_of_a_pod_that_has_one() -> None:
+    item = pod("web", cpu="3", nodeName="a")
+    answer = explained(snapshot(node("a"), node("b"), node("c", cpu="1"), placed={"a": [item]}), item)
+    assert {name: of(answer, name)["fits"] for name in "abc"} == {"a": True, "b": True, "c": False}
+    assert [rejection["plugin"] for rejection in of(answer, "c")["rejections"]] == ["NodeResourcesFit"]
+    assert answer["fitsEmptyNodes"]["count"] == 2
+
+
 def test_a_pod_that_is_placed_is_judged_as_if_it_were_not() -> None:
     item = pod("web", cpu="3")
     found = snapshot(node("a"), node("b"), placed={"a": [item]})
