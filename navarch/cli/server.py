@@ -246,6 +246,7 @@ async def _run_components(cluster: Cluster, server: APIServer, reporter: Reporte
     from navarch.client.informer import Informers
     from navarch.component.tasks import Tasks
     from navarch.controllers.manager import ControllerManager
+    from navarch.scheduler.reloading import ReloadingScheduler
     from navarch.scheduler.scheduler import Scheduler
 
     transport = server.transport()
@@ -261,8 +262,10 @@ async def _run_components(cluster: Cluster, server: APIServer, reporter: Reporte
 
     async def schedule(transport: Transport, informers: Informers) -> None:
         client = Client(transport, field_manager="kube-scheduler")
-        configured = (cluster.scheduler_config, cluster.scheduler_plugins)
-        scheduler = Scheduler(client, informers, *configured, host=socket.gethostname())
+        host = socket.gethostname()
+        scheduler: Scheduler | ReloadingScheduler = Scheduler(client, informers, host=host)
+        if cluster.scheduler_config is not None or cluster.scheduler_plugins:
+            scheduler = ReloadingScheduler(client, cluster.scheduler_config, cluster.scheduler_plugins, host=host)
         server.pipeline.explain.explainer = scheduler.explain
         try:
             await scheduler.run()

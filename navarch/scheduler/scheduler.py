@@ -24,27 +24,22 @@ class Scheduler:
         self,
         client: Client,
         informers: Informers,
-        configuration: Path | None = None,
-        plugins: Sequence[Path] = (),
+        configuration: Configuration | None = None,
         *,
         host: str = "",
     ) -> None:
-        """`configuration` is a `KubeSchedulerConfiguration` file, `plugins` are Python files, `host` is where it runs."""
+        """`host` is where it runs."""
         self._host = host
         self._configuration = configuration
-        self._plugins = plugins
         self._client = client
         self._informers = informers
         self._engine: Engine | None = None
         self._stopped = asyncio.Event()
 
     async def run(self) -> None:
-        """Schedule until `stop`."""
+        """Schedule until `stop`. Raises ConfigurationError for plugins that cannot be made."""
         module = await asyncio.to_thread(importlib.import_module, "navarch.scheduler.engine")
-        configuration = None
-        if self._configuration is not None or self._plugins:
-            configuration = await asyncio.to_thread(load, self._configuration, self._plugins)
-        engine: Engine = module.Engine(self._client, self._informers, configuration, self._host)
+        engine: Engine = module.Engine(self._client, self._informers, self._configuration, self._host)
         self._engine = engine
         if self._stopped.is_set():
             return

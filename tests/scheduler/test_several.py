@@ -22,7 +22,7 @@ from navarch.component import clock
 from navarch.component.tasks import Tasks
 from navarch.kubelet import admission
 from navarch.scheduler import claimwriting
-from navarch.scheduler.scheduler import Scheduler
+from navarch.scheduler.scheduler import Scheduler, load
 from navarch.simulation.cluster import Parts, SimulatedCluster
 from navarch.simulation.loop import SimulatedClock, SimulatedLoop
 from tests.scheduler.test_dynamicresources import device, resource_slice
@@ -164,7 +164,7 @@ async def a_cluster() -> AsyncIterator[Cluster]:
 async def a_scheduler(way: Mortal, configuration: Path | None = None) -> AsyncIterator[Scheduler]:
     client = Client(way, field_manager="kube-scheduler")
     informers = Informers(client)
-    scheduler = Scheduler(client, informers, configuration)
+    scheduler = Scheduler(client, informers, load(configuration) if configuration is not None else None)
     running = asyncio.ensure_future(scheduler.run())
     try:
         yield scheduler
