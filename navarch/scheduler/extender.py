@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 DEFAULT_TIMEOUT_SECONDS = 5.0
 MAX_EXTENDER_SCORE = 10
 ANSWER_LIMIT_BYTES = 64 << 20
+TIMED_OUT = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
 
 
 class ExtenderError(Exception):
@@ -133,16 +134,21 @@ class Extender:
                 timeout_seconds=self.config.timeout_seconds,
             )
         except TimeoutError:
-            limit = f"{self.config.timeout_seconds:g}s"
-            raise ExtenderError(f'Post "{self.config.url_prefix}/{verb}": no answer within {limit}') from None
+            raise ExtenderError(f'Post "{self.config.url_prefix}/{verb}": {TIMED_OUT}') from None
         except OSError as error:
-            raise ExtenderError(f'Post "{self.config.url_prefix}/{verb}": {error}') from error
+            raise ExtenderError(f'Post "{self.config.url_prefix}/{verb}": {self._reason(error)}') from error
         if answer.status != 200:
             raise ExtenderError(f"failed {verb} with extender at URL {self.config.url_prefix}/{verb}, code {answer.status}")
         try:
             return _folded(orjson.loads(answer.body[:ANSWER_LIMIT_BYTES]))
         except orjson.JSONDecodeError as error:
             raise ExtenderError(f"extender {self.config.url_prefix} did not answer with JSON: {error}") from error
+
+    def _reason(self, error: OSError) -> str:
+        """As Go words it."""
+        if isinstance(error, ConnectionRefusedError) or "refused" in str(error).lower():
+            return f"dial tcp {self._client.host}:{self._client.port}: connect: connection refused"
+        return "EOF" if isinstance(error, ConnectionResetError) else str(error)
 
 
 def _folded(value: Any) -> Any:

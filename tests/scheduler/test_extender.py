@@ -131,8 +131,24 @@ def test_one_that_does_not_answer_is_passed_over_only_if_it_may_be() -> None:
             found.api.put(pod("web"))
             await found.until(lambda: condition(found, "web"))
             assert condition(found, "web")["reason"] == "SchedulerError"
-            assert "no answer within 0.05s" in condition(found, "web")["message"]
+            message = condition(found, "web")["message"]
+            assert message.endswith('/filter": context deadline exceeded (Client.Timeout exceeded while awaiting headers)')
             assert not where(found, "web")
+
+    asyncio.run(main())
+
+
+def test_one_that_is_not_there_is_told_in_kubernetes_words() -> None:
+    async def main() -> None:
+        async with service(lambda verb, arguments: None) as url:
+            pass
+        configuration = parse(document(extenders=[{"urlPrefix": url, "filterVerb": "filter"}]))
+        async with bench(lambda found: Running(Engine(found.client, found.informers, configuration))) as found:
+            found.api.put(node("node-1"))
+            found.api.put(pod("web"))
+            await found.until(lambda: condition(found, "web"))
+            address = url.removeprefix("http://").split("/")[0]
+            assert condition(found, "web")["message"] == f'Post "{url}/filter": dial tcp {address}: connect: connection refused'
 
     asyncio.run(main())
 
