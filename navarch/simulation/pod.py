@@ -210,16 +210,24 @@ class SimulatedPod:
                 delay = duration_text(self._backoff.delay(key))
                 pod = f"{meta.name(self.pod)}_{meta.namespace(self.pod)}({self.uid})"
                 shown = f"back-off {delay} restarting failed container={name} pod={pod}"
+                if self._waiting.get(name) != Waiting("CrashLoopBackOff", shown):
+                    self._warn("BackOff", f"Back-off restarting failed container {name} in pod {pod}", name)
                 self._waiting[name] = Waiting("CrashLoopBackOff", shown)
                 return remaining
             self._backoff.next(key, failed_at, now)
         if does.pull_error:
             image = start.spec.get("image", "")
-            self._waiting[name] = Waiting("ErrImagePull", does.pull_error)
-            if name in self._starting:
+            if name not in self._starting:
+                self._starting[name] = math.inf
+                self._waiting[name] = Waiting("ErrImagePull", does.pull_error)
+                self._warn("Failed", f'Failed to pull image "{image}": {does.pull_error}', name)
+                self._warn("Failed", "Error: ErrImagePull", name)
+                return self._backoff.initial_seconds
+            if name not in self._waiting or self._waiting[name].reason != "ImagePullBackOff":
                 self._waiting[name] = Waiting("ImagePullBackOff", f'Back-off pulling image "{image}": {does.pull_error}')
-            self._starting[name] = math.inf
-            return math.inf if self._waiting[name].reason == "ImagePullBackOff" else self._backoff.initial_seconds
+                self._node.event(self.pod, "Normal", "BackOff", f'Back-off pulling image "{image}"', container=name)
+                self._warn("Failed", "Error: ImagePullBackOff", name)
+            return math.inf
         due = self._starting.setdefault(name, now + does.pull_seconds + does.start_seconds)
         if now < due:
             return due - now
@@ -248,6 +256,9 @@ class SimulatedPod:
         self._node.event(self.pod, "Normal", "Started", "Container started", container=name)
         moments = (does.run_seconds, does.ready_seconds, does.live_seconds)
         return min((moment for moment in moments if 0 < moment < math.inf), default=None)
+
+    def _warn(self, reason: str, message: str, container: str) -> None:
+        self._node.event(self.pod, "Warning", reason, message, container=container)
 
     def _ended_at(self, container: Container) -> float:
         return clock.monotonic() - max(0.0, clock.time_seconds() - container.finished_at / 1e9)

@@ -156,6 +156,14 @@ def test_containers_do_what_is_said_of_them(cluster: Cluster) -> None:
     assert meta.is_condition_true(cluster.get("pod/late"), "Ready")
     cluster.apply(pod("absent", pull_error="not found"))
     cluster.wait("pod/absent", lambda found: waiting(found) == "ImagePullBackOff")
+    cluster.advance(seconds=1)
+    told = [f"{event['type']} {event['reason']} {event['message']}" for event in cluster.events("pod/absent")]
+    assert told[1:] == [
+        'Warning Failed Failed to pull image "registry.example/main:1": not found',
+        "Warning Failed Error: ErrImagePull",
+        'Normal BackOff Back-off pulling image "registry.example/main:1"',
+        "Warning Failed Error: ImagePullBackOff",
+    ]
 
 
 def restarts(found: Any) -> int:
@@ -176,6 +184,9 @@ def test_what_crashes_again_and_again_is_backed_off(cluster: Cluster) -> None:
     more = cluster.get("pod/crashing")["status"]["containerStatuses"][0]["restartCount"]
     # 10 s, 20 s, 40 s, 80 s and 160 s within five minutes; then one in five minutes.
     assert 4 <= few <= 6 and 11 <= more - few <= 13
+    told = [event for event in cluster.events("pod/crashing") if event["reason"] == "BackOff"]
+    where = f"crashing_default({meta.uid(cluster.get('pod/crashing'))})"
+    assert {event["message"] for event in told} == {f"Back-off restarting failed container main in pod {where}"}
 
 
 def test_jobs_run_at_their_time(cluster: Cluster) -> None:
