@@ -311,7 +311,11 @@ class SimulatedCluster:
     async def add_nodes(self, count: int, **options: Any) -> None:
         """So many more nodes, which join at the same time: who looks after all nodes then looks once."""
         for start in range(0, count, JOINING_LIMIT):
-            await asyncio.gather(*(self.add_node(**options) for _ in range(min(JOINING_LIMIT, count - start))))
+            joining = (self.add_node(**options) for _ in range(min(JOINING_LIMIT, count - start)))
+            for joined in await asyncio.gather(*joining, return_exceptions=True):
+                # Not before all have had their say: the others have joined.
+                if isinstance(joined, BaseException):
+                    raise joined
 
     def is_strange(self, name: str) -> bool:
         """Whether a Node of the API is none of those that are simulated."""

@@ -34,6 +34,7 @@ LEASE_SECONDS = 40
 HEARTBEAT_SECONDS = 10.0
 REPORT_SECONDS = 300.0
 RETRY_SECONDS = 1.0
+REGISTER_LIMIT_SECONDS = 600.0
 KUBELET_PORT = 10250
 MICRO_TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 CAPACITY = {"cpu": "32", "memory": "256Gi", "pods": "110", "ephemeral-storage": "1Ti"}
@@ -120,8 +121,21 @@ class SimulatedNode:
     # What is done to it
 
     async def start(self) -> None:
-        """Register, and live. Raises StatusError where the API refuses such a node."""
-        if await self._context.run(asyncio.create_task, self._register()) and self._administrator is not None:
+        """Register, and live. Tries again while the API server is away or not well, for a while, as a kubelet does.
+
+        Raises StatusError where such a node is refused, OSError where nobody answers for too long.
+        """
+        deadline = clock.monotonic() + REGISTER_LIMIT_SECONDS
+        while True:
+            try:
+                is_told = await self._context.run(asyncio.create_task, self._register())
+                break
+            except (StatusError, OSError) as error:
+                passes = isinstance(error, OSError) or error.code >= 500 or error.code in (409, 429)
+                if not passes or clock.monotonic() >= deadline:
+                    raise
+            await clock.sleep(RETRY_SECONDS)
+        if is_told and self._administrator is not None:
             # All has been told, and from here on it goes without saying.
             self._beating_since = clock.monotonic()
         else:

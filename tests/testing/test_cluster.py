@@ -387,6 +387,15 @@ def test_invariants_of_the_user_are_watched(cluster: Cluster) -> None:
         cluster.advance(minutes=1)
 
 
+def test_nodes_join_once_whatever_becomes_of_their_requests(cluster: Cluster) -> None:
+    with cluster.do("fail-requests", code=503, share=0.7), cluster.do("time-out-requests", when="after", share=0.7):
+        cluster.do("add-nodes", count=3)
+        names = [f"node-{number}" for number in range(1, 7)]
+        assert list(cluster.nodes) == names
+    assert [meta.name(node) for node in cluster.list("nodes")] == names
+    cluster.settle(minutes=5)
+
+
 def test_a_broken_invariant_is_told_once_until_it_has_held_again(cluster: Cluster) -> None:
     @cluster.invariant
     def few(state: State) -> None:
