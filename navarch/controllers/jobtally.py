@@ -61,7 +61,8 @@ def tally(job: Object, pods: Iterable[Object]) -> Tally:
         uid = meta.uid(pod)
         if has_finalizer(pod) and is_valid(job, pod):
             index = jobindexes.of_pod(pod)
-            if podrules.phase(pod) == "Succeeded" and uid not in noted_succeeded:
+            # One that was noted as failed when it was told to go may still end well: it is one of both all the same.
+            if podrules.phase(pod) == "Succeeded" and uid not in noted_succeeded and uid not in noted_failed:
                 result.succeeded.append(pod)
                 if is_indexed(job) and index is not None:
                     result.completed_indexes.add(index)

@@ -58,6 +58,15 @@ def test_what_is_no_index_is_none(text: str) -> None:
     assert todo.create == [0] and "succeeded" not in todo.status
 
 
+def test_a_pod_that_was_noted_as_failed_and_then_ends_well_is_counted_once() -> None:
+    noted = {"startTime": STAMP, "succeeded": 1, "failed": 1, "uncountedTerminatedPods": {"failed": ["told-to-go"]}}
+    owner = job(noted, completions=2, parallelism=2, backoffLimit=100)
+    todo = plan(owner, pod("told-to-go", "Succeeded"))
+    assert not meta.is_condition_true({"status": todo.status}, "SuccessCriteriaMet")
+    assert todo.status.get("uncountedTerminatedPods", {}).get("succeeded", []) == []
+    assert len(todo.create) == 1
+
+
 def test_as_many_pods_run_as_parallelism_and_open_completions_allow() -> None:
     owner = job({}, completions=5, parallelism=3)
     assert len(plan(owner).create) == 3
