@@ -6,6 +6,7 @@ that cannot be applied raises `PatchError`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from operator import is_
 from typing import Any
@@ -18,6 +19,8 @@ OPERATIONS_LIMIT = 10_000
 # A copy of a copy doubles: what all copies of one patch add up to (values and characters) is bounded.
 COPIED_LIMIT = 3 * 1024 * 1024
 
+# As Go reads an integer; a longer one is beyond any list.
+_POSITION = re.compile(r"[+-]?[0-9]{1,18}\Z", re.ASCII)
 _DIRECTIVE = "$patch"
 _RETAIN_KEYS = "$retainKeys"
 _ELEMENT_ORDER = "$setElementOrder/"
@@ -59,16 +62,51 @@ def json_patch(document: Any, operations: Any) -> Any:
             f"The allowed maximum operations in a JSON patch is {OPERATIONS_LIMIT}, got {len(operations)}"
         )
     copied = 0
+    draft = _Draft(document)
     for operation in operations:
         if not isinstance(operation, dict):
             raise MalformedError(goformat.not_into(operation, "handlers.jsonPatchOp"))
         if operation.get("op") == "copy":
             source = _operand(operation, "from")
-            copied += _size(_lookup(document, _pointer(source), source, "copy"), COPIED_LIMIT - copied)
+            copied += _size(_lookup(draft.document, _pointer(source), source, "copy"), COPIED_LIMIT - copied)
             if copied > COPIED_LIMIT:
                 raise PatchError(f"the accumulated size of copies exceeds the limit {COPIED_LIMIT}")
-        document = _operate(document, operation)
-    return document
+        _operate(draft, operation)
+    return draft.document
+
+
+class _Draft:
+    """A document that operations change one after the other: what has been copied for one is the next one's to change."""
+
+    def __init__(self, document: Any) -> None:
+        self.document = document
+        self._own: dict[int, Any] = {}
+        """By id: the maps and lists that are in one place of the document and nowhere else."""
+
+    def at(self, steps: list[str]) -> Any:
+        """The map or list at a place that there is, to be changed."""
+        self.document = place = self._owned(self.document)
+        for step in steps:
+            key = step if isinstance(place, dict) else _index(step, len(place), step)
+            place[key] = self._owned(place[key])
+            place = place[key]
+        return place
+
+    def _owned(self, value: Any) -> Any:
+        if id(value) in self._own:
+            return value
+        made = dict(value) if isinstance(value, dict) else list(value)
+        self._own[id(made)] = made
+        return made
+
+    def share(self, value: Any) -> None:
+        """It is going to be in two places: neither may change with the other."""
+        waiting = [value]
+        while waiting:
+            item = waiting.pop()
+            # What is below something that is shared is shared already.
+            if self._own.pop(id(item), None) is not None:
+                waiting += item.values() if isinstance(item, dict) else item
 
 
 def _size(value: Any, limit: int) -> int:
@@ -87,34 +125,33 @@ def _size(value: Any, limit: int) -> int:
     return size
 
 
-def _operate(document: Any, operation: Mapping[str, Any]) -> Any:
+def _operate(draft: _Draft, operation: Mapping[str, Any]) -> None:
     name, path = operation.get("op"), operation.get("path")
     if not isinstance(path, str):
         raise PatchError("missing path in JSON patch operation")
     steps = _pointer(path)
     match name:
         case "add":
-            return _add(document, steps, _operand(operation, "value"), path)
+            _add(draft, steps, _operand(operation, "value"), path)
         case "remove":
-            return _remove(document, steps, path)
+            _remove(draft, steps, path)
         case "replace":
-            _lookup(document, steps, path, "replace")
-            if not steps:
-                return _operand(operation, "value")
-            return _replace(document, steps, _operand(operation, "value"))
+            _replace(draft, steps, _operand(operation, "value"), path)
         case "test":
-            if not _equal(_lookup(document, steps, path, "test", missing=None), operation.get("value")):
+            if not _equal(_lookup(draft.document, steps, path, "test", missing=None), operation.get("value")):
                 raise TestFailedError(f"testing value {path} failed: test failed")
-            return document
         case "move" | "copy":
             source = _operand(operation, "from")
-            value = _lookup(document, _pointer(source), source, str(name))
-            if name == "move":
-                if path.startswith(f"{source}/"):
-                    raise PatchError(f"cannot move {source} into itself")
-                document = _remove(document, _pointer(source), source)
-            return _add(document, steps, value, path)
-    raise PatchError(f"Unexpected kind: {name}")
+            value = _lookup(draft.document, _pointer(source), source, str(name))
+            if name == "copy":
+                draft.share(value)
+            elif path.startswith(f"{source}/"):
+                raise PatchError(f"cannot move {source} into itself")
+            else:
+                _remove(draft, _pointer(source), source)
+            _add(draft, steps, value, path)
+        case _:
+            raise PatchError(f"Unexpected kind: {name}")
 
 
 def _equal(one: Any, other: Any) -> bool:
@@ -143,10 +180,9 @@ def _pointer(path: str) -> list[str]:
 
 
 def _index(step: str, size: int, path: str) -> int:
-    try:
-        position = int(step)
-    except ValueError:
-        raise PatchError(f"invalid array index in JSON pointer: {path}") from None
+    if not _POSITION.match(step):
+        raise PatchError(f"invalid array index in JSON pointer: {path}")
+    position = int(step)
     if position < 0:
         if position < -size:
             raise PatchError(f"Unable to access invalid index: {position}: invalid index referenced")
@@ -167,47 +203,39 @@ def _lookup(document: Any, steps: list[str], path: str, action: str, missing: An
     return document
 
 
-def _replace(document: Any, steps: list[str], value: Any) -> Any:
-    """A copy of `document` with an existing place replaced."""
-    step, rest = steps[0], steps[1:]
-    if isinstance(document, dict):
-        return {**document, step: _replace(document[step], rest, value) if rest else value}
-    position = _index(step, len(document), step)
-    changed = list(document)
-    changed[position] = _replace(changed[position], rest, value) if rest else value
-    return changed
-
-
-def _add(document: Any, steps: list[str], value: Any, path: str) -> Any:
+def _replace(draft: _Draft, steps: list[str], value: Any, path: str) -> None:
+    _lookup(draft.document, steps, path, "replace")
     if not steps:
-        return value
-    parent = _lookup(document, steps[:-1], path, "add")
-    step = steps[-1]
+        draft.document = value
+        return
+    parent, step = draft.at(steps[:-1]), steps[-1]
+    parent[step if isinstance(parent, dict) else _index(step, len(parent), path)] = value
+
+
+def _add(draft: _Draft, steps: list[str], value: Any, path: str) -> None:
+    if not steps:
+        draft.document = value
+        return
+    parent, step = _lookup(draft.document, steps[:-1], path, "add"), steps[-1]
     if isinstance(parent, dict):
-        changed: Any = {**parent, step: value}
+        draft.at(steps[:-1])[step] = value
     elif isinstance(parent, list):
         position = len(parent) if step == "-" else _index(step, len(parent) + 1, path)
         if position > len(parent):
             raise PatchError(
                 f"add operation does not apply: Unable to access invalid index: {position}: invalid index referenced"
             )
-        changed = [*parent[:position], value, *parent[position:]]
+        draft.at(steps[:-1]).insert(position, value)
     else:
         raise PatchError(f'add operation does not apply: doc is missing path: "{path}": missing value')
-    return _replace(document, steps[:-1], changed) if steps[:-1] else changed
 
 
-def _remove(document: Any, steps: list[str], path: str) -> Any:
+def _remove(draft: _Draft, steps: list[str], path: str) -> None:
     if not steps:
         raise PatchError("remove operation does not apply: the whole document cannot be removed")
-    _lookup(document, steps, path, "remove")
-    parent = _lookup(document, steps[:-1], path, "remove")
-    if isinstance(parent, dict):
-        changed: Any = {key: value for key, value in parent.items() if key != steps[-1]}
-    else:
-        position = _index(steps[-1], len(parent), path)
-        changed = [*parent[:position], *parent[position + 1 :]]
-    return _replace(document, steps[:-1], changed) if steps[:-1] else changed
+    _lookup(draft.document, steps, path, "remove")
+    parent, step = draft.at(steps[:-1]), steps[-1]
+    del parent[step if isinstance(parent, dict) else _index(step, len(parent), path)]
 
 
 # Merge patch
@@ -377,13 +405,13 @@ def _merged_items(original: list[Any], patch: list[Any], schema: Schema) -> tupl
     key = schema.merge_key
     if not key:
         raise PatchError("cannot merge lists without merge key for type struct")
-    items, plain, replace = list(original), [], False
+    plain, deleted, replace = [], set(), False
     for item in patch:
         directive = item.get(_DIRECTIVE)
         if directive is None:
             plain.append(item)
         elif directive == "delete":
-            items = [present for present in items if present.get(key) != _merge_value_of(item, key)]
+            deleted.add(_hashable(_merge_value_of(item, key)))
         elif directive == "replace":
             replace = True
         elif directive == "merge":
@@ -392,15 +420,16 @@ def _merged_items(original: list[Any], patch: list[Any], schema: Schema) -> tupl
             raise PatchError(f"unknown patch type: {directive} in map: {goformat.go_value(item)}")
     if replace:
         return plain, []
-    places = [item.get(key) for item in items]
+    items = [item for item in original if _hashable(item.get(key)) not in deleted] if deleted else list(original)
+    places: dict[Any, int] = {}
+    for position, item in enumerate(items):
+        places.setdefault(_hashable(item.get(key)), position)
     for item in plain:
-        value = _merge_value_of(item, key)
-        if value in places:
-            position = places.index(value)
-            items[position] = _merge_map(items[position], item, schema.element)
-        else:
+        position = places.setdefault(_hashable(_merge_value_of(item, key)), len(items))
+        if position == len(items):
             items.append(item)
-            places.append(value)
+        else:
+            items[position] = _merge_map(items[position], item, schema.element)
     return items, plain
 
 

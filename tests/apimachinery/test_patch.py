@@ -114,7 +114,7 @@ def patched_documents(draw: st.DrawFn) -> tuple[Any, list[dict[str, Any]]]:
     places = pointers(document)
     places += [f"{place}/-" for place in places] + [f"{place}/b" for place in places] + [f"{place}/9" for place in places]
     operations = []
-    for _ in range(draw(st.integers(1, 3))):
+    for _ in range(draw(st.integers(1, 6))):
         name = draw(st.sampled_from(["add", "replace", "remove", "copy", "move"]))
         operations.append(
             {"op": name, "path": draw(st.sampled_from(places)), "from": draw(st.sampled_from(places)), "value": draw(JSON)}
@@ -162,6 +162,9 @@ def test_a_test_operation_compares_and_stops_everything() -> None:
         [{"op": "add", "path": "/none/a", "value": 1}],
         [{"op": "add", "path": "/list/5", "value": 1}],
         [{"op": "add", "path": "/list/x", "value": 1}],
+        [{"op": "add", "path": "/list/0_1", "value": 1}],
+        [{"op": "add", "path": "/list/ 1", "value": 1}],
+        [{"op": "add", "path": "/list/١", "value": 1}],
         [{"op": "remove", "path": ""}],
         [{"op": "move", "path": "/a"}],
         [{"op": "copy", "path": "/a", "from": 3}],
@@ -179,6 +182,41 @@ def test_copies_of_copies_are_bounded() -> None:
     doubling = [{"op": "copy", "from": "", "path": f"/{step}"} for step in range(60)]
     with pytest.raises(PatchError, match="exceeds the limit"):
         patch.json_patch({"a": "x" * 1000}, doubling)
+
+
+def test_copies_do_not_change_with_what_they_are_of() -> None:
+    operations = [
+        {"op": "add", "path": "/a/x", "value": {"deep": []}},
+        {"op": "add", "path": "/a/x/deep/-", "value": 1},
+        {"op": "copy", "from": "/a", "path": "/b"},
+        {"op": "add", "path": "/b/x/deep/-", "value": 2},
+        {"op": "remove", "path": "/a/x/deep/0"},
+        {"op": "copy", "from": "", "path": "/c"},
+        {"op": "replace", "path": "/c/b/x", "value": 3},
+    ]
+    sent = copy.deepcopy(operations)
+    a, b = {"x": {"deep": []}}, {"x": {"deep": [1, 2]}}
+    assert patch.json_patch({"a": {}}, operations) == {"a": a, "b": b, "c": {"a": a, "b": {"x": 3}}}
+    assert operations == sent, "what is sent can be applied again"
+
+
+class Key(str):
+    """A key that counts how often it is put into a map, unless with the whole map."""
+
+    puts = 0
+
+    def __hash__(self) -> int:
+        Key.puts += 1
+        return super().__hash__()
+
+
+def test_many_operations_on_one_map_do_not_make_it_anew_for_each() -> None:
+    labels = {Key(f"l{number}"): "x" for number in range(200)}
+    operations = [{"op": "remove", "path": f"/labels/l{number}"} for number in range(199)]
+    Key.puts = 0
+    assert patch.json_patch({"labels": labels}, operations) == {"labels": {"l199": "x"}}
+    assert Key.puts < 1000
+    assert len(labels) == 200
 
 
 # Merge patch
@@ -297,6 +335,25 @@ def test_long_lists_of_primitives_are_merged_in_one_go() -> None:
     left = patch.strategic_merge_patch(merged, {"$deleteFromPrimitiveList/finalizers": theirs}, META)
     assert left == {"finalizers": mine}
     assert counter.comparisons < 10_000
+
+
+def test_long_lists_with_a_merge_key_are_merged_in_one_go() -> None:
+    counter = Counter()
+
+    def items(place: str, **more: str) -> list[dict[str, str]]:
+        return [{"name": counter.text(f"{place}{index}"), **more} for index in range(500)]
+
+    def apply(document: Any, change: list[dict[str, str]]) -> Any:
+        return patch.strategic_merge_patch(document, {"containers": change}, SPEC)
+
+    document = {"containers": items("a")}
+    merged = apply(document, items("b"))
+    assert {item["name"] for item in merged["containers"]} == {item["name"] for item in [*items("a"), *items("b")]}
+    changed = apply(merged, items("a", image="x"))
+    assert [item["name"] for item in changed["containers"] if "image" in item] == [item["name"] for item in items("a")]
+    left = apply(merged, items("b", **{"$patch": "delete"}))
+    assert left == document
+    assert counter.comparisons < 20_000
 
 
 def test_nulls_delete_and_do_not_stay() -> None:
