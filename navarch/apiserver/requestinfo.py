@@ -87,7 +87,7 @@ def _parse(method: str, path: str, watches: bool) -> RequestInfo:
     resource, name = parts[0], parts[1] if len(parts) > 1 else ""
     subresource = parts[2] if len(parts) > 2 else ""
     rest = "/" + "/".join(parts[3:]) if len(parts) > 3 else "/" if path.endswith("/") and subresource else ""
-    if method == "GET" and (watching or (not subresource and watches)):
+    if method == "GET" and (watching or (not name and watches)):
         verb = "watch"
     elif verb == "get" and not name:
         verb = "list"

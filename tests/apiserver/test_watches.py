@@ -145,13 +145,19 @@ def test_pods_of_a_node_are_watched_by_field(any_api: Bench, space: str) -> None
 def test_one_object_is_watched_by_name(any_api: Bench, space: str) -> None:
     make(any_api, space, "one")
     make(any_api, space, "two")
-    for path in (f"{PATH.format(space)}/one", f"/api/v1/watch/namespaces/{space}/configmaps/one"):
-        watch = any_api.watch(path)
+    named = {"fieldSelector": "metadata.name=one"}
+    for path, query in ((PATH.format(space), named), (f"/api/v1/watch/namespaces/{space}/configmaps/one", {})):
+        watch = any_api.watch(path, **query)
         assert watch.take(1) == [("ADDED", "one")]
         any_api.patch("configmaps", "two", {"data": {"x": path}}, space)
         any_api.patch("configmaps", "one", {"data": {"x": path}}, space)
         assert watch.take(1) == [("MODIFIED", "one")]
         watch.close()
+
+
+def test_an_object_itself_is_not_watched_where_it_is_read(any_api: Bench, space: str) -> None:
+    made = make(any_api, space, "one")
+    assert any_api.get("configmaps", "one", space, watch="true").json == made
 
 
 def test_a_watch_ends_at_its_timeout(any_api: Bench, space: str) -> None:
