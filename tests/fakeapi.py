@@ -91,6 +91,9 @@ class FakeAPI:
                 body = patch.merge_patch(present, body)
             else:
                 body = patch.json_patch(present, body)
+            if meta.uid(body) != meta.uid(present):
+                problem = errors.invalid_value("metadata.uid", meta.uid(body), "field is immutable")
+                raise errors.invalid(kind.group, kind.kind, name, [problem])
         return self._update(kind, present, body, subresource)
 
     def watch(self, path: str, query: Mapping[str, str]) -> AsyncIterator[WatchEvent]:

@@ -129,6 +129,11 @@ class StatusError(Exception):
         return self.reason == "Conflict"
 
     @property
+    def is_invalid(self) -> bool:
+        """As also of a patch that names the uid of an object that is another one by now."""
+        return self.reason == "Invalid"
+
+    @property
     def is_already_exists(self) -> bool:
         return self.reason == "AlreadyExists"
 

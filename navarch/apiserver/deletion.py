@@ -7,7 +7,7 @@ from datetime import timedelta
 from navarch.api.kind import Kind
 from navarch.apimachinery import errors, meta
 from navarch.apimachinery.errors import Object
-from navarch.apiserver import body
+from navarch.apiserver import body, preconditions
 from navarch.apiserver.admission.chain import Attributes
 from navarch.apiserver.options import check_deleting
 from navarch.apiserver.request import APIRequest, ListAnswer, ObjectAnswer
@@ -61,48 +61,41 @@ def _queried_options(request: APIRequest) -> Object:
 async def _delete(resources: Resources, request: APIRequest, kind: Kind, base: Record, options: Object) -> ObjectAnswer:
     # What is written is a copy, down to what differs.
     old, rules = resources.store.decoded(base), kind.stored
-    check_preconditions(kind, old, options.get("preconditions") or {})
+    preconditions.check_deletion(kind, old, options.get("preconditions") or {})
     attributes = Attributes(request, kind, "DELETE", meta.namespace(old), meta.name(old), options=options)
     await resources.admission.validate(attributes, None, old)
     new = _marked(rules, old, options)
-    if request.dry_run:
-        return ObjectAnswer.of(kind, obj=new or old)
     if new is not None and not may_go(rules, new):
         # Only whoever asked in the older way for dependents to go is told that it takes time.
-        waits = options.get("orphanDependents") is False
+        status = 202 if options.get("orphanDependents") is False else 200
+        if request.dry_run:
+            return ObjectAnswer.of(kind, obj=new, status=status)
         record = base if new == old else await resources.put(kind, base.key, new, base)
-        return ObjectAnswer.of(kind, record, new, status=202 if waits else 200)
-    await resources.remove(kind, base, new or old)
+        return ObjectAnswer.of(kind, record, new, status=status)
+    if not request.dry_run:
+        await resources.remove(kind, base, new or old)
     if rules.returns_deleted:
         return ObjectAnswer.of(kind, obj=new or old)
     return ObjectAnswer(kind, object=_deleted_status(kind, old))
 
 
-def check_preconditions(kind: Kind, old: Object, wanted: Object) -> None:
-    """Raises 409 unless the object is the one that is meant."""
-    metadata = old["metadata"]
-    for field, shown, value in (("uid", "UID", "uid"), ("resourceVersion", "ResourceVersion", "resourceVersion")):
-        if wanted.get(field) and wanted[field] != metadata.get(value):
-            text = f"{shown} in precondition: {wanted[field]}, {shown} in object meta: {metadata.get(value)}"
-            raise errors.conflict(kind.group, kind.plural, metadata["name"], f"Precondition failed: {text}")
-
-
 def _marked(kind: Kind, old: Object, options: Object) -> Object | None:
-    """The object with deletion begun, or None where nothing has to be waited for."""
+    """The object with deletion begun, `old` where it has begun and goes on as it is, None where nothing has to be said."""
+    grace, metadata = _grace(kind, old, options), dict(old["metadata"])
+    left = metadata.get("deletionGracePeriodSeconds", 0)
+    if left and grace >= left:
+        # A second deletion may only shorten the grace of the first.
+        return old
     finalizers = _deletion_finalizers(kind, old, options)
-    grace = _grace(kind, old, options)
-    if not finalizers and not grace and not kind.holds_deletion(old):
+    if not finalizers and kind.graceful_seconds is None and not kind.holds_deletion(old):
         return None
-    metadata = dict(old["metadata"])
     if "deletionTimestamp" not in metadata:
         metadata["deletionTimestamp"] = meta.format_time(clock.now() + timedelta(seconds=grace))
         metadata["deletionGracePeriodSeconds"] = grace
         if kind.has_generation:
             metadata["generation"] = metadata.get("generation", 0) + 1
-    elif grace < metadata.get("deletionGracePeriodSeconds", 0):
-        # A second deletion may only shorten the grace of the first.
-        shortened = metadata["deletionGracePeriodSeconds"] - grace
-        moved = meta.parse_time(metadata["deletionTimestamp"]) - timedelta(seconds=shortened)
+    elif left:
+        moved = meta.parse_time(metadata["deletionTimestamp"]) - timedelta(seconds=left - grace)
         metadata["deletionTimestamp"] = meta.format_time(moved)
         metadata["deletionGracePeriodSeconds"] = grace
     if finalizers:
@@ -128,17 +121,17 @@ def _deletion_finalizers(kind: Kind, old: Object, options: Object) -> list[str]:
 
 
 def _grace(kind: Kind, old: Object, options: Object) -> int:
-    if kind.graceful_seconds is None:
-        return 0
-    default = kind.graceful_seconds(old)
-    if not default:
-        return 0
     asked = options.get("gracePeriodSeconds")
-    if asked is None:
-        # A repeated deletion that names no grace leaves the first one's as it is.
-        return int(old["metadata"].get("deletionGracePeriodSeconds", default))
-    # Kubernetes takes a negative grace for one second, not for none.
-    return min(int(asked), GRACE_LIMIT_SECONDS) if asked >= 0 else 1
+    if asked is not None:
+        # Kubernetes takes a negative grace for one second, not for none.
+        asked = min(int(asked), GRACE_LIMIT_SECONDS) if asked >= 0 else 1
+    if "deletionTimestamp" in old["metadata"]:
+        left = int(old["metadata"].get("deletionGracePeriodSeconds", 0))
+        return left if asked is None else asked
+    default = kind.graceful_seconds(old) if kind.graceful_seconds is not None else None
+    if default is None:
+        return 0
+    return default if asked is None else asked
 
 
 async def delete_collection(resources: Resources, request: APIRequest, kind: Kind) -> ListAnswer:

@@ -1,12 +1,20 @@
-"""What a sent object's resourceVersion asks for: to be written over just that version of what is stored, or over any."""
+"""Of which object, and of which version of it, a request wants to be: what its uid and its resourceVersion ask for."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 from navarch.api.kind import Kind
 from navarch.apimachinery import errors
 from navarch.apimachinery.errors import Object
+
+# Of these Kubernetes looks at preconditions before it comes to what all deletions have in common.
+_ASKED_FIRST = frozenset({"namespaces", "customresourcedefinitions.apiextensions.k8s.io"})
+_MEANING = {
+    "UID": "The object might have been deleted and then recreated",
+    "ResourceVersion": "The object might have been modified",
+}
 
 
 def is_any_version(obj: Object) -> bool:
@@ -38,12 +46,33 @@ def check_version(kind: Kind, obj: Object, name: str, current: str) -> None:
         raise errors.invalid(kind.group, kind.kind, name, [problem])
 
 
+def check_identity(kind: Kind, obj: Object, wanted: Object) -> None:
+    """That a stored object has the uid and the resourceVersion that are wanted, where they are. Raises 409."""
+    for shown, sent, found in _mismatches(obj, wanted):
+        text = f"Precondition failed: {shown} in precondition: {sent}, {shown} in object meta: {found}"
+        raise errors.conflict(kind.group, kind.plural, obj["metadata"]["name"], text)
+
+
 def check_uid(kind: Kind, sent: Object, stored: Object) -> None:
     """Raises 409 if what is sent names the identity of another object than the stored one."""
-    uid, own = (sent.get("metadata") or {}).get("uid"), stored["metadata"].get("uid")
-    if uid and uid != own:
-        text = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {own}"
-        raise errors.conflict(kind.group, kind.plural, stored["metadata"]["name"], text)
+    check_identity(kind, stored, {"uid": (sent.get("metadata") or {}).get("uid")})
+
+
+def check_deletion(kind: Kind, obj: Object, wanted: Object) -> None:
+    """The same in the words of a deletion. Raises 409."""
+    if kind.resource in _ASKED_FIRST:
+        check_identity(kind, obj, wanted)
+    for shown, sent, found in _mismatches(obj, wanted):
+        text = f"the {shown} in the precondition ({sent}) does not match the {shown} in record ({found}). {_MEANING[shown]}"
+        raise errors.conflict(kind.group, kind.kind, obj["metadata"]["name"], text)
+
+
+def _mismatches(obj: Object, wanted: Object) -> Iterator[tuple[str, str, str]]:
+    """(what, as it is wanted, as it is)."""
+    for field, shown in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
+        sent, found = wanted.get(field), obj["metadata"].get(field)
+        if sent and sent != found:
+            yield shown, sent, found
 
 
 def _is_number(version: str) -> bool:

@@ -278,10 +278,12 @@ class Resources:
                     raise errors.not_found(kind.group, kind.plural, info.name)
                 request.also_needs("create")
                 return await self.create_object(request, kind, obj)
+            old = self._old(kind, base, subresource)
+            preconditions.check_uid(kind, obj, old)
             preconditions.check_version(kind, obj, info.name, str(base.revision))
             try:
                 new = self.to_stored(kind, {**obj, "metadata": dict(metadata)})
-                return await self._replace(request, kind, new, base, self._old(kind, base, subresource), subresource)
+                return await self._replace(request, kind, new, base, old, subresource)
             except ConflictError:
                 # If it is the object that has changed, and not only something beside it, the next turn says so.
                 continue
@@ -398,11 +400,18 @@ class Resources:
     def _carry_over(self, kind: Kind, obj: Object, old: Object, subresource: str) -> Object:
         """What an update may not touch comes from the stored object."""
         before, metadata = old["metadata"], dict(obj["metadata"])
-        preconditions.check_uid(kind, obj, old)
         metadata.pop("selfLink", None)
-        for field in ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"):
+        for field in ("creationTimestamp", "generation"):
             metadata.pop(field, None)
+        if subresource == "status" and kind.graceful_seconds is not None:
+            # Kubelets sent it along once.
+            metadata.pop("deletionTimestamp", None)
+        # What else is sent in the place of these is for validation to refuse.
+        for field in ("creationTimestamp", "deletionTimestamp", "generation"):
             if field in before:
+                metadata[field] = before[field]
+        for field in ("uid", "deletionGracePeriodSeconds"):
+            if field in before and metadata.get(field) in (None, ""):
                 metadata[field] = before[field]
         obj = {**obj, "metadata": metadata}
         if subresource == "status":

@@ -193,7 +193,7 @@ class NodeLifecycle:
             try:
                 await cluster.patch("pods", pod, patch, patch_type="strategic", subresource="status")
             except StatusError as error:
-                if not error.is_not_found and not error.is_conflict:
+                if not (error.is_not_found or error.is_conflict or error.is_invalid):
                     raise
                 continue
             cluster.event(pod, "Warning", "NodeNotReady", "Node is not ready")

@@ -78,7 +78,7 @@ class PodGC:
             try:
                 await cluster.patch("pods", pod, patch, patch_type="strategic", subresource="status")
             except StatusError as error:
-                if error.is_not_found or error.is_conflict:
+                if error.is_not_found or error.is_conflict or error.is_invalid:
                     return
                 raise
         await cluster.delete("pods", pod, grace_period_seconds=0)

@@ -277,7 +277,7 @@ def test_apply_minds_the_version_it_is_told(api: Bench) -> None:
     version = {"resourceVersion": made["metadata"]["resourceVersion"], "uid": made["metadata"]["uid"]}
     assert apply(api, CONFIG_MAP, configuration(CONFIG_MAP, "versioned", metadata=version, data={"a": "2"})).status == 200
     other = configuration(CONFIG_MAP, "versioned", metadata={"uid": "other"})
-    assert "Precondition failed: UID in precondition: other" in apply(api, CONFIG_MAP, other).message
+    assert apply(api, CONFIG_MAP, other).causes == [("FieldValueInvalid", "metadata.uid")]
 
 
 def test_the_name_is_not_given_up_with_the_rest_of_the_metadata(api: Bench) -> None:

@@ -229,7 +229,7 @@ def test_names_and_namespaces_of_body_and_path_must_agree(api: Bench) -> None:
 def test_immutable_metadata_stays(api: Bench) -> None:
     made = api.made("configmaps", sample(resource("configmaps"), "fixed"))
     reply = api.patch("configmaps", "fixed", {"metadata": {"uid": "00000000-0000-4000-8000-000000000000"}})
-    assert (reply.status, reply.reason) == (409, "Conflict")
+    assert (reply.status, reply.reason) == (422, "Invalid")
     changed = api.patch("configmaps", "fixed", {"metadata": {"creationTimestamp": "2001-01-01T00:00:00Z"}})
     assert changed.json["metadata"]["creationTimestamp"] == made["metadata"]["creationTimestamp"]
 
@@ -378,13 +378,94 @@ def test_options_of_a_deletion_are_the_body_or_the_query_where_there_is_none(
 
 
 def test_preconditions_of_a_deletion_must_hold(api: Bench) -> None:
-    made = api.made("configmaps", sample(resource("configmaps"), "sure"))
-    for wanted in ({"uid": "other"}, {"resourceVersion": "1"}):
-        reply = api.delete("configmaps", "sure", {"preconditions": wanted})
+    made = api.made("deployments.apps", sample(resource("deployments.apps"), "sure"))["metadata"]
+    recreated = (
+        f"(other) does not match the UID in record ({made['uid']}). The object might have been deleted and then recreated"
+    )
+    modified = (
+        f"(1) does not match the ResourceVersion in record ({made['resourceVersion']}). The object might have been modified"
+    )
+    for field, value, name, text in (
+        ("uid", "other", "UID", recreated),
+        ("resourceVersion", "1", "ResourceVersion", modified),
+    ):
+        reply = api.delete("deployments.apps", "sure", {"preconditions": {field: value}})
         assert (reply.status, reply.reason) == (409, "Conflict")
-        assert "Precondition failed" in reply.message or "precondition" in reply.message
-    exact = {key: made["metadata"][key] for key in ("uid", "resourceVersion")}
-    assert api.delete("configmaps", "sure", {"preconditions": exact}).status == 200
+        assert (
+            reply.message == f'Operation cannot be fulfilled on Deployment.apps "sure": the {name} in the precondition {text}'
+        )
+        assert reply.json["details"] == {"name": "sure", "group": "apps", "kind": "Deployment"}
+    exact = {key: made[key] for key in ("uid", "resourceVersion")}
+    assert api.delete("deployments.apps", "sure", {"preconditions": exact}).status == 200
+
+
+def test_preconditions_of_a_namespaces_deletion_have_words_of_their_own(api: Bench) -> None:
+    uid = api.get("namespaces", "default").json["metadata"]["uid"]
+    reply = api.delete("namespaces", "default", {"preconditions": {"uid": "other"}})
+    text = f"Precondition failed: UID in precondition: other, UID in object meta: {uid}"
+    assert (reply.status, reply.message) == (409, f'Operation cannot be fulfilled on namespaces "default": {text}')
+
+
+def test_deletions_that_are_only_tried_say_what_real_ones_do(api: Bench) -> None:
+    for kind in ("configmaps", "services"):
+        api.made(kind, sample(resource(kind), "tried"))
+        tried = api.delete(kind, "tried", dryRun="All")
+        done = api.delete(kind, "tried")
+        assert tried.json == done.json
+        assert tried.json["kind"] == ("Status" if kind == "configmaps" else "Service")
+
+
+def test_a_patch_cannot_make_another_object_of_one_but_says_of_which_it_is(api: Bench) -> None:
+    uid = api.made("configmaps", sample(resource("configmaps"), "itself"))["metadata"]["uid"]
+    refused = api.patch("configmaps", "itself", {"metadata": {"uid": "other"}, "data": {"x": "1"}})
+    assert (refused.status, refused.reason) == (422, "Invalid")
+    assert refused.message == 'ConfigMap "itself" is invalid: metadata.uid: Invalid value: "other": field is immutable'
+    assert api.patch("configmaps", "itself", {"metadata": {"uid": uid}, "data": {"x": "1"}}).status == 200
+    replaced = {**sample(resource("configmaps"), "itself"), "metadata": {"name": "itself", "uid": "other"}}
+    conflict = api.put("configmaps", replaced)
+    assert (conflict.status, conflict.reason) == (409, "Conflict")
+    assert conflict.message.endswith(f"Precondition failed: UID in precondition: other, UID in object meta: {uid}")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "shown"),
+    [("deletionTimestamp", "2026-01-01T00:00:00Z", '"2026-01-01T00:00:00Z"'), ("deletionGracePeriodSeconds", 5, "5")],
+)
+def test_an_update_cannot_begin_a_deletion(api: Bench, field: str, value: Any, shown: str) -> None:
+    obj = sample(resource("configmaps"), "alive")
+    api.call("POST", "/api/v1/namespaces/default/configmaps", obj)
+    text = f'ConfigMap "alive" is invalid: metadata.{field}: Invalid value: {shown}: field is immutable'
+    for refused in (
+        api.put("configmaps", {**obj, "metadata": {**obj["metadata"], field: value}}),
+        api.patch("configmaps", "alive", {"metadata": {field: value}}),
+    ):
+        assert (refused.status, refused.message) == (422, text)
+
+
+def test_a_deletion_that_is_under_way_keeps_its_policy(api: Bench) -> None:
+    api.made("pods", pod("underway", nodeName="node-1"))
+    first = api.delete("pods", "underway").json["metadata"]
+    assert api.delete("pods", "underway", {"propagationPolicy": "Foreground"}).json["metadata"] == first
+    sooner = api.delete("pods", "underway", {"propagationPolicy": "Foreground", "gracePeriodSeconds": 3}).json["metadata"]
+    assert (sooner["finalizers"], sooner["deletionGracePeriodSeconds"]) == (["foregroundDeletion"], 3)
+    api.patch("pods", "underway", {"metadata": {"finalizers": None}})
+    api.delete("pods", "underway", gracePeriodSeconds=0)
+
+
+def test_a_pod_that_never_ran_says_that_it_is_being_deleted_when_it_goes(api: Bench) -> None:
+    made = api.made("pods", pod("idle"))["metadata"]
+    watch = api.watch("/api/v1/namespaces/default/pods", resourceVersion=made["resourceVersion"])
+    gone = api.delete("pods", "idle").json["metadata"]
+    event = watch.next()
+    watch.close()
+    assert (event["type"], event["object"]["metadata"]["deletionTimestamp"]) == ("DELETED", gone["deletionTimestamp"])
+    assert (gone["deletionGracePeriodSeconds"], gone["generation"]) == (0, made["generation"] + 1)
+
+
+def test_grace_that_is_asked_for_counts_where_the_pod_wants_none(api: Bench) -> None:
+    api.made("pods", pod("hasty", terminationGracePeriodSeconds=0, nodeName="node-1"))
+    assert api.delete("pods", "hasty", gracePeriodSeconds=7).json["metadata"]["deletionGracePeriodSeconds"] == 7
+    api.delete("pods", "hasty", gracePeriodSeconds=0)
 
 
 def test_a_bound_pod_ends_gracefully_and_the_grace_only_shrinks(api: Bench) -> None:

@@ -88,9 +88,9 @@ def validate_create(pod: Object) -> Iterator[FieldError]:
 
 
 def graceful_seconds(pod: Object) -> int | None:
-    """Grace that a deletion gives when it asks for none; 0 where nothing runs."""
+    """Grace that a deletion gives when it asks for none; None where nothing runs."""
     if not pod["spec"].get("nodeName") or pod.get("status", {}).get("phase") in ("Failed", "Succeeded"):
-        return 0
+        return None
     seconds = int(pod["spec"].get("terminationGracePeriodSeconds", DEFAULT_GRACE_SECONDS))
     return seconds if seconds >= 0 else 1
 

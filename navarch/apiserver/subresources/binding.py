@@ -10,7 +10,7 @@ from navarch.api.core import pod as pods
 from navarch.api.kind import Kind
 from navarch.apimachinery import errors, meta
 from navarch.apimachinery.errors import Object
-from navarch.apiserver import body, deletion
+from navarch.apiserver import body, preconditions
 from navarch.apiserver.admission.chain import Attributes
 from navarch.apiserver.request import APIRequest, ObjectAnswer
 from navarch.apiserver.resources import WRITE_ATTEMPTS, Resources, check_namespace
@@ -119,7 +119,7 @@ def _check(target: Object, name: str) -> None:
 def _bound(kind: Kind, pod: Object, node: str, metadata: Object) -> Object:
     """The pod as bound to `node`."""
     name = meta.name(pod)
-    deletion.check_preconditions(kind, pod, metadata)
+    preconditions.check_identity(kind, pod, metadata)
     if meta.being_deleted(pod):
         raise errors.conflict("", "pods/binding", name, f"pod {name} is being deleted, cannot be assigned to a host")
     if pod["spec"].get("nodeName"):

@@ -6,7 +6,7 @@ from navarch.api import registry
 from navarch.api.kind import Kind
 from navarch.apimachinery import errors, meta, selectors
 from navarch.apimachinery.errors import Object
-from navarch.apiserver import body, deletion, fieldmanagement
+from navarch.apiserver import body, deletion, fieldmanagement, preconditions
 from navarch.apiserver.admission.chain import Attributes
 from navarch.apiserver.request import APIRequest, ObjectAnswer
 from navarch.apiserver.resources import Resources, check_namespace
@@ -92,7 +92,7 @@ async def _mark(resources: Resources, kind: Kind, namespace: str, name: str, opt
     for _ in range(CONFLICT_RETRIES):
         base = resources.latest(kind, namespace, name)
         pod = base.object()
-        deletion.check_preconditions(kind, pod, options.get("preconditions") or {})
+        preconditions.check_deletion(kind, pod, options.get("preconditions") or {})
         marked = _marked(pod)
         try:
             record = await resources.put(kind, base.key, fieldmanagement.updated_by_server(kind, marked, pod, "status"), base)
