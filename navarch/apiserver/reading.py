@@ -1,6 +1,7 @@
 """get, list and watch: what is published, as it is or as it was, for any kind (KEP-365, KEP-1904, KEP-3157).
 
-Continue tokens name the revision of the first page and the key to go on after, as etcd3's do. A list with
+Continue tokens name the revision of the first page and the key to go on after, as etcd3's do. The first page of a list of which
+a revision is named, and not how it is meant, is as of just that revision, as it was before one could say so. A list with
 resourceVersionMatch=Exact goes as far back as the store's history, and so do its further pages; and a get, for which Kubernetes
 has no such parameter.
 """
@@ -93,7 +94,7 @@ class Reading:
             elif revision > self.store.revision:
                 # The list was begun at another server.
                 await self.store.reach(revision)
-        elif version and request.option("resourceVersionMatch") == "Exact":
+        elif version and request.option("resourceVersionMatch", "Exact" if limit else "") == "Exact":
             revision, is_past = version, True
         if is_past:
             records = await self._past(kind, under, revision, after)
@@ -116,17 +117,17 @@ class Reading:
                 return await self.store.snapshot(kind.key_prefix, under, revision, after, labels)
         except (CompactedError, FutureRevisionError):
             if begun:
-                raise self._expired_continue(after) from None
+                raise self._expired_continue(after, under) from None
             raise errors.expired(f"The provided resource version is too old: {revision}") from None
 
-    def _expired_continue(self, after: str) -> StatusError:
+    def _expired_continue(self, after: str, under: str) -> StatusError:
         error = errors.expired(
             "The provided continue parameter is too old to display a consistent list result. You can start a new list without "
             "the continue parameter, or use the continue token in this response to retrieve the remainder of the results. "
             "Continuing with the provided token results in an inconsistent list - objects that were created, modified, or "
             "deleted between the time the first chunk was returned and now may show up in the list."
         )
-        error.status["metadata"] = {"continue": _write_continue(-1, after, "")}
+        error.status["metadata"] = {"continue": _write_continue(-1, after, under)}
         return error
 
     def watch(self, request: APIRequest, kind: Kind) -> WatchAnswer:
@@ -218,12 +219,25 @@ def _write_continue(revision: int, key: str, under: str, is_past: bool = False) 
 
 
 def _read_continue(token: str, under: str) -> tuple[int, str, bool]:
-    """The revision (negative: the newest), the key to go on after, and whether an exact revision was asked for."""
+    """The revision (negative: the newest), the key to go on after, and whether an exact revision was asked for. Raises 400."""
     try:
         value = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
-        start, revision = value["start"], value["rv"]
-        if value["v"] != "meta.k8s.io/v1" or not isinstance(start, str) or type(revision) is not int:
+        known, revision, start = value.get("v", ""), value.get("rv", 0), value.get("start", "")
+        if not isinstance(known, str) or not isinstance(start, str) or type(revision) is not int:
             raise ValueError(token)
-    except (ValueError, KeyError, TypeError):
-        raise errors.bad_request("continue key is not valid: encoded continue token is not valid") from None
-    return revision, start if start.startswith(under) else under + start, value.get("exact") is True
+    except (ValueError, AttributeError):
+        raise _bad_continue("encoded continue token is not valid") from None
+    if known != "meta.k8s.io/v1":
+        raise _bad_continue(f"server does not recognize this encoded version {known}")
+    if not revision:
+        raise _bad_continue("incorrect encoded start resourceVersion (version meta.k8s.io/v1)")
+    if not start:
+        raise _bad_continue("encoded start key empty (version meta.k8s.io/v1)")
+    if not {"", ".", ".."}.isdisjoint(start.removeprefix("/").split("/")):
+        # No way leads out of the collection.
+        raise _bad_continue(start)
+    return revision, under + start, value.get("exact") is True
+
+
+def _bad_continue(text: str) -> StatusError:
+    return errors.bad_request(f"invalid continue token: continue key is not valid: {text}")
