@@ -33,8 +33,9 @@ class _Loader(yaml.CSafeLoader):
         }
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        own = len(node.value)
         super().flatten_mapping(node)
-        if len(node.value) > MERGED_LIMIT:
+        if len(node.value) > max(own, MERGED_LIMIT):
             raise yaml.YAMLError("yaml: document contains excessive aliasing")
 
 

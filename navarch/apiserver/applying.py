@@ -89,19 +89,15 @@ def _parsed(request: APIRequest) -> Any:
         else:
             if not repeated:
                 return value
-    # Not before it is needed: PyYAML takes its time.
-    from navarch.apimachinery import yamlcodec
-
     try:
-        value, repeated = yamlcodec.load(request.body)
-    except yamlcodec.YAMLError as error:
-        text = f"error converting YAML to JSON: {yamlcodec.said(error)}"
-        raise errors.bad_request(f"error decoding YAML: {text}") from None
+        value, lines = body.load_yaml(request)
+    except body.YAMLError as error:
+        raise errors.bad_request(f"error decoding YAML: error converting YAML to JSON: {error}") from None
     mode = request.option("fieldValidation") or "Warn"
-    if repeated and mode == "Strict":
-        lines = "\n".join(f"  {text}" for text in yamlcodec.repetitions(request.body))
-        text = f"error converting YAML to JSON: yaml: unmarshal errors:\n{lines}"
+    if lines and mode == "Strict":
+        told = "\n".join(f"  {text}" for text in lines)
+        text = f"error converting YAML to JSON: yaml: unmarshal errors:\n{told}"
         raise errors.bad_request(f"error strict decoding YAML: {text}")
-    if repeated and mode == "Warn":
-        request.warn(yamlcodec.repetitions(request.body))
+    if mode == "Warn":
+        request.warn(lines)
     return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,11 +30,18 @@ _JSON_TYPES = frozenset(
         "application/strategic-merge-patch+json",
     }
 )
+YAML_TYPES = ("application/yaml", "application/apply-patch+yaml")
+AT_ONCE_LIMIT_BYTES = 64 * 1024
+"""Longer bodies are read ahead."""
 PROBLEMS_REPORTED_LIMIT = 100
 SHOWN_BYTES_LIMIT = 30
 _YAML_PREFIX = "error converting YAML to JSON: "
 _TYPE_OF_TYPES = r'struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }'
 _KEY = re.compile(rb'"\s*:')
+
+
+class YAMLError(ValueError):
+    """A body is not the YAML that the API takes."""
 
 
 def media_type(content_type: str) -> str:
@@ -69,8 +77,8 @@ def parse(request: APIRequest) -> tuple[Any, Repeated]:
             return decoder.decode(request.body), Repeated()
         except ValueError as error:
             raise errors.bad_request(str(error)) from None
-    if type_ in ("application/yaml", "application/apply-patch+yaml"):
-        return parse_yaml(request.body)
+    if type_ in YAML_TYPES:
+        return _parse_yaml(request)
     raise errors.unsupported_media_type(type_, OBJECT_TYPES)
 
 
@@ -159,15 +167,64 @@ def _count_keys(value: Any, levels: int) -> int:
     return count
 
 
-def parse_yaml(body: bytes) -> tuple[Any, Repeated]:
+def _json_message(body: bytes, error: orjson.JSONDecodeError) -> str:
+    """Roughly what Go says of malformed JSON."""
+    if not body.strip():
+        return "unexpected end of JSON input"
+    if error.pos >= len(body.decode("utf-8", "replace")):
+        return "unexpected end of JSON input"
+    character = body.decode("utf-8", "replace")[error.pos]
+    return f"invalid character {json.dumps(character)[1:-1]!r} looking for beginning of value"
+
+
+def _parse_yaml(request: APIRequest) -> tuple[Any, Repeated]:
     """YAML as the API takes it: one document, keys are strings."""
+    try:
+        value, lines = load_yaml(request)
+    except YAMLError as error:
+        raise errors.bad_request(f"{_YAML_PREFIX}{error}") from None
+    return value, Repeated(lines=lines)
+
+
+def load_yaml(request: APIRequest) -> tuple[Any, list[str]]:
+    """The body's YAML and what go-yaml says of keys that it has twice. Raises YAMLError."""
+    if isinstance(request.yaml, ValueError):
+        raise request.yaml
+    return _load_yaml(request.body) if request.yaml is None else request.yaml
+
+
+def _load_yaml(body: bytes) -> tuple[Any, list[str]]:
+    # Not before it is needed: PyYAML takes its time.
     from navarch.apimachinery import yamlcodec
 
     try:
         value, repeated = yamlcodec.load(body)
-        return value, Repeated(lines=yamlcodec.repetitions(body) if repeated else [])
     except yamlcodec.YAMLError as error:
-        raise errors.bad_request(f"{_YAML_PREFIX}{yamlcodec.said(error)}") from None
+        raise YAMLError(str(error)) from None
+    return value, yamlcodec.repetitions(body) if repeated else []
+
+
+async def read_ahead(request: APIRequest, turns: asyncio.Lock) -> None:
+    """Read YAML of which there is much: elsewhere, so that others are served meanwhile, and one body after the other.
+
+    What is wrong with it is for others to say.
+    """
+    body = request.body
+    if media_type(request.content_type) not in YAML_TYPES or (body[:1] == b"{" and _is_json(body)):
+        return
+    async with turns:
+        try:
+            request.yaml = await asyncio.get_running_loop().run_in_executor(None, _load_yaml, body)
+        except YAMLError as error:
+            request.yaml = error
+
+
+def _is_json(body: bytes) -> bool:
+    try:
+        orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return False
+    return True
 
 
 def decode_object(request: APIRequest, kind: Kind) -> Object:

@@ -5,6 +5,7 @@ HTTP and the in-process transport enter at different ends of the same line: both
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
@@ -17,7 +18,18 @@ from navarch.api.kind import Kind
 from navarch.api.protobuf import encoder
 from navarch.apimachinery import errors
 from navarch.apimachinery.errors import StatusError
-from navarch.apiserver import connecting, deletion, impersonation, inflight, options, patching, respond, reviews, websockets
+from navarch.apiserver import (
+    body,
+    connecting,
+    deletion,
+    impersonation,
+    inflight,
+    options,
+    patching,
+    respond,
+    reviews,
+    websockets,
+)
 from navarch.apiserver.aggregation.aggregation import Aggregation
 from navarch.apiserver.authentication import Authenticator, without_token
 from navarch.apiserver.authorization import AuthorizerChain
@@ -103,6 +115,7 @@ class Pipeline:
         self._components = components
         self._metrics = metrics
         self._in_flight = metrics.in_flight
+        self._long_bodies = asyncio.Lock()
         self._quick = QuickReads(resources.store, self._authenticator, authorizer, metrics)
         self._quick.serve(self._kinds)
         self._subresources: dict[str, Subresource] = {
@@ -281,6 +294,8 @@ class Pipeline:
             raise errors.no_such_path() if self._discovery.knows(info.group) else errors.page_not_found()
         if request.unacceptable is not None:
             raise request.unacceptable
+        if len(request.body) > body.AT_ONCE_LIMIT_BYTES:
+            await body.read_ahead(request, self._long_bodies)
         if kind in reviews.KINDS:
             if kind.namespaced != bool(info.namespace):
                 raise errors.no_such_path()

@@ -94,6 +94,8 @@ class APIRequest:
     body: bytes = b""
     """As sent, or b"" where `decoded` holds the body already."""
     decoded: Any = None
+    yaml: tuple[Any, list[str]] | ValueError | None = None
+    """What a long body of YAML says and has twice, or that it is none: found out beforehand."""
     content_type: str = "application/json"
     raw_path: str = ""
     raw_query: str = ""

@@ -116,6 +116,14 @@ def test_aliases_may_repeat_but_not_explode() -> None:
         yamlcodec.load("\n".join(lines))
 
 
+def test_many_keys_are_no_aliases(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(yamlcodec, "MERGED_LIMIT", 10)
+    assert len(yamlcodec.load("".join(f"k{number}: v\n" for number in range(20)))[0]) == 20
+    merged = "a: &a {" + ",".join(f"k{number}: v" for number in range(11)) + "}\nb: {<<: *a}"
+    with pytest.raises(YAMLError, match="excessive aliasing"):
+        yamlcodec.load(merged)
+
+
 def test_nesting_is_allowed_up_to_the_limit() -> None:
     depth = NESTING_LIMIT - 1
     assert yamlcodec.load("[" * depth + "]" * depth)[0]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from threading import Event
 from typing import Any
 
 import pytest
 
 from navarch.api.registry import resource
-from tests.apiserver.bench import JSON_PATCH, MERGE, STRATEGIC, Bench
+from navarch.apimachinery import yamlcodec
+from navarch.apiserver.body import AT_ONCE_LIMIT_BYTES
+from navarch.component.httpserver import Request, Response
+from tests.apiserver.bench import ADMIN, APPLY, JSON_PATCH, MERGE, STRATEGIC, Bench
 from tests.apiserver.samples import sample
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
@@ -50,6 +55,53 @@ def test_yaml_that_is_none_is_shown_too(api: Bench) -> None:
     reply = api.call("POST", CONFIG_MAPS, b"a: b: c", content_type="application/yaml")
     problem = "yaml: mapping values are not allowed in this context"
     assert reply.status == 400 and reply.message == f"{UNRECOGNIZED}{problem} ({b'a: b: c'.hex()})"
+
+
+@pytest.mark.parametrize(("method", "content_type"), [("POST", "application/yaml"), ("PATCH", "application/apply-patch+yaml")])
+def test_others_are_served_while_long_yaml_is_read(
+    api: Bench, monkeypatch: pytest.MonkeyPatch, method: str, content_type: str
+) -> None:
+    served, load = Event(), yamlcodec.load
+
+    def slow(text: bytes | str) -> Any:
+        assert served.wait(api.timeout_seconds), "nobody else was served"
+        return load(text)
+
+    monkeypatch.setattr(yamlcodec, "load", slow)
+    name = f"long-{method.lower()}"
+    text = f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata:\n  a: {'x' * AT_ONCE_LIMIT_BYTES}\n"
+    long = Request(
+        method,
+        CONFIG_MAPS + (f"/{name}" if method == "PATCH" else ""),
+        "fieldManager=test",
+        {"content-type": content_type},
+        text.encode(),
+        ADMIN,
+    )
+
+    async def ask() -> Response:
+        writing = asyncio.ensure_future(api.server.pipeline.handle(long))
+        reading = await api.server.pipeline.handle(Request("GET", "/api/v1/namespaces/default", "", {}, b"", ADMIN))
+        assert reading.status == 200 and not writing.done()
+        served.set()
+        return await writing
+
+    assert api.run(ask()).status == 201
+    assert len(api.get("configmaps", name).json["data"]["a"]) == AT_ONCE_LIMIT_BYTES
+
+
+def test_long_yaml_that_is_none_is_refused_as_short_is(api: Bench) -> None:
+    more = b" " * AT_ONCE_LIMIT_BYTES
+    path = f"{CONFIG_MAPS}/none"
+    for content_type, method, at in (("application/yaml", "POST", CONFIG_MAPS), (APPLY, "PATCH", path)):
+        for text in (b"a: b: c", b"{a: b: c"):
+            short, long = (
+                api.call(method, at, body, content_type=content_type, fieldManager="test") for body in (text, text + more)
+            )
+            assert (long.status, long.message[:60]) == (short.status, short.message[:60]) and short.status == 400
+    twice = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: none}\ndata: {a: b, a: c}\n" + more
+    refused = api.call("PATCH", path, twice, content_type=APPLY, fieldManager="test", fieldValidation="Strict")
+    assert refused.status == 400 and 'line 4: key "a" already set in map' in refused.message
 
 
 @pytest.mark.parametrize("types", [{}, {"kind": "ConfigMap"}, {"apiVersion": "v1"}])
