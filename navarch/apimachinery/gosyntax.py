@@ -1,118 +1,154 @@
-"""What Go's encoding/json says of text that is no JSON.
-
-Python's parser finds the place, as fast as it parses; what Go would have expected there follows from what it says and from the
-few characters around.
-"""
+"""What Go's encoding/json says of a text that is no JSON."""
 
 from __future__ import annotations
 
 import json
 import re
-from typing import Any
 
-from navarch.apimachinery.gourl import quoted
-
-END = "unexpected end of JSON input"
-_NUMBER_LENGTH = 400
-"""Of longer numbers it is not looked at how they begin."""
-_NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?\Z")
-_EXPONENT = re.compile(r"[eE][+-]?")
-_NOT_HEXADECIMAL = re.compile(r"[^0-9a-fA-F]")
-_PAIR = r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-_ESCAPE = re.compile(rf"{_PAIR}|(\\u[dD][89a-fA-F][0-9a-fA-F]{{2}})|\\.", re.DOTALL)
-_BEGINNING, _KEY = "looking for beginning of value", "looking for beginning of object key string"
-_NUMERIC, _FRACTION, _POWER = (
-    "in numeric literal",
-    "after decimal point in numeric literal",
-    "in exponent of numeric literal",
-)
-
-
-class _ConstantError(Exception):
-    """A number that Python would take and Go would not."""
+NESTING_LIMIT = 10_000
+_END = "unexpected end of JSON input"
+_SPACE = re.compile(r"[ \t\r\n]*")
+_PLAIN = re.compile(r'[^"\\\x00-\x1f]*')
+_DIGITS = re.compile(r"[0-9]*")
+_HEXADECIMAL = frozenset("0123456789abcdefABCDEF")
+_LITERALS = {"t": "true", "f": "false", "n": "null"}
+# What may come, and what Go says of anything else there.
+_EXPECTED = {
+    "value": "looking for beginning of value",
+    "first value": "looking for beginning of value",
+    "key": "looking for beginning of object key string",
+    "first key": "looking for beginning of object key string",
+    "colon": "after object key",
+    "{": "after object key:value pair",
+    "[": "after array element",
+    "": "after top-level value",
+}
 
 
-def error(text: str) -> str:
-    """What is wrong with the text; "" if it is JSON."""
+class _SyntaxError(Exception):
+    """With Go's words."""
+
+
+def complaint(body: bytes) -> str:
+    """The message of Go's SyntaxError for these bytes; "" where they are JSON."""
+    # Go looks at bytes: each is a character here.
+    text = body.decode("latin-1")
     try:
-        json.loads(text, parse_constant=_refuse)
-    except json.JSONDecodeError as found:
-        return _said(text, found.msg, found.pos)
-    except _ConstantError as found:
-        return _of(str(found)[0], _BEGINNING) if str(found)[0] != "-" else _of("I", _NUMERIC)
-    except RecursionError:
-        return "exceeded max depth"
+        _read(text)
+    except _SyntaxError as error:
+        return str(error)
     return ""
 
 
-def without_halves(text: str) -> str:
-    """The text of JSON with a mark, as Go puts it, where its escapes are halves of pairs (UTF-16) that have no other half."""
-    return _ESCAPE.sub(lambda found: "\\ufffd" if found.group(1) else found.group(), text)
+def _read(text: str) -> None:
+    state, open_, position = "value", "", 0
+    while True:
+        position = _SPACE.match(text, position).end()  # type: ignore[union-attr]
+        character = text[position : position + 1]
+        if not character:
+            if state:
+                raise _SyntaxError(_END)
+            return
+        if character == "," and state in ("{", "["):
+            state = "key" if state == "{" else "value"
+        elif character == ":" and state == "colon":
+            state = "value"
+        elif (character == "}" and state in ("{", "first key")) or (character == "]" and state in ("[", "first value")):
+            open_ = open_[:-1]
+            state = open_[-1:]
+        elif character in "{[" and state in ("value", "first value"):
+            open_ += character
+            if len(open_) > NESTING_LIMIT:
+                raise _SyntaxError("exceeded max depth")
+            state = "first key" if character == "{" else "first value"
+        elif character == '"' and state in ("key", "first key"):
+            position = _string(text, position) - 1
+            state = "colon"
+        elif state in ("value", "first value"):
+            position = _scalar(text, position) - 1
+            state = open_[-1:]
+        else:
+            raise _unexpected(text, position, _EXPECTED[state])
+        position += 1
 
 
-def _refuse(constant: str) -> Any:
-    raise _ConstantError(constant)
+def _scalar(text: str, position: int) -> int:
+    """The place after what is neither an object nor an array."""
+    character = text[position]
+    if character == '"':
+        return _string(text, position)
+    if character in "-0123456789":
+        return _number(text, position)
+    literal = _LITERALS.get(character)
+    if literal is None:
+        raise _unexpected(text, position, _EXPECTED["value"])
+    for expected in literal:
+        if text[position : position + 1] != expected:
+            raise _unexpected(text, position, f"in literal {literal} (expecting '{expected}')")
+        position += 1
+    return position
 
 
-def _said(text: str, message: str, position: int) -> str:
-    rest = text[position:]
-    match message.split(" at")[0]:
-        case "Unterminated string starting":
-            return END
-        case "Expecting property name enclosed in double quotes":
-            return _of(rest, _KEY)
-        case "Expecting ':' delimiter":
-            return _of(rest, "after object key")
-        case "Expecting ',' delimiter":
-            return _after_value(
-                text, position, "after array element" if _in_list(text, position) else "after object key:value pair"
-            )
-        case "Extra data":
-            return _after_value(text, position, "after top-level value")
-        case "Invalid control character":
-            return _of(rest, "in string literal")
-        case "Invalid \\escape" | "Invalid \\escape: ":
-            return _of(rest[1:], "in string escape code")
-        case "Invalid \\uXXXX escape":
-            strange = _NOT_HEXADECIMAL.search(text, text.index("u", position) + 1)
-            return _of(text[strange.start() :], "in \\u hexadecimal character escape") if strange else END
-    return _no_value(rest)
+def _string(text: str, position: int) -> int:
+    position += 1
+    while True:
+        position = _PLAIN.match(text, position).end()  # type: ignore[union-attr]
+        character = text[position : position + 1]
+        if character == '"':
+            return position + 1
+        if character != "\\":
+            raise _unexpected(text, position, "in string literal")
+        position += 1
+        if text[position : position + 1] == "u":
+            for place in range(position + 1, position + 5):
+                if text[place : place + 1] not in _HEXADECIMAL:
+                    raise _unexpected(text, place, "in \\u hexadecimal character escape")
+            position += 4
+        elif text[position : position + 1] not in tuple('bfnrt\\/"'):
+            raise _unexpected(text, position, "in string escape code")
+        position += 1
 
 
-def _no_value(rest: str) -> str:
-    """Of what stands where a value should begin."""
-    for literal in ("true", "false", "null"):
-        if rest[:1] == literal[0]:
-            same = next((index for index, letter in enumerate(literal) if rest[index : index + 1] != letter), 0)
-            return _of(rest[same:], f"in literal {literal} (expecting '{literal[same]}')")
-    return _of(rest[1:], _NUMERIC) if rest[:1] == "-" else _of(rest, _BEGINNING)
+def _number(text: str, position: int) -> int:
+    if text[position] == "-":
+        position += 1
+        _require_digit(text, position, "in numeric literal")
+    # Nothing follows a leading zero: what does is after the number.
+    position = position + 1 if text[position] == "0" else _digits(text, position)
+    if text[position : position + 1] == ".":
+        position += 1
+        _require_digit(text, position, "after decimal point in numeric literal")
+        position = _digits(text, position)
+    if text[position : position + 1] in ("e", "E"):
+        position += 1
+        if text[position : position + 1] in ("+", "-"):
+            position += 1
+        _require_digit(text, position, "in exponent of numeric literal")
+        position = _digits(text, position)
+    return position
 
 
-def _after_value(text: str, position: int, where: str) -> str:
-    """Of what follows a value: it may be a number that does not end well."""
-    rest = text[position:]
-    number = _NUMBER.search(text[max(0, position - _NUMBER_LENGTH) : position]) if rest[:1] in (".", "e", "E") else None
-    if number is not None and number.group(2) is None:
-        if rest[0] == "." and number.group(1) is None:
-            return _of(rest[1:], _FRACTION)
-        if (power := _EXPONENT.match(rest)) is not None:
-            return _of(rest[power.end() :], _POWER)
-    return _of(rest, where)
+def _digits(text: str, position: int) -> int:
+    return _DIGITS.match(text, position).end()  # type: ignore[union-attr]
 
 
-def _in_list(text: str, position: int) -> bool:
-    """Whether what is open before the position is a list: then it can be closed there as one."""
-    try:
-        json.loads(text[:position] + "]")
-    except json.JSONDecodeError as found:
-        return found.pos > position
-    return True
+def _require_digit(text: str, position: int, where: str) -> None:
+    if not text[position : position + 1] or text[position] not in "0123456789":
+        raise _unexpected(text, position, where)
 
 
-def _of(rest: str, where: str) -> str:
-    """Of the first byte of the text, which Go takes for a character."""
-    if not rest:
-        return END
-    letter = chr(rest[0].encode("utf-8", "replace")[0])
-    shown = {"'": "\\'", '"': '"'}.get(letter) or quoted(letter)[1:-1]
-    return f"invalid character '{shown}' {where}"
+def _unexpected(text: str, position: int, where: str) -> _SyntaxError:
+    character = text[position : position + 1]
+    return _SyntaxError(f"invalid character {_quoted(character)} {where}" if character else _END)
+
+
+def _quoted(character: str) -> str:
+    """As Go quotes one byte."""
+    if character in "'\"":
+        return "'\\''" if character == "'" else "'\"'"
+    if character.isprintable() or character in "\n\r\t\b\f":
+        return f"'{json.dumps(character, ensure_ascii=False)[1:-1]}'"
+    if character in "\a\v":
+        return "'\\a'" if character == "\a" else "'\\v'"
+    code = ord(character)
+    return f"'\\x{code:02x}'" if code < 0x80 else f"'\\u{code:04x}'"

@@ -54,7 +54,8 @@ class TestFailedError(PatchError):
 
 
 def json_patch(document: Any, operations: Any) -> Any:
-    """Apply RFC 6902 operations in order."""
+    """Apply RFC 6902 operations in order; null is none."""
+    operations = [] if operations is None else operations
     if not isinstance(operations, list):
         raise MalformedError(goformat.not_into(operations, "[]handlers.jsonPatchOp"))
     if len(operations) > OPERATIONS_LIMIT:
@@ -260,7 +261,9 @@ def merge_patch(document: Any, patch: Any) -> Any:
 
 
 def strategic_merge_patch(document: Mapping[str, Any], patch: Any, schema: Schema) -> Mapping[str, Any]:
-    """Apply a strategic merge patch; `schema` says which lists merge and by which key."""
+    """Apply a strategic merge patch; `schema` says which lists merge and by which key. Null changes nothing."""
+    if patch is None:
+        return document
     if not isinstance(patch, dict):
         raise MalformedError(goformat.not_into(patch, "map[string]interface {}"))
     return _merge_map(document, patch, schema)

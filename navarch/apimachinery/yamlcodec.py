@@ -78,12 +78,12 @@ _Dumper.yaml_implicit_resolvers = {
 }
 
 
-def load(text: bytes | str) -> tuple[Any, list[str]]:
-    """One document as plain data, and its duplicate keys. Raises YAMLError."""
+def load(text: bytes | str, *, first: bool = False) -> tuple[Any, list[str]]:
+    """One document as plain data, and its duplicate keys. Raises YAMLError, for a second one too unless the `first` will do."""
     _refuse_deep(text)
     loader = _Loader(text)
     try:
-        node = loader.get_single_node()
+        node = _first(loader) if first else loader.get_single_node()
         repeated: list[tuple[str, int]] = []
         if node is None:
             return None, []
@@ -98,25 +98,36 @@ def load(text: bytes | str) -> tuple[Any, list[str]]:
         loader.dispose()
 
 
-def said(error: YAMLError) -> str:
-    """What go-yaml says of a document that cannot be read: on one line, with the line where it names one."""
-    if isinstance(error, yaml.reader.ReaderError):
-        return f"yaml: {error.reason}"
-    if not isinstance(error, yaml.MarkedYAMLError) or not error.problem:
-        return str(error)
-    marks = [mark.line for mark in (error.context_mark, error.problem_mark) if mark is not None and mark.line]
-    # Lines are counted from 0; go-yaml adds 1 where it is the scanner that gives up.
-    line = marks[0] + isinstance(error, yaml.scanner.ScannerError) if marks else 0
-    return f"yaml: line {line}: {error.problem}" if line else f"yaml: {error.problem}"
-
-
 def repetitions(text: bytes | str) -> list[str]:
     """What go-yaml says of the duplicate keys of a document that `load` has read."""
     repeated: list[tuple[str, int]] = []
-    node = yaml.compose(text, Loader=_Loader)
+    loader = _Loader(text)
+    try:
+        node = _first(loader)
+    finally:
+        loader.dispose()
     if node is not None:
         _find_repeated(node, repeated, set())
     return [f'line {line}: key "{key}" already set in map' for key, line in repeated]
+
+
+def told(error: YAMLError) -> str:
+    """What go-yaml says of it, whose parser is libyaml's too."""
+    if isinstance(error, yaml.reader.ReaderError):
+        return f"yaml: {error.reason}"
+    if not isinstance(error, yaml.error.MarkedYAMLError):
+        return str(error)
+    line = error.problem_mark.line if error.problem_mark is not None else 0
+    if line:
+        # Its scanner has not yet counted the line it is at.
+        line += isinstance(error, yaml.scanner.ScannerError)
+    elif error.context_mark is not None:
+        line = error.context_mark.line
+    return f"yaml: line {line}: {error.problem}" if line else f"yaml: {error.problem}"
+
+
+def _first(loader: _Loader) -> yaml.Node | None:
+    return loader.get_node() if loader.check_node() else None
 
 
 def _refuse_deep(text: bytes | str) -> None:

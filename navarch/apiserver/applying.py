@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from navarch.api.kind import Kind
-from navarch.apimachinery import errors
+from navarch.apimachinery import errors, goformat
 from navarch.apimachinery.errors import Object, StatusError
 from navarch.apiserver import body, fieldmanagement, preconditions
 from navarch.apiserver.request import APIRequest, ObjectAnswer
@@ -72,8 +72,7 @@ def configuration(request: APIRequest) -> Object:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        found = "array" if isinstance(value, list) else "string" if isinstance(value, str) else "number"
-        text = f"json: cannot unmarshal {found} into Go value of type map[string]interface {{}}"
+        text = goformat.not_into(value, "map[string]interface {}")
         raise errors.bad_request(f"error decoding YAML: error unmarshaling JSON: while decoding JSON: {text}")
     return value
 

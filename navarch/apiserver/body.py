@@ -37,6 +37,11 @@ PROBLEMS_REPORTED_LIMIT = 100
 SHOWN_BYTES_LIMIT = 30
 _YAML_PREFIX = "error converting YAML to JSON: "
 _TYPE_OF_TYPES = r'struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }'
+# A backslash and what it escapes; surrogates in pairs where they are pairs.
+_SURROGATE = re.compile(
+    r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[dD][89a-fA-F][0-9a-fA-F]{2}|.)", re.DOTALL
+)
+_LONE = len(r"\ud800")
 _KEY = re.compile(rb'"\s*:')
 
 
@@ -101,9 +106,15 @@ def parse_json(body: bytes) -> tuple[Any, list[str]]:
     """JSON and the paths of its duplicate keys, which are looked for only where a cheap count shows that there may be some."""
     try:
         value = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        body = _mended(body)
-        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        complaint = gosyntax.complaint(body)
+        if complaint:
+            raise errors.bad_request(complaint) from None
+        readable = _readable(body)
+        if readable != body:
+            return parse_json(readable)
+        # It is nested deeper than an object of the API can be.
+        raise errors.bad_request("exceeded max depth" if error.msg.startswith("depth limit") else error.msg) from None
     # What is as short as it can be, as Go's clients send it, has no key twice if nothing of it got lost.
     if body.count(b"[") + body.count(b"{") < NESTING_LIMIT and orjson.dumps(value) == body.rstrip(b"\n"):
         return value, []
@@ -111,18 +122,6 @@ def parse_json(body: bytes) -> tuple[Any, list[str]]:
         return value, []
     value = json.loads(body, object_pairs_hook=_Object, parse_int=orjson.loads, parse_float=orjson.loads)
     return _plain(value), list(_repeated(value, ""))
-
-
-def _mended(body: bytes) -> bytes:
-    """JSON that Go takes although it holds what is no Unicode, with a mark in its place. Raises 400 for what is no JSON."""
-    text = body.decode("utf-8", "replace")
-    problem = gosyntax.error(text)
-    mended = gosyntax.without_halves(text).encode()
-    try:
-        orjson.loads(mended)
-    except orjson.JSONDecodeError as error:
-        raise errors.bad_request(problem or str(error)) from None
-    return mended
 
 
 def _plain(value: Any) -> Any:
@@ -167,14 +166,10 @@ def _count_keys(value: Any, levels: int) -> int:
     return count
 
 
-def _json_message(body: bytes, error: orjson.JSONDecodeError) -> str:
-    """Roughly what Go says of malformed JSON."""
-    if not body.strip():
-        return "unexpected end of JSON input"
-    if error.pos >= len(body.decode("utf-8", "replace")):
-        return "unexpected end of JSON input"
-    character = body.decode("utf-8", "replace")[error.pos]
-    return f"invalid character {json.dumps(character)[1:-1]!r} looking for beginning of value"
+def _readable(body: bytes) -> bytes:
+    """JSON with U+FFFD for what is no character, as Go reads it."""
+    text = body.decode("utf-8", "replace")
+    return _SURROGATE.sub(lambda found: found[0] if len(found[0]) != _LONE else r"\ufffd", text).encode()
 
 
 def _parse_yaml(request: APIRequest) -> tuple[Any, Repeated]:
@@ -198,9 +193,10 @@ def _load_yaml(body: bytes) -> tuple[Any, list[str]]:
     from navarch.apimachinery import yamlcodec
 
     try:
-        value, repeated = yamlcodec.load(body)
+        # Kubernetes does not look at what comes after the first document.
+        value, repeated = yamlcodec.load(body, first=True)
     except yamlcodec.YAMLError as error:
-        raise YAMLError(str(error)) from None
+        raise YAMLError(yamlcodec.told(error)) from None
     return value, yamlcodec.repetitions(body) if repeated else []
 
 

@@ -234,7 +234,8 @@ def _refuse_invalid(config: Object, name: str, api_version: str, versions: Versi
         structure.refuse(found, config)
     except StructureError as error:
         known = metadata if isinstance(metadata, dict) else {}
-        shown = f"{known.get('namespace', '')}/{known.get('name', '')}; {_type(config)}"
+        place = "/".join(value if isinstance(value, str) else "" for value in map(known.get, ("namespace", "name")))
+        shown = f"{place}; {_type(config)}"
         raise errors.bad_request(f"failed to create typed patch object ({shown}): {error}") from None
 
 

@@ -156,7 +156,9 @@ def media_types(kind: Kind) -> tuple[str, ...]:
 
 
 def mapping(changes: Any) -> Object:
-    """A merge patch. Raises MalformedError."""
+    """A merge patch. Raises PatchError."""
+    if changes is None:
+        raise patch.PatchError("Invalid JSON Patch")
     if not isinstance(changes, dict):
         raise patch.MalformedError(goformat.not_into(changes, "map[string]interface {}"))
     return changes

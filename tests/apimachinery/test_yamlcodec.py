@@ -105,7 +105,7 @@ def test_what_is_malformed_or_too_deep_is_refused(text: str | bytes) -> None:
 def test_what_is_wrong_is_told_on_one_line_as_go_tells_it(text: str, expected: str) -> None:
     with pytest.raises(YAMLError) as refused:
         yamlcodec.load(text)
-    assert yamlcodec.said(refused.value) == expected
+    assert yamlcodec.told(refused.value) == expected
 
 
 def test_aliases_may_repeat_but_not_explode() -> None:

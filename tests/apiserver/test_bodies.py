@@ -33,8 +33,8 @@ ODD = [{"op": "add", "path": "/extra", "value": 1, "by": "me"}]
         (b"[]", f"json: cannot unmarshal array into Go value of type {STRUCT}"),
         (b'"x"', f"json: cannot unmarshal string into Go value of type {STRUCT}"),
         (b'{"kind":', "unexpected end of JSON input"),
-        (b'{"kind" 1}', "invalid character '1' after object key"),
-        (b'{"kind":1,}', "invalid character '}' looking for beginning of object key string"),
+        (b'{"kind": "ConfigMap",}', "invalid character '}' looking for beginning of object key string"),
+        (b'{"data":' + b"[" * 2000 + b"]" * 2000 + b"}", "exceeded max depth"),
     ],
 )
 def test_what_does_not_say_what_it_is_is_shown(api: Bench, body: bytes, text: str) -> None:
@@ -45,16 +45,50 @@ def test_what_does_not_say_what_it_is_is_shown(api: Bench, body: bytes, text: st
     assert reply.message == f"{UNRECOGNIZED}{NO_KIND}{text} ({shown or '<empty>'}{more})"
 
 
-def test_what_is_no_unicode_is_marked(api: Bench) -> None:
-    body = b'{"metadata":{"name":"marked"},"data":{"half":"a\\ud83d","byte":"b\xff","whole":"\\ud83d\\ude00"}}'
-    made = api.call("POST", CONFIG_MAPS, body, content_type=JSON)
-    assert (made.status, made.json["data"]) == (201, {"half": "a\ufffd", "byte": "b\ufffd", "whole": "\U0001f600"})
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"a: b: c", "yaml: mapping values are not allowed in this context"),
+        (b"a: 1\nb: c: d", "yaml: line 2: mapping values are not allowed in this context"),
+        (b"a: 1\nb: [1,", "yaml: line 2: did not find expected node content"),
+        (b"- a\nb: 1", "yaml: line 1: did not find expected '-' indicator"),
+        (b"a: \x01", "yaml: control characters are not allowed"),
+    ],
+)
+def test_yaml_that_is_none_is_shown_too(api: Bench, text: bytes, said: str) -> None:
+    reply = api.call("POST", CONFIG_MAPS, text, content_type="application/yaml")
+    assert (reply.status, reply.message) == (400, f"{UNRECOGNIZED}{said} ({text.hex()})")
 
 
-def test_yaml_that_is_none_is_shown_too(api: Bench) -> None:
-    reply = api.call("POST", CONFIG_MAPS, b"a: b: c", content_type="application/yaml")
-    problem = "yaml: mapping values are not allowed in this context"
-    assert reply.status == 400 and reply.message == f"{UNRECOGNIZED}{problem} ({b'a: b: c'.hex()})"
+def test_of_several_documents_the_first_counts(api: Bench) -> None:
+    text = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: leading}\n---\nkind: Pod\n"
+    made = api.call("POST", CONFIG_MAPS, text, content_type="application/yaml")
+    assert (made.status, made.json["metadata"]["name"]) == (201, "leading")
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"), [(b"a\xffb", "a\ufffdb"), (rb"\ud800x\ud83d\ude00\\ud800", "\ufffdx\U0001f600\\ud800")]
+)
+def test_what_is_no_character_is_replaced(api: Bench, sent: bytes, kept: str) -> None:
+    name = f"odd-{len(sent)}"
+    body = b'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"%b"},"data":{"a":"%b"}}' % (name.encode(), sent)
+    made = api.call("POST", CONFIG_MAPS, body)
+    assert (made.status, made.json["data"]) == (201, {"a": kept})
+
+
+@pytest.mark.parametrize(
+    ("content_type", "code", "text"),
+    [
+        (JSON_PATCH, 200, ""),
+        (STRATEGIC, 200, ""),
+        (MERGE, 400, "Invalid JSON Patch"),
+        (APPLY, 400, "invalid object type: /, Kind="),
+    ],
+)
+def test_a_patch_that_is_null(api: Bench, content_type: str, code: int, text: str) -> None:
+    api.call("POST", CONFIG_MAPS, sample(resource("configmaps"), "null"))
+    reply = api.call("PATCH", f"{CONFIG_MAPS}/null", b"null", content_type=content_type, fieldManager="test")
+    assert (reply.status, reply.message) == (code, text)
 
 
 @pytest.mark.parametrize(("method", "content_type"), [("POST", "application/yaml"), ("PATCH", "application/apply-patch+yaml")])
@@ -63,9 +97,9 @@ def test_others_are_served_while_long_yaml_is_read(
 ) -> None:
     served, load = Event(), yamlcodec.load
 
-    def slow(text: bytes | str) -> Any:
+    def slow(text: bytes | str, **options: Any) -> Any:
         assert served.wait(api.timeout_seconds), "nobody else was served"
-        return load(text)
+        return load(text, **options)
 
     monkeypatch.setattr(yamlcodec, "load", slow)
     name = f"long-{method.lower()}"

@@ -60,7 +60,7 @@ def _json(data: Object, key: str) -> Iterator[FieldError]:
     try:
         problem = _no_map(orjson.loads(content))
     except orjson.JSONDecodeError as error:
-        problem = gosyntax.error(content.decode("utf-8", "replace")) or str(error)
+        problem = gosyntax.complaint(content) or str(error)
     if problem:
         yield invalid_value(f"data[{key}]", "<secret contents redacted>", problem)
 
