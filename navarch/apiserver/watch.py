@@ -20,8 +20,10 @@ from navarch.storage.watchers import Watcher
 
 # What may wait for a client beyond what its watch began with, which is as much as there is or as the window holds.
 QUEUE_LIMIT_EVENTS = 20_000
+QUEUE_LIMIT_BYTES = 256 * 1024 * 1024
 # What is encoded for one client at a time, however much waits for it.
 BATCH_LIMIT_EVENTS = 256
+BATCH_LIMIT_BYTES = 1024 * 1024
 BOOKMARK_INTERVAL_SECONDS = 60.0
 BOOKMARK_BEFORE_END_SECONDS = 2.0
 TIMEOUT_MIN_SECONDS = 1800
@@ -55,6 +57,26 @@ class Event(NamedTuple):
 Events = Batch[Event]
 
 
+def _size(event: Event) -> int:
+    """In bytes, of what is stored."""
+    return len(event.record.data) if event.record is not None else 0
+
+
+def _parts(events: Events) -> int | list[tuple[Events, int]]:
+    """Events as they are encoded at a time, and how many bytes they are; only that where all of them are."""
+    if len(events) == 1:
+        return _size(events[0])
+    parts, part, size = [], Events(), 0
+    for event in events:
+        more = _size(event)
+        if part and (len(part) == BATCH_LIMIT_EVENTS or size + more > BATCH_LIMIT_BYTES):
+            parts.append((part, size))
+            part, size = Events(), 0
+        part.append(event)
+        size += more
+    return [*parts, (part, size)] if parts else size
+
+
 class Watch:
     """One client's watch. Iterate over batches of events; `close` when done."""
 
@@ -73,11 +95,11 @@ class Watch:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
         """When the timer goes off, if there is one."""
-        self._pending: deque[Events] = deque()
-        """None of them with more than is encoded at a time."""
-        self._waiting = 0
+        self._pending: deque[tuple[Events, int]] = deque()
+        """None of them with more than is encoded at a time, and how many bytes they are."""
+        self._waiting, self._waiting_bytes = 0, 0
         """How many events are pending."""
-        self._begun_with = 0
+        self._begun_with, self._begun_with_bytes = 0, 0
         """How many events the watch began with: a client cannot have read any of them too slowly."""
         self._wakeup = asyncio.Event()
         self._ended = False
@@ -110,7 +132,7 @@ class Watch:
             self._watcher = store.watch(prefix, under, start, self._deliver, lambda: self._expire(start), chosen.term)
         except CompactedError:
             self._expire(start)
-        self._begun_with = self._waiting
+        self._begun_with, self._begun_with_bytes = self._waiting, self._waiting_bytes
         if self._pending:
             self._wakeup.set()
 
@@ -179,24 +201,34 @@ class Watch:
         return None
 
     def _queue(self, events: Events) -> None:
-        self._waiting += len(events)
-        if len(events) <= BATCH_LIMIT_EVENTS:
-            self._pending.append(events)
-        else:
-            for start in range(0, len(events), BATCH_LIMIT_EVENTS):
-                self._pending.append(Events(events[start : start + BATCH_LIMIT_EVENTS]))
+        """What many are told of is taken apart for all of them."""
+        parts = events.form(_parts.__name__, _parts) if len(events) > 1 else _parts(events)
+        for part, size in [(events, parts)] if isinstance(parts, int) else parts:
+            self._pending.append((part, size))
+            self._waiting += len(part)
+            self._waiting_bytes += size
 
     def _unqueue(self) -> Events:
         """As many as are encoded at a time."""
-        batch = self._pending.popleft()
-        while self._pending and len(batch) + len(self._pending[0]) <= BATCH_LIMIT_EVENTS:
-            batch = Events(batch + self._pending.popleft())
+        batch, size = self._pending.popleft()
+        while self._pending and len(batch) + len(self._pending[0][0]) <= BATCH_LIMIT_EVENTS:
+            if size + self._pending[0][1] > BATCH_LIMIT_BYTES:
+                break
+            following, more = self._pending.popleft()
+            batch, size = Events(batch + following), size + more
         self._waiting -= len(batch)
+        self._waiting_bytes -= size
         return batch
 
     def _drop(self) -> None:
         self._pending.clear()
-        self._waiting = 0
+        self._waiting, self._waiting_bytes = 0, 0
+
+    def _is_too_slow(self) -> bool:
+        return (
+            self._waiting > self._begun_with + QUEUE_LIMIT_EVENTS
+            or self._waiting_bytes > self._begun_with_bytes + QUEUE_LIMIT_BYTES
+        )
 
     def _wake_at(self, due: float, now: float) -> None:
         """Let it go on at that time, if nothing comes before. One timer does for all the events until then."""
@@ -251,7 +283,7 @@ class Watch:
                     told.append(Event(type_, change.record, change, None, change.object if self.holds_objects else None))
         if told:
             self._queue(told)
-        if self._watcher is not None and self._waiting > self._begun_with + QUEUE_LIMIT_EVENTS:
+        if self._watcher is not None and self._is_too_slow():
             # The client reads too slowly: it must list again. Nobody else waits for it.
             self._drop()
             self._ended = True

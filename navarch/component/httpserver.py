@@ -513,7 +513,11 @@ class _Connection(asyncio.BufferedProtocol):
                 if piece:
                     if self._transport.is_closing():
                         return
-                    self._transport.write(piece.chunk if type(piece) is Piece else _chunk(piece))
+                    chunk = piece.chunk if type(piece) is Piece else _chunk(piece)
+                    if len(chunk) > PIECE_BYTES:
+                        await self._send_large(chunk)
+                        continue
+                    self._transport.write(chunk)
                     if not self._writable.is_set():
                         await self._writable.wait()
             self._transport.write(b"0\r\n\r\n")

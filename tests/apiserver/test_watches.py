@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 
 import pytest
 
@@ -232,14 +233,32 @@ def test_metadata_watches_show_only_metadata(any_api: Bench, space: str) -> None
     watch.close()
 
 
-def test_a_reader_that_is_too_slow_is_dropped(api: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("limit", "value"), [("QUEUE_LIMIT_EVENTS", 3), ("QUEUE_LIMIT_BYTES", 1000)])
+def test_a_reader_that_is_too_slow_is_dropped(api: Bench, monkeypatch: pytest.MonkeyPatch, limit: str, value: int) -> None:
     from navarch.apiserver import watch as watches
 
-    monkeypatch.setattr(watches, "QUEUE_LIMIT_EVENTS", 3)
+    monkeypatch.setattr(watches, limit, value)
     slow = api.watch(PATH.format("default"), resourceVersion=revision(api, "default"))
     for index in range(6):
-        make(api, "default", f"slow-{index}")
+        make(api, "default", f"slow-{index}-{value}")
     assert slow.rest() == []
+
+
+@pytest.mark.parametrize("query", [{"resourceVersion": "old"}, {}])
+def test_what_is_encoded_for_a_client_at_a_time_is_small(
+    any_api: Bench, space: str, monkeypatch: pytest.MonkeyPatch, query: dict[str, str]
+) -> None:
+    from navarch.apiserver import watch as watches
+
+    monkeypatch.setattr(watches, "BATCH_LIMIT_BYTES", 5000)
+    since = revision(any_api, space)
+    for index in range(9):
+        any_api.made("configmaps", sample(CONFIG_MAPS, f"large-{index}", space) | {"data": {"a": "x" * (1000 + 1000 * index)}})
+    watch = any_api.watch(PATH.format(space), **dict.fromkeys(query, since))
+    chunks = [any_api.run(anext(watch._chunks)) for _ in range(7)]  # type: ignore[arg-type]
+    told = [[json.loads(line)["object"]["metadata"]["name"] for line in chunk.splitlines()] for chunk in chunks]
+    assert told == [["large-0", "large-1"], *([f"large-{index}"] for index in range(2, 8))]
+    watch.close()
 
 
 @pytest.mark.parametrize("query", [{"resourceVersion": "old"}, {}])

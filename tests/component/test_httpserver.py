@@ -281,6 +281,31 @@ def test_large_bodies_arrive_whole_and_are_buffered_only_in_part(run: Run) -> No
     run(test())
 
 
+@LOOPS
+@pytest.mark.parametrize("kind", [bytes, Piece])
+def test_large_pieces_of_a_stream_are_buffered_only_in_part(run: Run, kind: type[bytes]) -> None:
+    piece = kind(bytes(range(256)) * 40_000)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield piece
+        yield b"last"
+
+    async def handler(request: Request) -> Response:
+        return Response(200, (), pieces())
+
+    async def test() -> None:
+        async with serving(handler) as (server, connection):
+            connection.send(b"GET / HTTP/1.1\r\n\r\n")
+            await asyncio.sleep(0)
+            (served,) = server.connections
+            while served._transport.get_write_buffer_size() == 0:
+                await asyncio.sleep(0)
+            assert served._transport.get_write_buffer_size() < len(piece) / 4
+            assert (await connection.answer())[2] == piece + b"last"
+
+    run(test())
+
+
 async def _answer(response: Response) -> Response:
     return response
 

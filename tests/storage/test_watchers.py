@@ -76,7 +76,7 @@ class Watching:
 
     @property
     def told(self) -> Told:
-        events = [event for batch in self.watch._pending for event in batch]
+        events = [event for batch, _ in self.watch._pending for event in batch]
         return [(event.type, event.record.key, event.record.revision) for event in events if event.record is not None]
 
 
