@@ -56,7 +56,7 @@ from navarch.apiserver.subresources.nodetunnel import NodeTunnel
 from navarch.apiserver.subresources.proxy import Proxy
 from navarch.apiserver.tokens import TokenAuthority
 from navarch.component import clock, websocket
-from navarch.component.httpserver import BODY_LIMIT_BYTES, Request, Response
+from navarch.component.httpserver import BODY_LIMIT_BYTES, Parts, Request, Response
 from navarch.storage.author import author, writing
 
 logger = logging.getLogger(__name__)
@@ -191,7 +191,7 @@ class Pipeline:
             info,
             response.status,
             clock.monotonic() - started,
-            len(response.body) if isinstance(response.body, bytes) else None,
+            len(response.body) if isinstance(response.body, bytes | Parts) else None,
             dry_run="dryRun" in query,
             apply=request.headers.get("content-type", "").startswith("application/apply-patch"),
             waited_seconds=waits.in_turn + waits.at_once,

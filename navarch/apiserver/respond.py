@@ -17,7 +17,7 @@ from navarch.apiserver.encodings import Encodings
 from navarch.apiserver.negotiation import META_GROUP, PLAIN, PROTOBUF, YAML, Representation
 from navarch.apiserver.request import Answer, APIRequest, ListAnswer, ObjectAnswer, WatchAnswer
 from navarch.apiserver.tables import check_options, partial, table
-from navarch.component.httpserver import Response
+from navarch.component.httpserver import PIECE_BYTES, Parts, Response
 from navarch.storage.changes import Record
 
 GZIP_MIN_BYTES = 128 * 1024
@@ -72,15 +72,22 @@ async def respond(request: APIRequest, answer: Answer, representation: Represent
     headers += [("Warning", _shown(warning)) for warning in request.warnings]
     if isinstance(answer, ObjectAnswer):
         return Response(answer.status, headers, _object_body(request, answer, representation))
+    body: bytes | Parts
     if representation.media_type == PROTOBUF:
         body = await _protobuf_list(answer, representation)
     else:
         body = _list_body(request, answer, representation)
     if len(body) > GZIP_MIN_BYTES and "gzip" in request.headers.get("accept-encoding", ""):
         # Elsewhere: others go on being served meanwhile.
-        body = await asyncio.get_running_loop().run_in_executor(None, gzip.compress, body, GZIP_LEVEL)
+        body = await asyncio.get_running_loop().run_in_executor(None, _compressed, body)
         headers += [("Content-Encoding", "gzip"), ("Vary", "Accept-Encoding")]
+    elif len(body) <= PIECE_BYTES:
+        body = bytes(body)
     return Response(200, headers, body)
+
+
+def _compressed(body: bytes | Parts) -> bytes:
+    return gzip.compress(bytes(body), GZIP_LEVEL)
 
 
 def _object_body(request: APIRequest, answer: ObjectAnswer, representation: Representation) -> bytes:
@@ -125,7 +132,7 @@ def _list_metadata(answer: ListAnswer) -> Object:
     return metadata
 
 
-def _list_body(request: APIRequest, answer: ListAnswer, representation: Representation) -> bytes:
+def _list_body(request: APIRequest, answer: ListAnswer, representation: Representation) -> bytes | Parts:
     metadata, kind = _list_metadata(answer), answer.kind
     if representation.form == "Table":
         return encoded(table(request, kind, answer.objects(), representation, metadata), representation)
@@ -143,22 +150,22 @@ def _list_body(request: APIRequest, answer: ListAnswer, representation: Represen
     parts = answer.encoded()
     if not parts:
         return opening + b"]}\n"
-    # Many megabytes are copied once, not thrice.
+    # Many megabytes are put together only as they are sent.
     parts[0] = opening + parts[0]
     parts[-1] += b"]}\n"
-    return b",".join(parts)
+    return Parts(parts, b",")
 
 
 def _partial_list_head(representation: Representation) -> Object:
     return {"kind": "PartialObjectMetadataList", "apiVersion": f"{META_GROUP}/{representation.form_version}"}
 
 
-async def _protobuf_list(answer: ListAnswer, representation: Representation) -> bytes:
+async def _protobuf_list(answer: ListAnswer, representation: Representation) -> Parts:
     """A list's whole body. Long ones that have to be encoded let others have a turn."""
     if representation.form:
         head = _partial_list_head(representation)
         items = [encoder.partial_message(obj) for obj in answer.objects()]
-        return encoder.encode_list(head["apiVersion"], head["kind"], _list_metadata(answer), items)
+        return Parts(encoder.list_parts(head["apiVersion"], head["kind"], _list_metadata(answer), items))
     kind, items, made = answer.kind, [], 0
     for record in answer.records:
         if not _encodings.has(kind, record):
@@ -166,7 +173,7 @@ async def _protobuf_list(answer: ListAnswer, representation: Representation) -> 
             if made % PROTOBUF_SLICE == 0:
                 await asyncio.sleep(0)
         items.append(_encodings.message(kind, record))
-    return encoder.encode_list(kind.api_version, kind.list_kind, _list_metadata(answer), items)
+    return Parts(encoder.list_parts(kind.api_version, kind.list_kind, _list_metadata(answer), items))
 
 
 _encodings = Encodings()

@@ -13,7 +13,7 @@ from navarch.apimachinery import errors
 from navarch.apiserver.request import APIRequest
 from navarch.component import websocket
 from navarch.component.bytestream import ByteStream
-from navarch.component.httpserver import Response
+from navarch.component.httpserver import Parts, Response
 from navarch.component.websocket import WebSocket
 
 BINARY, BASE64 = "binary.k8s.io", "base64.binary.k8s.io"
@@ -58,10 +58,10 @@ def _upgraded(
 
 
 async def _send(
-    socket: WebSocket, body: bytes | AsyncIterator[bytes], messages: Callable[[bytes], Iterable[bytes]], *, text: bool
+    socket: WebSocket, body: bytes | Parts | AsyncIterator[bytes], messages: Callable[[bytes], Iterable[bytes]], *, text: bool
 ) -> None:
-    if isinstance(body, bytes):
-        for message in messages(body):
+    if isinstance(body, bytes | Parts):
+        for message in messages(bytes(body)):
             await socket.send(message, text=text)
         return
     try:

@@ -1,8 +1,8 @@
 """An HTTP/1.1 server: httptools parses, one protocol object per connection answers in order.
 
-Bodies of requests are read whole, up to a limit; bodies of responses are bytes or an async iterator (sent chunked). A response
-of status 101 hands the connection over as a `ByteStream`. A connection on which nobody asks anything is closed after a while;
-one whose peer has vanished is found by TCP's own probes.
+Bodies of requests are read whole, up to a limit; bodies of responses are bytes, parts of them, or an async iterator (sent
+chunked). A response of status 101 hands the connection over as a `ByteStream`. A connection on which nobody asks anything is
+closed after a while; one whose peer has vanished is found by TCP's own probes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import re
 import socket
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from functools import cached_property
@@ -90,7 +90,7 @@ class Response:
     status: int = 200
     headers: Collection[tuple[str, str]] = ()
     """Without Content-Length, Transfer-Encoding and Date, which the server writes."""
-    body: bytes | AsyncIterator[bytes] = b""
+    body: bytes | Parts | AsyncIterator[bytes] = b""
     takeover: Callable[[ByteStream], Awaitable[None]] | None = None
     """With status 101: what goes on on the connection."""
     whole: bytes = b""
@@ -99,6 +99,38 @@ class Response:
     def has(self, header: str) -> bool:
         """Whether there is a header of that name, given in lower case."""
         return header in [name.lower() for name, _ in self.headers]
+
+
+class Parts:
+    """A body in the parts that it is made of, which are others' too: it is put together only as it is sent."""
+
+    def __init__(self, parts: Sequence[bytes], separator: bytes = b"") -> None:
+        self._parts, self._separator = parts, separator
+        self._size = sum(map(len, parts)) + max(len(parts) - 1, 0) * len(separator)
+
+    def __len__(self) -> int:
+        """In bytes."""
+        return self._size
+
+    def __bytes__(self) -> bytes:
+        return self._separator.join(self._parts)
+
+    def __iter__(self) -> Iterator[bytes]:
+        """In pieces of about PIECE_BYTES."""
+        waiting, size, separator = [], 0, self._separator
+        for part in self._parts:
+            if size >= PIECE_BYTES:
+                # With what separates it from the next.
+                waiting.append(b"")
+                yield separator.join(waiting)
+                waiting, size = [], 0
+            waiting.append(part)
+            size += len(part)
+        yield separator.join(waiting)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self:
+            yield piece
 
 
 class Piece(bytes):
@@ -491,11 +523,15 @@ class _Connection(asyncio.BufferedProtocol):
             head.append(b"\r\n")
             self._transport.write(b"".join(head))
             return
-        if isinstance(body, bytes):
+        if isinstance(body, bytes | Parts):
             head.append(b"Content-Length: %d\r\n\r\n" % len(body))
             if request.method == "HEAD":
                 body = b""
-            if len(body) <= PIECE_BYTES:
+            if isinstance(body, Parts):
+                self._transport.write(b"".join(head))
+                for piece in body:
+                    await self._send_large(piece)
+            elif len(body) <= PIECE_BYTES:
                 head.append(body)
                 self._transport.write(b"".join(head))
                 if not self._writable.is_set():

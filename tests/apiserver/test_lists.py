@@ -12,11 +12,13 @@ import pytest
 
 from navarch.api.kind import Kind
 from navarch.api.registry import resource
+from navarch.component.httpserver import Parts
 from tests.apiserver.bench import Bench
 from tests.apiserver.samples import STORED, name_of, pod, sample
 
 CONFIG_MAPS = resource("configmaps")
 FORMS = ("PartialObjectMetadata", "PartialObjectMetadataList")
+LONG = {"a": "eHh4" * 50_000}
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 
 
@@ -287,6 +289,17 @@ def test_unacceptable_forms_are_refused(ten: Bench) -> None:
         assert (reply.status, reply.reason) == (406, "NotAcceptable")
         types = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
         assert reply.message == f"only the following media types are accepted: {types}"
+
+
+@pytest.mark.parametrize("accept", ["application/json", "application/vnd.kubernetes.protobuf"])
+def test_long_lists_are_put_together_only_as_they_are_sent(ten: Bench, accept: str) -> None:
+    for index in range(3):
+        ten.call("POST", "/api/v1/namespaces/ten/secrets", sample(resource("secrets"), f"long-{index}", "ten") | {"data": LONG})
+    answer = ten.request("GET", "/api/v1/namespaces/ten/secrets", headers={"accept": accept})
+    assert isinstance(answer.body, Parts)
+    whole = ten.list("secrets", "ten", headers={"accept": accept}).body
+    assert len(answer.body) == len(whole) > 2 * len(LONG["a"])
+    ten.call("DELETE", "/api/v1/namespaces/ten/secrets")
 
 
 def test_long_lists_are_compressed_where_asked(ten: Bench) -> None:

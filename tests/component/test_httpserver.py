@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from navarch.component import clock, httpserver
 from navarch.component.bytestream import ByteStream
-from navarch.component.httpserver import Handler, Piece, Request, Response, Server
+from navarch.component.httpserver import PIECE_BYTES, Handler, Parts, Piece, Request, Response, Server
 
 LOOPS = pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
 Run = Callable[[Any], Any]
@@ -277,6 +277,45 @@ def test_large_bodies_arrive_whole_and_are_buffered_only_in_part(run: Run) -> No
             assert served._transport.get_write_buffer_size() < len(body) / 4
             assert (await connection.answer())[2] == body
             assert (await connection.get())[2] == body
+
+    run(test())
+
+
+@pytest.mark.parametrize("separator", [b"", b",", b"--"])
+@pytest.mark.parametrize(
+    "sizes", [[], [0], [3], [1, 0, 2], [PIECE_BYTES], [PIECE_BYTES + 1, 0, 5], [100_000] * 7 + [2 * PIECE_BYTES]]
+)
+def test_parts_make_up_a_body(sizes: list[int], separator: bytes) -> None:
+    parts = [bytes([65 + index]) * size for index, size in enumerate(sizes)]
+    body, whole = Parts(parts, separator), separator.join(parts)
+    assert bytes(body) == b"".join(body) == whole and len(body) == len(whole)
+    assert all(len(piece) <= PIECE_BYTES + max(sizes, default=0) + 2 * len(parts) for piece in body)
+
+    async def test() -> None:
+        assert b"".join([piece async for piece in body]) == whole
+        async with serving(lambda request: _answer(Response(200, (), body))) as (_, connection):
+            status, headers, answered = await connection.get()
+            assert (status, headers["content-length"], answered) == (200, str(len(whole)), whole)
+            connection.send(b"HEAD / HTTP/1.1\r\n\r\n")
+            assert (await connection.answer(body=False))[1]["content-length"] == str(len(whole))
+            assert (await connection.get())[2] == whole
+
+    asyncio.run(test())
+
+
+@LOOPS
+def test_of_a_body_in_parts_only_a_part_is_buffered(run: Run) -> None:
+    body = Parts([b"x" * 10_000] * 1000)
+
+    async def test() -> None:
+        async with serving(lambda request: _answer(Response(200, (), body))) as (server, connection):
+            connection.send(b"GET / HTTP/1.1\r\n\r\n")
+            await asyncio.sleep(0)
+            (served,) = server.connections
+            while served._transport.get_write_buffer_size() == 0:
+                await asyncio.sleep(0)
+            assert served._transport.get_write_buffer_size() < len(body) / 4
+            assert (await connection.answer())[2] == bytes(body)
 
     run(test())
 

@@ -88,17 +88,26 @@ def partial_message(obj: Object) -> bytes:
     return _field(1, message(obj["metadata"], schemas.OBJECT_META))
 
 
+_CLOSING = b"\x1a\x00\x22\x00"
+
+
 def enveloped(api_version: str, kind: str, content: bytes) -> bytes:
     """A message as a whole body: a runtime.Unknown, which says what it is; its encoding and type of content stay empty."""
-    return b"%b%b\x12%b%b\x1a\x00\x22\x00" % (MAGIC, _type_meta(api_version, kind), _varint(len(content)), content)
+    return b"%b%b\x12%b%b%b" % (MAGIC, _type_meta(api_version, kind), _varint(len(content)), content, _CLOSING)
 
 
 def encode_list(api_version: str, kind: str, metadata: Object, items: Iterable[bytes]) -> bytes:
     """A list's whole body, of its items' messages."""
-    parts = [_field(1, message(metadata, LIST_META))]
+    return b"".join(list_parts(api_version, kind, metadata, items))
+
+
+def list_parts(api_version: str, kind: str, metadata: Object, items: Iterable[bytes]) -> list[bytes]:
+    """What a list's whole body consists of, its items' messages as they are."""
+    parts = [b"", _field(1, message(metadata, LIST_META))]
     for item in items:
-        parts += (b"\x12", _varint(len(item)), item)
-    return enveloped(api_version, kind, b"".join(parts))
+        parts += (b"\x12%b" % _varint(len(item)), item)
+    parts[0] = b"%b%b\x12%b" % (MAGIC, _type_meta(api_version, kind), _varint(sum(map(len, parts))))
+    return [*parts, _CLOSING]
 
 
 def encode_partial(obj: Object) -> bytes:
