@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import re
+from collections.abc import Iterable
 from dataclasses import replace
 
 import orjson
@@ -22,6 +24,9 @@ from navarch.storage.changes import Record
 
 GZIP_MIN_BYTES = 128 * 1024
 GZIP_LEVEL = 1
+# Warnings that are longer together are cut, each to so many characters.
+WARNINGS_LIMIT_CHARACTERS, CUT_WARNING_CHARACTERS = 4096, 256
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # So many objects are encoded to protobuf before others get a turn.
 PROTOBUF_SLICE = 50
 
@@ -50,12 +55,29 @@ def encoded(obj: Object, representation: Representation) -> bytes:
 
 def warning_headers(request: APIRequest) -> dict[str, str]:
     """What goes with an error, in one header."""
-    return {"Warning": ", ".join(map(_shown, request.warnings))} if request.warnings else {}
+    shown = shown_warnings(request.warnings)
+    return {"Warning": ", ".join(shown)} if shown else {}
+
+
+def shown_warnings(warnings: Iterable[str]) -> list[str]:
+    """Values of Warning headers: those without control characters, and if they are long, only how they begin."""
+    texts = [text for text in warnings if not _CONTROL.search(text)]
+    if sum(map(len, texts)) > WARNINGS_LIMIT_CHARACTERS:
+        left = WARNINGS_LIMIT_CHARACTERS
+        cut = []
+        for text in texts:
+            if left <= 0:
+                break
+            cut.append(text[:CUT_WARNING_CHARACTERS])
+            left -= len(cut[-1])
+        texts = cut
+    return [_shown(text) for text in texts]
 
 
 def _shown(warning: str) -> str:
     escaped = warning.replace("\\", "\\\\").replace('"', '\\"')
-    return f'299 - "{escaped}"'
+    # In UTF-8, of which a header's characters are the bytes.
+    return f'299 - "{escaped}"'.encode().decode("latin-1")
 
 
 async def respond(request: APIRequest, answer: Answer, representation: Representation) -> Response:
@@ -69,7 +91,7 @@ async def respond(request: APIRequest, answer: Answer, representation: Represent
     if isinstance(answer, ListAnswer) and representation.form == "PartialObjectMetadata":
         raise errors.not_acceptable_form(representation.form, "a list", f"{_go_type(answer.kind)}List")
     headers: list[tuple[str, str]] = [("Content-Type", representation.media_type)]
-    headers += [("Warning", _shown(warning)) for warning in request.warnings]
+    headers += [("Warning", value) for value in shown_warnings(request.warnings)]
     if isinstance(answer, ObjectAnswer):
         return Response(answer.status, headers, _object_body(request, answer, representation))
     body: bytes | Parts

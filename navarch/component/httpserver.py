@@ -142,10 +142,20 @@ class Piece(bytes):
         return _chunk(self)
 
 
+def _header_lines(headers: Iterable[tuple[str, str]]) -> bytes:
+    """One line each, whatever is in the values: a break would begin a header of somebody else's."""
+    lines = [f"{name}: {value}" for name, value in headers]
+    text = "\r\n".join([*lines, ""])
+    if not text.count("\r") == text.count("\n") == len(lines):
+        text = "\r\n".join([*(_BREAKS.sub(" ", line) for line in lines), ""])
+    return text.encode("latin-1", "replace")
+
+
 def _chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
+_BREAKS = re.compile(r"[\r\n]")
 Handler = Callable[[Request], Awaitable[Response]]
 AtOnce = Callable[[Request], bytes | None]
 """Answers a GET whose `head` is known, the whole response as it is sent, if that needs no waiting."""
@@ -512,7 +522,7 @@ class _Connection(asyncio.BufferedProtocol):
                 await self._writable.wait()
             return
         head = [_STATUS_LINES.get(response.status) or b"HTTP/1.1 %d \r\n" % response.status]
-        head.append("".join([f"{name}: {value}\r\n" for name, value in response.headers]).encode("latin-1", "replace"))
+        head.append(_header_lines(response.headers))
         if not response.has("date"):
             head.append(b"Date: %b\r\n" % http_date())
         if not keep_alive:
@@ -574,8 +584,7 @@ class _Connection(asyncio.BufferedProtocol):
 
     async def _hand_over(self, response: Response) -> None:
         assert response.takeover is not None
-        head = [_STATUS_LINES[101]]
-        head += [f"{name}: {value}\r\n".encode("latin-1") for name, value in response.headers]
+        head = [_STATUS_LINES[101], _header_lines(response.headers)]
         self._transport.write(b"".join(head) + b"\r\n")
         self._stream = stream = ByteStream(self._transport)
         if not self._writable.is_set():

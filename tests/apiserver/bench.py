@@ -174,7 +174,9 @@ class Asking:
 
             content = self.run(read())
         headers = [(name.lower(), value) for name, value in response.headers]
-        quoted = [text for name, value in headers if name == "warning" for text in _WARNING.findall(value)]
+        quoted = [
+            text for name, value in headers if name == "warning" for text in _WARNING.findall(value.encode("latin-1").decode())
+        ]
         told = (re.sub(r"\\(.)", r"\1", text) for text in quoted)
         return Reply(response.status, dict(headers), content, tuple(told))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from navarch.api.registry import resource
-from tests.apiserver.bench import Bench
+from tests.apiserver.bench import Bench, Reply
 from tests.apiserver.samples import sample
 
 INGRESSES, WEBHOOKS = "ingresses.networking.k8s.io", "validatingwebhookconfigurations.admissionregistration.k8s.io"
@@ -62,3 +62,21 @@ def test_a_write_of_the_status_tells_nothing_about_the_spec(api: Bench) -> None:
     assert made.headers["warning"] == told
     assert api.patch("services", "outside", {"metadata": {"labels": {"a": "b"}}}).headers["warning"] == told
     assert "warning" not in api.patch("services", "outside", {"status": {"conditions": []}}, subresource="status").headers
+
+
+def odd(api: Bench, *fields: str, **query: str) -> Reply:
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "odd"}, **dict.fromkeys(fields, 1)}
+    return api.call("POST", "/api/v1/namespaces/default/configmaps", body, dryRun="All", **query)
+
+
+def test_warnings_are_utf8_and_those_with_control_characters_are_not_sent(api: Bench) -> None:
+    reply = odd(api, "日本", "a\r\nSet-Cookie: b", "tab\t", 'quo"te\\')
+    assert reply.warnings == ('unknown field "日本"', 'unknown field "quo"te\\"')
+
+
+def test_many_warnings_are_cut(api: Bench) -> None:
+    fields = [f"f{index}" + "x" * 997 for index in range(50)]
+    assert odd(api, *fields[:4]).warnings == tuple(f'unknown field "{field}"' for field in fields[:4])
+    cut = odd(api, *fields).warnings
+    assert cut == tuple(f'unknown field "{field}"'[:256] for field in fields[:16])
+    assert odd(api, "x" * 2_000_000).warnings == ('unknown field "' + "x" * 241,)

@@ -281,6 +281,17 @@ def test_large_bodies_arrive_whole_and_are_buffered_only_in_part(run: Run) -> No
     run(test())
 
 
+def test_what_is_in_a_header_stays_in_it() -> None:
+    async def test() -> None:
+        headers = (("X-Text", "a\r\nX-Other: b\nc\rd"), ("X-Last", "e"))
+        async with serving(lambda request: _answer(Response(200, headers, b"body"))) as (_, connection):
+            status, found, body = await connection.get()
+            assert (status, found["x-text"], found["x-last"], body) == (200, "a  X-Other: b c d", "e", b"body")
+            assert "x-other" not in found
+
+    asyncio.run(test())
+
+
 @pytest.mark.parametrize("separator", [b"", b",", b"--"])
 @pytest.mark.parametrize(
     "sizes", [[], [0], [3], [1, 0, 2], [PIECE_BYTES], [PIECE_BYTES + 1, 0, 5], [100_000] * 7 + [2 * PIECE_BYTES]]
