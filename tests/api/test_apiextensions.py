@@ -8,6 +8,7 @@ import pytest
 
 from navarch.api.registry import resource
 from navarch.apimachinery.errors import Object
+from navarch.apimachinery.unmarshal import DecodeError
 from tests.api.rules import made, on_create, on_update
 
 NAME = "customresourcedefinitions.apiextensions.k8s.io"
@@ -442,6 +443,28 @@ def test_what_is_in_a_schemas_schema_is_read_as_one() -> None:
     found = decoded.object["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
     assert found == {"type": "array", "items": {"type": "object", "properties": {"a": {"type": "array", "items": {}}}}}
     assert decoded.unknown == []
+
+
+@pytest.mark.parametrize(
+    ("schema", "text"),
+    [
+        ({"items": ["x"]}, "json: cannot unmarshal string into Go value of type v1.JSONSchemaProps"),
+        ({"not": {"items": [[]]}}, "json: cannot unmarshal array into Go value of type v1.JSONSchemaProps"),
+        ({"additionalProperties": 1}, "boolean or JSON schema expected"),
+        ({"properties": {"a": {"additionalItems": "x"}}}, "boolean or JSON schema expected"),
+    ],
+)
+def test_what_can_be_no_schema_is_not_read_as_one(schema: Object, text: str) -> None:
+    assert KIND.decode is not None
+    with pytest.raises(DecodeError, match=text):
+        KIND.decode({"metadata": {}, **spec_of(schema)})
+
+
+def test_items_that_are_neither_a_schema_nor_several_are_none() -> None:
+    assert KIND.decode is not None
+    for items in ("", 1, True):
+        decoded = KIND.decode({"metadata": {}, **spec_of({"type": "array", "items": items})})
+        assert decoded.object["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"] == {"type": "array"}
 
 
 def test_warnings() -> None:

@@ -137,6 +137,12 @@ def test_broken_bodies_are_refused(junk: bytes, kind: Any, cut: int) -> None:
             assert str(error)
 
 
+def test_what_is_no_character_is_replaced() -> None:
+    obj = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"key": "~~"}}
+    read = decoder.decode(encoder.encode(obj).replace(b"~~", b"\xff~").replace(b"key", b"k\xc3y"))
+    assert read["data"] == {"k\ufffdy": "\ufffd~"}
+
+
 def test_a_deeply_nested_body_is_refused() -> None:
     nested = b""
     while len(nested) < 100_000:

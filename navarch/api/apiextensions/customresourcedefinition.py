@@ -8,11 +8,11 @@ from typing import Any
 from navarch.api import schemas
 from navarch.api.admissionregistration import clientconfig
 from navarch.api.kind import Kind
-from navarch.apimachinery import meta
+from navarch.apimachinery import goformat, meta
 from navarch.apimachinery.decoding import decode
 from navarch.apimachinery.errors import FieldError, Object
 from navarch.apimachinery.structural.walking import Schema, everything, juncted
-from navarch.apimachinery.unmarshal import Decoded
+from navarch.apimachinery.unmarshal import Decoded, DecodeError
 
 ESTABLISHED, NAMES_ACCEPTED, TERMINATING = "Established", "NamesAccepted", "Terminating"
 FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
@@ -39,13 +39,18 @@ def _decode(value: Any) -> Decoded:
 
 
 def _complete(schema: Schema) -> None:
-    """Decode the schemas in a schema that nobody else holds."""
-    for name in ("items", "additionalProperties", "additionalItems"):
+    """Decode the schemas in a schema that nobody else holds. Raises DecodeError."""
+    for name in ("additionalProperties", "additionalItems"):
         found = schema.get(name)
         if isinstance(found, dict):
             schema[name] = _decoded(found)
-        elif isinstance(found, list):
-            schema[name] = [_decoded(item) if isinstance(item, dict) else item for item in found]
+        elif found is not None and not isinstance(found, bool):
+            raise DecodeError("boolean or JSON schema expected")
+    found = schema.pop("items", None)
+    if isinstance(found, dict):
+        schema["items"] = _decoded(found)
+    elif isinstance(found, list):
+        schema["items"] = [_decoded({} if item is None else item) for item in found]
     for name in ("properties", "patternProperties", "definitions"):
         for below in (schema.get(name) or {}).values():
             _complete(below)
@@ -54,6 +59,8 @@ def _complete(schema: Schema) -> None:
 
 
 def _decoded(schema: Any) -> Schema:
+    if not isinstance(schema, dict):
+        raise DecodeError(goformat.not_into(schema, "v1.JSONSchemaProps"))
     found: Schema = decode(schema, schemas.definitions().get(_SCHEMA)).object
     _complete(found)
     return found

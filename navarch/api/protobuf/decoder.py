@@ -41,16 +41,23 @@ def decode(body: bytes) -> Object:
         raise ProtobufError("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]")
     try:
         parts = {number: (start, end) for number, _, start, end in _fields(body, len(MAGIC), len(body))}
-        types = {number: body[start:end].decode() for number, _, start, end in _fields(body, *parts.get(1, (0, 0)))}
+        types = {number: _text(body, start, end) for number, _, start, end in _fields(body, *parts.get(1, (0, 0)))}
         api_version, kind = types.get(1, ""), types.get(2, "")
         try:
             name = definition_of(api_version, kind)
         except KeyError:
             raise ProtobufError(f'no kind "{kind}" is registered for version "{api_version}"') from None
         obj = _message(name, "").read(body, *parts.get(2, (0, 0)), 0)
-    except (IndexError, struct.error, UnicodeDecodeError, OverflowError, orjson.JSONDecodeError) as error:
-        raise ProtobufError(f"unexpected EOF: {error}") from None
+    except orjson.JSONDecodeError as error:
+        raise ProtobufError(str(error)) from None
+    except (IndexError, struct.error, OverflowError):
+        raise ProtobufError("unexpected EOF") from None
     return {"apiVersion": api_version, "kind": kind, **obj}
+
+
+def _text(data: bytes, start: int, end: int) -> str:
+    """A string, with U+FFFD for what is no character: Go takes what comes, and writes it so as JSON."""
+    return data[start:end].decode("utf-8", "replace")
 
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:
@@ -221,7 +228,7 @@ def _reader(schema: Schema) -> Read:
 
 
 def _string(data: bytes, start: int, end: int, depth: int) -> str:
-    return data[start:end].decode()
+    return _text(data, start, end)
 
 
 def _integer(data: bytes, value: int, end: int, depth: int) -> int:
@@ -246,7 +253,7 @@ def _pair(element: Schema) -> Read:
         key, value = "", None
         for number, sent, begin, stop in _fields(data, start, end):
             if number == 1 and sent == _BYTES:
-                key = data[begin:stop].decode()
+                key = _text(data, begin, stop)
             elif number == 2 and sent == wire:
                 value = read(data, begin, stop, depth + 1)
         # What Go does not write is empty.
@@ -261,14 +268,14 @@ def _parts(data: bytes, start: int, end: int) -> dict[int, tuple[int, int]]:
 
 def _quantity(data: bytes, start: int, end: int, depth: int) -> str:
     begin, stop = _parts(data, start, end).get(1, (0, 0))
-    return data[begin:stop].decode() or "0"
+    return _text(data, begin, stop) or "0"
 
 
 def _int_or_string(data: bytes, start: int, end: int, depth: int) -> int | str:
     parts = _parts(data, start, end)
     if parts.get(1, (0, 0))[0]:
         begin, stop = parts.get(3, (0, 0))
-        return data[begin:stop].decode()
+        return _text(data, begin, stop)
     return _integer(data, parts.get(2, (0, 0))[0], 0, depth)
 
 
@@ -303,7 +310,7 @@ def _union(union: Union) -> Read:
             if number == 1:
                 allowed = begin != 0
             elif number == 2 and wire == _BYTES:
-                others.append(schema(data, begin, stop, depth + 1) if union.other == "schemas" else data[begin:stop].decode())
+                others.append(schema(data, begin, stop, depth + 1) if union.other == "schemas" else _text(data, begin, stop))
         return allowed if union.other == "allowed" else others
 
     return read
