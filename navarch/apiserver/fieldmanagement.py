@@ -149,13 +149,18 @@ def _versions(kind: Kind) -> _Versions:
 # Updates
 
 
+def _log(kind: Kind, text: str, *arguments: object) -> None:
+    """Say that an object is not as its kind has it. What users define is judged only now, and refused then."""
+    logger.log(logging.DEBUG if kind.is_custom else logging.ERROR, text, *arguments)
+
+
 def created(request: APIRequest, kind: Kind, obj: Object) -> Object:
     """A new object, in its stored form, with its managers."""
     who = _writer(request, kind, "")
     try:
         made = _versions(kind).made(obj, kind, who)
     except StructureError as error:
-        logger.error("%s %s: nobody manages it: %s", kind.resource, meta.key(obj), error)
+        _log(kind, "%s %s: nobody manages it: %s", kind.resource, meta.key(obj), error)
         made = {}
     claims = {who.manager(managers.UPDATE): Claim(made, who.api_version, who.time)} if made else {}
     return with_managers(obj, managers.encode(claims))
@@ -179,7 +184,7 @@ def _updated(kind: Kind, new: Object, old: Object, claims: Claims, who: Writer) 
     try:
         claims = managers.update(claims, before, after, who, _versions(kind))
     except StructureError as error:
-        logger.error("%s %s: its managers stay as they were: %s", kind.resource, meta.key(new), error)
+        _log(kind, "%s %s: its managers stay as they were: %s", kind.resource, meta.key(new), error)
     return with_managers(new, managers.encode(claims))
 
 

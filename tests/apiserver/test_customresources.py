@@ -147,6 +147,28 @@ def tabs(api: Bench) -> Iterator[Resource]:
     found.undefine()
 
 
+@pytest.mark.parametrize("value", [True, -1, 1.5, 10**30, "x", "steps", [], [[]], [{}], [1, 2], {"a": []}])
+@pytest.mark.parametrize("field", ["spec", "status", "free", "tags", "steps", "template"])
+def test_what_is_of_the_wrong_type_is_refused_however_it_comes(tabs: Resource, field: str, value: Any) -> None:
+    wrong = {field: value} if field in ("spec", "status") else {"spec": {"schedule": "daily", field: value}}
+    tabs.made("typed")
+    before = tabs.get("typed").json
+    replies = [
+        tabs.api.call("POST", tabs.path, tabs.body("wrong", **{"spec": {"schedule": "daily"}, **wrong})),
+        tabs.patch("typed", wrong),
+        tabs.patch("typed", [{"op": "add", "path": f"/{key}", "value": wrong[key]} for key in wrong], content_type=JSON_PATCH),
+        tabs.patch("typed", tabs.body("typed", **wrong), content_type=APPLY, fieldManager="me", force="true"),
+        tabs.patch("typed", {"status": value}, "/status"),
+        tabs.put({**before, **wrong}),
+        tabs.put({**before, "status": value}, "/status"),
+    ]
+    assert {reply.status for reply in replies} <= {200, 201, 400, 409, 422}, [reply.body for reply in replies]
+    if field == "spec":
+        assert tabs.get("typed").json["spec"] == before["spec"]
+    for name in ("typed", "wrong"):
+        tabs.delete(name)
+
+
 # Definitions
 
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol
 
 from navarch.apimachinery.apply import fields
 from navarch.apimachinery.apply.fields import LEAF, Fields, FieldsError
-from navarch.apimachinery.apply.structure import Structure
+from navarch.apimachinery.apply.structure import Structure, refuse
 from navarch.apimachinery.errors import Object
 
 APPLY = "Apply"
@@ -216,14 +216,25 @@ class _Change:
             return None
         old = self._versions.convert(self._old, written, api_version)
         new = self._versions.convert(self._new, written, api_version)
-        changed, removed = structure.compare(old, new)
+        changed, removed = _compared(structure, old, new)
         resets = self._writer.resets
         return fields.without(changed or {}, resets), fields.without(removed or {}, resets)
 
 
+def _compared(structure: Structure, old: Object, new: Object) -> tuple[Fields | None, Fields | None]:
+    """Fields added or changed, and fields removed. Raises StructureError."""
+    try:
+        return structure.compare(old, new)
+    except (AttributeError, LookupError, TypeError):
+        # Kinds that users define are judged only later by the types that they say they have. If it is not that, it is worse.
+        for obj in (old, new):
+            refuse(structure, obj)
+        raise
+
+
 def create(new: Object, writer: Writer, structure: Structure) -> Fields:
     """What who makes an object manages of it. Raises StructureError."""
-    return fields.difference(fields.without(structure.compare({}, new)[0] or {}, writer.resets), UNMANAGED)
+    return fields.difference(fields.without(_compared(structure, {}, new)[0] or {}, writer.resets), UNMANAGED)
 
 
 def update(claims: Claims, old: Object, new: Object, writer: Writer, versions: Versions) -> Claims:
