@@ -19,6 +19,7 @@ from navarch.apiserver.resources import Resources
 
 JSON_PATCH = "application/json-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
+NO_OBJECT = "a patched object must be an object"
 _OPERATION_FIELDS = frozenset(("op", "path", "from", "value"))
 
 
@@ -44,7 +45,7 @@ async def serve(resources: Resources, request: APIRequest, kind: Kind, subresour
         except patch.PatchError as error:
             raise unapplicable(type_, error) from None
         if not isinstance(patched, dict):
-            raise errors.bad_request("a patched object must be an object")
+            raise errors.bad_request(NO_OBJECT)
         if not isinstance(patched.get("metadata"), dict):
             patched = {**patched, "metadata": current["metadata"]}
         # What a strategic merge patch says of the kind does not count: it is merged into what is of the kind already.

@@ -250,6 +250,11 @@ def test_patches_of_scales_are_refused_as_those_of_objects(api: Bench) -> None:
     reply = api.patch("deployments.apps", "scaled", [], subresource="scale", content_type=MERGE)
     text = f"error decoding patch: {NOT_INTO} array into Go value of type map[string]interface {{}}"
     assert (reply.status, reply.message) == (400, text)
+    for value in (None, [], "x", 1):
+        gone = [{"op": "replace", "path": "", "value": value}]
+        for part in ("", "scale"):
+            reply = api.patch("deployments.apps", "scaled", gone, subresource=part, content_type=JSON_PATCH)
+            assert (reply.status, reply.message) == (400, "a patched object must be an object")
     odd = {"metadata": {"resourceVersion": "0"}, "spec": {"replicas": 2, "extra": 1}}
     assert api.patch("deployments.apps", "scaled", odd, subresource="scale", fieldValidation="Strict").status == 422
     told = api.patch("deployments.apps", "scaled", odd, subresource="scale")

@@ -105,6 +105,16 @@ def test_a_pod_is_not_resized_beyond_its_node(api: Bench, node: str, requests: O
         assert reply.json["details"]["causes"] == causes
 
 
+@pytest.mark.parametrize("field", ["containers", "initContainers"])
+def test_a_resize_brings_no_containers(api: Bench, field: str) -> None:
+    api.made("pods", sample(resource("pods"), "alone"))
+    for added in ({"name": "more"}, {"name": "more", "image": "x"}, {}):
+        change = {"spec": {field: [added]}}
+        reply = api.patch("pods", "alone", change, subresource="resize")
+        assert (reply.status, reply.reason) == (422, "Invalid"), reply.body
+    api.delete("pods", "alone")
+
+
 @pytest.mark.parametrize("part", ["ephemeralcontainers", "resize"])
 def test_parts_are_discovered(api: Bench, part: str) -> None:
     found = {item["name"]: item for item in api.call("GET", "/api/v1").json["resources"]}

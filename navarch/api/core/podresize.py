@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from navarch.api.core import containerresources, podannotations, podqos, podupdate
+from navarch.api.core import containerresources, podannotations, podcontainers, podqos, podupdate
 from navarch.apimachinery import meta
 from navarch.apimachinery.errors import FieldError, Object, forbidden_field, invalid_value
 
@@ -25,7 +25,7 @@ def prepare(new: Object, old: Object) -> Object:
     for field in _LISTS:
         before, now = spec.get(field) or [], sent.get(field) or []
         if [container.get("name") for container in before] != [container.get("name") for container in now]:
-            spec[field] = now
+            spec[field] = [_defaulted(container) for container in now]
         elif before:
             spec[field] = [_resized(container, wanted) for container, wanted in zip(before, now, strict=True)]
     if sent.get("resources") is not None:
@@ -34,6 +34,13 @@ def prepare(new: Object, old: Object) -> Object:
     elif "resources" in spec:
         del spec["resources"]
     return {**old, "metadata": podupdate.metadata_of_part(new, old), "spec": spec}
+
+
+def _defaulted(container: Object) -> Object:
+    sent = copy.deepcopy(container)
+    podcontainers.default(sent)
+    containerresources.default_requests(sent["resources"])
+    return sent
 
 
 def _resized(container: Object, wanted: Object) -> Object:

@@ -161,6 +161,8 @@ def _patched(request: APIRequest, type_: str, scale: Object, changes: Any, repea
         patched = patch.json_patch(scale, changes) if is_json_patch else patch.merge_patch(scale, patching.mapping(changes))
     except patch.PatchError as error:
         raise patching.unapplicable(type_, error) from None
+    if not isinstance(patched, dict):
+        raise errors.bad_request(patching.NO_OBJECT)
     return body.as_definition(patched, SCALE, request, repeated, partial(patching.undecodable, type_, changes, patched))
 
 
