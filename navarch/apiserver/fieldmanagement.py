@@ -23,6 +23,7 @@ from navarch.apimachinery.apply.structure import Structure, StructureError
 from navarch.apimachinery.decoding import decode
 from navarch.apimachinery.errors import Object, StatusError
 from navarch.apimachinery.remember import Shared
+from navarch.apimachinery.unmarshal import DecodeError
 from navarch.apiserver.options import MANAGER_LIMIT_BYTES
 from navarch.apiserver.request import APIRequest
 from navarch.component import clock
@@ -89,12 +90,16 @@ class _Versions:
         return found
 
     def convert(self, obj: Object, source: str, target: str) -> Object:
+        """Raises StructureError for what is none of its kind, as only what is applied may be."""
         if source == target or not obj:
             return obj
         if self._kinds[source].is_custom:
             return {**obj, "apiVersion": target}
         # As far as it goes: what was taken away is there as Go would have it.
-        whole: Object = decode(obj, schemas.of(self._kinds[source])).object
+        try:
+            whole: Object = decode(obj, schemas.of(self._kinds[source])).object
+        except DecodeError as error:
+            raise StructureError(str(error)) from None
         return self._kinds[target].from_stored(self._kinds[source].to_stored(whole))
 
     def made(self, new: Object, kind: Kind, who: Writer) -> Fields:

@@ -270,6 +270,15 @@ def test_what_cannot_be_applied_is_told_and_nothing_is_stored(api: Bench, config
     assert api.store.revision == before
 
 
+@pytest.mark.parametrize("time", ["x", "0001-01-01T00:00:00+14:00"])
+def test_what_cannot_be_converted_to_the_version_of_another_manager_is_refused(api: Bench, time: str) -> None:
+    core, grouped = resource("events"), resource("events.events.k8s.io")
+    api.call("POST", "/api/v1/namespaces/default/events", sample(core, f"told-{len(time)}"))
+    config = configuration(grouped, f"told-{len(time)}", deprecatedFirstTimestamp=time)
+    refused = apply(api, grouped, config)
+    assert (refused.status, refused.reason) == (400, "BadRequest"), refused.body
+
+
 def test_apply_minds_the_version_it_is_told(api: Bench) -> None:
     made = applied(api, CONFIG_MAP, configuration(CONFIG_MAP, "versioned", metadata={"resourceVersion": "9"}, data={"a": "1"}))
     stale = apply(api, CONFIG_MAP, configuration(CONFIG_MAP, "versioned", metadata={"resourceVersion": "1"}, data={"a": "2"}))
