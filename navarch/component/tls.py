@@ -51,6 +51,10 @@ def server_context(certificate: str | Path, key: str | Path, client_ca: str | Pa
     return context
 
 
+PLAIN_REQUEST_BYTES = 64 * 1024
+PLAIN_ANSWER = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
+
+
 class TLSListener:
     """A listening socket; whoever connects gets a protocol of his own once the handshake is done."""
 
@@ -126,10 +130,20 @@ class _Handshake:
         except OSError as error:
             # Scanners, clients that do not know our authority, health checks that only connect: their business.
             logger.debug("TLS handshake failed: %s", error)
+            if isinstance(error, ssl.SSLError) and error.reason == "HTTP_REQUEST":
+                self._answer_plainly()
             self.fail()
         else:
             sock = self._release()
             TLSTransport(sock, self._factory())
+
+    def _answer_plainly(self) -> None:
+        """Tell whoever forgot the s of https, in the words of Go's server."""
+        with suppress(OSError):
+            # What has not been received would break the connection off before the answer is there.
+            socket.socket.recv(self._socket, PLAIN_REQUEST_BYTES)
+        with suppress(OSError):
+            socket.socket.send(self._socket, PLAIN_ANSWER)
 
     def _wait_to_write(self, wanted: bool) -> None:
         if wanted and not self._writes:

@@ -310,6 +310,17 @@ def test_who_does_not_speak_tls_disturbs_nobody(run: Run, pki: PKI, monkeypatch:
     run(test())
 
 
+def test_who_speaks_plain_http_is_told(run: Run, pki: PKI) -> None:
+    async def test() -> None:
+        async with listening(pki) as found:
+            reader, writer = await asyncio.open_connection("127.0.0.1", found.port)
+            writer.write(b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert await reader.read() == tls.PLAIN_ANSWER
+            writer.close()
+
+    run(test())
+
+
 def test_a_closed_listener_lets_connections_be_and_ends_handshakes(run: Run, pki: PKI) -> None:
     async def test() -> None:
         async with listening(pki) as found:
