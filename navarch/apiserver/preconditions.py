@@ -46,6 +46,11 @@ def check_version(kind: Kind, obj: Object, name: str, current: str) -> None:
         raise errors.invalid(kind.group, kind.kind, name, [problem])
 
 
+def check_uid(kind: Kind, sent: Object, stored: Object) -> None:
+    """Raises 409 if what is sent names the identity of another object than the stored one."""
+    check_identity(kind, stored, {"uid": (sent.get("metadata") or {}).get("uid")})
+
+
 def check_identity(kind: Kind, obj: Object, wanted: Object) -> None:
     """That a stored object has the uid and the resourceVersion that are wanted, where they are. Raises 409."""
     for shown, sent, found in _mismatches(obj, wanted):
@@ -53,13 +58,8 @@ def check_identity(kind: Kind, obj: Object, wanted: Object) -> None:
         raise errors.conflict(kind.group, kind.plural, obj["metadata"]["name"], text)
 
 
-def check_uid(kind: Kind, sent: Object, stored: Object) -> None:
-    """Raises 409 if what is sent names the identity of another object than the stored one."""
-    check_identity(kind, stored, {"uid": (sent.get("metadata") or {}).get("uid")})
-
-
 def check_deletion(kind: Kind, obj: Object, wanted: Object) -> None:
-    """The same in the words of a deletion. Raises 409."""
+    """`check_identity` in the words of a deletion. Raises 409."""
     if kind.resource in _ASKED_FIRST:
         check_identity(kind, obj, wanted)
     for shown, sent, found in _mismatches(obj, wanted):

@@ -142,7 +142,7 @@ class Piece(bytes):
         return _chunk(self)
 
 
-def _header_lines(headers: Iterable[tuple[str, str]]) -> bytes:
+def _header_lines(headers: Collection[tuple[str, str]]) -> bytes:
     """One line each, whatever is in the values: a break would begin a header of somebody else's."""
     lines = [f"{name}: {value}" for name, value in headers]
     text = "\r\n".join([*lines, ""])

@@ -49,7 +49,7 @@ class OutsideServer(APIServer):
         if loses_answer:
             await clock.sleep(CLIENT_TIMEOUT_SECONDS)
             raise ConnectionResetError
-        if is_watch and not isinstance(response.body, bytes):
+        if is_watch and isinstance(response.body, AsyncIterator):
             response.body = self._watched(Stream(line, request.path), response.body)
         return response
 
