@@ -15,7 +15,7 @@ import numpy as np
 
 from navarch.apimachinery.errors import Object
 from navarch.scheduler.cycle import run_filters
-from navarch.scheduler.framework import BoolArray, CycleState, IntArray, Plugin
+from navarch.scheduler.framework import PLACED, BoolArray, CycleState, IntArray, Plugin
 from navarch.scheduler.isolation import PluginError
 from navarch.scheduler.nodes import Nodes
 from navarch.scheduler.podinfo import PodInfo
@@ -104,9 +104,9 @@ def without(snapshot: Snapshot, pod: PodInfo) -> Iterator[str]:
 
 def explain(framework: Framework, snapshot: Snapshot, pod: PodInfo) -> Explanation:
     """Raises PluginError if PreFilter fails."""
-    pod = pod.unbound()
+    is_placed, pod = bool(pod.node_name), pod.unbound()
     with without(snapshot, pod) as name:
-        filtered = pre_filter(framework, pod, snapshot, CycleState())
+        filtered = pre_filter(framework, pod, snapshot, _state(is_placed))
         if name:
             _forget(framework, filtered, pod, name)
         found = Explanation(pod, "")
@@ -118,8 +118,14 @@ def explain(framework: Framework, snapshot: Snapshot, pod: PodInfo) -> Explanati
             found.message = f"0/{snapshot.count} nodes are available: {filtered.rejected.message}."
         if not snapshot.count:
             found.message = "no nodes available to schedule pods"
-        found.could_fit_empty = _could_fit_empty(framework, snapshot.emptied(), pod)
+        found.could_fit_empty = _could_fit_empty(framework, snapshot.emptied(), pod, is_placed)
         return found
+
+
+def _state(is_placed: bool) -> CycleState:
+    state = CycleState()
+    state.write(PLACED, is_placed)
+    return state
 
 
 def _forget(framework: Framework, filtered: Filtered, pod: PodInfo, name: str) -> None:
@@ -181,12 +187,12 @@ ABOUT_OTHERS = frozenset(
 """What these say may change with other pods, claims and volumes, whatever the node is like."""
 
 
-def _could_fit_empty(framework: Framework, empty: Snapshot, pod: PodInfo) -> BoolArray:
+def _could_fit_empty(framework: Framework, empty: Snapshot, pod: PodInfo, is_placed: bool) -> BoolArray:
     """Nodes that would take the pod if there were nothing else in the cluster."""
     plugins = [plugin for plugin in framework.points["preFilter"] if plugin.name not in ABOUT_OTHERS]
     found = empty.valid[: empty.size].copy()
     try:
-        filtered = pre_filter(framework, pod, empty, CycleState(), plugins)
+        filtered = pre_filter(framework, pod, empty, _state(is_placed), plugins)
         if filtered.rejected is not None:
             return np.zeros(empty.size, np.bool_)
         if filtered.wanted is not None:

@@ -107,6 +107,10 @@ class Rejection:
     """Whether taking other pods off such a node might help."""
 
 
+PLACED = "placed"
+"""Is noted of a pod that is merely looked at: whether it is on a node, which its spec does not name then."""
+
+
 class CycleState:
     """What plugins note about a pod from one extension point to the next; each under keys of its own, by convention its name.
 

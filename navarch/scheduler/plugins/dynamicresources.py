@@ -34,6 +34,7 @@ from navarch.scheduler.deviceverdicts import Asked, DeviceVerdicts, asked
 from navarch.scheduler.events import NODE, POD, UPDATES, Action, EventHint, Hint, on
 from navarch.scheduler.extendedresources import CLASSES, is_written
 from navarch.scheduler.framework import (
+    PLACED,
     SKIP,
     BoolArray,
     Code,
@@ -180,7 +181,7 @@ class DynamicResources(Plugin):
             return SKIP
         try:
             claims = list(self._claims_of(pod))
-            extended = self._extended_of(pod, resources, claims) if resources else None
+            extended = self._extended_of(state, pod, resources, claims) if resources else None
             waiting = [index for index, claim in enumerate(claims) if self._must_be_allocated(claim, pod)]
         except (ClaimError, AllocationError) as error:
             return unschedulable(str(error), is_resolvable=False)
@@ -189,11 +190,13 @@ class DynamicResources(Plugin):
         state.write(self.name, Noted(claims, waiting, self._asked([claims[index] for index in waiting]), extended))
         return None
 
-    def _extended_of(self, pod: PodInfo, resources: tuple[str, ...], claims: list[Object]) -> Extended | None:
+    def _extended_of(
+        self, state: CycleState, pod: PodInfo, resources: tuple[str, ...], claims: list[Object]
+    ) -> Extended | None:
         present = self._claims.informer.by_index(BY_POD, pod.uid)
         left_over = self._claims.get(meta.key(present[0])) if present else None
-        if pod.node_name and left_over is not None:
-            claims.append(left_over)  # The pod is merely looked at; what it has is as good as a claim that its spec names.
+        if state.get(PLACED) and left_over is not None:
+            claims.append(left_over)  # What it has is as good as a claim that its spec names.
             return None
         return Extended(resources, self._extended.others(pod), left_over, clock.uid())
 
