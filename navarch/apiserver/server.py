@@ -39,6 +39,7 @@ from navarch.apiserver.admission.resourcequota import ResourceQuota
 from navarch.apiserver.admission.runtimeclass import RuntimeClass
 from navarch.apiserver.admission.serviceaccount import ServiceAccount
 from navarch.apiserver.admission.storageprotection import StorageObjectInUseProtection
+from navarch.apiserver.admission.timing import AdmissionTimes
 from navarch.apiserver.admission.validatingpolicy import ValidatingAdmissionPolicy
 from navarch.apiserver.admission.webhooks import MutatingAdmissionWebhook, ValidatingAdmissionWebhook
 from navarch.apiserver.aggregation.aggregation import Aggregation
@@ -206,7 +207,7 @@ class APIServer:
             ResourceQuota(store, custom.find),
         )
         asked = [plugin for plugin in plugins if type(plugin).__name__ not in config.disable_admission_plugins]
-        resources = Resources(store, AdmissionChain(asked), webhooks)
+        resources = Resources(store, AdmissionChain(asked, AdmissionTimes(self._metrics.registry)), webhooks)
         names = Names(store)
         resources.allocators[customresourcedefinition.KIND] = names
         allocator = ServiceAllocator(store)

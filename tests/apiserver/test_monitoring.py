@@ -120,3 +120,27 @@ def test_watches_objects_and_the_request_itself_are_seen_as_they_are(own: Bench)
     watching.close()
     after = parsed(own.call("GET", "/metrics").body)
     assert ("apiserver_longrunning_requests", watch) not in after
+
+
+def test_admission_is_timed_by_plugin_and_by_step(own: Bench) -> None:
+    def counted() -> dict[tuple[str, ...], float]:
+        found = parsed(own.call("GET", "/metrics").body)
+        return {
+            (
+                name.removeprefix("apiserver_admission_").removesuffix("_admission_duration_seconds_count"),
+                *dict(labels).values(),
+            ): value
+            for (name, labels), value in found.items()
+            if name.startswith(("apiserver_admission_controller", "apiserver_admission_step")) and name.endswith("_count")
+        }
+
+    before = counted()
+    own.made("configmaps", {"metadata": {"name": "timed"}})
+    assert own.call("POST", "/api/v1/namespaces/nowhere/configmaps", {"metadata": {"name": "timed"}}).status == 404
+    after = counted()
+    changed = {labels: value - before.get(labels, 0) for labels, value in after.items() if value != before.get(labels, 0)}
+    assert changed[("controller", "NamespaceLifecycle", "admit", "CREATE", "false")] == 1
+    assert changed[("controller", "NamespaceLifecycle", "admit", "CREATE", "true")] == 1
+    assert changed[("controller", "NamespaceLifecycle", "validate", "CREATE", "false")] == 1
+    assert changed[("step", "admit", "CREATE", "false")] == changed[("step", "validate", "CREATE", "false")] == 1
+    assert changed[("step", "admit", "CREATE", "true")] == 1

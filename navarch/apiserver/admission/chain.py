@@ -9,12 +9,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import ParamSpec, TypeVar
+from typing import Generic, ParamSpec, TypeVar
 
 from navarch.api.kind import Kind
-from navarch.apimachinery.errors import Object
+from navarch.apimachinery.errors import Object, StatusError
+from navarch.apiserver.admission.timing import ADMIT, VALIDATE, AdmissionTimes, Timed
 from navarch.apiserver.request import APIRequest
+from navarch.component import clock
 
+C = TypeVar("C")
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -111,14 +114,23 @@ Validate = Callable[[Attributes, Object | None, Object | None], Awaitable[None]]
 PLACES_LIMIT = 4096
 
 
+@dataclass(slots=True, eq=False)
+class _Step(Generic[C]):
+    """Who is asked about what there may be at a place, in one half of the chain."""
+
+    calls: list[C]
+    timed: Timed
+
+
 class AdmissionChain:
     """Plugins in the order in which they are asked."""
 
-    def __init__(self, plugins: Sequence[AdmissionPlugin]) -> None:
+    def __init__(self, plugins: Sequence[AdmissionPlugin], times: AdmissionTimes) -> None:
         self._plugins = tuple(plugins)
+        self._times = times
         # Every write goes through all of them, and most have nothing to say of it.
-        self._mutating: dict[Place, list[Mutate]] = {}
-        self._validating: dict[Place, list[Validate]] = {}
+        self._mutating: dict[Place, _Step[Mutate]] = {}
+        self._validating: dict[Place, _Step[Validate]] = {}
         self._hearing: dict[Place, list[AdmissionPlugin]] = {}
         for plugin in plugins:
             plugin.on_change(self._forget)
@@ -132,32 +144,52 @@ class AdmissionChain:
         """Who is asked about what there may be at a place."""
         if len(self._mutating) >= PLACES_LIMIT:
             self._forget()
+        base, operation = AdmissionPlugin, place[1]
         concerned = [plugin for plugin in self._plugins if plugin.concerns(*place)]
-        base = AdmissionPlugin
-        self._mutating[place] = [plugin.mutate for plugin in concerned if type(plugin).mutate is not base.mutate]
-        self._validating[place] = [plugin.validate for plugin in concerned if type(plugin).validate is not base.validate]
+        mutating = [plugin for plugin in concerned if type(plugin).mutate is not base.mutate]
+        validating = [plugin for plugin in concerned if type(plugin).validate is not base.validate]
+        timed = self._times.step(ADMIT, operation, _names(mutating))
+        self._mutating[place] = _Step([plugin.mutate for plugin in mutating], timed)
+        timed = self._times.step(VALIDATE, operation, _names(validating))
+        self._validating[place] = _Step([plugin.validate for plugin in validating], timed)
         self._hearing[place] = [plugin for plugin in concerned if plugin.hears_of_parts]
 
     async def mutate(self, attributes: Attributes, obj: Object, old: Object | None) -> Object:
         place = attributes.kind, attributes.operation, attributes.subresource
         if place not in self._mutating:
             self._find(place)
-        mutating = self._mutating[place]
-        for mutate in mutating:
-            obj = await mutate(attributes, obj, old)
-        reinvocation = attributes.reinvocation
-        if reinvocation is not None and reinvocation.is_wanted:
+        step = self._mutating[place]
+        monotonic = clock.current().monotonic
+        while True:
+            moments = [monotonic()]
+            try:
+                for mutate in step.calls:
+                    obj = await mutate(attributes, obj, old)
+                    moments.append(monotonic())
+            except StatusError:
+                step.timed.refused([*moments, monotonic()])
+                raise
+            step.timed.passed(moments)
+            reinvocation = attributes.reinvocation
+            if reinvocation is None or not reinvocation.is_wanted or reinvocation.is_second:
+                return obj
             reinvocation.is_second = True
-            for mutate in mutating:
-                obj = await mutate(attributes, obj, old)
-        return obj
 
     async def validate(self, attributes: Attributes, obj: Object | None, old: Object | None) -> None:
         place = attributes.kind, attributes.operation, attributes.subresource
         if place not in self._validating:
             self._find(place)
-        for validate in self._validating[place]:
-            await validate(attributes, obj, old)
+        step = self._validating[place]
+        monotonic = clock.current().monotonic
+        moments = [monotonic()]
+        try:
+            for validate in step.calls:
+                await validate(attributes, obj, old)
+                moments.append(monotonic())
+        except StatusError:
+            step.timed.refused([*moments, monotonic()])
+            raise
+        step.timed.passed(moments)
 
     async def ask(self, attributes: Attributes, obj: Object) -> Object:
         """What becomes of something that is not stored itself, such as an Eviction, where nobody refuses it."""
@@ -194,3 +226,7 @@ class AdmissionChain:
         finally:
             for settle in attributes.settle:
                 await settle(stored)
+
+
+def _names(plugins: Sequence[AdmissionPlugin]) -> list[str]:
+    return [type(plugin).__name__ for plugin in plugins]
