@@ -9,7 +9,7 @@ from navarch.apimachinery import errors, goformat
 from navarch.apimachinery.errors import Object, StatusError
 from navarch.apiserver import body, fieldmanagement, preconditions
 from navarch.apiserver.request import APIRequest, ObjectAnswer
-from navarch.apiserver.resources import MISMATCHED_NAMESPACE, WRITE_ATTEMPTS, Resources
+from navarch.apiserver.resources import WRITE_ATTEMPTS, Resources, check_name, check_namespace
 
 MEDIA_TYPE = "application/apply-patch+yaml"
 
@@ -49,17 +49,10 @@ def _new(request: APIRequest, kind: Kind, config: Object) -> Object:
 
 def _applied(request: APIRequest, kind: Kind, live: Object, config: Object, subresource: str) -> Object:
     """The object that is to be stored."""
-    info = request.info
     new = body.decode_value(request, fieldmanagement.applied(request, kind, live, config, subresource), kind, body.Repeated())
-    metadata = new["metadata"]
-    name = metadata.get("name")
-    if not name:
-        text = f"the name of the object ({info.name} based on URL) was undeterminable: name must be provided"
-        raise errors.bad_request(text)
-    if name != info.name:
-        raise errors.bad_request(f"the name of the object ({name}) does not match the name on the URL ({info.name})")
-    if kind.namespaced and metadata.get("namespace", info.namespace) != info.namespace:
-        raise errors.bad_request(MISMATCHED_NAMESPACE)
+    check_name(request.info, new["metadata"])
+    if kind.namespaced:
+        check_namespace(request.info, new["metadata"])
     return new
 
 
