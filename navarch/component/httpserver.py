@@ -42,6 +42,7 @@ READ_BUFFER_BYTES = 64 * 1024
 # The first probe after that much silence, more at these intervals; after so many without an answer the peer is gone.
 PROBE_IDLE_SECONDS, PROBE_INTERVAL_SECONDS, PROBES = 30, 15, 4
 
+_BREAKS = re.compile(r"[\r\n]")
 _WITHOUT_BODY = (HTTPStatus.NO_CONTENT.value, HTTPStatus.NOT_MODIFIED.value)
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
@@ -151,11 +152,17 @@ def _header_lines(headers: Collection[tuple[str, str]]) -> bytes:
     return text.encode("latin-1", "replace")
 
 
+async def _end(body: bytes | Parts | AsyncIterator[bytes]) -> None:
+    """Of a body nothing more is wanted: what it comes from can be let go."""
+    close = getattr(body, "aclose", None)
+    if close is not None:
+        await close()
+
+
 def _chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-_BREAKS = re.compile(r"[\r\n]")
 Handler = Callable[[Request], Awaitable[Response]]
 AtOnce = Callable[[Request], bytes | None]
 """Answers a GET whose `head` is known, the whole response as it is sent, if that needs no waiting."""
@@ -532,6 +539,7 @@ class _Connection(asyncio.BufferedProtocol):
             # A length would be that of the body which the client has already.
             head.append(b"\r\n")
             self._transport.write(b"".join(head))
+            await _end(body)
             return
         if isinstance(body, bytes | Parts):
             head.append(b"Content-Length: %d\r\n\r\n" % len(body))
@@ -540,6 +548,8 @@ class _Connection(asyncio.BufferedProtocol):
             if isinstance(body, Parts):
                 self._transport.write(b"".join(head))
                 for piece in body:
+                    if self._transport.is_closing():
+                        return
                     await self._send_large(piece)
             elif len(body) <= PIECE_BYTES:
                 head.append(body)
@@ -568,9 +578,7 @@ class _Connection(asyncio.BufferedProtocol):
                         await self._writable.wait()
             self._transport.write(b"0\r\n\r\n")
         finally:
-            close = getattr(body, "aclose", None)
-            if close is not None:
-                await close()
+            await _end(body)
 
     async def _send_large(self, body: bytes) -> None:
         """A piece at a time, as the client takes it: what is encrypted and buffered stays as small as a piece."""

@@ -292,6 +292,29 @@ def test_what_is_in_a_header_stays_in_it() -> None:
     asyncio.run(test())
 
 
+@pytest.mark.parametrize(("method", "status"), [(b"GET", 204), (b"GET", 304), (b"HEAD", 200)])
+def test_what_a_body_comes_from_is_let_go_where_none_is_sent(method: bytes, status: int) -> None:
+    class Carried:
+        ended = False
+
+        def __aiter__(self) -> AsyncIterator[bytes]:
+            raise AssertionError("nothing of it is sent")
+
+        async def aclose(self) -> None:
+            self.ended = True
+
+    async def test() -> None:
+        body = Carried()
+        async with serving(lambda request: _answer(Response(status, (), body))) as (_, connection):  # type: ignore[arg-type]
+            for _ in range(2):
+                body.ended = False
+                connection.send(b"%b / HTTP/1.1\r\n\r\n" % method)
+                answered, headers, _ = await connection.answer(body=False)
+                assert (answered, body.ended) == (status, True) and "content-length" not in headers
+
+    asyncio.run(test())
+
+
 @pytest.mark.parametrize("separator", [b"", b",", b"--"])
 @pytest.mark.parametrize(
     "sizes", [[], [0], [3], [1, 0, 2], [PIECE_BYTES], [PIECE_BYTES + 1, 0, 5], [100_000] * 7 + [2 * PIECE_BYTES]]
