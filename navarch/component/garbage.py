@@ -36,7 +36,8 @@ def settle() -> None:
 def rarely() -> Iterator[None]:
     """For work that comes to an end, whose circles may wait for that: they are looked for before it, then hardly ever.
 
-    In a cluster that lives in memory, what stays is most of what is made, and looking at it an eighth of all work.
+    In a cluster that lives in memory, what stays is most of what is made, and looking at it an eighth of all work. Not for two
+    threads at once: there is one collector.
     """
     global _portion
     gc.collect()

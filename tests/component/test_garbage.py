@@ -5,20 +5,21 @@ from __future__ import annotations
 import subprocess
 import sys
 
-PROGRAM = """
-import gc
-from navarch.component import garbage
-
-stays = [[n] for n in range(1000)]
-garbage.settle()
-assert gc.get_freeze_count() > 1000 and gc.isenabled()
-
+CIRCLE = """
 class Circle:
     gone = 0
     def __init__(self):
         self.me = self
     def __del__(self):
         Circle.gone += 1
+"""
+PROGRAM = f"""{CIRCLE}
+import gc
+from navarch.component import garbage
+
+stays = [[n] for n in range(1000)]
+garbage.settle()
+assert gc.get_freeze_count() > 1000 and gc.isenabled()
 
 for _ in range(3 * garbage.THRESHOLDS[0]):
     Circle()
@@ -50,16 +51,9 @@ assert young and max(young) < 2 * garbage.PORTION, young
 """
 
 
-RARELY = """
+RARELY = f"""{CIRCLE}
 import gc
 from navarch.component import garbage
-
-class Circle:
-    gone = 0
-    def __init__(self):
-        self.me = self
-    def __del__(self):
-        Circle.gone += 1
 
 before = gc.get_threshold()
 Circle()
